@@ -1,0 +1,78 @@
+"""quickstudy: learn how to learn, then ship the learner.
+
+A learner is two pure functions, `adapt(support) -> state` and `predict(state, x) -> y`. Importing this package does not import torch;
+each public name below loads what it needs when it is first used (PEP 562).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+_WHERE = {
+    "ClassTasks": "quickstudy.tasks.classes",
+    "Examples": "quickstudy.task",
+    "FewShotClassifier": "quickstudy.classifier",
+    "ImageSpec": "quickstudy.data.image",
+    "Learner": "quickstudy.learner",
+    "QuickstudyError": "quickstudy.errors",
+    "Result": "quickstudy.training.evaluate",
+    "SavedLearner": "quickstudy.training.saving",
+    "Task": "quickstudy.task",
+    "TrainingSettings": "quickstudy.training.settings",
+    "evaluate": "quickstudy.training.evaluate",
+    "fit": "quickstudy.training.fit",
+    "load_data": "quickstudy.data",
+    "load_learner": "quickstudy.training.saving",
+    "one_hot": "quickstudy.task",
+    "save_learner": "quickstudy.training.saving",
+}
+
+if TYPE_CHECKING:
+    from quickstudy.classifier import FewShotClassifier
+    from quickstudy.data import load as load_data
+    from quickstudy.data.image import ImageSpec
+    from quickstudy.errors import QuickstudyError
+    from quickstudy.learner import Learner
+    from quickstudy.task import Examples, Task, one_hot
+    from quickstudy.tasks.classes import ClassTasks
+    from quickstudy.training.evaluate import Result, evaluate
+    from quickstudy.training.fit import fit
+    from quickstudy.training.saving import SavedLearner, load_learner, save_learner
+    from quickstudy.training.settings import TrainingSettings
+
+__all__ = [
+    "ClassTasks",
+    "Examples",
+    "FewShotClassifier",
+    "ImageSpec",
+    "Learner",
+    "QuickstudyError",
+    "Result",
+    "SavedLearner",
+    "Task",
+    "TrainingSettings",
+    "__version__",
+    "evaluate",
+    "fit",
+    "load_data",
+    "load_learner",
+    "one_hot",
+    "save_learner",
+]
+
+_RENAMED = {"load_data": "load"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_WHERE[name]), _RENAMED.get(name, name))
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_WHERE])

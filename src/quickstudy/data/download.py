@@ -1,0 +1,164 @@
+"""Files of known sets: taken from the data folder, or downloaded into it, resumed where that broke off, and checked.
+
+The digest that is pinned is one of content, so that it does not depend on how the content was packed: of a .gz, SHA-256 of
+what it unpacks to; of a .zip, SHA-256 over the path and SHA-256 of every image; of any other file, SHA-256 of its bytes. Files
+put in place by hand are not checked against it: readers find damage, and every dataset has a fingerprint.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import gzip
+import hashlib
+import http.client
+import os
+import pathlib
+import re
+import sys
+import urllib.error
+import urllib.request
+import zlib
+from collections.abc import Iterator
+from typing import IO
+
+from quickstudy.data import places
+from quickstudy.data.archive import ZipTree
+from quickstudy.errors import DataError, StorageError
+
+BLOCK = 2**18
+TIMEOUT_SECONDS = 30.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Remote:
+    """A file of a known set.
+
+    Args:
+        folder: the set's folder in the data folder.
+        file: path in that folder.
+        url: where it can be downloaded.
+        digest: of its content, as `content_digest` computes it.
+    """
+
+    folder: str
+    file: str
+    url: str
+    digest: str
+
+
+def obtain(remote: Remote, data_dir: str | pathlib.Path | None = None) -> pathlib.Path:
+    """The local file, downloaded if need be.
+
+    Raises:
+        DataError: it is not there and cannot be downloaded; says from where, and where to put it by hand.
+        StorageError: it cannot be written.
+    """
+    found = places.find(remote.folder, remote.file, data_dir)
+    if found is None:
+        found = places.data_root(data_dir) / remote.folder / remote.file
+        download(remote.url, found, remote.digest)
+    return found
+
+
+def download(url: str, target: pathlib.Path, digest: str) -> None:
+    """Download to `target`, by way of a `.part` file that a later call resumes; nothing is left at `target` unless it is right."""
+    part = target.with_name(f"{target.name}.part")
+    try:
+        with places.exclusive(target.with_name(f"{target.name}.lock")):
+            while not target.is_file():
+                resumed = part.is_file() and part.stat().st_size > 0
+                _transfer(url, part, target)
+                found = content_digest(part, target.suffix)
+                if found == digest:
+                    os.replace(part, target)
+                    return
+                part.unlink()
+                if not resumed:
+                    raise _by_hand(url, target, f"its content has the digest {found}, expected {digest}")
+    except OSError as error:
+        raise StorageError(f"cannot write {str(target)!r} ({error}); free space, or give another data_dir.") from error
+
+
+def content_digest(file: pathlib.Path, suffix: str) -> str:
+    """SHA-256 of the content, hex; `"unreadable"` where a .gz or .zip is damaged. `suffix` is that of the finished file."""
+    try:
+        if suffix == ".zip":
+            return ZipTree(file).content_digest()
+        digest = hashlib.sha256()
+        opened = gzip.open(file) if suffix == ".gz" else file.open("rb")
+        with opened as stream:
+            while block := stream.read(BLOCK):
+                digest.update(block)
+        return digest.hexdigest()
+    except (DataError, gzip.BadGzipFile, EOFError, zlib.error):
+        return "unreadable"
+
+
+def _transfer(url: str, part: pathlib.Path, target: pathlib.Path) -> None:
+    """Fetch what is missing of the `.part` file."""
+    have = part.stat().st_size if part.is_file() else 0
+    request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
+    try:
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as reply:
+            start = _start(reply, have)
+            length = reply.headers.get("Content-Length")
+            total = start + int(length) if length and length.isdigit() else None
+            with part.open("r+b" if start else "wb") as file, _progress(target.name, start, total) as advance:
+                file.seek(start)
+                file.truncate()
+                _copy(reply, file, advance)
+    except urllib.error.HTTPError as error:
+        error.close()
+        if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
+            raise _by_hand(url, target, f"the server answers {error.code} {error.reason}") from error
+    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+        raise _by_hand(url, target, str(getattr(error, "reason", error)) or type(error).__name__) from error
+    else:
+        if total is not None and part.stat().st_size < total:
+            raise _by_hand(
+                url,
+                target,
+                f"the connection broke off at {part.stat().st_size} of {total} bytes; run again to go on from there",
+            )
+
+
+def _start(reply: http.client.HTTPResponse, have: int) -> int:
+    """Where in the file the reply begins: a server may ignore the wish to resume, and then sends all of it."""
+    if reply.status != http.client.PARTIAL_CONTENT:
+        return 0
+    match = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
+    return have if match and int(match[1]) == have else 0
+
+
+def _copy(reply: http.client.HTTPResponse, file: IO[bytes], advance) -> None:
+    while block := reply.read(BLOCK):
+        file.write(block)
+        advance(len(block))
+
+
+@contextlib.contextmanager
+def _progress(name: str, start: int, total: int | None) -> Iterator:
+    """A function to call with the number of new bytes: it draws a bar on a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda size: None
+        return
+    import rich.console
+    import rich.progress
+
+    columns = (
+        rich.progress.TextColumn("{task.description}"),
+        rich.progress.BarColumn(),
+        rich.progress.DownloadColumn(),
+        rich.progress.TransferSpeedColumn(),
+        rich.progress.TimeRemainingColumn(),
+    )
+    with rich.progress.Progress(*columns, console=rich.console.Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(f"downloading {name}", total=total, completed=start)
+        yield lambda size: bar.update(task, advance=size)
+
+
+def _by_hand(url: str, target: pathlib.Path, reason: str) -> DataError:
+    return DataError(
+        f"cannot download {url} ({reason}). Download it by hand and put it at {str(target)!r}, or give the data_dir that has it."
+    )

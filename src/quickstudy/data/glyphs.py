@@ -1,0 +1,447 @@
+"""Glyphs: letters of many scripts, rendered from the fonts that matplotlib ships. No download.
+
+A class is one letter (Unicode category L), its group is its script. Every letter is drawn in each typeface whose own character map
+has it (DejaVu, STIX and Computer Modern; bold and oblique cuts count as typefaces), then bent towards handwriting: a pen of another
+width, an affine map, an elastic one. Dark strokes on a light ground, 28 x 28.
+
+Whole scripts are held out, so a test class is a new letter of a script that was never seen:
+
+    train   Latin, Cyrillic, Greek, Coptic, Lisu, Arabic, Canadian syllabics    the large scripts, and the ones akin to them
+    val     Armenian, N'Ko, Ogham, Old Italic
+    test    Georgian, Hebrew, Lao, Tifinagh                                     four ways of making a letter, none like another
+
+Letters that look the same are one class: Latin A, Greek Alpha and Cyrillic A are drawn alike, C and c too once they are scaled to one
+size. The first of them stays (plain letters before compatibility forms, then in the order of Unicode), so no shape is in two splits.
+Styled copies of letters (mathematical bold, fraktur) are left out: they are typefaces, not characters.
+
+Everything is a pure function of its arguments and of matplotlib's release, which brings the fonts and draws their outlines: random
+numbers are keyed by (seed, code point), so an image depends neither on the split nor on the other classes.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import functools
+import hashlib
+import os
+import pathlib
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Literal, NamedTuple, get_args
+
+import numpy as np
+import PIL.Image
+import rich.console
+import rich.progress
+
+from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.ft2font import FT2Font
+
+Split = Literal["train", "val", "test", "all"]
+
+SCRIPTS: dict[str, tuple[str, ...]] = {
+    "train": ("LATIN", "CYRILLIC", "GREEK", "COPTIC", "LISU", "ARABIC", "CANADIAN SYLLABICS"),
+    "val": ("ARMENIAN", "NKO", "OGHAM", "OLD ITALIC"),
+    "test": ("GEORGIAN", "HEBREW", "LAO", "TIFINAGH"),
+}
+
+SIDE = 28  # pixels of an image
+INK = 20  # pixels of the longer side of an undistorted letter
+FINE = 3  # a letter is drawn this many times finer than the image: on 84 x 84 pixels
+MIN_TYPEFACES = 2  # a letter that is drawn in fewer is not a class
+EM = 96  # pixels per em when an outline is drawn, before it is scaled to INK
+SMALLEST = 0.3  # em; a mark that is smaller (an apostrophe, a dot) is not a letter
+NEAR = 0.4  # squared distance, as a share of the larger letter's; pairs that are further apart are surely no twins
+ALIKE = 0.75  # pixels of ink: two letters are one shape when no 3 x 3 window differs by more; see `_excess`
+
+# Letters are where Unicode says in these; the other fonts of matplotlib have symbols in their place (cmmi, cmsy, cmex), or boxes.
+UNICODE_FONTS = re.compile(r"(DejaVuSans|DejaVuSansMono|DejaVuSerif|STIXGeneral)(-?(Bold|Bol)?(Oblique|Italic|Ita)?)\.ttf")
+ASCII_FONTS = re.compile(r"cm(b|r|ss|ti|tt)10\.ttf")
+
+
+class GlyphClass(NamedTuple):
+    """One letter, and the typefaces that have it.
+
+    Args:
+        character: such as `"α"`.
+        name: its Unicode name, such as `"GREEK SMALL LETTER ALPHA"`.
+        script: such as `"GREEK"`.
+        fonts: files that draw it, each in a shape that no other class has in that file.
+    """
+
+    character: str
+    name: str
+    script: str
+    fonts: tuple[pathlib.Path, ...]
+
+
+def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> ImageDataset:
+    """Rendered letters of one split, `copies` distorted images of each.
+
+    Args:
+        split: `"train"`, `"val"`, `"test"` or `"all"`. No script is in two of the first three.
+        copies: images per class. They go through the typefaces of the class in turn.
+        seed: of the distortions. Any whole number from 0.
+
+    Returns:
+        Images uint8 `[class * copies, 28, 28, 1]`; class names such as `"GREEK/GREEK SMALL LETTER ALPHA"`; the scripts as groups.
+
+    Raises:
+        DataError: unknown split, no copies, negative seed, or no fonts.
+
+    >>> load_glyphs("val", copies=1).images.shape[1:]
+    (28, 28, 1)
+    """
+    if split not in get_args(Split):
+        raise DataError(f"unknown split {split!r} of the glyphs; expected one of {', '.join(get_args(Split))}.")
+    if copies < 1:
+        raise DataError(f"copies is {copies}; expected at least 1 image per class.")
+    if seed < 0:
+        raise DataError(f"seed is {seed}; expected a whole number from 0.")
+    scripts = [script for part, names in SCRIPTS.items() if split in (part, "all") for script in names]
+    return _dataset([glyph for glyph in glyph_classes() if glyph.script in scripts], split, copies, seed)
+
+
+def glyph_classes() -> list[GlyphClass]:
+    """Every class of every split, sorted by script and code point. Takes seconds the first time in a process.
+
+    Raises:
+        DataError: matplotlib or its fonts are missing.
+    """
+    return list(_distinct_classes())
+
+
+# --- which letters there are, and in which typefaces ----------------------------------------------------------------------
+
+
+@functools.cache
+def _distinct_classes() -> tuple[GlyphClass, ...]:
+    return tuple(_without_twins(_candidates(_font_files())))
+
+
+def _font_files() -> list[pathlib.Path]:
+    """The typefaces, the plainest first: a letter is compared in its first typeface first, which is DejaVu Sans for most."""
+    try:
+        import matplotlib
+    except ImportError as error:
+        raise DataError(
+            'glyphs are drawn by matplotlib, which is missing; install it with: pip install "quickstudy[train]"'
+        ) from error
+    folder = pathlib.Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    files = sorted(folder.glob("*.ttf"), key=lambda file: (len(file.name), file.name))
+    chosen = [file for pattern in (UNICODE_FONTS, ASCII_FONTS) for file in files if pattern.fullmatch(file.name)]
+    if not chosen:
+        raise DataError(
+            f"no fonts such as DejaVuSans.ttf in {folder}; some distributions package matplotlib without them. "
+            "Install it with: pip install --force-reinstall matplotlib"
+        )
+    return chosen
+
+
+def _open(file: pathlib.Path) -> FT2Font:
+    from matplotlib.ft2font import FT2Font
+
+    font = FT2Font(os.fspath(file))
+    font.set_size(EM, 72)
+    return font
+
+
+def _script(character: str) -> str | None:
+    """Script of a letter, or of the plain letter that it is a form of; None for a letter that no split has."""
+    known = {script for scripts in SCRIPTS.values() for script in scripts}
+    for form in (character, unicodedata.normalize("NFKC", character)[0]):
+        words = unicodedata.name(form, "").split()
+        for name in (" ".join(words[:1]), " ".join(words[:2])):
+            if name in known:
+                return name
+    return None
+
+
+def _candidates(files: Iterable[pathlib.Path]) -> list[GlyphClass]:
+    """Letters that the fonts have: plain letters first, then compatibility forms, each in the order of Unicode."""
+    having: dict[str, list[pathlib.Path]] = {}
+    for file in files:
+        for code, index in _open(file).get_charmap().items():
+            character = chr(code)
+            usable = index and (character.isascii() or not ASCII_FONTS.fullmatch(file.name))
+            if usable and unicodedata.category(character).startswith("L"):
+                having.setdefault(character, []).append(file)
+    found = []
+    for character, fonts in having.items():
+        script = None if "<font>" in unicodedata.decomposition(character) else _script(character)
+        if script is not None and len(fonts) >= MIN_TYPEFACES:
+            found.append(GlyphClass(character, unicodedata.name(character), script, tuple(fonts)))
+    return sorted(found, key=lambda glyph: ("<" in unicodedata.decomposition(glyph.character), glyph.character))
+
+
+# --- drawing ----------------------------------------------------------------------------------------------------------------
+
+
+class _Pens:
+    """Opened fonts, for one thread."""
+
+    def __init__(self) -> None:
+        from matplotlib import ft2font
+
+        flags = getattr(ft2font, "LoadFlags", None)  # since matplotlib 3.10
+        self.unhinted = flags.NO_HINTING if flags is not None else ft2font.LOAD_NO_HINTING
+        self.fonts: dict[pathlib.Path, FT2Font] = {}
+
+    def draw(self, character: str, file: pathlib.Path, fine: int) -> np.ndarray | None:
+        """Ink, uint8 `[28 * fine, 28 * fine]`, 255 is full; centred, its longer side `20 * fine`. None where there is no letter."""
+        if file not in self.fonts:
+            self.fonts[file] = _open(file)
+        font = self.fonts[file]
+        font.set_text(character, 0.0, flags=self.unhinted)
+        font.draw_glyphs_to_bitmap(antialiased=True)
+        drawn = PIL.Image.fromarray(np.asarray(font.get_image()))
+        box = drawn.getbbox()
+        if box is None or max(box[2] - box[0], box[3] - box[1]) < SMALLEST * EM:
+            return None
+        scale = INK * fine / max(box[2] - box[0], box[3] - box[1])
+        width, height = (max(fine, round(length * scale)) for length in (box[2] - box[0], box[3] - box[1]))
+        canvas = np.zeros((SIDE * fine, SIDE * fine), np.uint8)
+        top, left = (SIDE * fine - height) // 2, (SIDE * fine - width) // 2
+        canvas[top : top + height, left : left + width] = drawn.resize((width, height), PIL.Image.Resampling.BILINEAR, box)
+        return canvas
+
+
+# --- letters that look the same ---------------------------------------------------------------------------------------------
+
+
+def _without_twins(glyphs: Sequence[GlyphClass]) -> list[GlyphClass]:
+    """Drop classes, and single typefaces of classes, until no two classes share a shape.
+
+    1. Of the classes that look alike in their first typeface, the first stays.
+    2. A class loses the typefaces in which it looks like the first typeface of another class (italic a, and alpha).
+    3. Of two classes that look alike in one more typeface, the later loses it (Cyrillic te and Latin m, which are twins in italics).
+    """
+    pens = _Pens()
+    drawn = [(c, file, pens.draw(glyph.character, file, 1)) for c, glyph in enumerate(glyphs) for file in glyph.fonts]
+    drawn = [(c, file, ink) for c, file, ink in drawn if ink is not None]
+    if not drawn:
+        return []
+    owner, files = np.array([c for c, _, _ in drawn]), [file for _, file, _ in drawn]
+    ink = np.stack([ink for _, _, ink in drawn])
+    rows = np.arange(len(ink))
+
+    first = rows[np.diff(owner, prepend=-1) > 0]
+    first = first[_first_of_its_kind(ink[first])]
+    alive = np.isin(owner, owner[first])
+    one, other = _near(ink, first, rows[alive])
+    one, other = one[owner[one] != owner[other]], other[owner[one] != owner[other]]
+    alive[other[_alike(ink, one, other)]] = False
+    file_numbers = np.array([list(dict.fromkeys(files)).index(file) for file in files])
+    for number in np.unique(file_numbers):
+        here = rows[alive & (file_numbers == number)]
+        alive[here] = _first_of_its_kind(ink[here])
+
+    typefaces: dict[int, list[pathlib.Path]] = {}
+    for row in rows[alive]:
+        typefaces.setdefault(int(owner[row]), []).append(files[row])
+    left = [glyphs[c]._replace(fonts=tuple(fonts)) for c, fonts in typefaces.items() if len(fonts) >= MIN_TYPEFACES]
+    return sorted(left, key=lambda glyph: (glyph.script, glyph.character))
+
+
+def _first_of_its_kind(ink: np.ndarray) -> np.ndarray:
+    """Whether each image `[image, 28, 28]` is unlike all the earlier ones that are, bool `[image]`."""
+    one, other = _near(ink, np.arange(len(ink)), np.arange(len(ink)))
+    one, other = one[one < other], other[one < other]
+    same = _alike(ink, one, other)
+    stays = np.ones(len(ink), bool)
+    for early, late in zip(one[same], other[same], strict=True):  # in the order of `one`: `early` is already decided
+        if stays[early]:
+            stays[late] = False
+    return stays
+
+
+def _near(ink: np.ndarray, ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of rows of `ink`, one of `ones` and one of `others`, that are worth a closer look; in the order of `ones`.
+
+    The squared distances are sums of products of whole numbers, below 2^24 and hence exact in float32 in any order of summation: the
+    same on every machine.
+    """
+    coarse = (ink.reshape(len(ink), 14, 2, 14, 2).sum((2, 4), dtype=np.uint16) // 4).astype(np.float32).reshape(len(ink), 196)
+    norms = (coarse * coarse).sum(1)
+    pairs = []
+    for start in range(0, len(ones), 256):
+        block = ones[start : start + 256]
+        distance = norms[block, None] + norms[None, others] - 2 * coarse[block] @ coarse[others].T
+        one, other = np.nonzero(distance < NEAR * np.maximum(norms[block, None], norms[None, others]))
+        pairs.append(np.stack([block[one], others[other]]))
+    one, other = np.concatenate(pairs, 1)
+    return one, other
+
+
+def _alike(ink: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Whether the images `ink[one]` and `ink[other]` are one shape, bool `[pair]`."""
+    thick = _grow(ink)
+    same = np.zeros(len(one), bool)
+    for start in range(0, len(one), 512):
+        part = np.arange(start, min(start + 512, len(one)))
+        part = part[_excess(ink[one[part]], thick[other[part]]) < ALIKE]
+        same[part[_excess(ink[other[part]], thick[one[part]]) < ALIKE]] = True
+    return same
+
+
+def _excess(ink: np.ndarray, thick: np.ndarray) -> np.ndarray:
+    """The most ink of `[pair, 28, 28]` in a 3 x 3 window that lies outside the other letter thickened by a pixel, in pixels `[pair]`.
+
+    A stroke that is a little bolder, or elsewhere by a pixel, gives nothing; an accent more gives its area.
+    """
+    outside = (np.maximum(ink, thick) - thick).astype(np.uint16)
+    rows = outside[:, :-2] + outside[:, 1:-1] + outside[:, 2:]
+    return (rows[:, :, :-2] + rows[:, :, 1:-1] + rows[:, :, 2:]).max((1, 2), initial=0) / 255
+
+
+def _grow(ink: np.ndarray) -> np.ndarray:
+    """The largest value among each pixel and its 8 neighbours, `[image, row, column]`."""
+    rows = ink.copy()
+    np.maximum(rows[:, 1:], ink[:, :-1], out=rows[:, 1:])
+    np.maximum(rows[:, :-1], ink[:, 1:], out=rows[:, :-1])
+    grown = rows.copy()
+    np.maximum(grown[:, :, 1:], rows[:, :, :-1], out=grown[:, :, 1:])
+    np.maximum(grown[:, :, :-1], rows[:, :, 1:], out=grown[:, :, :-1])
+    return grown
+
+
+def _shrink(ink: np.ndarray) -> np.ndarray:
+    """A thinner pen, `[image, row, column]`: strokes lose a pixel on each side, but those too thin to lose one stay."""
+    smallest = 255 - _grow(255 - ink)
+    return np.maximum(smallest, ink - np.minimum(ink, _grow(smallest)))
+
+
+# --- distortion -------------------------------------------------------------------------------------------------------------
+
+
+def _dataset(glyphs: Sequence[GlyphClass], split: str, copies: int, seed: int) -> ImageDataset:
+    """Render and distort these classes. Letters are drawn here, one by one; threads distort them meanwhile."""
+    pens, console = _Pens(), rich.console.Console(stderr=True)
+    images = np.empty((len(glyphs) * copies, SIDE, SIDE, 1), np.uint8)
+
+    def distort(c: int, letters: np.ndarray) -> None:
+        random = np.random.Generator(np.random.Philox(key=[seed, ord(glyphs[c].character)]))
+        images[c * copies : (c + 1) * copies, :, :, 0] = 255 - _handwritten(letters, copies, random)
+
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        jobs = []
+        for c, glyph in enumerate(
+            rich.progress.track(
+                glyphs, f"rendering glyphs ({split})", console=console, transient=True, disable=not console.is_terminal
+            )
+        ):
+            drawn = [pens.draw(glyph.character, file, FINE) for file in glyph.fonts]
+            jobs.append(pool.submit(distort, c, np.stack([ink for ink in drawn if ink is not None])))
+        for job in jobs:
+            job.result()
+    names = tuple(f"{glyph.script}/{glyph.name}" for glyph in glyphs)
+    return ImageDataset(
+        images=images,
+        counts=np.full(len(glyphs), copies),
+        classes=names,
+        groups=tuple(glyph.script for glyph in glyphs),
+        spec=ImageSpec(SIDE, SIDE, 1, ink="dark"),
+        name="glyphs",
+        fingerprint=hashlib.sha256("\n".join(names).encode() + images.tobytes()).hexdigest()[:16],
+    )
+
+
+def _handwritten(letters: np.ndarray, copies: int, random: np.random.Generator) -> np.ndarray:
+    """Distorted copies of one class.
+
+    Args:
+        letters: ink, uint8 `[typeface, 84, 84]`.
+        copies: how many; they go through the typefaces in turn, in random order.
+        random: where all chance comes from.
+
+    Returns:
+        Ink, uint8 `[copy, 28, 28]`.
+    """
+    turns = -(-copies // len(letters))
+    typeface = np.concatenate([random.permutation(len(letters)) for _ in range(turns)])[:copies]
+    inked = _with_pen(letters, typeface, random.uniform(1.4, 2.9, copies) * FINE)
+    bend = _elastic(copies, random)
+    matrix = _affine(copies, random)
+    matrix, centre = _fitted(matrix, inked, 1.5 + np.abs(bend).max((1, 2, 3)), random)
+    pixels = (np.arange(2 * SIDE) + 0.5) / 2 - SIDE / 2  # twice as fine as the image, 0 in the middle
+    wanted = np.stack(np.meshgrid(pixels, pixels)) + bend - centre[:, :, None, None]
+    source = (np.linalg.inv(matrix) @ wanted.reshape(copies, 2, -1)).reshape(wanted.shape)
+    sampled = _sample(inked, FINE * (source + SIDE / 2) - 0.5)
+    return (sampled.reshape(copies, SIDE, 2, SIDE, 2).sum((2, 4)) // 4).astype(np.uint8)
+
+
+def _with_pen(letters: np.ndarray, typeface: np.ndarray, width: np.ndarray) -> np.ndarray:
+    """Letters drawn with pens of the wanted mean widths (fine pixels, `[copy]`) as far as two pixels each side allow.
+
+    A stroke of width w loses the share 2 / w of its ink when it loses a pixel on each side: that measures w.
+    """
+    thinner, thicker = _shrink(letters), _grow(letters)
+    levels = np.stack([_shrink(thinner), thinner, letters, thicker, _grow(thicker)])
+    ink = letters.sum((1, 2), dtype=np.int64)
+    core = (255 - _grow(255 - letters)).sum((1, 2), dtype=np.int64)
+    now = 2 * ink / (ink - core)
+    sixteenths = np.rint(16 * (2 + np.clip((width - now[typeface]) / 2, -2, 2))).astype(np.int64)
+    low = np.minimum(sixteenths // 16, 3)  # between this level and the next
+    part = (sixteenths - 16 * low).astype(np.uint16)[:, None, None]
+    return ((levels[low, typeface] * (16 - part) + levels[low + 1, typeface] * part) // 16).astype(np.uint8)
+
+
+def _elastic(copies: int, random: np.random.Generator) -> np.ndarray:
+    """Smooth random displacements in image pixels, `[copy, (x, y), 56, 56]`, a bump per knot of a 6 x 6 grid."""
+    knots, places = np.linspace(0, 2 * SIDE - 1, 6), np.arange(2 * SIDE)
+    bumps = np.exp(-0.5 * ((places[:, None] - knots) / 10.0) ** 2)
+    bumps /= np.sqrt((bumps**2).sum(1, keepdims=True))
+    size = random.uniform(0.3, 1.0, (copies, 1, 1, 1))
+    field = bumps @ random.standard_normal((copies, 2, 6, 6)) @ bumps.T
+    return size * np.clip(field - field.mean((2, 3), keepdims=True), -2, 2)
+
+
+def _affine(copies: int, random: np.random.Generator) -> np.ndarray:
+    """Random rotation (15 degrees at most), stretch and slant, `[copy, 2, 2]` on (x, y)."""
+    angle = np.deg2rad(random.uniform(-15, 15, copies))
+    wide, high = np.exp(random.uniform(-0.2, 0.12, (2, copies)))
+    slant = random.uniform(-0.25, 0.25, copies)
+    cos, sin = np.cos(angle), np.sin(angle)
+    turn = np.stack([cos, -sin, sin, cos], -1).reshape(copies, 2, 2)
+    zero = np.zeros(copies)
+    return turn @ np.stack([wide, slant * high, zero, high], -1).reshape(copies, 2, 2)
+
+
+def _fitted(
+    matrix: np.ndarray, inked: np.ndarray, margin: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scale each map down until its letter stays `margin` pixels inside the image, and put it somewhere that it fits.
+
+    Returns:
+        The maps `[copy, 2, 2]` and where they send the middle of the drawing, in pixels off the middle of the image `[copy, (x, y)]`.
+    """
+    full = inked > 0
+    middle = (np.arange(SIDE * FINE) + 0.5) / FINE - SIDE / 2
+    left, right = middle[full.argmax(2)], middle[::-1][full[:, :, ::-1].argmax(2)]
+    y = np.broadcast_to(middle, left.shape)
+    outline = np.stack([np.concatenate([left, right], 1), np.concatenate([y, y], 1)], 1)  # the ends of every row
+    moved = matrix @ outline
+    seen = np.tile(full.any(2), 2)[:, None]
+    low, high = np.where(seen, moved, np.inf).min(2), np.where(seen, moved, -np.inf).max(2)
+    scale = np.minimum(1, (SIDE - 2 * margin) / (high - low).max(1))[:, None]
+    room = np.minimum(2.0, np.maximum(0, SIDE / 2 - margin[:, None] - scale * (high - low) / 2))
+    shift = random.uniform(-1, 1, room.shape) * room - scale * (low + high) / 2
+    return matrix * scale[:, :, None], shift
+
+
+def _sample(inked: np.ndarray, at: np.ndarray) -> np.ndarray:
+    """Bilinear interpolation of `[copy, 84, 84]` at `[copy, (x, y), row, column]`, int32, in steps of 1/16 pixel: whole numbers."""
+    side = inked.shape[1] + 2
+    padded = np.pad(inked, ((0, 0), (1, 1), (1, 1))).reshape(-1).astype(np.int32)
+    fixed = np.rint(16 * np.clip(at + 1, 0, side - 1.0625)).astype(np.int32)
+    whole, part = fixed >> 4, fixed & 15
+    corner = whole[:, 1] * side + whole[:, 0] + (np.arange(len(inked), dtype=np.int32) * side * side)[:, None, None]
+    right, down = part[:, 0], part[:, 1]
+    upper = padded[corner] * (16 - right) + padded[corner + 1] * right
+    lower = padded[corner + side] * (16 - right) + padded[corner + side + 1] * right
+    return (upper * (16 - down) + lower * down) >> 8

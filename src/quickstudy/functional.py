@@ -1,0 +1,102 @@
+"""Maths that two learners or more share. Pure functions on tensors, made to run under vmap, grad and make_fx."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+Parameters = dict[str, Tensor]
+
+ABSENT = -1e9
+"""Logit of a way that the task does not have. Finite, because 0 * -inf is not a number in a cross-entropy with one-hot targets."""
+
+
+def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Mean of `values` `[example]` under `weight` `[example]` (0 for padding)."""
+    return (values * weight).sum() / weight.sum().clamp(min=1e-12)
+
+
+def cross_entropy(logits: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Mean cross-entropy, in nats: `-sum_way y log softmax(logits)`.
+
+    Args:
+        logits: `[example, way]`.
+        y: one-hot (or soft) targets, `[example, way]`.
+        weight: 0 for padding, `[example]`.
+    """
+    return weighted_mean(-(y * F.log_softmax(logits, dim=-1)).sum(-1), weight)
+
+
+def squared_error(prediction: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Mean squared error over examples and outputs, for `[example, output]` predictions and targets."""
+    return weighted_mean((prediction - y).square().mean(-1), weight)
+
+
+def class_counts(y: Tensor, weight: Tensor) -> Tensor:
+    """Number of examples of each way, `[way]`, for one-hot `y` `[example, way]`."""
+    return (y * weight.unsqueeze(-1)).sum(0)
+
+
+def class_sums(features: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+    """Sum of the features of each way, `[way, feature]`, for features `[example, feature]` and one-hot `y` `[example, way]`."""
+    return (y * weight.unsqueeze(-1)).t() @ features
+
+
+def hide_absent(logits: Tensor, counts: Tensor) -> Tensor:
+    """Logits `[example, way]` in which a way without support examples (`counts` is 0, `[way]`) can never win."""
+    return torch.where(counts > 0, logits, ABSENT)
+
+
+def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+    """Squared Euclidean distances, `[n, m]`, between rows `[n, feature]` and `[m, feature]`.
+
+    By differences, not by `|a|^2 - 2ab + |b|^2`, which cancels badly in bfloat16 and for near rows.
+    """
+    return (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(-1)
+
+
+def pad_rows(rows: Tensor, count: int) -> Tensor:
+    """`rows` `[n, ...]` followed by zero rows up to `count`; unchanged where there are that many already."""
+    missing = count - rows.shape[0]
+    return torch.cat([rows, rows.new_zeros((missing, *rows.shape[1:]))]) if missing > 0 else rows
+
+
+def gradient_descent(
+    loss: Callable[[Parameters], Tensor],
+    parameters: Parameters,
+    *,
+    inner_lr: float | Tensor,
+    steps: int,
+    first_order: bool = False,
+) -> Parameters:
+    """The inner loop of MAML (Finn et al. 2017, eq. 1): `steps` times `parameters - inner_lr * gradient of loss`.
+
+    With `first_order` the steps are constants to the outer gradient, `d adapted / d parameters = 1` (section 5.2), and no graph of
+    them is built.
+
+    Args:
+        loss: scalar of the parameters.
+        parameters: where to start.
+        inner_lr: step size, alpha.
+        steps: number of steps, 0 or more.
+        first_order: leave out second derivatives.
+
+    >>> gradient_descent(lambda p: p["w"].square().sum(), {"w": torch.ones(1)}, inner_lr=0.25, steps=2)
+    {'w': tensor([0.2500])}
+    """
+    start = {name: value.detach() for name, value in parameters.items()} if first_order else parameters
+    adapted = start
+    for _ in range(steps):
+        gradients = torch.func.grad(loss)(adapted)
+        adapted = {name: value - inner_lr * gradients[name] for name, value in adapted.items()}
+    if first_order:
+        return straight_through(parameters, start, adapted)
+    return adapted
+
+
+def straight_through(parameters: Parameters, start: Parameters, adapted: Parameters) -> Parameters:
+    """The values of `adapted` with the gradient of `parameters`: `d result / d parameters = 1`. `start` is `parameters`, detached."""
+    return {name: value + (adapted[name] - start[name]) for name, value in parameters.items()}

@@ -1,0 +1,77 @@
+"""Learner: the contract. A learner is two pure functions, `adapt(support) -> state` and `predict(state, x) -> y`."""
+
+from __future__ import annotations
+
+import abc
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from quickstudy.functional import cross_entropy
+from quickstudy.task import Examples, Input, Task
+
+State = Mapping[str, Tensor]
+
+
+class Learner(nn.Module, abc.ABC):
+    """What every algorithm implements. Its parameters are the meta-parameters; its constructor's signature defines its hyperparameters.
+
+    A learner sees one task at a time; the engine maps it over tasks. `adapt` stores nothing on `self` and changes nothing in place.
+    Every constructor argument is kept as an attribute of the same name, so that a saved learner can be built again.
+    """
+
+    gradient_free_adapt: ClassVar[bool] = False
+    """`adapt` takes no gradient (prototypes, memories): cheap on small devices, and exportable as plain inference."""
+
+    order_free: ClassVar[bool] = True
+    """The order of the support examples does not matter."""
+
+    relabelling_free: ClassVar[bool] = True
+    """Renaming the classes renames the predictions and changes nothing else (in the default configuration)."""
+
+    trains_on_query: ClassVar[bool] = True
+    """`loss` looks at the query set (Reptile does not)."""
+
+    meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
+    """The outer loop that suits this learner, used where the caller names none."""
+
+    @abc.abstractmethod
+    def adapt(self, support: Examples, state: State | None = None) -> State:
+        """Learn the task from its support set; with `state`, go on from what was learned before (more examples, new ways)."""
+
+    @abc.abstractmethod
+    def predict(self, state: State, x: Input) -> Tensor:
+        """Outputs for new inputs: logits `[example, way]`, or values `[example, output]`."""
+
+    def loss(self, task: Task) -> Tensor:
+        """Scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""
+        state = self.adapt(task.support)
+        return self.criterion(self.predict(state, task.query.x), task.query)
+
+    def criterion(self, prediction: Tensor, query: Examples) -> Tensor:
+        """How wrong a prediction is, a scalar; cross-entropy unless a learner says otherwise."""
+        return cross_entropy(prediction, query.y, query.weight)
+
+    @torch.no_grad()
+    def calibrate(self, tasks: Iterable[Task]) -> None:
+        """Set what is measured rather than learned (population statistics). Called before evaluating and saving; nothing by default."""
+
+    @property
+    def protocol(self) -> str:
+        """How queries are normalised, named beside every result: `inductive` (each on its own) or `transductive`."""
+        return "inductive"
+
+
+def hyperparameters(module: nn.Module) -> dict[str, Any]:
+    """The values that a module was built with, by name; nested modules are left out.
+
+    >>> from quickstudy.nets.mlp import MLP
+    >>> hyperparameters(MLP(in_features=3, hidden=(8,)))
+    {'in_features': 3, 'hidden': (8,), 'norm': 'none'}
+    """
+    names = list(inspect.signature(type(module).__init__).parameters)[1:]
+    values = {name: getattr(module, name) for name in names}
+    return {name: value for name, value in values.items() if not isinstance(value, nn.Module)}

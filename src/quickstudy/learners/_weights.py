@@ -1,0 +1,92 @@
+"""What learners that adapt weights by gradient steps share: a net with a linear head, as a dictionary of tensors."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from quickstudy.errors import ConfigError, ModelError, TaskError
+from quickstudy.functional import Parameters, class_counts, cross_entropy, hide_absent, pad_rows, squared_error
+from quickstudy.learner import State
+from quickstudy.normalization import batch_statistics, has_batch_norm
+from quickstudy.task import Examples, Input
+
+Objective = Literal["classification", "regression"]
+BatchStatistics = Literal["support", "query"]
+
+
+def make_head(net: nn.Module, head_ways: int | None) -> nn.Linear | None:
+    """A learned linear head of `head_ways` outputs, or None for one that starts at zero with as many outputs as the task."""
+    if not isinstance(getattr(net, "features", None), int):
+        raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
+    if head_ways is not None and head_ways < 1:
+        raise ConfigError(f"head_ways is {head_ways}; expected at least 1, or None for a head that fits every task.")
+    return None if head_ways is None else nn.Linear(net.features, head_ways)
+
+
+def start_head(head: nn.Linear | None, net: nn.Module, support: Examples, state: State | None) -> Parameters:
+    """Where the head starts: `weight` `[way, feature]` and `bias` `[way]`, learned, zero, or as an earlier state left them."""
+    ways = support.y.shape[-1]
+    if state is not None:
+        return {"head.weight": pad_rows(state["head.weight"], ways), "head.bias": pad_rows(state["head.bias"], ways)}
+    if head is None:
+        zeros = support.y.new_zeros((ways, net.features + 1))
+        return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
+    if head.out_features != ways:
+        raise TaskError(
+            f"the task has {ways} ways, but this learner's head is fixed to {head.out_features}. Give it tasks of "
+            f"{head.out_features} ways, or train with head_ways=None, which fits any number."
+        )
+    return {"head.weight": head.weight, "head.bias": head.bias}
+
+
+def start_net(net: nn.Module, state: State | None) -> Parameters:
+    """Where the net's weights start, under their names with `net.` in front."""
+    learned = {f"net.{name}": value for name, value in net.named_parameters()}
+    return learned if state is None else {name: state[name] for name in learned}
+
+
+def outputs(net: nn.Module, weights: State, x: Input) -> Tensor:
+    """The net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
+    own = {name.removeprefix("net."): value for name, value in weights.items() if name.startswith("net.")}
+    return F.linear(functional_call(net, own, (x,)), weights["head.weight"], weights["head.bias"])
+
+
+def support_statistics(net: nn.Module, weights: Parameters, support: Examples) -> Parameters:
+    """Batch-norm statistics of the support set under these weights, for the state; empty without batch norm."""
+    if not has_batch_norm(net):
+        return {}
+    own = {name.removeprefix("net."): value for name, value in weights.items() if name.startswith("net.")}
+    with batch_statistics(support.mask, keep=True) as recording:
+        functional_call(net, own, (support.x,))
+    return {f"net.{name}": value for name, value in recording.of(net).items()}
+
+
+def objective_loss(objective: Objective, prediction: Tensor, examples: Examples) -> Tensor:
+    """Cross-entropy or squared error of predictions `[example, output]`, a scalar."""
+    error = cross_entropy if objective == "classification" else squared_error
+    return error(prediction, examples.y, examples.weight)
+
+
+def counted(objective: Objective, support: Examples, state: State | None) -> Parameters:
+    """How many examples of each way were seen so far, for `predict`; nothing for regression."""
+    if objective == "regression":
+        return {}
+    counts = class_counts(support.y, support.weight)
+    return {"counts": counts if state is None else counts + pad_rows(state["counts"], len(counts))}
+
+
+def predict(net: nn.Module, statistics: BatchStatistics, state: State, x: Input) -> Tensor:
+    """Predictions `[example, output]` under a state, with ways that were never seen hidden."""
+    with batch_statistics() if statistics == "query" else contextlib.nullcontext():
+        prediction = outputs(net, state, x)
+    return hide_absent(prediction, state["counts"]) if "counts" in state else prediction
+
+
+def protocol(net: nn.Module, statistics: BatchStatistics) -> str:
+    """How queries are normalised: `transductive` when by the statistics of the query batch."""
+    return "transductive" if statistics == "query" and has_batch_norm(net) else "inductive"

@@ -1,0 +1,103 @@
+"""Prototypical Networks: a class is the mean of its embedded examples; a query belongs to the nearest mean.
+
+Snell, Swersky and Zemel 2017, "Prototypical Networks for Few-shot Learning", eqs. 1-2, algorithm 1. With `statistics="population"`, as
+in the paper, batch norm uses the batch in meta-training and population statistics afterwards; here these are measured exactly over many
+tasks (`calibrate`) where the paper keeps running averages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from quickstudy.functional import class_counts, class_sums, hide_absent, pad_rows, squared_distances
+from quickstudy.learner import Learner, State
+from quickstudy.normalization import Statistics, batch_statistics, check_net, has_batch_norm, set_population_statistics
+from quickstudy.task import Examples, Input, Task, concatenate
+
+
+class ProtoNet(Learner):
+    """State: `sums` `[way, feature]` and `counts` `[way]` of the embedded support examples, so that more examples are simply added.
+
+    Args:
+        net: the embedding, `[example, ...]` to `[example, feature]`.
+        statistics: what batch norm normalises by once trained: `population` (of the meta-training tasks), `support` (of the task's
+            support set, carried in the state), or `query` (of the query batch: transductive).
+
+    >>> from quickstudy.nets.identity import Identity
+    >>> from quickstudy.task import one_hot
+    >>> learner = ProtoNet(Identity(in_features=2))
+    >>> state = learner.adapt(Examples(torch.tensor([[0.0, 0.0], [4.0, 4.0]]), one_hot(torch.tensor([0, 1]), ways=2)))
+    >>> learner.predict(state, torch.tensor([[3.0, 3.0]])).argmax(-1)
+    tensor([1])
+    """
+
+    gradient_free_adapt: ClassVar[bool] = True
+
+    def __init__(self, net: nn.Module, statistics: Literal["population", "support", "query"] = "population") -> None:
+        super().__init__()
+        self.net, self.statistics = check_net(net), statistics
+
+    def adapt(self, support: Examples, state: State | None = None) -> State:
+        features, statistics = self._embed_support(support, state)
+        sums, counts = class_sums(features, support.y, support.weight), class_counts(support.y, support.weight)
+        if state is not None:
+            sums, counts = sums + pad_rows(state["sums"], len(sums)), counts + pad_rows(state["counts"], len(counts))
+        return {"sums": sums, "counts": counts, **statistics}
+
+    def predict(self, state: State, x: Input) -> Tensor:
+        if self.statistics == "query":
+            with batch_statistics():
+                features = self.net(x)
+        else:
+            stored = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
+            features = functional_call(self.net, stored, (x,))
+        return _logits(features, state["sums"], state["counts"])
+
+    def loss(self, task: Task) -> Tensor:
+        if self.statistics != "population":
+            return super().loss(task)
+        both = concatenate(task.support, task.query)
+        with batch_statistics(both.mask):
+            features = self.net(both.x)
+        count = len(task.support.y)
+        support_y, weight = task.support.y, task.support.weight
+        logits = _logits(features[count:], class_sums(features[:count], support_y, weight), class_counts(support_y, weight))
+        return self.criterion(logits, task.query)
+
+    @torch.no_grad()
+    def calibrate(self, tasks: Iterable[Task]) -> None:
+        if self.statistics == "population" and has_batch_norm(self.net):
+            set_population_statistics(self.net, (self._measure(task) for task in tasks))
+
+    @property
+    def protocol(self) -> str:
+        return "transductive" if self.statistics == "query" and has_batch_norm(self.net) else "inductive"
+
+    def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Statistics]:
+        """Features of the support set, and the statistics that the state must carry."""
+        if self.statistics == "population" or not has_batch_norm(self.net):
+            return self.net(support.x), {}
+        carried = {name: value for name, value in (state or {}).items() if name.startswith("net.")}
+        if carried:  # the first support set fixed the statistics; later examples must be embedded alike
+            return functional_call(self.net, {name.removeprefix("net."): value for name, value in carried.items()}, (support.x,)), carried
+        keep = self.statistics == "support"
+        with batch_statistics(support.mask, keep=keep) as recording:
+            features = self.net(support.x)
+        return features, {f"net.{name}": value for name, value in recording.of(self.net).items()} if keep else {}
+
+    def _measure(self, task: Task) -> Statistics:
+        both = concatenate(task.support, task.query)
+        with batch_statistics(both.mask, keep=True) as recording:
+            self.net(both.x)
+        return recording.of(self.net)
+
+
+def _logits(features: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+    """Negative squared distances to the prototypes, `[example, way]` (eq. 2)."""
+    prototypes = sums / counts.clamp(min=1.0).unsqueeze(-1)
+    return hide_absent(-squared_distances(features, prototypes), counts)

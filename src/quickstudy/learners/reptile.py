@@ -1,0 +1,112 @@
+"""Reptile: move the initial weights towards the weights that training on a task ends with. No query set, no second derivative.
+
+Nichol, Achiam and Schulman 2018, "On First-Order Meta-Learning Algorithms", algorithm 1 (batched: eq. 17), with the inner loop of their
+section 6: Adam with beta1 = 0, on mini-batches. The meta-gradient is `start - adapted`, so that an outer step of plain gradient descent
+with rate epsilon is the paper's update. Deviation: head as in `maml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from quickstudy.functional import Parameters
+from quickstudy.learner import Learner, State
+from quickstudy.learners import _weights
+from quickstudy.normalization import batch_statistics, check_net
+from quickstudy.task import Examples, Input, Task
+
+
+class Reptile(Learner):
+    """State: every weight after adaptation, the statistics of batch norm, and how often each way was seen.
+
+    Args:
+        net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
+        inner_lr: step size of the inner loop.
+        inner_steps: mini-batch steps in meta-training, k.
+        adapt_steps: mini-batch steps when adapting to a new task.
+        inner_batch: examples per mini-batch, taken from the support set in its order, round and round.
+        inner_optimizer: `adam` (with beta1 = 0, as in the paper) or `sgd`.
+        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
+        statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
+        objective: `classification` (cross-entropy) or `regression` (squared error).
+    """
+
+    order_free: ClassVar[bool] = False  # the mini-batches follow the order of the support set
+    trains_on_query: ClassVar[bool] = False
+    meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "sgd", "lr": 1.0, "schedule": "linear"}
+
+    def __init__(
+        self,
+        net: nn.Module,
+        inner_lr: float = 1e-3,
+        inner_steps: int = 5,
+        adapt_steps: int = 50,
+        inner_batch: int = 10,
+        inner_optimizer: Literal["adam", "sgd"] = "adam",
+        head_ways: int | None = None,
+        statistics: _weights.BatchStatistics = "support",
+        objective: _weights.Objective = "classification",
+    ) -> None:
+        super().__init__()
+        self.net, self.head = check_net(net), _weights.make_head(net, head_ways)
+        self.inner_lr, self.inner_steps, self.adapt_steps = inner_lr, inner_steps, adapt_steps
+        self.inner_batch, self.inner_optimizer, self.head_ways = inner_batch, inner_optimizer, head_ways
+        self.statistics, self.objective = statistics, objective
+
+    def adapt(self, support: Examples, state: State | None = None) -> State:
+        adapted = self._train(self._start(support, state), support, self.adapt_steps)
+        if self.statistics == "support":
+            adapted |= _weights.support_statistics(self.net, adapted, support)
+        return adapted | _weights.counted(self.objective, support, state)
+
+    def predict(self, state: State, x: Input) -> Tensor:
+        return _weights.predict(self.net, self.statistics, state, x)
+
+    def loss(self, task: Task) -> Tensor:
+        """Half the squared distance to the adapted weights, whose gradient is `start - adapted`."""
+        start = self._start(task.support, None)
+        detached = {name: value.detach() for name, value in start.items()}
+        adapted = self._train(detached, task.support, self.inner_steps)
+        return sum(((start[name] - adapted[name].detach()).square().sum() for name in start), torch.zeros(())) / 2
+
+    def criterion(self, prediction: Tensor, query: Examples) -> Tensor:
+        return _weights.objective_loss(self.objective, prediction, query)
+
+    @property
+    def protocol(self) -> str:
+        return _weights.protocol(self.net, self.statistics)
+
+    def _start(self, support: Examples, state: State | None) -> Parameters:
+        return _weights.start_net(self.net, state) | _weights.start_head(self.head, self.net, support, state)
+
+    def _train(self, weights: Parameters, support: Examples, steps: int) -> Parameters:
+        """The weights after `steps` mini-batches."""
+        count = support.y.shape[0]
+        second_moments = {name: torch.zeros_like(value) for name, value in weights.items()}
+        for step in range(steps):
+            batch = self._slice(support, torch.arange(step * self.inner_batch, (step + 1) * self.inner_batch) % count)
+
+            def batch_loss(weights: Parameters, batch: Examples = batch) -> Tensor:
+                with batch_statistics(batch.mask):
+                    return self.criterion(_weights.outputs(self.net, weights, batch.x), batch)
+
+            gradients = torch.func.grad(batch_loss)(weights)
+            weights, second_moments = self._update(weights, gradients, second_moments, step + 1)
+        return weights
+
+    @staticmethod
+    def _slice(support: Examples, rows: Tensor) -> Examples:
+        return tree_map(lambda leaf: leaf[rows.to(leaf.device)], support)
+
+    def _update(self, weights: Parameters, gradients: Parameters, moments: Parameters, step: int) -> tuple[Parameters, Parameters]:
+        if self.inner_optimizer == "sgd":
+            return {name: value - self.inner_lr * gradients[name] for name, value in weights.items()}, moments
+        beta2 = 0.999
+        moments = {name: beta2 * value + (1 - beta2) * gradients[name].square() for name, value in moments.items()}
+        corrected = {name: (value / (1 - beta2**step)).sqrt() + 1e-8 for name, value in moments.items()}
+        return {name: value - self.inner_lr * gradients[name] / corrected[name] for name, value in weights.items()}, moments

@@ -1,0 +1,58 @@
+"""Conv4: four 3x3 convolution blocks, the backbone that few-shot papers share.
+
+Vinyals et al. 2016, "Matching Networks for One Shot Learning", section 4.1.1 (max-pool form); Finn et al. 2017, "Model-Agnostic
+Meta-Learning", section 5.2 (strided form, for Omniglot).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from torch import Tensor, nn
+
+from quickstudy.normalization import NormKind, make_norm
+
+
+class Conv4(nn.Module):
+    """Four blocks of convolution, normalisation, ReLU and halving; `[example, in_channels, image_size, image_size]` to
+    `[example, features]`.
+
+    Args:
+        in_channels: channels of the image.
+        image_size: height and width, in pixels; at least 16 with max-pooling.
+        channels: filters of each block.
+        norm: normalisation of each block.
+        halving: `pool` (2x2 max-pooling) or `stride` (convolutions of stride 2, about 4 times cheaper).
+
+    >>> import torch
+    >>> Conv4(channels=8)(torch.zeros(2, 1, 28, 28)).shape
+    torch.Size([2, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        image_size: int = 28,
+        channels: int = 64,
+        norm: NormKind = "batch",
+        halving: Literal["pool", "stride"] = "pool",
+    ) -> None:
+        super().__init__()
+        self.in_channels, self.image_size, self.channels, self.norm, self.halving = in_channels, image_size, channels, norm, halving
+        widths = [in_channels] + [channels] * 4
+        self.blocks = nn.Sequential(*(_block(widths[i], widths[i + 1], norm, halving) for i in range(4)))
+        size = image_size
+        for _ in range(4):
+            size = size // 2 if halving == "pool" else (size + 1) // 2
+        self.features = channels * size * size
+        """Length of the output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x).flatten(1)
+
+
+def _block(in_channels: int, channels: int, norm: NormKind, halving: str) -> nn.Sequential:
+    if halving == "stride":
+        return nn.Sequential(nn.Conv2d(in_channels, channels, 3, stride=2, padding=1), make_norm(norm, channels), nn.ReLU())
+    # ReLU after pooling equals ReLU before it, on a quarter of the values.
+    return nn.Sequential(nn.Conv2d(in_channels, channels, 3, padding=1), make_norm(norm, channels), nn.MaxPool2d(2), nn.ReLU())

@@ -1,0 +1,56 @@
+"""ResNet12: four residual blocks of three 3x3 convolutions, the larger backbone of few-shot papers.
+
+Oreshkin et al. 2018, "TADAM", section 4; widths of Lee et al. 2019, "MetaOptNet" (64, 160, 320, 640). Deviation: no DropBlock, since a
+learner is a pure function.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from quickstudy.normalization import NormKind, make_norm
+
+
+class ResNet12(nn.Module):
+    """`[example, in_channels, height, width]` to `[example, features]`, by global average pooling, so any image size will do.
+
+    Args:
+        in_channels: channels of the image.
+        widths: filters of each block; each halves the image.
+        norm: normalisation after each convolution.
+
+    >>> import torch
+    >>> ResNet12(widths=(4, 8, 8, 16))(torch.zeros(2, 3, 32, 32)).shape
+    torch.Size([2, 16])
+    """
+
+    def __init__(self, in_channels: int = 3, widths: Sequence[int] = (64, 160, 320, 640), norm: NormKind = "batch") -> None:
+        super().__init__()
+        self.in_channels, self.widths, self.norm = in_channels, tuple(widths), norm
+        self.blocks = nn.Sequential(*(_Block(before, after, norm) for before, after in itertools.pairwise((in_channels, *widths))))
+        self.features = self.widths[-1]
+        """Length of the output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.blocks(x).mean((2, 3))
+
+
+class _Block(nn.Module):
+    def __init__(self, in_channels: int, channels: int, norm: NormKind) -> None:
+        super().__init__()
+        widths = [in_channels, channels, channels, channels]
+        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths))
+        self.norms = nn.ModuleList(make_norm(norm, channels) for _ in range(3))
+        self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), make_norm(norm, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        residual = self.shortcut(x)
+        for index, (convolution, norm) in enumerate(zip(self.convolutions, self.norms, strict=True)):
+            x = norm(convolution(x))
+            if index < 2:
+                x = F.leaky_relu(x, 0.1)
+        return F.leaky_relu(F.max_pool2d(x + residual, 2, ceil_mode=True), 0.1)

@@ -1,0 +1,107 @@
+"""Files that are written whole or not at all: tensors and JSON in one safetensors file, never pickle. No torch here."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from quickstudy.errors import FileFormatError, StorageError
+
+FORMAT = 1
+"""Version of the file format; newer files are refused by name, older ones stay readable."""
+
+Arrays = Mapping[str, np.ndarray]
+
+
+class Content(NamedTuple):
+    """What a file holds."""
+
+    arrays: dict[str, np.ndarray]
+    meta: dict[str, Any]
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write, fsync, rename: at any moment `path` is the old file or the new one.
+
+    Raises:
+        StorageError: the disk is full or the folder cannot be written; the old file stays.
+    """
+    path = pathlib.Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = file.name
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        if temporary is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+        kept = "what was there before is unchanged" if path.exists() else "nothing was written"
+        raise StorageError(f"could not write {path}: {error.strerror or error}; {kept}. Free some space or choose another place.") from error
+
+
+def save(path: str | os.PathLike[str], kind: str, arrays: Arrays, meta: Mapping[str, Any]) -> None:
+    """Save arrays and plain values as one file of the given kind (`learner`, `task`, `checkpoint`)."""
+    header = {"quickstudy": json.dumps({"format": FORMAT, "kind": kind, "hash": fingerprint(arrays), "meta": meta})}
+    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    write_atomically(path, safetensors.numpy.save(contiguous, metadata=header))
+
+
+def load(path: str | os.PathLike[str], kind: str) -> Content:
+    """Read a file of the given kind.
+
+    Raises:
+        FileFormatError: there is no such file, or it is damaged, foreign, of another kind, or of a newer format.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise FileFormatError(f"{path} is not a file; expected a saved {kind}.")
+    try:
+        with safetensors.safe_open(path, framework="numpy") as file:
+            header = (file.metadata() or {}).get("quickstudy")
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
+    except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
+        raise FileFormatError(f"{path} is damaged or no safetensors file ({error}); expected a saved {kind}.") from error
+    if header is None:
+        raise FileFormatError(f"{path} is a safetensors file, but quickstudy did not write it; expected a saved {kind}.")
+    return Content(arrays, _checked_header(path, kind, header, arrays))
+
+
+def _checked_header(path: pathlib.Path, kind: str, header: str, arrays: Arrays) -> dict[str, Any]:
+    try:
+        values = json.loads(header)
+        found_format, found_kind, found_hash, meta = (values[key] for key in ("format", "kind", "hash", "meta"))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise FileFormatError(f"{path} has a damaged header ({error}); expected a saved {kind}.") from error
+    if found_format > FORMAT:
+        raise FileFormatError(f"{path} has format {found_format}, this quickstudy reads up to {FORMAT}: update quickstudy.")
+    if found_kind != kind:
+        raise FileFormatError(f"{path} is a saved {found_kind}; expected a saved {kind}.")
+    if found_hash != fingerprint(arrays):
+        raise FileFormatError(f"{path} is damaged: its content does not match its hash. Copy or train it again.")
+    return meta
+
+
+def fingerprint(arrays: Arrays) -> str:
+    """Hash of names, shapes, types and values; equal content, equal fingerprint."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
+        digest.update(value.tobytes())
+    return digest.hexdigest()[:16]

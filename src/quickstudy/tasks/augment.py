@@ -1,0 +1,40 @@
+"""Augmentations: batched changes of images on tensors, driven by given random numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+NUMBERS = 6
+"""Random numbers that an augmentation may use for each image."""
+
+
+def flip(images: Tensor, random: Tensor) -> Tensor:
+    """Mirror half of the images left to right.
+
+    Args:
+        images: float `[image, channel, height, width]`.
+        random: uniform in [0, 1), `[image, NUMBERS]`.
+    """
+    return torch.where(random[:, 0].view(-1, 1, 1, 1) < 0.5, images.flip(-1), images)
+
+
+def affine(images: Tensor, random: Tensor) -> Tensor:
+    """Turn by up to 10 degrees, scale by up to 15 %, shear by up to 0.15 and shift by up to 8 % of the width; zeros come in."""
+    signed = 2 * random - 1
+    angle = signed[:, 0] * math.radians(10)
+    scale = 1 + 0.15 * signed[:, 1]
+    shear = 0.15 * signed[:, 2]
+    cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
+    first = torch.stack([cosine, shear - sine, 0.16 * signed[:, 3]], dim=-1)
+    second = torch.stack([sine, cosine, 0.16 * signed[:, 4]], dim=-1)
+    grid = F.affine_grid(torch.stack([first, second], dim=1), list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)
+
+
+AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"flip": flip, "affine": affine}
+"""By the name that `ClassTasks` takes."""

@@ -1,0 +1,203 @@
+"""ClassTasks: N-way K-shot tasks over a set of labelled images, each a pure function of (seed, index)."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy.data.dataset import ImageDataset
+from quickstudy.errors import ConfigError, TaskError
+from quickstudy.task import Examples, Task, one_hot
+from quickstudy.tasks.augment import AUGMENTATIONS, NUMBERS
+from quickstudy.tasks.random import uniform
+
+Range = int | tuple[int, int]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Draw:
+    """Which images make up each task: rows of the data set, shot-major (shot 0 of every way, then shot 1, ...)."""
+
+    support: np.ndarray  # int64 [task, shot, way]
+    support_mask: np.ndarray  # bool [task, shot, way]
+    query: np.ndarray  # int64 [task, query, way]
+    query_mask: np.ndarray  # bool [task, query, way]
+
+
+class ClassTasks:
+    """Tasks that tell some classes of a data set apart. Indexing and `batch` give the same task for the same index, always.
+
+    Args:
+        dataset: labelled images.
+        ways: classes per task, or a range `(least, most)`.
+        shots: support examples per class, or a range.
+        queries: query examples per class.
+        unequal: with a range of shots, draw them for each class (an imbalanced support set) instead of once for the task.
+        within_groups: all classes of a task come from one group, such as one alphabet.
+        augment: change each image at random: `none`, `flip` or `affine`.
+        seed: which stream of tasks.
+
+    Where ways or shots differ between tasks, tasks are padded to the most, with masks; padding repeats images of the same task.
+
+    Raises:
+        TaskError: a class has too few images, or the data set or a group too few classes.
+    """
+
+    def __init__(
+        self,
+        dataset: ImageDataset,
+        ways: Range = 5,
+        shots: Range = 1,
+        queries: int = 15,
+        unequal: bool = False,
+        within_groups: bool = False,
+        augment: Literal["none", "flip", "affine"] = "none",
+        seed: int = 0,
+    ) -> None:
+        self.dataset, self.queries, self.seed = dataset, queries, seed
+        self.ways, self.shots = _range("ways", ways), _range("shots", shots)
+        self.unequal, self.within_groups, self.augment = unequal, within_groups, augment
+        if queries < 1:
+            raise ConfigError(f"queries is {queries}; expected at least 1 query image per class.")
+        if augment != "none" and augment not in AUGMENTATIONS:
+            raise ConfigError(f"augment is {augment!r}; expected one of none, {', '.join(AUGMENTATIONS)}.")
+        self._check_images()
+        self._pools = self._make_pools()
+        self._images = torch.from_numpy(np.ascontiguousarray(dataset.images.transpose(0, 3, 1, 2)))
+
+    def __getitem__(self, index: int) -> Task:
+        return self.batch([index])[0]
+
+    def batch(self, indices: list[int] | range | np.ndarray) -> Task:
+        """The tasks of these indices, stacked: every tensor has one more leading axis."""
+        index = np.asarray(indices, dtype=np.int64)
+        draw = self._draw(index)
+        padded = self.ways[0] != self.ways[1] or self.shots[0] != self.shots[1]
+        return Task(
+            self._examples(index, draw.support, draw.support_mask if padded else None, stream=10),
+            self._examples(index, draw.query, draw.query_mask if padded else None, stream=11),
+        )
+
+    def fingerprint(self, count: int) -> str:
+        """Hash of the first `count` tasks: equal hashes, equal images in equal order."""
+        draw = self._draw(np.arange(count))
+        digest = hashlib.sha256(f"{self.dataset.fingerprint} {self.augment} {self.seed}".encode())
+        for array in (draw.support, draw.support_mask, draw.query, draw.query_mask):
+            digest.update(np.ascontiguousarray(array).tobytes())
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> dict[str, object]:
+        """The protocol, named beside every result."""
+        return {
+            "dataset": self.dataset.name,
+            "classes": len(self.dataset.classes),
+            "ways": _shown(self.ways),
+            "shots": _shown(self.shots),
+            "queries": self.queries,
+            "image_size": "x".join(str(side) for side in self.dataset.spec.shape),
+            "seed": self.seed,
+        } | {name: True for name in ("unequal", "within_groups") if getattr(self, name)}
+
+    def _check_images(self) -> None:
+        needed = self.shots[1] + self.queries
+        short = np.flatnonzero(self.dataset.counts < needed)
+        if len(short):
+            first = short[0]
+            raise TaskError(
+                f"class {self.dataset.classes[first]!r} of {self.dataset.name} has {self.dataset.counts[first]} images, but "
+                f"{self.shots[1]} shots + {self.queries} queries need {needed} ({len(short)} of {len(self.dataset.classes)} classes "
+                "are too small). Lower shots or queries, or leave these classes out."
+            )
+
+    def _make_pools(self) -> np.ndarray:
+        """Which classes may occur together, bool `[pool, class]`: one pool, or one for each group that is large enough."""
+        most = self.ways[1]
+        groups = np.array(self.dataset.groups)
+        if not self.within_groups:
+            pools = np.ones((1, len(groups)), dtype=bool)
+        else:
+            pools = np.stack([groups == group for group in dict.fromkeys(self.dataset.groups)])
+        enough = pools.sum(1) >= most
+        if not enough.any():
+            where = f"the largest group of {self.dataset.name}" if self.within_groups else self.dataset.name
+            raise TaskError(f"{where} has {pools.sum(1).max()} classes, but a task needs {most} ways. Lower ways or add classes.")
+        return pools[enough]
+
+    def _draw(self, index: np.ndarray) -> _Draw:
+        most_ways, most_shots = self.ways[1], self.shots[1]
+        classes = self._draw_classes(index)
+        picked = self._draw_images(index, classes, most_shots + self.queries)
+        rows = self.dataset.starts[classes][:, None, :] + picked
+        way_mask = np.arange(most_ways) < self._draw_between(index, self.ways, 1, stream=2)
+        shots = self._draw_between(index, self.shots, most_ways if self.unequal else 1, stream=3)
+        support_mask = (np.arange(most_shots)[:, None] < shots[:, None, :]) & way_mask[:, None, :]
+        query_mask = np.broadcast_to(way_mask[:, None, :], (len(index), self.queries, most_ways))
+        support, query = rows[:, :most_shots], rows[:, most_shots:]
+        return _Draw(_pad(support, support_mask), support_mask, _pad(query, query_mask), query_mask)
+
+    def _draw_classes(self, index: np.ndarray) -> np.ndarray:
+        """Distinct classes of each task, `[task, way]`."""
+        keys = uniform(self.seed, index, len(self.dataset.classes), stream=0)
+        if len(self._pools) > 1 or not self._pools.all():
+            pool = (uniform(self.seed, index, 1, stream=4)[:, 0] * len(self._pools)).astype(np.int64)
+            keys = np.where(self._pools[pool], keys, 2.0)
+        return _smallest(keys, self.ways[1])
+
+    def _draw_images(self, index: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+        """Distinct images of each class, as positions inside the class, `[task, image, way]`."""
+        most = int(self.dataset.counts.max())
+        keys = uniform(self.seed, index, classes.shape[1] * most, stream=1).reshape(*classes.shape, most)
+        keys = np.where(np.arange(most) < self.dataset.counts[classes][..., None], keys, 2.0)
+        return _smallest(keys, count).transpose(0, 2, 1)
+
+    def _draw_between(self, index: np.ndarray, between: tuple[int, int], count: int, stream: int) -> np.ndarray:
+        least, most = between
+        return least + (uniform(self.seed, index, count, stream) * (most - least + 1)).astype(np.int64)
+
+    def _examples(self, index: np.ndarray, rows: np.ndarray, mask: np.ndarray | None, stream: int) -> Examples:
+        tasks, per_way, ways = rows.shape
+        flat = torch.from_numpy(rows.reshape(tasks, per_way * ways))
+        x = self._inputs(index, flat, stream)
+        y = one_hot(torch.arange(ways).repeat(per_way), ways).expand(tasks, -1, -1)
+        return Examples(x, y, None if mask is None else torch.from_numpy(mask.reshape(tasks, -1)))
+
+    def _inputs(self, index: np.ndarray, rows: Tensor, stream: int) -> Tensor:
+        """Float images in [0, 1], strokes light, `[task, example, channel, height, width]`."""
+        x = self._images[rows.flatten()].to(torch.get_default_dtype()).div_(255)
+        if self.dataset.spec.ink == "dark":
+            x = x.neg_().add_(1)
+        if self.augment != "none":
+            random = uniform(self.seed, index, rows.shape[1] * NUMBERS, stream).reshape(-1, NUMBERS)
+            x = AUGMENTATIONS[self.augment](x, torch.from_numpy(random).to(x.dtype))
+        return x.view(*rows.shape, *x.shape[1:])
+
+
+def _range(name: str, value: Range) -> tuple[int, int]:
+    least, most = (value, value) if isinstance(value, int) else tuple(value)
+    if least < 1 or most < least:
+        raise ConfigError(f"{name} is {value}; expected a number of at least 1, or a range (least, most) of such numbers.")
+    return least, most
+
+
+def _shown(between: tuple[int, int]) -> int | str:
+    return between[0] if between[0] == between[1] else f"{between[0]}-{between[1]}"
+
+
+def _smallest(keys: np.ndarray, count: int) -> np.ndarray:
+    """Positions of the `count` smallest keys along the last axis, in order: a uniform draw without replacement."""
+    if count < keys.shape[-1]:
+        nearest = np.argpartition(keys, count - 1, axis=-1)[..., :count]
+    else:
+        nearest = np.broadcast_to(np.arange(keys.shape[-1]), keys.shape)
+    order = np.argsort(np.take_along_axis(keys, nearest, -1), axis=-1)
+    return np.take_along_axis(nearest, order, -1)
+
+
+def _pad(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """`rows` `[task, image, way]` with the first way's first image (always real) in place of what the mask leaves out."""
+    return np.where(mask, rows, rows[:, :1, :1])

@@ -1,0 +1,80 @@
+"""Checkpoints: everything that a run needs to go on bit for bit, in one atomic file."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from quickstudy import storage
+from quickstudy.errors import ConfigError, FileFormatError
+from quickstudy.learner import Learner
+from quickstudy.training.saving import SavedLearner, load_learner, save_learner, to_arrays
+
+if TYPE_CHECKING:
+    from quickstudy.training.fit import Trainer
+
+NAME = "checkpoint.safetensors"
+
+
+def save(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
+    """Write the learner, the optimizer's moments and plain facts."""
+    state = optimizer.state_dict()
+    tensors = {f"learner.{name}": value for name, value in learner.state_dict().items()}
+    for index, moments in state["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": value for name, value in moments.items() if value is not None}
+    storage.save(path, "checkpoint", to_arrays(tensors), facts | {"param_groups": state["param_groups"]})
+
+
+def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """Set the learner and the optimizer to what the checkpoint holds; the facts beside them.
+
+    Raises:
+        FileFormatError: no, damaged or foreign checkpoint, or one of another learner.
+    """
+    arrays, facts = storage.load(path, "checkpoint")
+    weights: dict[str, torch.Tensor] = {}
+    moments: dict[int, dict[str, torch.Tensor]] = {}
+    for name, value in arrays.items():
+        part, _, rest = name.partition(".")
+        if part == "learner":
+            weights[rest] = torch.from_numpy(value)
+        else:
+            index, _, moment = rest.partition(".")
+            moments.setdefault(int(index), {})[moment] = torch.from_numpy(value)
+    try:
+        learner.load_state_dict(weights)
+        optimizer.load_state_dict({"state": moments, "param_groups": facts.pop("param_groups")})
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise FileFormatError(f"{path} is the checkpoint of another learner, net or optimizer: {error}") from error
+    return facts
+
+
+def claim(out: pathlib.Path, resume: bool) -> None:
+    """Make sure that a run never overwrites another one, and that there is something to resume."""
+    exists = (out / NAME).exists()
+    if exists and not resume:
+        raise ConfigError(f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder.")
+    if resume and not exists:
+        raise ConfigError(f"{out} holds no {NAME} to resume from. Start without resume, or name the folder of an interrupted run.")
+    out.mkdir(parents=True, exist_ok=True)
+
+
+def check_same_settings(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
+    """A resumed run must go on as it began."""
+    changed = [f"{name}: {before.get(name)} -> {value}" for name, value in now.items() if before.get(name) != value]
+    if changed:
+        raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")
+
+
+def finish(trainer: Trainer) -> SavedLearner:
+    """The best learner by validation (the last one without), saved, and set in the trainer's learner."""
+    final = trainer.saved(None)
+    if trainer.out is None or trainer.validation is None:
+        trainer.calibrated()
+        if trainer.out is not None:
+            save_learner(trainer.out / "learner.safetensors", final)
+        return final
+    best = load_learner(trainer.out / "learner.safetensors", net=getattr(trainer.learner, "net", None))
+    return best

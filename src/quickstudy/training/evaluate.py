@@ -1,0 +1,97 @@
+"""Evaluation on a frozen set of tasks: mean and 95 % confidence interval, the protocol and the hash of the tasks beside them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from quickstudy.errors import ConfigError
+from quickstudy.learner import Learner
+from quickstudy.task import Task
+
+
+class TaskSource(Protocol):
+    """Tasks by index: what `fit` and `evaluate` take."""
+
+    def batch(self, indices: range) -> Task: ...
+
+    def fingerprint(self, count: int) -> str: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+    """Accuracy over tasks.
+
+    Args:
+        accuracy: fraction of queries predicted rightly, for each task, `[task]`.
+        protocol: `inductive` or `transductive`.
+        tasks: the protocol of the tasks (data set, ways, shots, ...).
+        tasks_hash: equal hashes, equal tasks.
+    """
+
+    accuracy: np.ndarray
+    protocol: str
+    tasks: dict[str, Any]
+    tasks_hash: str
+
+    @property
+    def mean(self) -> float:
+        """Mean accuracy, in [0, 1]."""
+        return float(self.accuracy.mean())
+
+    @property
+    def ci95(self) -> float:
+        """Half the width of the 95 % confidence interval of the mean: 1.96 standard errors over tasks."""
+        count = len(self.accuracy)
+        return 1.96 * float(self.accuracy.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, accuracies in percent."""
+        return {
+            "accuracy": round(100 * self.mean, 3),
+            "ci95": round(100 * self.ci95, 3) if math.isfinite(self.ci95) else None,
+            "test_tasks": len(self.accuracy),
+            "protocol": self.protocol,
+            **self.tasks,
+            "tasks_hash": self.tasks_hash,
+        }
+
+
+def evaluate(
+    learner: Learner,
+    tasks: TaskSource,
+    count: int = 1000,
+    advance: Callable[[int], None] | None = None,
+) -> Result:
+    """Adapt to each of the first `count` tasks and predict its queries.
+
+    Args:
+        learner: not changed.
+        tasks: where the tasks come from.
+        count: number of tasks; the paper's figures are from 600 to 10,000.
+        advance: called with the number of tasks done since the last call (for a progress bar).
+    """
+    if count < 1:
+        raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
+    device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
+    accuracy = []
+    with torch.no_grad():
+        for begin in range(0, count, 16):
+            batch = tasks.batch(range(begin, min(begin + 16, count))).to(device)
+            accuracy += [_accuracy(learner, batch[i]) for i in range(len(batch.support.y))]
+            if advance:
+                advance(len(batch.support.y))
+    return Result(np.array(accuracy), learner.protocol, tasks.describe(), tasks.fingerprint(count))
+
+
+def _accuracy(learner: Learner, task: Task) -> float:
+    prediction = learner.predict(learner.adapt(task.support), task.query.x)
+    right = (prediction.argmax(-1) == task.query.y.argmax(-1)).to(task.query.y.dtype)
+    return float((right * task.query.weight).sum() / task.query.weight.sum())

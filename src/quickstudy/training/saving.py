@@ -1,0 +1,99 @@
+"""A learner as one file: its tensors, the hyperparameters to build it again, what its inputs are, and where it comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from quickstudy import discovery, storage
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ConfigError, FileFormatError, unknown_name
+from quickstudy.learner import Learner, hyperparameters
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedLearner:
+    """A learner and what travels with it.
+
+    Args:
+        learner: ready to adapt.
+        spec: what an input image must be; None for rows of numbers.
+        info: data set, protocol, training and results, as plain values.
+        fingerprint: hash of the tensors, by which a task knows its learner.
+    """
+
+    learner: Learner
+    spec: ImageSpec | None = None
+    info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def fingerprint(self) -> str:
+        return storage.fingerprint(to_arrays(self.learner.state_dict()))
+
+
+def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
+    """Write a learner to one safetensors file, whole or not at all."""
+    learner = saved.learner
+    meta = {
+        "learner": {"name": discovery.name_of(learner), "args": hyperparameters(learner)},
+        "net": describe_net(learner.net) if isinstance(getattr(learner, "net", None), nn.Module) else None,
+        "input": saved.spec.to_dict() if saved.spec else None,
+        "info": dict(saved.info),
+    }
+    storage.save(path, "learner", to_arrays(learner.state_dict()), meta)
+
+
+def load_learner(path: str | os.PathLike[str], net: nn.Module | None = None, **changes: Any) -> SavedLearner:
+    """Read a learner.
+
+    Args:
+        path: file that `save_learner` wrote.
+        net: the net, where it is your own and not one of `quickstudy.nets`.
+        changes: hyperparameters to change, such as `inner_steps=3`.
+
+    Raises:
+        FileFormatError: damaged, foreign or newer file, or weights that do not fit the net.
+        ConfigError: unknown hyperparameter, or a net of your own that was not given.
+    """
+    arrays, meta = storage.load(path, "learner")
+    try:
+        name, args = meta["learner"]["name"], dict(meta["learner"]["args"])
+        described, spec, info = meta["net"], meta["input"], meta["info"]
+    except (KeyError, TypeError) as error:
+        raise FileFormatError(f"{path} has a damaged header (no {error}).") from error
+    for change in changes:
+        if change not in args:
+            raise unknown_name(f"hyperparameter of {name}", change, args)
+    if described is not None:
+        args["net"] = net if net is not None else build_net(described)
+    learner = discovery.load("learners", name)(**(args | changes))
+    try:
+        learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
+    except RuntimeError as error:
+        raise FileFormatError(f"{path}: the weights do not fit {name} on {described}: {error}") from error
+    return SavedLearner(learner, ImageSpec(**spec) if spec else None, info)
+
+
+def describe_net(net: nn.Module) -> dict[str, Any]:
+    """Name and hyperparameters of a net of `quickstudy.nets`, or the class of one of the user's own."""
+    if type(net).__module__.startswith("quickstudy.nets."):
+        return {"name": discovery.name_of(net), "args": hyperparameters(net)}
+    return {"class": f"{type(net).__module__}.{type(net).__qualname__}"}
+
+
+def build_net(described: Mapping[str, Any]) -> nn.Module:
+    """The net that `describe_net` described."""
+    if "name" not in described:
+        raise ConfigError(f"this learner was saved with a net of your own, {described['class']}; pass an instance as net=.")
+    return discovery.load("nets", described["name"])(**described["args"])
+
+
+def to_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
+    """The tensors as numpy arrays."""
+    return {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}

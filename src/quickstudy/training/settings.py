@@ -1,0 +1,82 @@
+"""TrainingSettings: every knob of the outer loop, once. The command line and saved runs are derived from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from quickstudy.errors import ConfigError
+from quickstudy.learner import Learner
+from quickstudy.training.engine import Engine
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """How to meta-train.
+
+    Args:
+        steps: outer steps.
+        minutes: stop after this time at the latest, with the schedule shortened to it; a run bound by the clock is not repeatable bit
+            for bit.
+        tasks_per_step: tasks whose meta-gradients are averaged into one step.
+        optimizer: outer optimizer; None for what suits the learner.
+        lr: outer learning rate; None for what suits the learner.
+        schedule: of the learning rate, down to zero (`cosine`, `linear`) or `constant`; None for what suits the learner.
+        weight_decay: of the outer optimizer.
+        clip: largest norm of the meta-gradient; None for no limit.
+        engine: how tasks are mapped: `loop`, `vmap`, or `auto`, which measures both and keeps the faster.
+        chunk: tasks that vmap holds in memory at once; None for all.
+        precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
+        threads: of each operation on a CPU; None for torch's choice.
+        validate_every: steps between validations.
+        validation_tasks: tasks of each validation.
+        patience: stop after this many validations without a new best; None to go on.
+        snapshots: keep the learner of every validation, not only the best.
+        checkpoint_minutes: minutes between checkpoints, besides those at validations.
+    """
+
+    steps: int = 1000
+    minutes: float | None = None
+    tasks_per_step: int = 4
+    optimizer: Literal["adam", "adamw", "sgd"] | None = None
+    lr: float | None = None
+    schedule: Literal["cosine", "linear", "constant"] | None = None
+    weight_decay: float = 0.0
+    clip: float | None = 10.0
+    engine: Engine = "auto"
+    chunk: int | None = None
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    threads: int | None = None
+    validate_every: int = 500
+    validation_tasks: int = 200
+    patience: int | None = None
+    snapshots: bool = False
+    checkpoint_minutes: float = 5.0
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "tasks_per_step", "validate_every", "validation_tasks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
+        for name in ("minutes", "lr", "clip", "chunk", "threads", "patience", "checkpoint_minutes"):
+            value = getattr(self, name)
+            if value is not None and value <= 0:
+                raise ConfigError(f"{name} is {value}; expected more than 0.")
+
+    def suited_to(self, learner: Learner) -> TrainingSettings:
+        """The settings with what suits the learner where the caller named nothing."""
+        suited = {name: value for name, value in learner.meta_optimizer.items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **suited)
+
+    def rate(self, step: int, seconds: float) -> float:
+        """Learning rate of a step, `seconds` after the beginning; needs settings that are `suited_to` a learner."""
+        if self.lr is None or self.schedule is None:
+            raise ConfigError("lr and schedule are not set; expected settings.suited_to(learner).")
+        done = self.done(step, seconds)
+        factor = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
+        return self.lr * factor[self.schedule]
+
+    def done(self, step: int, seconds: float) -> float:
+        """Fraction of the training that is over, by steps or by the clock, in [0, 1]."""
+        by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
+        return min(1.0, max(step / self.steps, by_clock))
