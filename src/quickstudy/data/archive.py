@@ -74,16 +74,16 @@ class ZipTree:
 
     @functools.cached_property
     def _members(self) -> dict[str, zipfile.ZipInfo]:
-        images = {
-            member.filename: member for member in self._zip.infolist() if not member.is_dir() and is_image(member.filename)
-        }
-        for name, member in images.items():
-            if name.startswith("/") or ".." in name.split("/") or "\\" in name or ":" in name.split("/")[0]:
+        members = {member.filename: member for member in self._zip.infolist() if not member.is_dir()}
+        for name, member in members.items():
+            if name.startswith("/") or "\\" in name or ".." in name.split("/") or ":" in name.split("/")[0]:
                 raise DataError(
-                    f"{self.label}: member {name!r} points outside the zip; expected <class>/<image>. Zip the folder again."
+                    f"{self.label}: member {name!r} points outside the zip; expected plain paths such as <class>/<image>. "
+                    "Zip the folder again."
                 )
             if member.flag_bits & 1:
                 raise DataError(f"{self.label}: member {name!r} is encrypted; zip the folder again without a password.")
+        images = {name: member for name, member in members.items() if is_image(name)}
         roots = {name.split("/")[0] for name in images}
         if len(roots) == 1 and all(name.count("/") >= 2 for name in images):
             images = {name.partition("/")[2]: member for name, member in images.items()}

@@ -26,11 +26,10 @@ def read_npz(file: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray, list[str
         Images `[image, height, width]` or `[image, height, width, channel]`, labels `[image]`, names of the classes or None.
     """
     try:
-        with np.load(file, allow_pickle=False) as arrays:
+        with pathlib.Path(file).open("rb") as stream:
+            arrays = np.load(stream, allow_pickle=False)
             if not isinstance(arrays, np.lib.npyio.NpzFile):
-                raise DataError(
-                    f"{str(file)!r} is a single array; expected an .npz with images and labels, as numpy.savez writes it."
-                )
+                raise DataError(f"{str(file)!r} is a single array; expected images and labels, as numpy.savez writes them.")
             lower = {key.lower(): key for key in arrays.files}
             images = arrays[_key(lower, IMAGE_KEYS, file)]
             labels = arrays[_key(lower, LABEL_KEYS, file)]
@@ -96,7 +95,8 @@ def _stored(images: np.ndarray, spec: ImageSpec) -> np.ndarray:
 def _check_images(images: np.ndarray) -> None:
     if images.ndim not in (3, 4) or images.size == 0:
         raise DataError(
-            f"images have shape {tuple(images.shape)}; expected [image, height, width] or [image, height, width, channel], and at least one."
+            f"images have shape {tuple(images.shape)}; expected [image, height, width] or "
+            "[image, height, width, channel], and at least one."
         )
 
 

@@ -15,11 +15,12 @@ import http.client
 import os
 import pathlib
 import re
+import ssl
 import sys
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import IO
 
 from quickstudy.data import places
@@ -62,7 +63,7 @@ def obtain(remote: Remote, data_dir: str | pathlib.Path | None = None) -> pathli
 
 
 def download(url: str, target: pathlib.Path, digest: str) -> None:
-    """Download to `target`, by way of a `.part` file that a later call resumes; nothing is left at `target` unless it is right."""
+    """Download to `target`, by way of a `.part` file that a later call resumes; `target` appears only if it is right."""
     part = target.with_name(f"{target.name}.part")
     try:
         with places.exclusive(target.with_name(f"{target.name}.lock")):
@@ -86,8 +87,7 @@ def content_digest(file: pathlib.Path, suffix: str) -> str:
         if suffix == ".zip":
             return ZipTree(file).content_digest()
         digest = hashlib.sha256()
-        opened = gzip.open(file) if suffix == ".gz" else file.open("rb")
-        with opened as stream:
+        with gzip.open(file) if suffix == ".gz" else file.open("rb") as stream:
             while block := stream.read(BLOCK):
                 digest.update(block)
         return digest.hexdigest()
@@ -112,7 +112,7 @@ def _transfer(url: str, part: pathlib.Path, target: pathlib.Path) -> None:
         error.close()
         if error.code != http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
             raise _by_hand(url, target, f"the server answers {error.code} {error.reason}") from error
-    except (urllib.error.URLError, http.client.HTTPException, ConnectionError, TimeoutError) as error:
+    except (urllib.error.URLError, http.client.HTTPException, ssl.SSLError, ConnectionError, TimeoutError) as error:
         raise _by_hand(url, target, str(getattr(error, "reason", error)) or type(error).__name__) from error
     else:
         if total is not None and part.stat().st_size < total:
@@ -131,14 +131,14 @@ def _start(reply: http.client.HTTPResponse, have: int) -> int:
     return have if match and int(match[1]) == have else 0
 
 
-def _copy(reply: http.client.HTTPResponse, file: IO[bytes], advance) -> None:
+def _copy(reply: http.client.HTTPResponse, file: IO[bytes], advance: Callable[[int], object]) -> None:
     while block := reply.read(BLOCK):
         file.write(block)
         advance(len(block))
 
 
 @contextlib.contextmanager
-def _progress(name: str, start: int, total: int | None) -> Iterator:
+def _progress(name: str, start: int, total: int | None) -> Iterator[Callable[[int], object]]:
     """A function to call with the number of new bytes: it draws a bar on a terminal."""
     if not sys.stderr.isatty():
         yield lambda size: None
@@ -160,5 +160,6 @@ def _progress(name: str, start: int, total: int | None) -> Iterator:
 
 def _by_hand(url: str, target: pathlib.Path, reason: str) -> DataError:
     return DataError(
-        f"cannot download {url} ({reason}). Download it by hand and put it at {str(target)!r}, or give the data_dir that has it."
+        f"cannot download {url} ({reason}). Download it by hand and put it at {str(target)!r}, "
+        "or give the data_dir that has it."
     )

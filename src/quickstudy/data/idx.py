@@ -43,8 +43,8 @@ def read_idx(file: str | pathlib.Path, axes: int) -> np.ndarray:
     expected = bytes([0, 0, 8, axes])
     if content[:4] != expected:
         raise DataError(
-            f"{str(file)!r} starts with bytes {content[:4].hex(' ') or '(none)'}; expected {expected.hex(' ')}, an idx file of unsigned bytes with "
-            f"{axes} axes ({'images' if axes == 3 else 'labels'})."
+            f"{str(file)!r} starts with bytes {content[:4].hex(' ') or '(none)'}; expected {expected.hex(' ')}, an idx file of "
+            f"unsigned bytes with {axes} axes ({'images' if axes == 3 else 'labels'})."
         )
     if len(content) < 4 + 4 * axes:
         raise DataError(f"{str(file)!r} is cut short in its header; copy or download it again.")

@@ -139,7 +139,8 @@ def _from_array(array: np.ndarray) -> PIL.Image.Image:
         array = array[:, :, 0]
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (2, 3, 4))):
         raise DataError(
-            f"the image array has shape {tuple(array.shape)}; expected [height, width] or [height, width, channel] with 1 to 4 channels."
+            f"the image array has shape {tuple(array.shape)}; expected [height, width] or "
+            "[height, width, channel] with 1 to 4 channels."
         )
     return PIL.Image.fromarray(np.ascontiguousarray(_bytes_of(array)))
 

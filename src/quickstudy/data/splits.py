@@ -53,8 +53,9 @@ def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOption
     units = sorted(set(groups if options.by_group else classes), key=lambda unit: _order(unit, options.seed))
     wanted = sum(fraction > 0 for fraction in options.fractions)
     if len(units) < wanted:
+        kind = "groups" if options.by_group else "classes"
         raise DataError(
-            f"there are {len(units)} {'groups' if options.by_group else 'classes'} ({shortened(units)}), too few for {wanted} splits; "
+            f"there are {len(units)} {kind} ({shortened(sorted(units))}), too few for {wanted} splits; "
             "use split='all', or other fractions."
         )
     of_unit = dict(zip(units, _shared_out(len(units), options.fractions), strict=True))
@@ -100,8 +101,8 @@ def own_splits(classes: Sequence[ClassFiles], label: str) -> tuple[list[ClassFil
         return renamed, [FOLDERS[entry.name.split("/")[0]] for entry in classes]
     shared = sorted({name for name in short if short.count(name) > 1})
     warnings.warn(
-        f"{label}: {', '.join(sorted(tops))} share classes ({shortened(shared)}), so they split images and not classes. The images of "
-        "each class are put together, and the classes are split by name.",
+        f"{label}: {', '.join(sorted(tops))} share classes ({shortened(shared)}), so they split images and not classes. "
+        "The images of each class are put together, and the classes are split by name.",
         DataWarning,
         stacklevel=2,
     )
@@ -121,24 +122,7 @@ def _order(unit: str, seed: int) -> bytes:
 
 
 def _shared_out(units: int, fractions: Sequence[float]) -> list[str]:
-    """`units` names of splits; val and test are rounded, train has the rest."""
-    train, val, test = (max(1, round(units * fraction)) if fraction > 0 else 0 for fraction in fractions)
-    excess = train + val + test - units
-    while excess != 0:
-        step = -1 if excess > 0 else 1
-        largest = (
-            max((train, "train"), (val, "val"), (test, "test"))[1]
-            if step < 0
-            else "train"
-            if train
-            else "val"
-            if val
-            else "test"
-        )
-        train, val, test = (
-            train + step * (largest == "train"),
-            val + step * (largest == "val"),
-            test + step * (largest == "test"),
-        )
-        excess += step
-    return ["train"] * train + ["val"] * val + ["test"] * test
+    """`units` names of splits, in proportion, rounded; the largest split takes what rounding leaves over or lacks."""
+    counts = [max(1, round(units * fraction)) if fraction > 0 else 0 for fraction in fractions]
+    counts[fractions.index(max(fractions))] += units - sum(counts)
+    return [split for split, count in zip(SPLITS, counts, strict=False) for _ in range(count)]

@@ -13,6 +13,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import hashlib
+import io
 import json
 import os
 import pathlib
@@ -31,6 +32,8 @@ from quickstudy.errors import DataError, StorageError
 
 if TYPE_CHECKING:
     from quickstudy.data.tree import ClassFiles, Tree
+
+Chunk = tuple[np.ndarray, list[int]]
 
 VERSION = "1"
 """Part of every key: raise it when decoding changes."""
@@ -56,7 +59,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """Images uint8 `[image, height, width, channel]` in the order of the job, without the unreadable; and a hash of the pixels."""
+    """Images uint8 `[image, height, width, channel]` in the order of the job, without the unreadable; a hash of the pixels."""
 
     images: np.ndarray
     unreadable: tuple[str, ...]
@@ -113,44 +116,56 @@ def _open(pixels: pathlib.Path, notes: pathlib.Path, job: Job) -> Decoded | None
 
 
 def _build(job: Job, pixels: pathlib.Path, notes: pathlib.Path, strict: bool) -> None:
-    with _temporary(pixels) as everything, _temporary(pixels) as readable:
-        unreadable = _decode_into(everything, job, strict)
-        whole = everything
-        if unreadable:
-            _copy_without(everything, readable, set(unreadable), job)
-            whole = readable
+    with _temporary(pixels) as written:
+        unreadable, pixel_hash = _write_pixels(written, job, strict)
         about = {
             "unreadable": [job.paths[row] for row in unreadable],
-            "bytes": whole.stat().st_size,
-            "crc32": _crc(whole),
-            "pixel_hash": _pixel_hash(whole),
+            "bytes": written.stat().st_size,
+            "crc32": _crc(written),
+            "pixel_hash": pixel_hash,
             "source": job.tree.label,
         }
-        os.replace(whole, pixels)
+        os.replace(written, pixels)
     with _temporary(notes) as written:
         written.write_text(json.dumps(about, indent=1), encoding="utf-8")
         os.replace(written, notes)
 
 
-def _decode_into(file: pathlib.Path, job: Job, strict: bool) -> list[int]:
-    """Decode all paths into an .npy file; returns the rows that could not be read, left at 0."""
-    images = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(len(job.paths), *job.spec.shape))
-
-    def decode(start: int) -> list[int]:
-        failed = []
-        for row in range(start, min(start + CHUNK, len(job.paths))):
-            try:
-                images[row] = load_image(job.tree.read(job.paths[row]), job.spec)
-            except (DataError, OSError) as error:
-                if strict:
-                    raise DataError(f"{job.tree.label}: {job.paths[row]!r}: {error} Or read with strict=False.") from error
-                failed.append(row)
-        return failed
-
+def _write_pixels(file: pathlib.Path, job: Job, strict: bool) -> tuple[list[int], str]:
+    """Decode all paths into an .npy file, leaving out what cannot be read; returns the rows left out and a hash of the pixels."""
     starts = range(0, len(job.paths), CHUNK)
-    failed = [row for rows in _mapped(decode, starts, _workers(job), job.tree.label) for row in rows]
-    images.flush()
-    return failed
+    left_out: list[int] = []
+    digest = hashlib.sha256()
+    with file.open("wb") as stream:
+        stream.write(_header(len(job.paths), job.spec))
+        for images, failed in _mapped(lambda start: _decode_chunk(job, start, strict), starts, _workers(job), job.tree.label):
+            stream.write(images.data)
+            digest.update(images.data)
+            left_out += failed
+        stream.seek(0)
+        stream.write(_header(len(job.paths) - len(left_out), job.spec))
+    return left_out, digest.hexdigest()
+
+
+def _header(count: int, spec: ImageSpec) -> bytes:
+    """The header of an .npy file. NumPy leaves room in it for a growing first axis, so its length does not depend on `count`."""
+    buffer = io.BytesIO()
+    about = {"descr": "|u1", "fortran_order": False, "shape": (count, *spec.shape)}
+    np.lib.format.write_array_header_1_0(buffer, about)
+    return buffer.getvalue()
+
+
+def _decode_chunk(job: Job, start: int, strict: bool) -> Chunk:
+    """The images from row `start` on, without the unreadable, and the rows of these."""
+    images, failed = [], []
+    for row in range(start, min(start + CHUNK, len(job.paths))):
+        try:
+            images.append(load_image(job.tree.read(job.paths[row]), job.spec))
+        except (DataError, OSError) as error:
+            if strict:
+                raise DataError(f"{job.tree.label}: {job.paths[row]!r}: {error} Or read with strict=False.") from error
+            failed.append(row)
+    return np.stack(images) if images else np.empty((0, *job.spec.shape), dtype=np.uint8), failed
 
 
 def _workers(job: Job) -> int:
@@ -159,9 +174,9 @@ def _workers(job: Job) -> int:
     return min(8, os.cpu_count() or 1) if mean >= THREADS_FROM else 1
 
 
-def _mapped(decode: Callable[[int], list[int]], starts: range, workers: int, label: str) -> Iterator[list[int]]:
+def _mapped(decode: Callable[[int], Chunk], starts: range, workers: int, label: str) -> Iterator[Chunk]:
     with contextlib.ExitStack() as stack:
-        results: Iterator[list[int]] = map(decode, starts)
+        results: Iterator[Chunk] = map(decode, starts)
         if workers > 1:
             pool = stack.enter_context(concurrent.futures.ThreadPoolExecutor(workers))
             results = pool.map(decode, starts)
@@ -172,23 +187,6 @@ def _mapped(decode: Callable[[int], list[int]], starts: range, workers: int, lab
             console = rich.console.Console(stderr=True)
             results = iter(rich.progress.track(results, f"reading {label}", total=len(starts), console=console, transient=True))
         yield from results
-
-
-def _copy_without(source: pathlib.Path, target: pathlib.Path, left_out: set[int], job: Job) -> None:
-    images = np.load(source, mmap_mode="r")
-    kept = np.array([row for row in range(len(images)) if row not in left_out], dtype=np.int64)
-    copy = np.lib.format.open_memmap(target, mode="w+", dtype=np.uint8, shape=(len(kept), *job.spec.shape))
-    for start in range(0, len(kept), CHUNK):
-        copy[start : start + CHUNK] = images[kept[start : start + CHUNK]]
-    copy.flush()
-
-
-def _pixel_hash(file: pathlib.Path) -> str:
-    images = np.load(file, mmap_mode="r")
-    digest = hashlib.sha256(repr(images.shape).encode())
-    for start in range(0, len(images), CHUNK):
-        digest.update(np.ascontiguousarray(images[start : start + CHUNK]).data)
-    return digest.hexdigest()
 
 
 def _crc(file: pathlib.Path) -> int:

@@ -79,8 +79,8 @@ def classes_of(tree: Tree) -> list[ClassFiles]:
     loose = members.pop("", [])
     if not members:
         raise DataError(
-            f"{tree.label}: no images in class folders ({len(loose)} beside them); expected <class>/<image> or <group>/<class>/<image> "
-            f"with files ending in {' '.join(sorted(SUFFIXES))}."
+            f"{tree.label}: no images in class folders ({len(loose)} beside them); expected <class>/<image> or "
+            f"<group>/<class>/<image>, with files ending in {' '.join(sorted(SUFFIXES))}."
         )
     if loose:
         warnings.warn(f"{tree.label}: left out, as they are in no class folder: {shortened(loose)}.", DataWarning, stacklevel=2)

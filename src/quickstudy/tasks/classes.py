@@ -14,6 +14,7 @@ from quickstudy.data.dataset import ImageDataset
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.task import Examples, Task, one_hot
 from quickstudy.tasks.augment import AUGMENTATIONS, NUMBERS
+from quickstudy.tasks.inputs import to_input
 from quickstudy.tasks.random import uniform
 
 Range = int | tuple[int, int]
@@ -168,9 +169,7 @@ class ClassTasks:
 
     def _inputs(self, index: np.ndarray, rows: Tensor, stream: int) -> Tensor:
         """Float images in [0, 1], strokes light, `[task, example, channel, height, width]`."""
-        x = self._images[rows.flatten()].to(torch.get_default_dtype()).div_(255)
-        if self.dataset.spec.ink == "dark":
-            x = x.neg_().add_(1)
+        x = to_input(self._images[rows.flatten()], self.dataset.spec)
         if self.augment != "none":
             random = uniform(self.seed, index, rows.shape[1] * NUMBERS, stream).reshape(-1, NUMBERS)
             x = AUGMENTATIONS[self.augment](x, torch.from_numpy(random).to(x.dtype))

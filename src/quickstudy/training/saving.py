@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from quickstudy import discovery, storage
+from quickstudy import discovery, pretrained, storage
 from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, FileFormatError, unknown_name
-from quickstudy.learner import Learner, hyperparameters
+from quickstudy.learner import Learner, State, hyperparameters
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,21 +39,14 @@ class SavedLearner:
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
     """Write a learner to one safetensors file, whole or not at all."""
-    learner = saved.learner
-    meta = {
-        "learner": {"name": discovery.name_of(learner), "args": hyperparameters(learner)},
-        "net": describe_net(learner.net) if isinstance(getattr(learner, "net", None), nn.Module) else None,
-        "input": saved.spec.to_dict() if saved.spec else None,
-        "info": dict(saved.info),
-    }
-    storage.save(path, "learner", to_arrays(learner.state_dict()), meta)
+    storage.save(path, "learner", to_arrays(saved.learner.state_dict()), _describe(saved))
 
 
 def load_learner(path: str | os.PathLike[str], net: nn.Module | None = None, **changes: Any) -> SavedLearner:
     """Read a learner.
 
     Args:
-        path: file that `save_learner` wrote.
+        path: a file that `save_learner` wrote, the folder of a run, or the name of a learner that ships with quickstudy.
         net: the net, where it is your own and not one of `quickstudy.nets`.
         changes: hyperparameters to change, such as `inner_steps=3`.
 
@@ -61,7 +54,71 @@ def load_learner(path: str | os.PathLike[str], net: nn.Module | None = None, **c
         FileFormatError: damaged, foreign or newer file, or weights that do not fit the net.
         ConfigError: unknown hyperparameter, or a net of your own that was not given.
     """
-    arrays, meta = storage.load(path, "learner")
+    arrays, meta = storage.load(pretrained.find(path), "learner")
+    return _build(path, arrays, meta, net, changes)
+
+
+@dataclasses.dataclass(frozen=True)
+class SavedTask:
+    """A learner that has learned one task.
+
+    Args:
+        saved: the learner.
+        state: what `adapt` returned.
+        labels: what each way stands for, in the user's words.
+    """
+
+    saved: SavedLearner
+    state: State
+    labels: tuple[Any, ...]
+
+
+def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
+    """Write an adapted task, with its learner, to one safetensors file.
+
+    Raises:
+        FileFormatError: a label is no text, number or truth value, so that JSON cannot hold it.
+    """
+    for label in task.labels:
+        if not isinstance(label, str | int | float | bool):
+            raise FileFormatError(f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values.")
+    arrays = {f"learner.{name}": value for name, value in to_arrays(task.saved.learner.state_dict()).items()}
+    arrays |= {f"state.{name}": value for name, value in to_arrays(task.state).items()}
+    storage.save(path, "task", arrays, _describe(task.saved) | {"labels": list(task.labels)})
+
+
+def load_task(path: str | os.PathLike[str], net: nn.Module | None = None) -> SavedTask:
+    """Read an adapted task.
+
+    Raises:
+        FileFormatError: damaged, foreign or newer file.
+    """
+    arrays, meta = storage.load(path, "task")
+    parts: dict[str, dict[str, np.ndarray]] = {"learner": {}, "state": {}}
+    for name, value in arrays.items():
+        part, _, rest = name.partition(".")
+        parts.setdefault(part, {})[rest] = value
+    saved = _build(path, parts["learner"], meta, net, {})
+    return SavedTask(saved, {name: torch.from_numpy(value) for name, value in parts["state"].items()}, tuple(meta["labels"]))
+
+
+def _describe(saved: SavedLearner) -> dict[str, Any]:
+    net = getattr(saved.learner, "net", None)
+    return {
+        "learner": {"name": discovery.name_of(saved.learner), "args": hyperparameters(saved.learner)},
+        "net": describe_net(net) if isinstance(net, nn.Module) else None,
+        "input": saved.spec.to_dict() if saved.spec else None,
+        "info": dict(saved.info),
+    }
+
+
+def _build(
+    path: str | os.PathLike[str],
+    arrays: Mapping[str, np.ndarray],
+    meta: Mapping[str, Any],
+    net: nn.Module | None,
+    changes: Mapping[str, Any],
+) -> SavedLearner:
     try:
         name, args = meta["learner"]["name"], dict(meta["learner"]["args"])
         described, spec, info = meta["net"], meta["input"], meta["info"]

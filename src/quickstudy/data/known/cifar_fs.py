@@ -47,8 +47,8 @@ vehicles_2: lawn_mower rocket streetcar tank tractor
 HELD_OUT = {
     "val": "beaver beetle butterfly camel cattle crab crocodile flatfish lamp maple_tree motorcycle otter sea shark television "
     "tractor",
-    "test": "baby bed bicycle chimpanzee fox leopard man pickup_truck plain poppy rocket rose snail sweet_pepper table telephone "
-    "wardrobe whale woman worm",
+    "test": "baby bed bicycle chimpanzee fox leopard man pickup_truck plain poppy rocket rose snail sweet_pepper table "
+    "telephone wardrobe whale woman worm",
 }
 
 
@@ -91,6 +91,8 @@ def _tree(data_dir: str | pathlib.Path | None) -> Tree:
         return FolderTree(folder)
     image = pathlib.Path("<class>", "<image>.png")
     raise DataError(
-        f"cifar_fs is not in {str(root)!r}, and has no download. Put CIFAR-100 there as images: {str(folder / 'train' / image)!r} and "
-        f"{str(folder / 'test' / image)!r}, or both in a zip {str(folder / 'cifar100.zip')!r}; or give the data_dir that has it."
+        f"cifar_fs is not in {str(root)!r}, and has no download. Put CIFAR-100 there as images: "
+        f"{str(folder / 'train' / image)!r} and "
+        f"{str(folder / 'test' / image)!r}, or both in a zip {str(folder / 'cifar100.zip')!r}; "
+        "or give the data_dir that has it."
     )

@@ -1,0 +1,210 @@
+"""FewShotClassifier: a learner as a scikit-learn classifier, for images (files, PIL, arrays) or plain rows of numbers."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Hashable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
+from torch import Tensor
+
+from quickstudy.data.image import ImageSpec, Ink, load_image
+from quickstudy.errors import DataError
+from quickstudy.learner import Learner
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.identity import Identity
+from quickstudy.task import Examples, one_hot
+from quickstudy.tasks.inputs import to_input
+from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_task
+
+BATCH = 256
+"""Images predicted at once, so that memory does not grow with the number of images."""
+
+
+class FewShotClassifier(ClassifierMixin, BaseEstimator):
+    """Learns classes from a handful of labelled examples.
+
+    Args:
+        learner: a `SavedLearner`; the path of a learner's file or of a run; the name of a shipped learner (`"omniglot"`); a `Learner`
+            on rows of numbers; or None for prototypes of the rows themselves (nearest class mean).
+        ink: polarity of the images given, where it differs from the training data's: `"dark"` on light or `"light"` on dark.
+
+    Attributes:
+        classes_: the labels, sorted where they can be; classes that `partial_fit` adds come after them.
+        state_: what the learner knows about the task.
+
+    >>> import numpy as np
+    >>> classifier = FewShotClassifier().fit([[0.0, 0.0], [1.0, 1.0]], ["low", "high"])
+    >>> classifier.predict([[0.9, 0.8]]).tolist()
+    ['high']
+    >>> classifier.partial_fit([[5.0, 5.0]], ["huge"]).predict([[4.0, 6.0]]).tolist()
+    ['huge']
+    """
+
+    def __init__(
+        self, learner: SavedLearner | Learner | str | os.PathLike[str] | None = None, ink: Ink | None = None
+    ) -> None:
+        self.learner = learner
+        self.ink = ink
+
+    @classmethod
+    def from_pretrained(cls, name: str | os.PathLike[str], ink: Ink | None = None) -> FewShotClassifier:
+        """A classifier on a learner that ships with quickstudy (`"omniglot"`, `"glyphs"`), or on a saved one.
+
+        >>> import numpy as np
+        >>> drawings = np.random.default_rng(0).random((4, 28, 28))
+        >>> classifier = FewShotClassifier.from_pretrained("omniglot").fit(drawings, ["a", "a", "b", "b"])
+        >>> classifier.score(drawings, ["a", "a", "b", "b"])
+        1.0
+        """
+        return cls(load_learner(name), ink)
+
+    def fit(self, X: Any, y: Any) -> FewShotClassifier:
+        """Learn the classes in `y` from the examples `X`, forgetting what was learned before.
+
+        Args:
+            X: images (paths, PIL images or arrays, of any size), or rows `[example, feature]`.
+            y: one hashable label per example.
+        """
+        self._forget()
+        return self._learn(X, y, reset=True)
+
+    def partial_fit(self, X: Any, y: Any, classes: Sequence[Hashable] | None = None) -> FewShotClassifier:
+        """Learn from more examples, of known or of new classes.
+
+        Args:
+            X: as in `fit`.
+            y: one hashable label per example.
+            classes: labels to expect, in the order of `classes_`; may be given the first time.
+        """
+        first = not hasattr(self, "state_")
+        if first:
+            self._forget()
+            self._ways = list(classes) if classes is not None else []
+        return self._learn(X, y, reset=first)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most likely label of each example, `[example]`."""
+        best = self._logits(X).argmax(-1).numpy()
+        return self.classes_[best]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probability of each class, `[example, class]`, in the order of `classes_`; the softmax of the learner's logits."""
+        return torch.softmax(self._logits(X), dim=-1).numpy()
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write what was learned, with the learner, to one file."""
+        check_is_fitted(self, "state_")
+        save_task(path, SavedTask(self._saved, self.state_, tuple(_plain(label) for label in self._ways)))
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], ink: Ink | None = None) -> FewShotClassifier:
+        """A classifier that goes on from a file that `save` or `quickstudy adapt` wrote."""
+        task = load_task(path)
+        classifier = cls(task.saved, ink)
+        classifier._saved, classifier.state_, classifier._ways = task.saved, dict(task.state), list(task.labels)
+        return classifier
+
+    @property
+    def classes_(self) -> np.ndarray:
+        """The labels, in the order of the columns of `predict_proba`."""
+        if not hasattr(self, "_ways"):
+            raise AttributeError("classes_ is known after fit")
+        return _label_array(self._ways)
+
+    def _logits(self, X: Any) -> Tensor:
+        check_is_fitted(self, "state_")
+        x = self._inputs(X, reset=False)
+        with torch.no_grad():
+            return torch.cat([self._saved.learner.predict(self.state_, part) for part in x.split(BATCH)])
+
+    def _forget(self) -> None:
+        for name in ("state_", "_saved", "_ways"):
+            if hasattr(self, name):
+                delattr(self, name)
+
+    def _learn(self, X: Any, y: Any, reset: bool) -> FewShotClassifier:
+        labels = _labels(y)
+        if reset:
+            self._saved = self._resolve(X)
+        x = self._inputs(X, reset)
+        if len(x) != len(labels):
+            raise DataError(f"there are {len(x)} examples but {len(labels)} labels; expected one label per example.")
+        ways = getattr(self, "_ways", [])
+        ways = ways + _in_order(set(labels) - set(ways), labels)
+        position = {label: way for way, label in enumerate(ways)}
+        support = Examples(x, one_hot(torch.tensor([position[label] for label in labels]), len(ways)).to(x.dtype))
+        with torch.no_grad():
+            self.state_ = dict(self._saved.learner.adapt(support, None if reset else self.state_))
+        self._ways = ways
+        return self
+
+    def _resolve(self, X: Any) -> SavedLearner:
+        if isinstance(self.learner, SavedLearner):
+            return self.learner
+        if isinstance(self.learner, Learner):
+            return SavedLearner(self.learner)
+        if self.learner is not None:
+            return load_learner(self.learner)
+        features = check_array(X, dtype=np.float64).shape[1]
+        return SavedLearner(ProtoNet(Identity(in_features=features)).double())
+
+    def _inputs(self, X: Any, reset: bool) -> Tensor:
+        spec = self._saved.spec
+        if spec is None:
+            rows = validate_data(self, X, reset=reset, dtype=np.float64)
+            weight = next(self._saved.learner.parameters(), None)
+            return torch.tensor(rows, dtype=torch.float64 if weight is None else weight.dtype)
+        return to_input(torch.from_numpy(_stack(X, spec, self.ink)).permute(0, 3, 1, 2), spec)
+
+
+def _stack(images: Any, spec: ImageSpec, ink: Ink | None) -> np.ndarray:
+    if isinstance(images, str | pathlib.Path):
+        raise DataError(f"one image was given ({images}); expected a list of images.")
+    decoded = [load_image(image, spec, ink=ink) for image in images]
+    if not decoded:
+        raise DataError("no image was given; expected at least one.")
+    return np.stack(decoded)
+
+
+def _labels(y: Any) -> list[Any]:
+    if hasattr(y, "__array__"):
+        array = column_or_1d(y, warn=True)
+        check_classification_targets(array)
+        y = array.tolist()
+    if y is None:
+        raise DataError("fit requires y to be passed, but the target y is None; give one label per example.")
+    labels = [_plain(label) for label in y]
+    for label in labels:
+        if not isinstance(label, Hashable):
+            raise DataError(f"label {label!r} is a {type(label).__name__}; expected something hashable, such as a text or a number.")
+    return labels
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _in_order(new: set[Any], labels: list[Any]) -> list[Any]:
+    """New labels sorted, or in order of appearance where they cannot be compared."""
+    try:
+        return sorted(new)
+    except TypeError:
+        return [label for label in dict.fromkeys(labels) if label in new]
+
+
+def _label_array(labels: list[Any]) -> np.ndarray:
+    kinds = {type(label) for label in labels}
+    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
+        return np.array(labels)
+    array = np.empty(len(labels), dtype=object)
+    array[:] = labels
+    return array
+
+

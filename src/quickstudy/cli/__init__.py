@@ -1,0 +1,59 @@
+"""The command line: `quickstudy VERB ...`. One file per verb; a verb's first docstring line is its help."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pathlib
+import sys
+from collections.abc import Sequence
+
+import rich.console
+
+import quickstudy
+from quickstudy import discovery
+from quickstudy.cli import _output
+from quickstudy.errors import ConfigError, QuickstudyError, unknown_name
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one verb; its exit code: 0, 2 for what the user can mend, 1 for other failures, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        return _help()
+    if arguments[0] in ("--version", "version"):
+        _output.text(f"quickstudy {quickstudy.__version__}")
+        return 0
+    verb, *rest = arguments
+    try:
+        if verb not in discovery.names("cli"):
+            raise unknown_name("verb", verb, discovery.names("cli"))
+        importlib.import_module(f"quickstudy.cli.{verb}").run(rest)
+    except QuickstudyError as error:
+        _output.error(error, as_json="--json" in rest)
+        return error.exit_code
+    except ModuleNotFoundError as error:
+        missing = ConfigError(f"{error.name} is not installed, and {verb} needs it: pip install 'quickstudy[train]'.")
+        _output.error(missing, as_json="--json" in rest)
+        return missing.exit_code
+    except KeyboardInterrupt as interrupt:
+        for note in getattr(interrupt, "__notes__", ["interrupted"]):
+            rich.console.Console(stderr=True).print(note, highlight=False)
+        return INTERRUPTED
+    return 0
+
+
+def _help() -> int:
+    lines = ["usage: quickstudy VERB [options]      (quickstudy VERB --help lists the options)", ""]
+    for verb in discovery.names("cli"):
+        lines.append(f"  {verb:<10} {_summary(verb)}")
+    _output.text("\n".join([*lines, "", "  --version  what is installed"]))
+    return 0
+
+
+def _summary(verb: str) -> str:
+    """First line of a verb's docstring, read without importing it (and torch with it)."""
+    source = (pathlib.Path(__file__).parent / f"{verb}.py").read_text()
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]

@@ -1,0 +1,64 @@
+"""learn a task from a folder of examples: quickstudy adapt omniglot my-classes/ -o mine.task"""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Sequence
+
+from quickstudy import pretrained
+from quickstudy.classifier import FewShotClassifier
+from quickstudy.cli import _output, _parser
+from quickstudy.data.tree import is_image
+from quickstudy.errors import ConfigError, FileFormatError
+from quickstudy.training.saving import load_learner
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Adapt a learner (or go on from an adapted task) to a folder with one sub-folder of images per class."""
+    parser = _parser.make_parser("adapt", __doc__)
+    parser.add_argument("learner", type=str, help="a learner's file, a run's folder, a shipped learner, or a task to go on from")
+    parser.add_argument("support", type=str, help="folder with one sub-folder of images (PNG, JPEG, ...) per class")
+    parser.add_argument("-o", "--out", type=str, required=True, help="file to write the adapted task to")
+    parser.add_argument("--ink", type=str | None, default=None, help="your images are drawn dark on light (dark) or light on dark (light)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse(arguments)
+    paths, labels = read_support(pathlib.Path(options.support))
+    classifier = open_classifier(options.learner, options.ink)
+    classifier.partial_fit(paths, labels)
+    classifier.save(options.out)
+    counts = [(label, labels.count(label)) for label in dict.fromkeys(labels)]
+    if options.json:
+        _output.as_json({"task": options.out, "examples": dict(counts), "classes": [str(label) for label in classifier.classes_]})
+        return
+    _output.table(("class", "examples"), counts, title=f"learned: {options.out}")
+    _output.text(f"next: quickstudy predict {options.out} IMAGE...")
+
+
+def open_classifier(path: str, ink: str | None) -> FewShotClassifier:
+    """A classifier on a learner, or on a task that was learned before."""
+    if ink not in (None, "dark", "light"):
+        raise ConfigError(f"ink is {ink!r}; expected dark (drawn dark on light) or light (light on dark, and photos).")
+    found = pretrained.find(path)
+    if not found.is_file():
+        raise FileFormatError(f"{path} is not a file; expected a saved learner, a run's folder or a task.")
+    try:
+        return FewShotClassifier(load_learner(found), ink)  # pyright: ignore[reportArgumentType]
+    except FileFormatError as error:
+        if "is a saved task" not in str(error):
+            raise
+    return FewShotClassifier.load(path, ink)  # pyright: ignore[reportArgumentType]
+
+
+def read_support(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
+    """Images and labels of a folder with one sub-folder per class."""
+    if not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder; expected one with a sub-folder of images for each class.")
+    subfolders = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and not sub.name.startswith(".")]
+    classes = {sub.name: sorted(file for file in sub.iterdir() if is_image(file.name)) for sub in subfolders}
+    if not classes:
+        raise ConfigError(f"{folder} has no sub-folders; expected one with images for each class, such as {folder}/cat/1.png.")
+    for name, files in classes.items():
+        if not files:
+            raise ConfigError(f"{folder / name} holds no image; add at least one (PNG, JPEG, ...), or remove the folder.")
+    pairs = [(file, name) for name, files in classes.items() for file in files]
+    return [file for file, _ in pairs], [name for _, name in pairs]

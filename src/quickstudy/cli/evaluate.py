@@ -1,0 +1,96 @@
+"""measure a learner on tasks it has never seen: quickstudy evaluate runs/first --data omniglot --ways 5 20 --shots 1 5"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import rich.console
+import rich.progress
+
+from quickstudy import discovery
+from quickstudy.cli import _data, _output, _parser
+from quickstudy.data.dataset import ImageDataset
+from quickstudy.errors import ConfigError
+from quickstudy.learner import hyperparameters
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.training.evaluate import Result, evaluate
+from quickstudy.training.saving import SavedLearner, load_learner
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Evaluate for every combination of ways and shots, and print a table."""
+    saved = load_learner(arguments[0]) if arguments and not arguments[0].startswith("-") else None
+    parser = _build_parser(saved)
+    options = parser.parse(arguments)
+    assert saved is not None  # the parser insists on a learner
+    changes = {name: options.learner[name] for name in hyperparameters(saved.learner)}
+    saved = dataclasses.replace(load_learner(options.saved, **changes), info=saved.info)
+    dataset = check_fits(_data.load(options, options.split), saved)
+    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
+        bar = progress.add_task("evaluating", total=len(options.ways) * len(options.shots) * options.tasks)
+        results = [
+            evaluate(
+                saved.learner,
+                ClassTasks(dataset, ways, shots, options.queries, within_groups=options.within_groups, seed=options.seed),
+                options.tasks,
+                lambda count: progress.advance(bar, count),
+            )
+            for ways in options.ways
+            for shots in options.shots
+        ]
+    show(results, options.saved, options.json)
+
+
+def show(results: Sequence[Result], title: str, as_json: bool) -> None:
+    """Results as a table, or as JSON."""
+    plain: list[dict[str, Any]] = [result.to_dict() for result in results]
+    if as_json:
+        _output.as_json({"learner": title, "results": plain})
+        return
+    columns = ("data", "ways", "shots", "queries", "accuracy, %", "± 95 % CI", "tasks", "protocol", "tasks hash")
+    rows = [
+        (
+            row["dataset"],
+            row["ways"],
+            row["shots"],
+            row["queries"],
+            round(row["accuracy"], 2),
+            "-" if row["ci95"] is None else round(row["ci95"], 2),
+            row["test_tasks"],
+            row["protocol"],
+            row["tasks_hash"],
+        )
+        for row in plain
+    ]
+    _output.table(columns, rows, title=title)
+
+
+def check_fits(dataset: ImageDataset, saved: SavedLearner) -> ImageDataset:
+    """The data set, if its images are what the learner was trained on."""
+    if saved.spec is not None and dataset.spec.shape != saved.spec.shape:
+        height, width, channels = saved.spec.shape
+        raise ConfigError(
+            f"{dataset.name} has images of {'x'.join(map(str, dataset.spec.shape))}, but this learner takes "
+            f"{height}x{width}x{channels}. Set --size {height}, or --channels {channels} for your own images."
+        )
+    return dataset
+
+
+def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
+    parser = _parser.make_parser("evaluate", __doc__)
+    parser.add_argument("saved", type=str, help="a learner's file, the folder of a run, or the name of a shipped learner")
+    _data.add_arguments(parser, split="test")
+    parser.add_argument("--ways", type=int, nargs="+", default=[5], help="classes per task, one or more numbers")
+    parser.add_argument("--shots", type=int, nargs="+", default=[1], help="support examples per class, one or more numbers")
+    parser.add_argument("--queries", type=int, default=15, help="query examples per class")
+    parser.add_argument("--within_groups", type=bool, default=False, help="all classes of a task from one group, such as an alphabet")
+    parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
+    parser.add_argument("--seed", type=int, default=0, help="which tasks")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    if saved is not None:
+        chosen = discovery.load("learners", discovery.name_of(saved.learner))
+        parser.add_class_arguments(chosen, "learner", skip={"net"}, sub_configs=False)
+        parser.set_defaults({f"learner.{name}": value for name, value in hyperparameters(saved.learner).items()})
+    return parser

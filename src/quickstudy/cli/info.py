@@ -1,0 +1,50 @@
+"""what a saved learner or task is, where it comes from and how good it is: quickstudy info omniglot"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from quickstudy import pretrained, storage
+from quickstudy.cli import _output, _parser
+from quickstudy.errors import FileFormatError
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print the facts in a file's header; its tensors are checked, but no torch is needed."""
+    parser = _parser.make_parser("info", __doc__)
+    parser.add_argument("file", type=str, help="a learner's file, a run's folder, a shipped learner, or a task")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse(arguments)
+    kind, content = _read(options.file)
+    facts = {
+        "kind": kind,
+        "file": str(pretrained.find(options.file)),
+        "bytes": pretrained.find(options.file).stat().st_size,
+        "tensors": sum(value.size for value in content.arrays.values()),
+        **content.meta,
+    }
+    if options.json:
+        _output.as_json(facts)
+        return
+    _output.table(("fact", "value"), [(name, value) for name, value in _flat(facts)], title=options.file)
+
+
+def _read(file: str) -> tuple[str, storage.Content]:
+    path = pretrained.find(file)
+    try:
+        return "learner", storage.load(path, "learner")
+    except FileFormatError as error:
+        if "is a saved task" not in str(error):
+            raise
+    return "task", storage.load(path, "task")
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    rows: list[tuple[str, object]] = []
+    for name, value in facts.items():
+        if isinstance(value, Mapping):
+            rows += _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            rows.append((f"{prefix}{name}", value))
+    return rows

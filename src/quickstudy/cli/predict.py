@@ -1,0 +1,37 @@
+"""name images by what a task learned: quickstudy predict mine.task photo1.png photo2.jpg"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from quickstudy.classifier import FewShotClassifier
+from quickstudy.cli import _output, _parser
+from quickstudy.errors import ConfigError
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Print the most likely class of each image, its probability, and the runner-up."""
+    parser = _parser.make_parser("predict", __doc__)
+    parser.add_argument("task", type=str, help="file that quickstudy adapt wrote")
+    parser.add_argument("images", type=str, nargs="+", help="image files, of any size")
+    parser.add_argument("--ink", type=str | None, default=None, help="your images are drawn dark on light (dark) or light on dark (light)")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    options = parser.parse(arguments)
+    if options.ink not in (None, "dark", "light"):
+        raise ConfigError(f"ink is {options.ink!r}; expected dark (drawn dark on light) or light (light on dark, and photos).")
+    classifier = FewShotClassifier.load(options.task, options.ink)
+    probabilities = classifier.predict_proba(options.images)
+    classes = [str(label) for label in classifier.classes_]
+    if options.json:
+        rows = [
+            {"image": image, "class": classes[row.argmax()], "probabilities": dict(zip(classes, row.tolist(), strict=True))}
+            for image, row in zip(options.images, probabilities, strict=True)
+        ]
+        _output.as_json({"task": options.task, "predictions": rows})
+        return
+    table = []
+    for image, row in zip(options.images, probabilities, strict=True):
+        order = row.argsort()[::-1]
+        second = f"{classes[order[1]]} ({100 * row[order[1]]:.1f} %)" if len(order) > 1 else "-"
+        table.append((image, classes[order[0]], f"{100 * row[order[0]]:.1f} %", second))
+    _output.table(("image", "class", "probability", "runner-up"), table)

@@ -1,0 +1,136 @@
+"""meta-train a learner on a data set: quickstudy train --learner protonet --data omniglot --ways 5 --out runs/first"""
+
+from __future__ import annotations
+
+import inspect
+import pathlib
+from collections.abc import Sequence
+from typing import Any
+
+import jsonargparse
+import torch
+
+from quickstudy import discovery
+from quickstudy.cli import _data, _output, _parser
+from quickstudy.data.dataset import ImageDataset
+from quickstudy.errors import ConfigError
+from quickstudy.storage import write_atomically
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.training.checkpoint import NAME
+from quickstudy.training.evaluate import evaluate
+from quickstudy.training.fit import fit
+from quickstudy.training.progress import progress_line
+from quickstudy.training.settings import TrainingSettings
+
+CHOICES = ("learner", "net")
+VALIDATION_SEED = 1_000_003
+"""Validation tasks come from their own stream."""
+
+
+def build_parser(arguments: Sequence[str]) -> _parser.Parser:
+    """The parser for these arguments: the learner's and the net's options depend on which were chosen."""
+    config = _parser.read_config(arguments)
+    parser = _parser.make_parser("train", __doc__)
+    parser.add_argument("--config", action="config", help="YAML file with options, as --print_config prints them")
+    parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
+    parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    _data.add_arguments(parser, split="train")
+    _parser.add_chosen(parser, "learner", "learners", _parser.chosen_name(arguments, config, "learner", "protonet"))
+    _parser.add_chosen(parser, "net", "nets", _parser.chosen_name(arguments, config, "net", "conv4"))
+    parser.add_class_arguments(ClassTasks, None, skip={"dataset"})
+    parser.add_argument("--validation_split", type=str | None, default="val", help="split to validate on; null for none")
+    parser.add_argument("--validation_ways", type=int | None, default=None, help="ways of validation tasks; null: as in training")
+    parser.add_class_arguments(TrainingSettings, None)
+    return parser
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Train, save, and print the result on the validation tasks."""
+    arguments = _resumed(_parser.spelled_out(arguments, CHOICES))
+    parser = build_parser(arguments)
+    options = parser.parse(arguments)
+    out = pathlib.Path(options.out)
+    if options.resume and not (out / NAME).exists():
+        raise ConfigError(f"{out} holds no run to resume. Start without --resume, or name the folder of an interrupted run.")
+    dataset = _data.load(options, options.split)
+    torch.manual_seed(options.seed)
+    learner = discovery.load("learners", options.learner.name)(net=make_net(options.net, dataset), **_arguments(options.learner))
+    tasks = ClassTasks(dataset, **_task_arguments(options))
+    validation = make_validation(options)
+    if not options.resume:
+        write_atomically(out / "config.yaml", _config(options).encode())
+    settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
+    with progress_line() as progress:
+        saved = fit(learner, tasks, validation, settings, out, resume=options.resume, progress=progress)
+    _show(out, saved, evaluate(saved.learner, validation or tasks, settings.validation_tasks).to_dict(), options.json)
+
+
+def make_net(options: jsonargparse.Namespace, dataset: ImageDataset) -> torch.nn.Module:
+    """The net of that name, made for the images of the data set."""
+    chosen = discovery.load("nets", options.name)
+    spec = dataset.spec
+    if "image_size" in inspect.signature(chosen).parameters and spec.height != spec.width:
+        raise ConfigError(f"{options.name} takes square images, but {dataset.name} has {spec.height}x{spec.width}; set --size.")
+    fitting = {
+        "in_channels": spec.channels,
+        "image_size": spec.height,
+        "in_features": spec.height * spec.width * spec.channels,
+    }
+    given = {name: value for name, value in fitting.items() if name in inspect.signature(chosen).parameters}
+    return chosen(**given, **_arguments(options))
+
+
+def make_validation(options: jsonargparse.Namespace) -> ClassTasks | None:
+    """Tasks of the validation classes: as in training, but balanced, and without augmentation."""
+    if options.validation_split is None:
+        return None
+    dataset = _data.load(options, options.validation_split)
+    arguments = _task_arguments(options) | {"augment": "none", "seed": options.seed + VALIDATION_SEED}
+    if options.validation_ways is not None:
+        arguments["ways"] = options.validation_ways
+    return ClassTasks(dataset, **arguments)
+
+
+def _resumed(arguments: list[str]) -> list[str]:
+    """`--resume runs/x` as `--config runs/x/config.yaml --out runs/x --resume true`."""
+    if "--resume" not in arguments:
+        return arguments
+    index = arguments.index("--resume")
+    following = arguments[index + 1] if index + 1 < len(arguments) else ""
+    if following in ("true", "false"):
+        return arguments
+    if not following or following.startswith("--"):
+        return [*arguments[: index + 1], "true", *arguments[index + 1 :]]
+    config = pathlib.Path(following) / "config.yaml"
+    if not config.is_file():
+        raise ConfigError(f"{following} holds no run to resume (no config.yaml). Name the folder of an interrupted run.")
+    rest = arguments[:index] + arguments[index + 2 :]
+    return ["--config", str(config), *rest, "--out", following, "--resume", "true"]
+
+
+def _arguments(options: jsonargparse.Namespace) -> dict[str, Any]:
+    return {name: value for name, value in vars(options).items() if name != "name"}
+
+
+def _task_arguments(options: jsonargparse.Namespace) -> dict[str, Any]:
+    names = list(inspect.signature(ClassTasks).parameters)[1:]
+    return {name: options[name] for name in names}
+
+
+def _config(options: jsonargparse.Namespace) -> str:
+    values = options.as_dict()
+    for transient in ("config", "resume", "json"):
+        values.pop(transient, None)
+    return _parser.plain_yaml(values)
+
+
+def _show(out: pathlib.Path, saved: Any, result: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _output.as_json({"learner": str(out / "learner.safetensors"), "steps": saved.info["steps"], "validation": result})
+        return
+    accuracy = f"{result['accuracy']:.2f} ± {result['ci95']:.2f}"
+    columns = ("validation tasks", "ways", "shots", "accuracy, %", "protocol", "tasks hash")
+    row = (result["test_tasks"], result["ways"], result["shots"], accuracy, result["protocol"], result["tasks_hash"])
+    _output.table(columns, [row], title=f"saved: {out / 'learner.safetensors'}")
+    _output.text(f"next: quickstudy evaluate {out} --data {result['dataset'].partition('/')[0]} --split test --ways 5 --shots 1 5")

@@ -1,0 +1,35 @@
+"""Learners that ship with quickstudy, and how a path, a run's folder or a shipped name becomes a file. No torch here."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+
+from quickstudy.errors import unknown_name
+
+FOLDER = pathlib.Path(__file__).parent
+
+
+def names() -> list[str]:
+    """The learners that ship with quickstudy.
+
+    >>> "omniglot" in names()
+    True
+    """
+    return sorted(file.stem for file in FOLDER.glob("*.safetensors"))
+
+
+def find(path: str | os.PathLike[str]) -> pathlib.Path:
+    """The file meant by a path, the folder of a run, or the name of a learner that ships with quickstudy.
+
+    >>> find("omniglot").name
+    'omniglot.safetensors'
+    """
+    given = pathlib.Path(path)
+    if given.is_dir():
+        return given / "learner.safetensors"
+    if given.exists() or given.suffix or len(given.parts) != 1:
+        return given
+    if given.name not in names():
+        raise unknown_name("learner file, run folder or shipped learner", given.name, names())
+    return FOLDER / f"{given.name}.safetensors"

@@ -1,0 +1,22 @@
+"""From stored images to a network's input: the one place where pixels become numbers."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from quickstudy.data.image import ImageSpec
+
+
+def to_input(images: Tensor, spec: ImageSpec) -> Tensor:
+    """Float images in [0, 1], with strokes light where ink is dark.
+
+    Args:
+        images: uint8, of any shape.
+        spec: says which ink the images have.
+
+    >>> to_input(torch.tensor([0, 255], dtype=torch.uint8), ImageSpec(ink="dark"))
+    tensor([1., 0.])
+    """
+    x = images.to(torch.get_default_dtype()).div_(255)
+    return x.neg_().add_(1) if spec.ink == "dark" else x

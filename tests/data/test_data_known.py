@@ -1,0 +1,133 @@
+"""The known sets, read from the real files where a shared folder has them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pathlib
+import zipfile
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from quickstudy.data import known, load
+from quickstudy.data.download import content_digest
+from quickstudy.data.known import cifar_fs, mnist, omniglot
+from quickstudy.errors import DataError
+
+
+def test_every_file_in_the_folder_is_a_known_set() -> None:
+    assert {"cifar_fs", "digits", "mnist", "omniglot"} <= set(known.names())
+    for name in known.names():
+        chosen = known.get(name)
+        assert "test" in chosen.SPLITS, name
+        assert callable(chosen.read), name
+        assert chosen.SPEC.height > 0, name
+
+
+def test_omniglot_has_the_classes_of_the_papers(real_data: pathlib.Path) -> None:
+    found = {split: load("omniglot", split, data_dir=real_data) for split in omniglot.SPLITS}
+    sizes = {split: len(data.classes) for split, data in found.items()}
+    assert sizes == {"train": 4112, "val": 688, "trainval": 4800, "test": 1692, "background": 964, "evaluation": 659}
+    assert all((data.counts == 20).all() for data in found.values())
+    assert not set(found["trainval"].classes) & set(found["test"].classes)
+    assert not set(found["train"].classes) & set(found["val"].classes)
+    assert set(found["train"].classes) | set(found["val"].classes) == set(found["trainval"].classes)
+    for split in omniglot.VINYALS:
+        lines = (real_data / "omniglot" / "splits_vinyals" / f"{split}.txt").read_text().split()
+        assert set(found[split].classes) == set(lines)
+    assert found["background"].groups[0] == "Alphabet_of_the_Magi"
+    assert len(set(found["background"].groups)) == 30
+
+
+def test_omniglot_is_stored_as_drawn_dark_on_light(real_data: pathlib.Path) -> None:
+    data = load("omniglot", "evaluation", data_dir=real_data)
+    assert data.images.shape == (13180, 28, 28, 1)
+    assert data.spec.ink == "dark"
+    assert np.median(data.images) == 255
+    assert data.images.min() < 64
+    with zipfile.ZipFile(real_data / "omniglot" / "images_evaluation.zip") as archive:
+        first = sorted(archive.namelist())[0]
+    assert first.removeprefix("images_evaluation/").rpartition("/")[0] == data.classes[0]
+
+
+def test_omniglot_rotations_turn_the_drawings(real_data: pathlib.Path) -> None:
+    data = load("omniglot", "val", data_dir=real_data)
+    upright, turned = data.classes.index("Hebrew/character05/rot000"), data.classes.index("Hebrew/character05/rot090")
+    drawing, quarter = data.images[data.starts[upright], ..., 0], data.images[data.starts[turned], ..., 0]
+    assert (np.rot90(drawing) == quarter).all()
+    assert (drawing != quarter).any()
+
+
+def test_omniglot_straight_in_the_data_folder(real_data: pathlib.Path) -> None:
+    straight, nested = (load("omniglot", "val", data_dir=place) for place in (real_data / "omniglot", real_data))
+    assert straight.fingerprint == nested.fingerprint
+
+
+def test_pinned_digests_are_those_of_the_real_files(real_data: pathlib.Path) -> None:
+    for file, digest in omniglot.DIGESTS.items():
+        assert content_digest(real_data / "omniglot" / file, pathlib.Path(file).suffix) == digest, file
+    for file, digest in mnist.DIGESTS.items():
+        assert content_digest(real_data / "mnist" / file, ".gz") == digest, file
+
+
+def test_cifar_fs_has_the_published_splits_and_superclasses(real_data: pathlib.Path) -> None:
+    seen: set[str] = set()
+    for split, size in (("train", 64), ("val", 16), ("test", 20)):
+        data = load("cifar-fs", split, data_dir=real_data)
+        published = json.loads((real_data / "cifar100" / "splits" / f"cifar-fs-{split}.json").read_text())
+        assert sorted(zip(data.groups, data.classes, strict=True)) == sorted(map(tuple, published))
+        assert len(data.classes) == size
+        assert (data.counts == 200).all()
+        assert data.images.shape == (200 * size, 32, 32, 3)
+        assert not seen & set(data.classes)
+        seen |= set(data.classes)
+    assert len(seen) == 100
+
+
+def test_own_cifar_100_as_a_folder(tmp_path: pathlib.Path, make_folder: Callable[..., pathlib.Path]) -> None:
+    names = [name for line in cifar_fs.SUPERCLASSES.split("\n") for name in line.partition(":")[2].split()]
+    make_folder(*[f"{part}/{name}" for part in ("train", "test") for name in names], images=1, name="cifar100")
+    data = load("cifar_fs", "val", data_dir=tmp_path)
+    assert (data.counts == 2).all()
+    assert len(data.classes) == 16
+    for image in (tmp_path / "cifar100").glob("*/otter/*"):
+        image.unlink()
+    with pytest.raises(DataError, match=r"lacks 1 of CIFAR-100's classes \(otter\)"):
+        load("cifar_fs", "val", data_dir=tmp_path)
+
+
+def test_missing_cifar_says_what_to_put_where(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(DataError, match=r"no download.*cifar100/train/<class>/<image>\.png.*cifar100\.zip"):
+        load("cifar_fs", data_dir=tmp_path)
+
+
+def test_mnist_has_its_70000_images(real_data: pathlib.Path) -> None:
+    train, test, both = (load("mnist", split, data_dir=real_data) for split in ("train", "test", "all"))
+    assert train.classes == test.classes == tuple("0123456789")
+    assert (len(train.images), len(test.images), len(both.images)) == (60000, 10000, 70000)
+    assert train.counts.tolist() == [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    assert (both.counts == train.counts + test.counts).all()
+    assert np.median(train.images) == 0
+    assert train.spec.ink == "light"
+
+
+def test_digits_come_enlarged_and_light_on_dark() -> None:
+    data = load("digits", "all")
+    assert data.images.shape == (1797, 28, 28, 1)
+    assert data.counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
+    assert data.images.max() == 255
+    assert data.images[:, :, 0].mean() < 20
+    parts = [load("digits", split).classes for split in ("train", "val", "test")]
+    assert [len(part) for part in parts] == [6, 2, 2]
+    assert sorted(sum(parts, ())) == list("0123456789")
+    small = load("digits", "all", size=8)
+    assert hashlib.sha256(small.images.tobytes()).hexdigest() != hashlib.sha256(data.images.tobytes()).hexdigest()
+    assert set(np.unique(small.images)) == {int(np.rint(value * 255 / 16)) for value in range(17)}
+
+
+def test_data_folder_from_the_environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("QUICKSTUDY_DATA", str(tmp_path / "elsewhere"))
+    with pytest.raises(DataError, match="elsewhere"):
+        load("cifar_fs")

@@ -1,0 +1,117 @@
+"""Splits by class, and the front door: names, paths and what is neither."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from quickstudy.data import ImageDataset, OwnData, SplitOptions, load
+from quickstudy.data.splits import assigned
+from quickstudy.errors import ConfigError, DataError
+
+NAMES = [f"class{number:03d}" for number in range(200)]
+
+
+def test_splits_have_the_stated_sizes() -> None:
+    found = assigned(NAMES, NAMES, SplitOptions())
+    assert [found.count(split) for split in ("train", "val", "test")] == [128, 32, 40]
+
+
+def test_split_depends_on_names_and_seed_and_not_on_order() -> None:
+    found = dict(zip(NAMES, assigned(NAMES, NAMES, SplitOptions()), strict=True))
+    backwards = dict(zip(NAMES[::-1], assigned(NAMES[::-1], NAMES[::-1], SplitOptions()), strict=True))
+    other = dict(zip(NAMES, assigned(NAMES, NAMES, SplitOptions(seed=1)), strict=True))
+    assert found == backwards
+    assert found != other
+
+
+def test_split_is_the_same_in_another_process() -> None:
+    code = "from quickstudy.data.splits import *; n = list('abcdefghij'); print(*assigned(n, n, SplitOptions()))"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert run.stdout.split() == assigned(list("abcdefghij"), list("abcdefghij"), SplitOptions())
+
+
+@given(
+    units=st.integers(3, 60),
+    fractions=st.tuples(st.integers(0, 20), st.integers(0, 20), st.integers(0, 20)).filter(lambda parts: sum(parts) > 0),
+)
+def test_every_wanted_split_gets_a_class_and_no_other_does(units: int, fractions: tuple[int, int, int]) -> None:
+    shares = tuple(part / sum(fractions) for part in fractions)
+    found = assigned(NAMES[:units], NAMES[:units], SplitOptions(shares))  # type: ignore[arg-type]
+    assert len(found) == units
+    for split, share in zip(("train", "val", "test"), shares, strict=True):
+        assert (found.count(split) > 0) == (share > 0)
+        assert abs(found.count(split) - units * share) <= 2
+
+
+def test_by_group_puts_whole_groups_into_splits() -> None:
+    groups = [name[:-1] for name in NAMES]
+    found = assigned(NAMES, groups, SplitOptions(by_group=True))
+    for group in set(groups):
+        assert len({split for split, own in zip(found, groups, strict=True) if own == group}) == 1
+    assert set(found) == {"train", "val", "test"}
+
+
+def test_too_few_classes_and_bad_fractions_are_named() -> None:
+    with pytest.raises(DataError, match=r"2 classes \(a, b\), too few for 3 splits"):
+        assigned(["a", "b"], ["a", "b"], SplitOptions())
+    with pytest.raises(DataError, match="add up to 1"):
+        SplitOptions((0.5, 0.2, 0.2))
+    with pytest.raises(DataError, match="from 0 on"):
+        SplitOptions((1.2, -0.2, 0.0))
+
+
+def test_unknown_names_paths_splits_and_kinds_are_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError, match=r"unknown data set 'omniglott'. Did you mean: omniglot"):
+        load("omniglott")
+    with pytest.raises(DataError, match=r"there is no file or folder .*absent"):
+        load(tmp_path / "absent")
+    with pytest.raises(DataError, match=r"no file or folder 'absent\.zip'"):
+        load("absent.zip")
+    with pytest.raises(DataError, match="digits has no split 'training'; expected one of train, val, test, all"):
+        load("digits", "training")
+    with pytest.raises(DataError, match="no split 'training'"):
+        load(tmp_path, "training")
+    (tmp_path / "table.csv").write_text("a,b")
+    with pytest.raises(DataError, match=r"expected a folder, \.zip, \.npz or an idx file"):
+        load(tmp_path / "table.csv")
+    with pytest.raises(DataError, match="size is 0"):
+        load("digits", size=0)
+    with pytest.raises(DataError, match="leave out own"):
+        load("digits", own=OwnData())
+
+
+def test_loading_images_needs_no_torch() -> None:
+    code = "import sys, quickstudy.data.loading, quickstudy.data.known; print('torch' in sys.modules)"
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
+    assert run.stdout == "False\n"
+
+
+def test_select_and_rotate() -> None:
+    digits = load("digits", "all", size=8)
+    chosen = digits.select([7, 2])
+    assert chosen.classes == ("7", "2")
+    assert (chosen.images[: chosen.counts[0]] == digits.images[digits.labels == 7]).all()
+    turned = chosen.rotated()
+    assert turned.classes == ("7/rot000", "2/rot000", "7/rot090", "2/rot090", "7/rot180", "2/rot180", "7/rot270", "2/rot270")
+    assert (turned.images[turned.starts[3]] == chosen.images[chosen.starts[1]].transpose(1, 0, 2)[::-1]).all()
+    assert len({digits.fingerprint, chosen.fingerprint, turned.fingerprint}) == 3
+    with pytest.raises(DataError, match="no classes are left"):
+        digits.select([])
+
+
+def test_dataset_that_does_not_add_up_is_refused() -> None:
+    digits = load("digits", "test", size=8)
+    with pytest.raises(DataError, match="counts add up to"):
+        ImageDataset(digits.images[:-1], digits.counts, digits.classes, digits.groups, digits.spec, "d", "f")
+    with pytest.raises(DataError, match="one of each for every class"):
+        ImageDataset(digits.images, digits.counts, digits.classes[:1], digits.groups, digits.spec, "d", "f")
