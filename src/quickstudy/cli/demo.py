@@ -75,7 +75,7 @@ def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> d
         "quickstudy, meta-trained": (saved.learner, count),
         "the same network, untrained": (untrained, count),
         "nearest neighbour on pixels": (Nearest(Identity(28 * 28)), count),
-        "the same network, trained from scratch": (Reptile(Conv4(), adapt_steps=50, inner_batch=25), min(count, SLOW_TASKS)),
+        "the same network, trained from scratch": (Reptile(Conv4(), adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
     }
     total = len(sets) * len(KINDS) * sum(number for _, number in methods.values())
     with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:

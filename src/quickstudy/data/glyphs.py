@@ -1,21 +1,21 @@
 """Glyphs: letters of many scripts, rendered from the fonts that matplotlib ships. No download.
 
-A class is one letter (Unicode category L), its group is its script. Every letter is drawn in each typeface whose own character map
-has it (DejaVu, STIX and Computer Modern; bold and oblique cuts count as typefaces), then bent towards handwriting: a pen of another
-width, an affine map, an elastic one. Dark strokes on a light ground, 28 x 28.
+A class is one letter (Unicode category L), its group is its script. Every letter is drawn in each typeface whose own character
+map has it (DejaVu, STIX and Computer Modern; bold and oblique cuts count as typefaces), then bent towards handwriting: a pen of
+another width, an affine map, an elastic one. Dark strokes on a light ground, 28 x 28.
 
 Whole scripts are held out, so a test class is a new letter of a script that was never seen:
 
-    train   Latin, Cyrillic, Greek, Coptic, Lisu, Old Italic, Arabic, Canadian syllabics    the large ones, and what is akin to them
+    train   Latin, Cyrillic, Greek, Coptic, Old Italic, Lisu, Arabic, Canadian syllabics: the large ones and their kin
     val     Armenian, N'Ko, Ogham
-    test    Georgian, Hebrew, Lao, Tifinagh                                                 four ways of making a letter
+    test    Georgian, Hebrew, Lao, Tifinagh: four ways of making a letter
 
-Letters that look the same are one class: Latin A, Greek Alpha and Cyrillic A are drawn alike, C and c too once they are scaled to one
-size. The first of them stays (plain letters before compatibility forms, then in the order of Unicode), so no shape is in two splits.
-Styled copies of letters (mathematical bold, fraktur) are left out: they are typefaces, not characters.
+Letters that look the same are one class: Latin A, Greek Alpha and Cyrillic A are drawn alike, and so are C and c once they are
+scaled to one size. The first of them stays (plain letters before compatibility forms, then in Unicode's order): no shape is in
+two splits. Styled copies of letters (mathematical bold, fraktur) are left out: they are typefaces, not characters.
 
-Everything is a pure function of its arguments and of matplotlib's release, which brings the fonts and draws their outlines: random
-numbers are keyed by (seed, code point), so an image depends neither on the split nor on the other classes.
+Everything is a pure function of its arguments and of matplotlib's release, which brings the fonts and draws their outlines.
+Random numbers are keyed by (seed, code point), so an image depends neither on the split nor on the other classes.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ NEAR = 0.4  # squared distance, as a share of the larger letter's; pairs that ar
 ALIKE = 0.75  # pixels of ink: two letters are one shape when no 3 x 3 window differs by more; see `_excess`
 STRETCH = 0.3  # they may be stretched to fit when the logarithms of width over height differ by less: `_affine` does as much
 
-# Letters are where Unicode says in these; the other fonts of matplotlib have symbols in their place (cmmi, cmsy, cmex), or boxes.
+# In these, letters are where Unicode says. Other fonts of matplotlib have symbols in their place (cmmi, cmsy, cmex), or boxes.
 UNICODE_FONTS = re.compile(r"(DejaVuSans|DejaVuSansMono|DejaVuSerif|STIXGeneral)(-?(Bold|Bol)?(Oblique|Italic|Ita)?)\.ttf")
 ASCII_FONTS = re.compile(r"cm(b|r|ss|ti|tt)10\.ttf")
 
@@ -90,7 +90,7 @@ def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> ImageDatase
         seed: of the distortions. Any whole number from 0.
 
     Returns:
-        Images uint8 `[class * copies, 28, 28, 1]`; class names such as `"GREEK/GREEK SMALL LETTER ALPHA"`; the scripts as groups.
+        Images uint8 `[class * copies, 28, 28, 1]`; classes such as `"GREEK/GREEK SMALL LETTER ALPHA"`; the scripts as groups.
 
     Raises:
         DataError: unknown split, no copies, negative seed, or no fonts.
@@ -189,12 +189,12 @@ class _Pens:
     def __init__(self) -> None:
         from matplotlib import ft2font
 
-        flags = getattr(ft2font, "LoadFlags", None)  # since matplotlib 3.10
-        self.unhinted = flags.NO_HINTING if flags is not None else ft2font.LOAD_NO_HINTING
+        new = hasattr(ft2font, "LoadFlags")  # since matplotlib 3.10
+        self.unhinted = ft2font.LoadFlags.NO_HINTING if new else vars(ft2font)["LOAD_NO_HINTING"]
         self.fonts: dict[pathlib.Path, FT2Font] = {}
 
     def draw(self, character: str, file: pathlib.Path) -> PIL.Image.Image | None:
-        """The letter at `EM` pixels per em, light on dark, cut to its ink. None where there is no ink, or too little for a letter."""
+        """The letter at `EM` pixels per em, light on dark, cut to its ink. None if there is no ink, or too little."""
         if file not in self.fonts:
             self.fonts[file] = _open(file)
         font = self.fonts[file]
@@ -208,13 +208,13 @@ class _Pens:
 
 
 def _placed(drawn: PIL.Image.Image, fine: int, stretched: bool = False) -> np.ndarray:
-    """Ink in the middle of an image, uint8 `[28 * fine, 28 * fine]`, 255 is full. The longer side is `20 * fine`; both, if stretched."""
+    """Ink in the middle of a square, uint8 `[28 * fine, 28 * fine]`, 255 is full; the longer side (or both) is `20 * fine`."""
     side, full = SIDE * fine, INK * fine
     longest = max(drawn.size)
     width, height = (full if stretched else max(fine, round(length * full / longest)) for length in drawn.size)
     canvas = np.zeros((side, side), np.uint8)
     top, left = (side - height) // 2, (side - width) // 2
-    canvas[top : top + height, left : left + width] = drawn.resize((width, height), PIL.Image.Resampling.BILINEAR)
+    canvas[top : top + height, left : left + width] = np.asarray(drawn.resize((width, height), PIL.Image.Resampling.BILINEAR))
     return canvas
 
 
@@ -226,7 +226,7 @@ def _without_twins(glyphs: Sequence[GlyphClass]) -> list[GlyphClass]:
 
     1. Of the classes that look alike in their first typeface, the first stays.
     2. A class loses the typefaces in which it looks like the first typeface of another class (italic a, and alpha).
-    3. Of two classes that look alike in one more typeface, the later loses it (Cyrillic te and Latin m, which are twins in italics).
+    3. Of two classes that look alike in one more typeface, the later loses it (Cyrillic te and Latin m: twins in italics).
     """
     pens = _Pens()
     first = [glyph._replace(fonts=glyph.fonts[:1]) for glyph in glyphs]
@@ -259,7 +259,7 @@ def _drawn(pens: _Pens, glyphs: Sequence[GlyphClass]) -> tuple[np.ndarray, list[
 
 
 class _Frame(NamedTuple):
-    """Ink of all drawings `[image, 28, 28]`; the same a pixel thicker; and on a coarser grid, `[image, 196]`, whole numbers to 255."""
+    """Ink of all drawings `[image, 28, 28]`; the same a pixel thicker; and on a coarser grid, `[image, 196]`, whole to 255."""
 
     ink: np.ndarray
     thick: np.ndarray
@@ -268,7 +268,7 @@ class _Frame(NamedTuple):
     @classmethod
     def of(cls, ink: np.ndarray) -> _Frame:
         quarters = [ink[:, top::2, left::2].astype(np.uint16) for top in (0, 1) for left in (0, 1)]
-        return cls(ink, _grow(ink), (sum(quarters) // 4).astype(np.float32).reshape(len(ink), -1))
+        return cls(ink, _grow(ink), (np.add.reduce(quarters) // 4).astype(np.float32).reshape(len(ink), -1))
 
 
 class _Shapes(NamedTuple):
@@ -296,7 +296,7 @@ def _first_of_its_kind(shapes: _Shapes, rows: np.ndarray) -> np.ndarray:
 def _twins(
     shapes: _Shapes, ones: np.ndarray, others: np.ndarray, wanted: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of one of the rows `ones` and one of `others` that are one shape, in ascending order; only pairs that are `wanted`."""
+    """Pairs of one of the rows `ones` and one of `others` that are one shape, ascending; only pairs that are `wanted`."""
     found = []
     for frame, most in ((shapes.plain, np.inf), (shapes.stretched, STRETCH)):
         one, other = _near(frame.coarse, ones, others)
@@ -311,8 +311,8 @@ def _twins(
 def _near(coarse: np.ndarray, ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pairs of one of the rows `ones` and one of `others` that are worth a closer look.
 
-    The squared distances are sums of products of whole numbers, below 2^24 and hence exact in float32 in any order of summation: the
-    same on every machine.
+    The squared distances are sums of products of whole numbers, below 2^24 and hence exact in float32 in any order of
+    summation: the same on every machine.
     """
     left, right = coarse[ones], coarse[others]
     left_norm, right_norm = (left * left).sum(1)[:, None], (right * right).sum(1)
@@ -337,7 +337,7 @@ def _alike(frame: _Frame, one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def _excess(ink: np.ndarray, thick: np.ndarray) -> np.ndarray:
-    """The most ink of `[pair, 28, 28]` in a 3 x 3 window that lies outside the other letter thickened by a pixel, in pixels `[pair]`.
+    """The most ink of a letter, in a 3 x 3 window, outside another letter a pixel thicker; `[pair, 28, 28]` to pixels `[pair]`.
 
     A stroke that is a little bolder, or elsewhere by a pixel, gives nothing; an accent more gives its area.
     """
@@ -420,7 +420,8 @@ def _handwritten(letters: np.ndarray, copies: int, random: np.random.Generator) 
     wanted = np.stack(np.meshgrid(pixels, pixels)) + bend - centre[:, :, None, None]
     source = (np.linalg.inv(matrix) @ wanted.reshape(copies, 2, -1)).reshape(wanted.shape)
     sampled = _sample(inked, FINE * (source + SIDE / 2) - 0.5)
-    return (sampled.reshape(copies, SIDE, 2, SIDE, 2).sum((2, 4)) // 4).astype(np.uint8)
+    rows = sampled[:, ::2] + sampled[:, 1::2]
+    return ((rows[:, :, ::2] + rows[:, :, 1::2]) // 4).astype(np.uint8)
 
 
 def _with_pen(letters: np.ndarray, typeface: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -430,8 +431,8 @@ def _with_pen(letters: np.ndarray, typeface: np.ndarray, width: np.ndarray) -> n
     """
     thinner, thicker = _shrink(letters), _grow(letters)
     levels = np.stack([_shrink(thinner), thinner, letters, thicker, _grow(thicker)])
-    ink = letters.sum((1, 2), dtype=np.int64)
-    core = (255 - _grow(255 - letters)).sum((1, 2), dtype=np.int64)
+    core = 255 - _grow(255 - letters)
+    ink, core = (drawn.reshape(len(letters), -1).sum(1, dtype=np.uint32) for drawn in (letters, core))
     now = 2 * ink / (ink - core)
     sixteenths = np.rint(16 * (2 + np.clip((width - now[typeface]) / 2, -2, 2))).astype(np.int64)
     low = np.minimum(sixteenths // 16, 3)  # between this level and the next
@@ -466,7 +467,7 @@ def _fitted(
     """Scale each map down until its letter stays `margin` pixels inside the image, and put it somewhere that it fits.
 
     Returns:
-        The maps `[copy, 2, 2]` and where they send the middle of the drawing, in pixels off the middle of the image `[copy, (x, y)]`.
+        The maps `[copy, 2, 2]`, and where they send the middle of the drawing: pixels off the image's middle, `[copy, (x, y)]`.
     """
     full = inked > 0
     middle = (np.arange(SIDE * FINE) + 0.5) / FINE - SIDE / 2
@@ -483,7 +484,7 @@ def _fitted(
 
 
 def _sample(inked: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Bilinear interpolation of `[copy, 84, 84]` at `[copy, (x, y), row, column]`, int32, in steps of 1/16 pixel: whole numbers."""
+    """Bilinear interpolation of `[copy, 84, 84]` at `[copy, (x, y), row, column]`, in steps of 1/16 pixel: whole, so exact."""
     side = inked.shape[1] + 2
     padded = np.pad(inked, ((0, 0), (1, 1), (1, 1))).reshape(-1).astype(np.int32)
     fixed = np.rint(16 * np.clip(at + 1, 0, side - 1.0625)).astype(np.int32)

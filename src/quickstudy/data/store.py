@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 Chunk = tuple[np.ndarray, list[int]]
 
-VERSION = "1"
+VERSION = "2"
 """Part of every key: raise it when decoding changes."""
 CHUNK = 256
 CRC_LIMIT = 256 * 2**20
@@ -132,13 +132,13 @@ def _build(job: Job, pixels: pathlib.Path, notes: pathlib.Path, strict: bool) ->
 
 
 def _write_pixels(file: pathlib.Path, job: Job, strict: bool) -> tuple[list[int], str]:
-    """Decode all paths into an .npy file, leaving out what cannot be read; returns the rows left out and a hash of the pixels."""
+    """Decode all paths into an .npy file, without what cannot be read; returns the rows left out and a hash of the pixels."""
     starts = range(0, len(job.paths), CHUNK)
     left_out: list[int] = []
     digest = hashlib.sha256()
     with file.open("wb") as stream:
         stream.write(_header(len(job.paths), job.spec))
-        for images, failed in _mapped(lambda start: _decode_chunk(job, start, strict), starts, _workers(job), job.tree.label):
+        for images, failed in _mapped(lambda start: _decode_chunk(job, start, strict), starts, _workers(job), job.tree.name):
             stream.write(images.data)
             digest.update(images.data)
             left_out += failed
@@ -148,7 +148,7 @@ def _write_pixels(file: pathlib.Path, job: Job, strict: bool) -> tuple[list[int]
 
 
 def _header(count: int, spec: ImageSpec) -> bytes:
-    """The header of an .npy file. NumPy leaves room in it for a growing first axis, so its length does not depend on `count`."""
+    """The header of an .npy file; NumPy leaves room in it for a growing first axis, so its length is the same for any count."""
     buffer = io.BytesIO()
     about = {"descr": "|u1", "fortran_order": False, "shape": (count, *spec.shape)}
     np.lib.format.write_array_header_1_0(buffer, about)
@@ -174,7 +174,7 @@ def _workers(job: Job) -> int:
     return min(8, os.cpu_count() or 1) if mean >= THREADS_FROM else 1
 
 
-def _mapped(decode: Callable[[int], Chunk], starts: range, workers: int, label: str) -> Iterator[Chunk]:
+def _mapped(decode: Callable[[int], Chunk], starts: range, workers: int, name: str) -> Iterator[Chunk]:
     with contextlib.ExitStack() as stack:
         results: Iterator[Chunk] = map(decode, starts)
         if workers > 1:
@@ -185,7 +185,7 @@ def _mapped(decode: Callable[[int], Chunk], starts: range, workers: int, label: 
             import rich.progress
 
             console = rich.console.Console(stderr=True)
-            results = iter(rich.progress.track(results, f"reading {label}", total=len(starts), console=console, transient=True))
+            results = iter(rich.progress.track(results, f"reading {name}", total=len(starts), console=console, transient=True))
         yield from results
 
 

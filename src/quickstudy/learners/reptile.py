@@ -87,9 +87,10 @@ class Reptile(Learner):
     def _train(self, weights: Parameters, support: Examples, steps: int) -> Parameters:
         """The weights after `steps` mini-batches."""
         count = support.y.shape[0]
+        size = torch.sym_min(self.inner_batch, count)
         second_moments = {name: torch.zeros_like(value) for name, value in weights.items()}
         for step in range(steps):
-            batch = self._slice(support, torch.arange(step * self.inner_batch, (step + 1) * self.inner_batch) % count)
+            batch = self._slice(support, torch.arange(step * size, (step + 1) * size) % count)
 
             def batch_loss(weights: Parameters, batch: Examples = batch) -> Tensor:
                 with batch_statistics(batch.mask):
