@@ -2,19 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import pathlib
 
+from quickstudy import storage
+from quickstudy.data import glyphs
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.glyphs import load_glyphs
 from quickstudy.data.image import ImageSpec
-from quickstudy.errors import DataError
+from quickstudy.data.places import cache_root, exclusive
+from quickstudy.errors import DataError, FileFormatError
 
 SPEC = ImageSpec(28, 28, 1, ink="dark")
 SPLITS = ("train", "val", "test", "all")
 
 
 def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> ImageDataset:
-    """The letters of one split's scripts. `data_dir` and `strict` have no bearing: the fonts are part of matplotlib."""
+    """The letters of one split's scripts, rendered once and then kept in the cache folder.
+
+    `data_dir` and `strict` have no bearing: the fonts are part of matplotlib.
+    """
     if spec != SPEC:
         raise DataError(f"glyphs are drawn at 28x28 pixels, but size is {spec.height}; leave out the size.")
-    return load_glyphs(split)  # pyright: ignore[reportArgumentType]
+    made_by = hashlib.sha256(pathlib.Path(glyphs.__file__).read_bytes() + importlib.metadata.version("matplotlib").encode())
+    path = cache_root() / "images" / f"glyphs-{split}-{made_by.hexdigest()[:16]}.safetensors"
+    with exclusive(path.with_suffix(".lock")):
+        try:
+            return _from_cache(path)
+        except FileFormatError:  # not there yet, or damaged: drawn again
+            rendered = glyphs.load_glyphs(split)  # pyright: ignore[reportArgumentType]
+            facts = {"classes": rendered.classes, "groups": rendered.groups, "name": rendered.name, "fingerprint": rendered.fingerprint}
+            storage.save(path, "images", {"images": rendered.images, "counts": rendered.counts}, facts)
+            return rendered
+
+
+def _from_cache(path: pathlib.Path) -> ImageDataset:
+    arrays, facts = storage.load(path, "images")
+    return ImageDataset(
+        images=arrays["images"],
+        counts=arrays["counts"],
+        classes=tuple(facts["classes"]),
+        groups=tuple(facts["groups"]),
+        spec=SPEC,
+        name=facts["name"],
+        fingerprint=facts["fingerprint"],
+    )
