@@ -10,8 +10,9 @@ from torch import Tensor
 
 Parameters = dict[str, Tensor]
 
-ABSENT = -1e9
-"""Logit of a way that the task does not have. Finite, because 0 * -inf is not a number in a cross-entropy with one-hot targets."""
+ABSENT = -1e30
+"""Logit of a way that the task does not have: below any squared distance of raw features. Finite, because 0 * -inf is not a number in a
+cross-entropy with one-hot targets."""
 
 
 def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
@@ -99,4 +100,4 @@ def gradient_descent(
 
 def straight_through(parameters: Parameters, start: Parameters, adapted: Parameters) -> Parameters:
     """The values of `adapted` with the gradient of `parameters`: `d result / d parameters = 1`. `start` is `parameters`, detached."""
-    return {name: value + (adapted[name] - start[name]) for name, value in parameters.items()}
+    return {name: value + (adapted[name] - start[name]).detach() for name, value in parameters.items()}

@@ -111,7 +111,10 @@ def make_norm(kind: NormKind, channels: int) -> nn.Module:
         return nn.Identity()
     if kind == "batch":
         return BatchNorm(channels)
-    groups = {"group": math.gcd(8, channels), "layer": 1, "instance": channels}
+    up_to_eight = math.gcd(8, channels)
+    if up_to_eight == channels:  # a group of one channel would be instance norm, and a constant on rows of numbers
+        up_to_eight = max(1, channels // 2)
+    groups = {"group": up_to_eight, "layer": 1, "instance": channels}
     if kind not in groups:
         raise ConfigError(f"norm is {kind!r}; expected one of batch, group, layer, instance, none.")
     return nn.GroupNorm(groups[kind], channels)
@@ -159,11 +162,10 @@ def check_net(net: nn.Module) -> nn.Module:
 
 def convert(net: nn.Module) -> nn.Module:
     """`net` with every torch BatchNorm replaced, in place, by ours: the same weights, its running averages as stored statistics."""
+    if isinstance(net, nn.modules.batchnorm._BatchNorm):
+        return _converted(net)
     for name, child in net.named_children():
-        if isinstance(child, nn.modules.batchnorm._BatchNorm):
-            setattr(net, name, _converted(child))
-        else:
-            convert(child)
+        setattr(net, name, convert(child))
     return net
 
 
@@ -172,5 +174,5 @@ def _converted(old: nn.modules.batchnorm._BatchNorm) -> BatchNorm:
     new = BatchNorm(old.num_features, old.eps)
     for mine, theirs in ((new.weight, old.weight), (new.bias, old.bias), (new.mean, old.running_mean), (new.var, old.running_var)):
         if theirs is not None:
-            mine.copy_(theirs)
+            mine.data = theirs.detach().clone()  # on the same device, in the same type
     return new

@@ -80,11 +80,15 @@ def counted(objective: Objective, support: Examples, state: State | None) -> Par
     return {"counts": counts if state is None else counts + pad_rows(state["counts"], len(counts))}
 
 
+def hide_unseen(prediction: Tensor, seen: State) -> Tensor:
+    """`prediction` `[example, output]` with ways hidden of which `seen` (from `counted`, or a state) counts no example."""
+    return hide_absent(prediction, seen["counts"]) if "counts" in seen else prediction
+
+
 def predict(net: nn.Module, statistics: BatchStatistics, state: State, x: Input) -> Tensor:
     """Predictions `[example, output]` under a state, with ways that were never seen hidden."""
     with batch_statistics() if statistics == "query" else contextlib.nullcontext():
-        prediction = outputs(net, state, x)
-    return hide_absent(prediction, state["counts"]) if "counts" in state else prediction
+        return hide_unseen(outputs(net, state, x), state)
 
 
 def protocol(net: nn.Module, statistics: BatchStatistics) -> str:

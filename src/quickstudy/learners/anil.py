@@ -48,13 +48,16 @@ class ANIL(Learner):
         with batch_statistics(support.mask, keep=self.statistics == "support") as recording:
             features = self.net(support.x)
 
+        seen = _weights.counted(self.objective, support, state)
+
         def support_loss(head: Parameters) -> Tensor:
-            return self.criterion(F.linear(features, head["head.weight"], head["head.bias"]), support)
+            prediction = F.linear(features, head["head.weight"], head["head.bias"])
+            return self.criterion(_weights.hide_unseen(prediction, seen), support)
 
         start = _weights.start_head(self.head, self.net, support, state)
         head = gradient_descent(support_loss, start, inner_lr=self.inner_lr, steps=self.inner_steps, first_order=self.first_order)
         statistics = {f"net.{name}": value for name, value in recording.of(self.net).items()}
-        return head | statistics | _weights.counted(self.objective, support, state)
+        return head | statistics | seen
 
     def predict(self, state: State, x: Input) -> Tensor:
         return _weights.predict(self.net, self.statistics, state, x)

@@ -53,18 +53,19 @@ class MAML(Learner):
         self.head_ways, self.statistics, self.objective = head_ways, statistics, objective
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
+        seen = _weights.counted(self.objective, support, state)
         start = _weights.start_net(self.net, state) | _weights.start_head(self.head, self.net, support, state)
 
         def support_loss(weights: Parameters) -> Tensor:
             with batch_statistics(support.mask):
-                return self.criterion(_weights.outputs(self.net, weights, support.x), support)
+                return self.criterion(_weights.hide_unseen(_weights.outputs(self.net, weights, support.x), seen), support)
 
         adapted = gradient_descent(
             support_loss, start, inner_lr=self.inner_lr, steps=self.inner_steps, first_order=self.first_order
         )
         if self.statistics == "support":
             adapted |= _weights.support_statistics(self.net, adapted, support)
-        return adapted | _weights.counted(self.objective, support, state)
+        return adapted | seen
 
     def predict(self, state: State, x: Input) -> Tensor:
         return _weights.predict(self.net, self.statistics, state, x)

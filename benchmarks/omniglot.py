@@ -1,0 +1,127 @@
+"""Omniglot, Vinyals split: every learner trained and measured by the command line, beside the papers' rows.
+
+    python benchmarks/omniglot.py protonet maml ...     # trains what is not trained yet, then evaluates; all by default
+    python benchmarks/omniglot.py --table               # prints the table from the recorded results
+
+Set QUICKSTUDY_DATA to the folder that holds `omniglot/`. Runs go to `runs/omniglot/NAME`, results to `benchmarks/results/omniglot.json`.
+"""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import platform
+import subprocess
+import sys
+from typing import Any
+
+import rich.console
+import rich.table
+
+HERE = pathlib.Path(__file__).parent
+RESULTS = HERE / "results" / "omniglot.json"
+PAPERS = json.loads((HERE / "papers.json").read_text())["omniglot"]
+TASKS = 1000
+
+MAML_TRAINING = (
+    "--learner.statistics query --net.halving stride --ways 5 --shots 1 --queries 5 --tasks_per_step 16 --lr 1.5e-3 --engine loop "
+    "--steps 100000 --validate_every 500 --validation_tasks 200"
+)
+
+RUNS: dict[str, dict[str, Any]] = {
+    "protonet": {
+        "paper": "ProtoNet",
+        "train": "--learner protonet --ways 60 --shots 1 --queries 5 --augment affine --validation_ways 20 --tasks_per_step 1 "
+        "--precision bf16-mixed --steps 100000 --minutes 54 --validate_every 400 --validation_tasks 100 --snapshots true",
+        "evaluate": ["--ways 5 20 --shots 1 5"],
+        "snapshots_at_minutes": [5, 15],
+    },
+    "maml": {
+        "paper": "MAML",
+        "train": f"--learner maml {MAML_TRAINING} --minutes 56 --snapshots true",
+        "evaluate": ["--ways 5 --shots 1 --learner.inner_steps 3", "--ways 5 --shots 1 --learner.statistics support"],
+    },
+    "first_order_maml": {
+        "paper": "first-order MAML",
+        "train": f"--learner maml --learner.first_order true {MAML_TRAINING} --minutes 20",
+        "evaluate": ["--ways 5 --shots 1 --learner.inner_steps 3", "--ways 5 --shots 1 --learner.statistics support"],
+    },
+    "anil": {
+        "paper": "ANIL",
+        "train": f"--learner anil --learner.inner_lr 0.1 {MAML_TRAINING} --minutes 20",
+        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
+    },
+    "reptile": {
+        "paper": "Reptile, transductive",
+        "train": "--learner reptile --learner.statistics query --net.halving stride --ways 5 --shots 10 --queries 1 --tasks_per_step 5 "
+        "--engine loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 25",
+        "evaluate": ["--ways 5 --shots 1 --learner.adapt_steps 50", "--ways 5 --shots 1 --learner.statistics support"],
+    },
+}
+
+
+def quickstudy(*arguments: str) -> str:
+    """Run the command line; what it printed."""
+    command = [sys.executable, "-c", "import sys; from quickstudy.cli import main; sys.exit(main())", *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def measure(name: str) -> dict[str, Any]:
+    """Train (unless the run is there) and evaluate one learner."""
+    run = RUNS[name]
+    out = pathlib.Path("runs/omniglot") / name
+    train = f"quickstudy train --data omniglot --threads 1 {run['train']}"
+    if not (out / "learner.safetensors").exists():
+        quickstudy(*train.split()[1:], "--out", str(out))
+    results = [_evaluate(str(out), options) for options in run["evaluate"]]
+    for minutes in run.get("snapshots_at_minutes", []):
+        results.append({"after_minutes": minutes} | _evaluate(str(_snapshot(out, minutes)), run["evaluate"][0]))
+    info = json.loads(quickstudy("info", str(out), "--json"))["info"]
+    return {"command": train, "steps": info["steps"], "minutes_to_best": info["minutes"], "results": results}
+
+
+def _evaluate(saved: str, options: str) -> dict[str, Any]:
+    command = f"evaluate {saved} --data omniglot --split test --tasks {TASKS} --json {options}"
+    return {"command": f"quickstudy {command}", "rows": json.loads(quickstudy(*command.split()))["results"]}
+
+
+def _snapshot(out: pathlib.Path, minutes: float) -> pathlib.Path:
+    """The last learner that was validated before that time."""
+    rows = [line.split(",") for line in (out / "metrics.csv").read_text().splitlines()[1:]]
+    steps = [int(row[0]) for row in rows if row[5] and float(row[1]) <= 60 * minutes]
+    return out / "snapshots" / f"step-{steps[-1]:07d}.safetensors"
+
+
+def show(results: dict[str, Any]) -> None:
+    """Our rows beside the papers'."""
+    table = rich.table.Table(title="Omniglot, Vinyals split, accuracy %, ± 95 % CI")
+    for column in ("learner", "task", "ours", "protocol", "options", "paper", "paper's protocol"):
+        table.add_column(column)
+    for name, record in results["runs"].items():
+        paper = PAPERS[RUNS[name]["paper"]]
+        for result in record["results"]:
+            options = result["command"].partition("--json ")[2]
+            if "after_minutes" in result:
+                options += f" (after {result['after_minutes']} minutes)"
+            for row in result["rows"]:
+                task = f"{row['ways']}-way {row['shots']}-shot"
+                ours = f"{row['accuracy']:.2f} ± {row['ci95']:.2f}"
+                table.add_row(name, task, ours, row["protocol"], options, str(paper.get(task, "-")), paper["protocol"])
+    rich.console.Console(width=170).print(table)
+
+
+def main() -> None:
+    """Measure what the arguments name, and record it."""
+    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
+    names = [argument for argument in sys.argv[1:] if not argument.startswith("-")] or list(RUNS)
+    if "--table" not in sys.argv:
+        for name in names:
+            results["runs"][name] = measure(name)
+            results["machine"] = {"cores": 2, "processor": platform.processor() or platform.machine(), "threads_per_run": 1}
+            RESULTS.parent.mkdir(exist_ok=True)
+            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    show(results)
+
+
+if __name__ == "__main__":
+    main()
