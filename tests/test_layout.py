@@ -9,7 +9,17 @@ import pytest
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "quickstudy"
 FILES = sorted(PACKAGE.rglob("*.py"))
-WITHOUT_TORCH = ("errors.py", "discovery.py", "storage.py", "pretrained", "data", "cli/__init__.py", "cli/_output.py", "cli/list.py", "cli/info.py")
+WITHOUT_TORCH = (
+    "errors.py",
+    "discovery.py",
+    "storage.py",
+    "pretrained",
+    "data",
+    "cli/__init__.py",
+    "cli/_output.py",
+    "cli/list.py",
+    "cli/info.py",
+)
 
 
 def layout() -> list[str]:

@@ -47,9 +47,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     ['huge']
     """
 
-    def __init__(
-        self, learner: SavedLearner | Learner | str | os.PathLike[str] | None = None, ink: Ink | None = None
-    ) -> None:
+    ink: Ink | None
+
+    def __init__(self, learner: SavedLearner | Learner | str | os.PathLike[str] | None = None, ink: Ink | None = None) -> None:
         self.learner = learner
         self.ink = ink
 
@@ -152,7 +152,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             return SavedLearner(self.learner)
         if self.learner is not None:
             return load_learner(self.learner)
-        features = check_array(X, dtype=np.float64).shape[1]
+        features = check_array(X, dtype=np.float64).shape[1]  # pyright: ignore[reportArgumentType]
         return SavedLearner(ProtoNet(Identity(in_features=features)).double())
 
     def _inputs(self, X: Any, reset: bool) -> Tensor:
@@ -183,7 +183,9 @@ def _labels(y: Any) -> list[Any]:
     labels = [_plain(label) for label in y]
     for label in labels:
         if not isinstance(label, Hashable):
-            raise DataError(f"label {label!r} is a {type(label).__name__}; expected something hashable, such as a text or a number.")
+            raise DataError(
+                f"label {label!r} is a {type(label).__name__}; expected something hashable, such as a text or a number."
+            )
     return labels
 
 
@@ -206,5 +208,3 @@ def _label_array(labels: list[Any]) -> np.ndarray:
     array = np.empty(len(labels), dtype=object)
     array[:] = labels
     return array
-
-

@@ -11,6 +11,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.lazy import LazyModuleMixin
 
 from quickstudy.errors import ConfigError, ModelError
 
@@ -152,7 +153,7 @@ def check_net(net: nn.Module) -> nn.Module:
                 f"layer {name!r} is {type(layer).__name__}(p={layer.p}), whose randomness is no argument of adapt, so that the same "
                 "support set would give different states. Set p=0 or remove it."
             )
-        if isinstance(layer, nn.RNNBase | nn.modules.lazy.LazyModuleMixin):
+        if isinstance(layer, nn.RNNBase | LazyModuleMixin):
             raise ModelError(
                 f"layer {name!r} is {type(layer).__name__}, which has no second derivative or no shape yet. Use a net from "
                 "quickstudy.nets, or write the layer with plain operations (and run a lazy module once)."
@@ -172,7 +173,12 @@ def convert(net: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _converted(old: nn.modules.batchnorm._BatchNorm) -> BatchNorm:
     new = BatchNorm(old.num_features, old.eps)
-    for mine, theirs in ((new.weight, old.weight), (new.bias, old.bias), (new.mean, old.running_mean), (new.var, old.running_var)):
+    for mine, theirs in (
+        (new.weight, old.weight),
+        (new.bias, old.bias),
+        (new.mean, old.running_mean),
+        (new.var, old.running_var),
+    ):
         if theirs is not None:
             mine.data = theirs.detach().clone()  # on the same device, in the same type
     return new

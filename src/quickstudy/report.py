@@ -16,12 +16,14 @@ import PIL.Image
 from quickstudy.storage import write_atomically
 
 STYLE = """
-body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; max-width: 60rem; margin: 2rem auto; padding: 0 1rem }
+body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; max-width: 60rem;
+  margin: 2rem auto; padding: 0 1rem }
 h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem } .facts { color: #57606a }
 table { border-collapse: collapse } th, td { padding: .35rem .9rem; border-bottom: 1px solid #d8dee4; text-align: right }
 th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #57606a } tr.ours { font-weight: 600 }
 .task { display: flex; flex-wrap: wrap; gap: .8rem } .way { border: 1px solid #d8dee4; border-radius: .5rem; padding: .6rem; width: 10rem }
-.way h3 { margin: 0 0 .4rem; font-size: .85rem; overflow-wrap: anywhere } .way p { margin: .5rem 0 .2rem; font-size: .75rem; color: #57606a }
+.way h3 { margin: 0 0 .4rem; font-size: .85rem; overflow-wrap: anywhere }
+.way p { margin: .5rem 0 .2rem; font-size: .75rem; color: #57606a }
 .way img { image-rendering: pixelated; width: 42px; height: 42px; border-radius: 3px; margin: 1px; border: 3px solid transparent }
 img.right { border-color: #1a7f37 !important } img.wrong { border-color: #cf222e !important }
 img.plot { max-width: 100% } pre { background: #f6f8fa; padding: 1rem; border-radius: .5rem; overflow-x: auto }
@@ -75,12 +77,18 @@ class Report:
 def write_report(path: pathlib.Path, report: Report) -> None:
     """Write the report to one HTML file."""
     title = html.escape(report.title)
-    parts = [f"<h1>{title}</h1><p class=facts>{html.escape(report.facts)}</p>", "<h2>Tasks never seen before</h2>", _table(report)]
+    parts = [
+        f"<h1>{title}</h1><p class=facts>{html.escape(report.facts)}</p>",
+        "<h2>Tasks never seen before</h2>",
+        _table(report),
+    ]
     parts += [f"<h2>{html.escape(headline)}</h2>{_task(task)}" for headline, task in report.tasks.items()]
     parts += ["<h2>Accuracy against shots</h2>", _plot(_shots_figure(report.shots), "accuracy against shots")]
     parts += ["<h2>Learning curve</h2>", _plot(_learning_figure(report.learning), "learning curve")]
     parts += ["<h2>Try next</h2><pre>" + html.escape("\n".join(report.commands)) + "</pre>"]
-    page = f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style><body>{''.join(parts)}"
+    page = (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title><style>{STYLE}</style><body>{''.join(parts)}"
+    )
     write_atomically(path, page.encode())
 
 

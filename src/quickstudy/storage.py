@@ -52,7 +52,9 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
             with contextlib.suppress(OSError):
                 os.unlink(temporary)
         kept = "what was there before is unchanged" if path.exists() else "nothing was written"
-        raise StorageError(f"could not write {path}: {error.strerror or error}; {kept}. Free some space or choose another place.") from error
+        raise StorageError(
+            f"could not write {path}: {error.strerror or error}; {kept}. Free some space or choose another place."
+        ) from error
 
 
 def save(path: str | os.PathLike[str], kind: str, arrays: Arrays, meta: Mapping[str, Any]) -> None:

@@ -15,13 +15,19 @@ from quickstudy.data.loading import OwnData
 
 def add_arguments(parser: Parser, split: str) -> None:
     """`--data` and what goes with it."""
-    parser.add_argument("--data", type=str, required=True, help=f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours")
+    parser.add_argument(
+        "--data", type=str, required=True, help=f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours"
+    )
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
     parser.add_argument("--data_dir", type=str | None, default=None, help="where known sets are, or are downloaded to")
-    parser.add_argument("--size", type=int | None, default=None, help="height and width of images, in pixels; null: the set's own")
+    parser.add_argument(
+        "--size", type=int | None, default=None, help="height and width of images, in pixels; null: the set's own"
+    )
     parser.add_argument("--channels", type=int | None, default=None, help="your own images: 1 (grey) or 3 (colour)")
     parser.add_argument("--ink", type=str, default="light", help="your own images: dark (drawn dark on light) or light")
-    parser.add_argument("--strict", type=bool, default=False, help="stop at the first unreadable image instead of leaving it out")
+    parser.add_argument(
+        "--strict", type=bool, default=False, help="stop at the first unreadable image instead of leaving it out"
+    )
 
 
 @functools.cache

@@ -49,7 +49,9 @@ def make_parser(verb: str, description: str | None) -> Parser:
 
 def add_chosen(parser: Parser, key: str, folder: str, name: str) -> None:
     """Options `--KEY.name` and `--KEY.HYPERPARAMETER` of the class that `name` stands for."""
-    parser.add_argument(f"--{key}.name", default=name, help=f"which {key}: {', '.join(discovery.names(folder))}; --{key} NAME for short")
+    parser.add_argument(
+        f"--{key}.name", default=name, help=f"which {key}: {', '.join(discovery.names(folder))}; --{key} NAME for short"
+    )
     chosen = discovery.load(folder, name)
     parser.add_class_arguments(chosen, key, skip={"net", *FROM_DATA}, sub_configs=False)
 

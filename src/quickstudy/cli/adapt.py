@@ -16,10 +16,14 @@ from quickstudy.training.saving import load_learner
 def run(arguments: Sequence[str]) -> None:
     """Adapt a learner (or go on from an adapted task) to a folder with one sub-folder of images per class."""
     parser = _parser.make_parser("adapt", __doc__)
-    parser.add_argument("learner", type=str, help="a learner's file, a run's folder, a shipped learner, or a task to go on from")
+    parser.add_argument(
+        "learner", type=str, help="a learner's file, a run's folder, a shipped learner, or a task to go on from"
+    )
     parser.add_argument("support", type=str, help="folder with one sub-folder of images (PNG, JPEG, ...) per class")
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the adapted task to")
-    parser.add_argument("--ink", type=str | None, default=None, help="your images are drawn dark on light (dark) or light on dark (light)")
+    parser.add_argument(
+        "--ink", type=str | None, default=None, help="your images are drawn dark on light (dark) or light on dark (light)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     paths, labels = read_support(pathlib.Path(options.support))
@@ -28,7 +32,9 @@ def run(arguments: Sequence[str]) -> None:
     classifier.save(options.out)
     counts = [(label, labels.count(label)) for label in dict.fromkeys(labels)]
     if options.json:
-        _output.as_json({"task": options.out, "examples": dict(counts), "classes": [str(label) for label in classifier.classes_]})
+        _output.as_json(
+            {"task": options.out, "examples": dict(counts), "classes": [str(label) for label in classifier.classes_]}
+        )
         return
     _output.table(("class", "examples"), counts, title=f"learned: {options.out}")
     _output.text(f"next: quickstudy predict {options.out} IMAGE...")

@@ -42,7 +42,9 @@ SLOW_TASKS = 10
 def run(arguments: Sequence[str]) -> None:
     """Render, train, compare, report."""
     parser = _parser.make_parser("demo", __doc__)
-    parser.add_argument("--out", type=str, default="runs/demo", help="folder for the learner and the report; an earlier demo is replaced")
+    parser.add_argument(
+        "--out", type=str, default="runs/demo", help="folder for the learner and the report; an earlier demo is replaced"
+    )
     parser.add_argument("--minutes", type=float, default=2.0, help="minutes of meta-training")
     parser.add_argument("--tasks", type=int, default=100, help="test tasks for each cell of the table")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -60,7 +62,9 @@ def train(out: pathlib.Path, minutes: float) -> SavedLearner:
     torch.manual_seed(0)
     tasks = ClassTasks(data.load("glyphs", "train"), ways=30, shots=1, queries=5, augment="affine")
     validation = ClassTasks(data.load("glyphs", "val"), ways=5, shots=1, queries=QUERIES, seed=1)
-    settings = TrainingSettings(steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validate_every=100, validation_tasks=100)
+    settings = TrainingSettings(
+        steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validate_every=100, validation_tasks=100
+    )
     with progress_line() as progress:
         return fit(ProtoNet(Conv4()), tasks, validation, settings, out, progress=progress)
 
@@ -83,7 +87,9 @@ def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> d
         return {
             name: {
                 where: [
-                    evaluate(learner, ClassTasks(dataset, ways, shots, QUERIES), number, lambda done: progress.advance(bar, done))
+                    evaluate(
+                        learner, ClassTasks(dataset, ways, shots, QUERIES), number, lambda done: progress.advance(bar, done)
+                    )
                     for ways, shots in KINDS
                 ]
                 for where, dataset in sets.items()
@@ -97,9 +103,11 @@ def picture(learner: Learner, dataset: ImageDataset, ways: int, seed: int) -> Pi
     task = ClassTasks(dataset, ways, 1, QUERIES, seed=seed)[0]
     with torch.no_grad():
         predicted = labels(learner.predict(learner.adapt(task.support), task.query.x))
-    shown = [(255 * (1 - part.x.numpy())).astype(np.uint8).transpose(0, 2, 3, 1) for part in (task.support, task.query)]
+    shown = [(255 * (1 - np.asarray(part.x))).astype(np.uint8).transpose(0, 2, 3, 1) for part in (task.support, task.query)]
     names = [f"class {way + 1}" for way in range(ways)]
-    return PicturedTask(names, shown[0], labels(task.support.y).numpy(), shown[1], labels(task.query.y).numpy(), predicted.numpy())
+    return PicturedTask(
+        names, shown[0], labels(task.support.y).numpy(), shown[1], labels(task.query.y).numpy(), predicted.numpy()
+    )
 
 
 def _cleared(out: pathlib.Path) -> pathlib.Path:
@@ -130,8 +138,15 @@ def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_js
         _output.as_json({"learner": str(out / "learner.safetensors"), "report": str(out / "report.html"), "results": plain})
         return
     title = "Tasks never seen before: accuracy, %, and the 95 % confidence interval"
-    _output.table(["", *(column.replace(" 1", "\n1").replace(" 5", "\n5") for column in _columns(results)[1:])], _rows(results), title)
-    lines = [f"saved: {out / 'learner.safetensors'}", f"look:  {out / 'report.html'}", "next:", *(f"  {line}" for line in _next(out))]
+    _output.table(
+        ["", *(column.replace(" 1", "\n1").replace(" 5", "\n5") for column in _columns(results)[1:])], _rows(results), title
+    )
+    lines = [
+        f"saved: {out / 'learner.safetensors'}",
+        f"look:  {out / 'report.html'}",
+        "next:",
+        *(f"  {line}" for line in _next(out)),
+    ]
     _output.text("\n".join(lines))
 
 
@@ -150,7 +165,8 @@ def _report(
 ) -> Report:
     curves = {
         where: {
-            shots: round(100 * evaluate(saved.learner, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2) for shots in (1, 2, 3, 5, 10)
+            shots: round(100 * evaluate(saved.learner, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2)
+            for shots in (1, 2, 3, 5, 10)
         }
         for where, dataset in sets.items()
     }
@@ -159,7 +175,8 @@ def _report(
     first = results["quickstudy, meta-trained"]["held-out scripts"][0]
     return Report(
         "quickstudy: a learner that has learned how to learn",
-        f"Prototypical network on Conv4, {saved.info['minutes']} minutes of meta-training on rendered glyphs ({saved.info['steps']} steps). "
+        f"Prototypical network on Conv4, {saved.info['minutes']} minutes of meta-training on rendered glyphs "
+        f"({saved.info['steps']} steps). "
         f"{len(first.accuracy)} test tasks per cell ({SLOW_TASKS} from scratch), {first.protocol}, tasks hash {first.tasks_hash}.",
         _columns(results),
         _rows(results),

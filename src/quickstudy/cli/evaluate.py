@@ -85,7 +85,9 @@ def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     parser.add_argument("--ways", type=int, nargs="+", default=[5], help="classes per task, one or more numbers")
     parser.add_argument("--shots", type=int, nargs="+", default=[1], help="support examples per class, one or more numbers")
     parser.add_argument("--queries", type=int, default=15, help="query examples per class")
-    parser.add_argument("--within_groups", type=bool, default=False, help="all classes of a task from one group, such as an alphabet")
+    parser.add_argument(
+        "--within_groups", type=bool, default=False, help="all classes of a task from one group, such as an alphabet"
+    )
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
     parser.add_argument("--seed", type=int, default=0, help="which tasks")
     parser.add_argument("--json", action="store_true", help="print JSON")

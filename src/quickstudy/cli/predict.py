@@ -14,7 +14,9 @@ def run(arguments: Sequence[str]) -> None:
     parser = _parser.make_parser("predict", __doc__)
     parser.add_argument("task", type=str, help="file that quickstudy adapt wrote")
     parser.add_argument("images", type=str, nargs="+", help="image files, of any size")
-    parser.add_argument("--ink", type=str | None, default=None, help="your images are drawn dark on light (dark) or light on dark (light)")
+    parser.add_argument(
+        "--ink", type=str | None, default=None, help="your images are drawn dark on light (dark) or light on dark (light)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     if options.ink not in (None, "dark", "light"):

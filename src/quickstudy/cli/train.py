@@ -40,7 +40,9 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     _parser.add_chosen(parser, "net", "nets", _parser.chosen_name(arguments, config, "net", "conv4"))
     parser.add_class_arguments(ClassTasks, None, skip={"dataset"})
     parser.add_argument("--validation_split", type=str | None, default="val", help="split to validate on; null for none")
-    parser.add_argument("--validation_ways", type=int | None, default=None, help="ways of validation tasks; null: as in training")
+    parser.add_argument(
+        "--validation_ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
+    )
     parser.add_class_arguments(TrainingSettings, None)
     return parser
 
@@ -55,7 +57,9 @@ def run(arguments: Sequence[str]) -> None:
         raise ConfigError(f"{out} holds no run to resume. Start without --resume, or name the folder of an interrupted run.")
     dataset = _data.load(options, options.split)
     torch.manual_seed(options.seed)
-    learner = discovery.load("learners", options.learner.name)(net=make_net(options.net, dataset), **_arguments(options.learner))
+    learner = discovery.load("learners", options.learner.name)(
+        net=make_net(options.net, dataset), **_arguments(options.learner)
+    )
     tasks = ClassTasks(dataset, **_task_arguments(options))
     validation = make_validation(options)
     if not options.resume:
@@ -133,4 +137,6 @@ def _show(out: pathlib.Path, saved: Any, result: dict[str, Any], as_json: bool) 
     columns = ("validation tasks", "ways", "shots", "accuracy, %", "protocol", "tasks hash")
     row = (result["test_tasks"], result["ways"], result["shots"], accuracy, result["protocol"], result["tasks_hash"])
     _output.table(columns, [row], title=f"saved: {out / 'learner.safetensors'}")
-    _output.text(f"next: quickstudy evaluate {out} --data {result['dataset'].partition('/')[0]} --split test --ways 5 --shots 1 5")
+    _output.text(
+        f"next: quickstudy evaluate {out} --data {result['dataset'].partition('/')[0]} --split test --ways 5 --shots 1 5"
+    )

@@ -19,13 +19,20 @@ Objective = Literal["classification", "regression"]
 BatchStatistics = Literal["support", "query"]
 
 
+def feature_count(net: nn.Module) -> int:
+    """Length of the net's output, which it must say itself."""
+    features = getattr(net, "features", None)
+    if not isinstance(features, int):
+        raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
+    return features
+
+
 def make_head(net: nn.Module, head_ways: int | None) -> nn.Linear | None:
     """A learned linear head of `head_ways` outputs, or None for one that starts at zero with as many outputs as the task."""
-    if not isinstance(getattr(net, "features", None), int):
-        raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
+    features = feature_count(net)
     if head_ways is not None and head_ways < 1:
         raise ConfigError(f"head_ways is {head_ways}; expected at least 1, or None for a head that fits every task.")
-    return None if head_ways is None else nn.Linear(net.features, head_ways)
+    return None if head_ways is None else nn.Linear(features, head_ways)
 
 
 def start_head(head: nn.Linear | None, net: nn.Module, support: Examples, state: State | None) -> Parameters:
@@ -34,7 +41,7 @@ def start_head(head: nn.Linear | None, net: nn.Module, support: Examples, state:
     if state is not None:
         return {"head.weight": pad_rows(state["head.weight"], ways), "head.bias": pad_rows(state["head.bias"], ways)}
     if head is None:
-        zeros = support.y.new_zeros((ways, net.features + 1))
+        zeros = support.y.new_zeros((ways, feature_count(net) + 1))
         return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
     if head.out_features != ways:
         raise TaskError(
@@ -46,7 +53,7 @@ def start_head(head: nn.Linear | None, net: nn.Module, support: Examples, state:
 
 def start_net(net: nn.Module, state: State | None) -> Parameters:
     """Where the net's weights start, under their names with `net.` in front."""
-    learned = {f"net.{name}": value for name, value in net.named_parameters()}
+    learned: Parameters = {f"net.{name}": value for name, value in net.named_parameters()}
     return learned if state is None else {name: state[name] for name in learned}
 
 

@@ -29,6 +29,9 @@ class ANIL(Learner):
         objective: `classification` (cross-entropy) or `regression` (squared error).
     """
 
+    statistics: _weights.BatchStatistics
+    objective: _weights.Objective
+
     def __init__(
         self,
         net: nn.Module,
@@ -55,7 +58,9 @@ class ANIL(Learner):
             return self.criterion(_weights.hide_unseen(prediction, seen), support)
 
         start = _weights.start_head(self.head, self.net, support, state)
-        head = gradient_descent(support_loss, start, inner_lr=self.inner_lr, steps=self.inner_steps, first_order=self.first_order)
+        head = gradient_descent(
+            support_loss, start, inner_lr=self.inner_lr, steps=self.inner_steps, first_order=self.first_order
+        )
         statistics = {f"net.{name}": value for name, value in recording.of(self.net).items()}
         return head | statistics | seen
 

@@ -37,6 +37,9 @@ class MAML(Learner):
     torch.Size([3, 1])
     """
 
+    statistics: _weights.BatchStatistics
+    objective: _weights.Objective
+
     def __init__(
         self,
         net: nn.Module,

@@ -84,7 +84,9 @@ class ProtoNet(Learner):
             return self.net(support.x), {}
         carried = {name: value for name, value in (state or {}).items() if name.startswith("net.")}
         if carried:  # the first support set fixed the statistics; later examples must be embedded alike
-            return functional_call(self.net, {name.removeprefix("net."): value for name, value in carried.items()}, (support.x,)), carried
+            return functional_call(
+                self.net, {name.removeprefix("net."): value for name, value in carried.items()}, (support.x,)
+            ), carried
         keep = self.statistics == "support"
         with batch_statistics(support.mask, keep=keep) as recording:
             features = self.net(support.x)

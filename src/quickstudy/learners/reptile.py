@@ -7,6 +7,7 @@ with rate epsilon is the paper's update. Deviation: head as in `maml`.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -40,6 +41,9 @@ class Reptile(Learner):
     trains_on_query: ClassVar[bool] = False
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "sgd", "lr": 1.0, "schedule": "linear"}
 
+    statistics: _weights.BatchStatistics
+    objective: _weights.Objective
+
     def __init__(
         self,
         net: nn.Module,
@@ -59,10 +63,11 @@ class Reptile(Learner):
         self.statistics, self.objective = statistics, objective
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
-        adapted = self._train(self._start(support, state), support, self.adapt_steps)
+        seen = _weights.counted(self.objective, support, state)
+        adapted = self._train(self._start(support, state), support, seen, self.adapt_steps)
         if self.statistics == "support":
             adapted |= _weights.support_statistics(self.net, adapted, support)
-        return adapted | _weights.counted(self.objective, support, state)
+        return adapted | seen
 
     def predict(self, state: State, x: Input) -> Tensor:
         return _weights.predict(self.net, self.statistics, state, x)
@@ -71,7 +76,8 @@ class Reptile(Learner):
         """Half the squared distance to the adapted weights, whose gradient is `start - adapted`."""
         start = self._start(task.support, None)
         detached = {name: value.detach() for name, value in start.items()}
-        adapted = self._train(detached, task.support, self.inner_steps)
+        seen = _weights.counted(self.objective, task.support, None)
+        adapted = self._train(detached, task.support, seen, self.inner_steps)
         return sum(((start[name] - adapted[name].detach()).square().sum() for name in start), torch.zeros(())) / 2
 
     def criterion(self, prediction: Tensor, query: Examples) -> Tensor:
@@ -84,27 +90,38 @@ class Reptile(Learner):
     def _start(self, support: Examples, state: State | None) -> Parameters:
         return _weights.start_net(self.net, state) | _weights.start_head(self.head, self.net, support, state)
 
-    def _train(self, weights: Parameters, support: Examples, steps: int) -> Parameters:
-        """The weights after `steps` mini-batches."""
-        count = support.y.shape[0]
-        size = torch.sym_min(self.inner_batch, count)
+    def _train(self, weights: Parameters, support: Examples, seen: State, steps: int) -> Parameters:
+        """The weights after `steps` mini-batches; ways that `seen` does not count are hidden."""
         second_moments = {name: torch.zeros_like(value) for name, value in weights.items()}
         for step in range(steps):
-            batch = self._slice(support, torch.arange(step * size, (step + 1) * size) % count)
+            batch = self._mini_batch(support, step)
 
             def batch_loss(weights: Parameters, batch: Examples = batch) -> Tensor:
                 with batch_statistics(batch.mask):
-                    return self.criterion(_weights.outputs(self.net, weights, batch.x), batch)
+                    prediction = _weights.outputs(self.net, weights, batch.x)
+                    return self.criterion(_weights.hide_unseen(prediction, seen), batch)
 
             gradients = torch.func.grad(batch_loss)(weights)
             weights, second_moments = self._update(weights, gradients, second_moments, step + 1)
         return weights
 
-    @staticmethod
-    def _slice(support: Examples, rows: Tensor) -> Examples:
-        return tree_map(lambda leaf: leaf[rows.to(leaf.device)], support)
+    def _mini_batch(self, support: Examples, step: int) -> Examples:
+        """The examples of a step, round and round. Padding takes no place, so that it changes nothing."""
+        count = support.y.shape[0]
+        size = torch.sym_min(self.inner_batch, count)
+        place = torch.arange(size, device=support.y.device)
+        if support.mask is None:
+            rows = (place + step * size) % count
+            return tree_map(lambda leaf: leaf[rows], support)
+        real = support.mask.sum().clamp(min=1)
+        fits = real.clamp(max=self.inner_batch)  # a tensor, so that it may differ from task to task under vmap
+        rows = torch.argsort(support.weight, descending=True, stable=True)[(place + step * fits) % real]
+        batch = tree_map(lambda leaf: leaf[rows], support)
+        return dataclasses.replace(batch, mask=batch.mask & (place < fits))
 
-    def _update(self, weights: Parameters, gradients: Parameters, moments: Parameters, step: int) -> tuple[Parameters, Parameters]:
+    def _update(
+        self, weights: Parameters, gradients: Parameters, moments: Parameters, step: int
+    ) -> tuple[Parameters, Parameters]:
         if self.inner_optimizer == "sgd":
             return {name: value - self.inner_lr * gradients[name] for name, value in weights.items()}, moments
         beta2 = 0.999

@@ -27,7 +27,9 @@ class MLP(nn.Module):
     def __init__(self, in_features: int = 1, hidden: Sequence[int] = (40, 40), norm: NormKind = "none") -> None:
         super().__init__()
         if norm == "instance":
-            raise ConfigError("norm is 'instance', which is not defined on rows of numbers; expected batch, group, layer or none.")
+            raise ConfigError(
+                "norm is 'instance', which is not defined on rows of numbers; expected batch, group, layer or none."
+            )
         self.in_features, self.hidden, self.norm = in_features, tuple(hidden), norm
         layers = [
             nn.Sequential(nn.Linear(before, after), make_norm(norm, after), nn.ReLU())

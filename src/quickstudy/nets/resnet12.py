@@ -32,8 +32,11 @@ class ResNet12(nn.Module):
     def __init__(self, in_channels: int = 3, widths: Sequence[int] = (64, 160, 320, 640), norm: NormKind = "batch") -> None:
         super().__init__()
         self.in_channels, self.widths, self.norm = in_channels, tuple(widths), norm
-        self.blocks = nn.Sequential(*(_Block(before, after, norm) for before, after in itertools.pairwise((in_channels, *widths))))
-        self.to(memory_format=torch.channels_last)  # faster; shapes and results do not change
+        self.blocks = nn.Sequential(
+            *(_Block(before, after, norm) for before, after in itertools.pairwise((in_channels, *widths)))
+        )
+        # faster; shapes and results do not change
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         self.features = self.widths[-1]
         """Length of the output."""
 

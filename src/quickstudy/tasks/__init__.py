@@ -1,0 +1,1 @@
+"""Task sources: distributions over tasks, each task a pure function of (seed, index)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -92,7 +92,7 @@ class ClassTasks:
             digest.update(np.ascontiguousarray(array).tobytes())
         return digest.hexdigest()[:16]
 
-    def describe(self) -> dict[str, object]:
+    def describe(self) -> dict[str, Any]:
         """The protocol, named beside every result."""
         return {
             "dataset": self.dataset.name,
@@ -126,7 +126,9 @@ class ClassTasks:
         enough = pools.sum(1) >= most
         if not enough.any():
             where = f"the largest group of {self.dataset.name}" if self.within_groups else self.dataset.name
-            raise TaskError(f"{where} has {pools.sum(1).max()} classes, but a task needs {most} ways. Lower ways or add classes.")
+            raise TaskError(
+                f"{where} has {pools.sum(1).max()} classes, but a task needs {most} ways. Lower ways or add classes."
+            )
         return pools[enough]
 
     def _draw(self, index: np.ndarray) -> _Draw:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -30,7 +32,7 @@ def uniform(seed: int, index: np.ndarray, count: int, stream: int = 0) -> np.nda
     return (values >> np.uint64(11)) * 2.0**-53
 
 
-def _mix(z: np.ndarray | np.uint64) -> np.ndarray | np.uint64:
+def _mix(z: Any) -> Any:
     z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return z ^ (z >> np.uint64(31))

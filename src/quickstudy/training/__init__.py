@@ -1,0 +1,1 @@
+"""Meta-training: fit, evaluate, engines, checkpoints, saved learners."""

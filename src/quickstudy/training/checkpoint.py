@@ -55,9 +55,13 @@ def claim(out: pathlib.Path, resume: bool) -> None:
     """Make sure that a run never overwrites another one, and that there is something to resume."""
     exists = (out / NAME).exists()
     if exists and not resume:
-        raise ConfigError(f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder.")
+        raise ConfigError(
+            f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
+        )
     if resume and not exists:
-        raise ConfigError(f"{out} holds no {NAME} to resume from. Start without resume, or name the folder of an interrupted run.")
+        raise ConfigError(
+            f"{out} holds no {NAME} to resume from. Start without resume, or name the folder of an interrupted run."
+        )
     out.mkdir(parents=True, exist_ok=True)
 
 
@@ -76,5 +80,4 @@ def finish(trainer: Trainer) -> SavedLearner:
         if trainer.out is not None:
             save_learner(trainer.out / "learner.safetensors", final)
         return final
-    best = load_learner(trainer.out / "learner.safetensors", net=getattr(trainer.learner, "net", None))
-    return best
+    return load_learner(trainer.out / "learner.safetensors", net=getattr(trainer.learner, "net", None))

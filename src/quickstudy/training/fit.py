@@ -154,7 +154,12 @@ class Trainer:
 
     def _row(self, loss: float) -> dict[str, float]:
         tasks_per_second = self.run.step * self.settings.tasks_per_step / max(self.run.seconds, 1e-9)
-        return {"seconds": self.run.seconds, "loss": loss, "lr": self.optimizer.param_groups[0]["lr"], "tasks_per_second": tasks_per_second}
+        return {
+            "seconds": self.run.seconds,
+            "loss": loss,
+            "lr": self.optimizer.param_groups[0]["lr"],
+            "tasks_per_second": tasks_per_second,
+        }
 
     def _validate(self) -> dict[str, float]:
         assert self.validation is not None

@@ -81,7 +81,9 @@ def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
     """
     for label in task.labels:
         if not isinstance(label, str | int | float | bool):
-            raise FileFormatError(f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values.")
+            raise FileFormatError(
+                f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values."
+            )
     arrays = {f"learner.{name}": value for name, value in to_arrays(task.saved.learner.state_dict()).items()}
     arrays |= {f"state.{name}": value for name, value in to_arrays(task.state).items()}
     storage.save(path, "task", arrays, _describe(task.saved) | {"labels": list(task.labels)})
@@ -129,7 +131,7 @@ def _build(
             raise unknown_name(f"hyperparameter of {name}", change, args)
     if described is not None:
         args["net"] = net if net is not None else build_net(described)
-    learner = discovery.load("learners", name)(**(args | changes))
+    learner = discovery.load("learners", name)(**(args | dict(changes)))
     try:
         learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
     except RuntimeError as error:

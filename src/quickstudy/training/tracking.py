@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from quickstudy.storage import write_atomically
 
-COLUMNS = ("step", "seconds", "loss", "lr", "tasks_per_second", "validation_accuracy", "validation_ci95")
+COLUMNS: tuple[str, ...] = ("step", "seconds", "loss", "lr", "tasks_per_second", "validation_accuracy", "validation_ci95")
 
 
 class Tracker:

@@ -31,7 +31,12 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
             return _from_cache(path)
         except FileFormatError:  # not there yet, or damaged: drawn again
             rendered = glyphs.load_glyphs(split)  # pyright: ignore[reportArgumentType]
-            facts = {"classes": rendered.classes, "groups": rendered.groups, "name": rendered.name, "fingerprint": rendered.fingerprint}
+            facts = {
+                "classes": rendered.classes,
+                "groups": rendered.groups,
+                "name": rendered.name,
+                "fingerprint": rendered.fingerprint,
+            }
             storage.save(path, "images", {"images": rendered.images, "counts": rendered.counts}, facts)
             return rendered
 

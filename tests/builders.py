@@ -1,0 +1,128 @@
+"""Small tasks, nets and learners that several test files build on."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._pytree import tree_map
+
+from quickstudy import discovery
+from quickstudy.learner import Learner
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
+from quickstudy.task import Examples, Task, one_hot
+
+WAYS = 3
+SHAPES = {"mlp": (6,), "conv4": (1, 16, 16)}
+"""Shape of one example, by net."""
+
+OVERRIDES: dict[str, dict[str, Any]] = {
+    "maml": {"inner_steps": 2},
+    "anil": {"inner_steps": 3},
+    "reptile": {"inner_steps": 3, "adapt_steps": 3, "inner_batch": 4},
+}
+"""Smaller hyperparameters than the default, to save time; a learner that is not named here is tested with its defaults."""
+
+
+def make_net(kind: str = "mlp", norm: str = "none") -> nn.Module:
+    """A net of a few hundred weights for examples of shape `SHAPES[kind]`."""
+    if kind == "conv4":
+        return Conv4(in_channels=1, image_size=16, channels=4, norm=norm)
+    return MLP(in_features=6, hidden=(8, 6), norm=norm)
+
+
+def make_learner(
+    name: str, kind: str = "mlp", norm: str = "none", *, seed: int = 0, dtype: torch.dtype = torch.float64, **changes: Any
+) -> Learner:
+    """A discovered learner on a small net, with every parameter and statistic moved away from zero and one."""
+    torch.manual_seed(seed)
+    learner = discovery.load("learners", name)(make_net(kind, norm), **(OVERRIDES.get(name, {}) | changes))
+    with torch.no_grad():
+        for key, value in learner.state_dict().items():
+            value.add_((0.1 if key.endswith("var") else 0.2) * torch.rand_like(value))
+    return learner.to(dtype)
+
+
+def make_tasks(
+    count: int = 1,
+    *,
+    seed: int = 0,
+    kind: str = "mlp",
+    ways: int = WAYS,
+    shots: int = 3,
+    queries: int = 3,
+    ragged: bool = False,
+    dtype: torch.dtype = torch.float64,
+) -> Task:
+    """A batch of tasks of Gaussian blobs, shot-major as from `ClassTasks`.
+
+    Args:
+        count: tasks.
+        seed: which tasks.
+        kind: the net that the examples are for.
+        ways: classes.
+        shots: support examples per class.
+        queries: query examples per class.
+        ragged: ways and shots differ from task to task and class to class, with masks; padding holds loud nonsense.
+        dtype: of inputs and targets.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    centres = torch.randn(count, ways, *SHAPES[kind], generator=generator, dtype=dtype)
+    task, way = torch.arange(count).view(-1, 1, 1), torch.arange(ways)
+    exists = way < 2 + task % max(ways - 1, 1)
+    parts = []
+    for per_way, most in ((shots, 1 + (task + way) % shots), (queries, queries)):
+        labels = way.repeat(per_way)
+        x = centres[:, labels] + 0.6 * torch.randn(count, len(labels), *SHAPES[kind], generator=generator, dtype=dtype)
+        y = one_hot(labels, ways).to(dtype).expand(count, -1, -1)
+        mask = ((torch.arange(per_way).view(1, -1, 1) < most) & exists).flatten(1) if ragged else None
+        if mask is not None:
+            loud = 5 * torch.randn(x.shape, generator=generator, dtype=dtype)
+            x = torch.where(mask.view(*mask.shape, *(1,) * len(SHAPES[kind])), x, loud)
+        parts.append(Examples(x, y, mask))
+    return Task(*parts)
+
+
+def variants(name: str) -> list[dict[str, Any]]:
+    """The default configuration of a learner, and each of its options (choices, switches, ways of the head) turned alone."""
+    make = discovery.load("learners", name)
+    hints = typing.get_type_hints(make.__init__)
+    found: list[dict[str, Any]] = [{}]
+    for key, parameter in inspect.signature(make.__init__).parameters.items():
+        if typing.get_origin(hints.get(key)) is typing.Literal:
+            found += [{key: value} for value in typing.get_args(hints[key]) if value != parameter.default]
+        elif isinstance(parameter.default, bool):
+            found.append({key: not parameter.default})
+    if "head_ways" in hints:
+        found.append({"head_ways": WAYS})
+    return found
+
+
+def shown(value: Any) -> str | None:
+    """Test id of a variant."""
+    if isinstance(value, dict):
+        return ",".join(f"{key}={setting}" for key, setting in value.items()) or "default"
+    return None
+
+
+def rows(examples: Examples, chosen: Tensor | slice) -> Examples:
+    """Some of the examples, in the given order."""
+    return tree_map(lambda leaf: leaf[chosen], examples)
+
+
+def apart(a: Tensor, b: Tensor) -> float:
+    """Largest difference, relative to the largest value."""
+    assert a.shape == b.shape
+    return float((a - b).abs().max() / b.abs().max().clamp(min=1e-12))
+
+
+def gradients(learner: Learner) -> dict[str, Tensor]:
+    """A copy of `.grad` of every parameter, zero where there is none."""
+    return {
+        name: torch.zeros_like(value) if value.grad is None else value.grad.clone()
+        for name, value in learner.named_parameters()
+    }
