@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from quickstudy import discovery
+from quickstudy.functional import ABSENT
 from quickstudy.learner import Learner
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
@@ -115,9 +116,11 @@ def rows(examples: Examples, chosen: Tensor | slice) -> Examples:
 
 
 def apart(a: Tensor, b: Tensor) -> float:
-    """Largest difference, relative to the largest value."""
+    """Largest difference, relative to the largest value; hidden ways must be the same ones, and are left out."""
     assert a.shape == b.shape
-    return float((a - b).abs().max() / b.abs().max().clamp(min=1e-12))
+    there = b > ABSENT / 2
+    assert torch.equal(a > ABSENT / 2, there)
+    return float((a - b)[there].detach().abs().max() / b[there].detach().abs().max().clamp(min=1e-12))
 
 
 def gradients(learner: Learner) -> dict[str, Tensor]:
@@ -126,3 +129,11 @@ def gradients(learner: Learner) -> dict[str, Tensor]:
         name: torch.zeros_like(value) if value.grad is None else value.grad.clone()
         for name, value in learner.named_parameters()
     }
+
+
+def furthest(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
+    """Largest difference of two sets of gradients, relative to the largest value."""
+    assert found.keys() == expected.keys()
+    scale = max(float(value.detach().abs().max()) for value in expected.values())
+    assert scale > 1e-6, "the gradient is zero, so that nothing would be compared"
+    return max(float((found[name] - value).detach().abs().max()) for name, value in expected.items()) / scale

@@ -1,6 +1,7 @@
 """The layout in docs/architecture.md is true: modules import only from the lines above their own, files stay short, torch stays out."""
 
 import ast
+import graphlib
 import pathlib
 import re
 
@@ -56,6 +57,21 @@ def test_imports_go_one_way(file: pathlib.Path) -> None:
             imported = name.split(".")[1]
             if imported in order:
                 assert order.index(imported) <= order.index(part(file)), f"{file} imports {name} from further down"
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    names = {".".join(file.relative_to(PACKAGE.parent).with_suffix("").parts): file for file in FILES}
+    graph = {
+        name: {
+            known
+            for known in names
+            if known != name and any(found == known or found.startswith(f"{known}.") for found in imports(file))
+        }
+        for name, file in names.items()
+        if file.name != "__init__.py"
+    }
+    graph = {name: {target for target in targets if target in graph} for name, targets in graph.items()}
+    list(graphlib.TopologicalSorter(graph).static_order())  # raises CycleError
 
 
 @pytest.mark.parametrize("start", WITHOUT_TORCH)

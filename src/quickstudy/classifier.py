@@ -98,6 +98,25 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         """Probability of each class, `[example, class]`, in the order of `classes_`; the softmax of the learner's logits."""
         return torch.softmax(self._logits(X), dim=-1).numpy()
 
+    def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+        """Fraction of the examples whose label is predicted.
+
+        Raises:
+            DataError: a label that `fit` has not seen, so that no prediction could be right.
+        """
+        best = self._logits(X).argmax(-1).tolist()
+        labels = _labels(y)
+        seen = set(self._ways)
+        unknown = [label for label in dict.fromkeys(labels) if label not in seen]
+        if unknown:
+            raise DataError(
+                f"label {unknown[0]!r} is in y, but was not in fit ({len(unknown)} such labels); learn it first, with partial_fit."
+            )
+        if len(best) != len(labels):
+            raise DataError(f"there are {len(best)} examples but {len(labels)} labels; expected one label per example.")
+        right = [self._ways[way] == label for way, label in zip(best, labels, strict=True)]
+        return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned, with the learner, to one file."""
         check_is_fitted(self, "state_")
@@ -206,5 +225,6 @@ def _label_array(labels: list[Any]) -> np.ndarray:
     if len(kinds) == 1 and kinds <= {str, int, float, bool}:
         return np.array(labels)
     array = np.empty(len(labels), dtype=object)
-    array[:] = labels
+    for index, label in enumerate(labels):  # assigning them at once would unpack tuples
+        array[index] = label
     return array

@@ -173,6 +173,8 @@ def convert(net: nn.Module) -> nn.Module:
 @torch.no_grad()
 def _converted(old: nn.modules.batchnorm._BatchNorm) -> BatchNorm:
     new = BatchNorm(old.num_features, old.eps)
+    given = [value for value in (old.weight, old.running_mean) if value is not None]
+    new = new.to(given[0]) if given else new  # on the same device, in the same type
     for mine, theirs in (
         (new.weight, old.weight),
         (new.bias, old.bias),
@@ -180,5 +182,5 @@ def _converted(old: nn.modules.batchnorm._BatchNorm) -> BatchNorm:
         (new.var, old.running_var),
     ):
         if theirs is not None:
-            mine.data = theirs.detach().clone()  # on the same device, in the same type
+            mine.copy_(theirs)
     return new

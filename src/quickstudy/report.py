@@ -20,7 +20,7 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; m
   margin: 2rem auto; padding: 0 1rem }
 h1 { margin-bottom: 0 } h2 { margin-top: 2.5rem } .facts { color: #57606a }
 table { border-collapse: collapse } th, td { padding: .35rem .9rem; border-bottom: 1px solid #d8dee4; text-align: right }
-th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #57606a } tr.ours { font-weight: 600 }
+th:first-child, td:first-child { text-align: left } thead th { border-bottom: 2px solid #57606a } td:nth-child(2) { font-weight: 600 }
 .task { display: flex; flex-wrap: wrap; gap: .8rem } .way { border: 1px solid #d8dee4; border-radius: .5rem; padding: .6rem; width: 10rem }
 .way h3 { margin: 0 0 .4rem; font-size: .85rem; overflow-wrap: anywhere }
 .way p { margin: .5rem 0 .2rem; font-size: .75rem; color: #57606a }
@@ -56,8 +56,8 @@ class Report:
     Args:
         title: headline.
         facts: a line below it.
-        columns: of the table of results; the first one names the method.
-        rows: of that table; the first row of each section is ours.
+        columns: of the table of results; the first one names the tasks, the second is ours.
+        rows: of that table.
         tasks: tasks in pictures, by headline.
         shots: accuracy in percent by number of shots, for each named curve.
         learning: (minutes, accuracy in percent) of each validation.
@@ -79,7 +79,7 @@ def write_report(path: pathlib.Path, report: Report) -> None:
     title = html.escape(report.title)
     parts = [
         f"<h1>{title}</h1><p class=facts>{html.escape(report.facts)}</p>",
-        "<h2>Tasks never seen before</h2>",
+        "<h2>Accuracy, %, and the 95 % confidence interval</h2>",
         _table(report),
     ]
     parts += [f"<h2>{html.escape(headline)}</h2>{_task(task)}" for headline, task in report.tasks.items()]
@@ -97,7 +97,7 @@ def _table(report: Report) -> str:
     body = []
     for row in report.rows:
         cells = "".join(f"<td>{html.escape(cell)}</td>" for cell in row)
-        body.append(f"<tr{' class=ours' if row[0].startswith('quickstudy') else ''}>{cells}</tr>")
+        body.append(f"<tr>{cells}</tr>")
     return f"<table><thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table>"
 
 

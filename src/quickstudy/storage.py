@@ -59,7 +59,8 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
 
 def save(path: str | os.PathLike[str], kind: str, arrays: Arrays, meta: Mapping[str, Any]) -> None:
     """Save arrays and plain values as one file of the given kind (`learner`, `task`, `checkpoint`)."""
-    header = {"quickstudy": json.dumps({"format": FORMAT, "kind": kind, "hash": fingerprint(arrays), "meta": meta})}
+    facts = {"format": FORMAT, "kind": kind, "hash": fingerprint(arrays), "meta": meta, "meta_hash": _meta_hash(meta)}
+    header = {"quickstudy": json.dumps(facts)}
     contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
     write_atomically(path, safetensors.numpy.save(contiguous, metadata=header))
 
@@ -90,13 +91,19 @@ def _checked_header(path: pathlib.Path, kind: str, header: str, arrays: Arrays) 
         found_format, found_kind, found_hash, meta = (values[key] for key in ("format", "kind", "hash", "meta"))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise FileFormatError(f"{path} has a damaged header ({error}); expected a saved {kind}.") from error
-    if found_format > FORMAT:
+    if not isinstance(found_format, int) or found_format > FORMAT:
         raise FileFormatError(f"{path} has format {found_format}, this quickstudy reads up to {FORMAT}: update quickstudy.")
     if found_kind != kind:
         raise FileFormatError(f"{path} is a saved {found_kind}; expected a saved {kind}.")
-    if found_hash != fingerprint(arrays):
+    if found_hash != fingerprint(arrays) or values.get("meta_hash", _meta_hash(meta)) != _meta_hash(meta):
         raise FileFormatError(f"{path} is damaged: its content does not match its hash. Copy or train it again.")
     return meta
+
+
+def _meta_hash(meta: Mapping[str, Any]) -> str:
+    """Hash of plain values, the same before and after JSON. (Files from before it was added have none.)"""
+    plain = json.dumps(json.loads(json.dumps(meta)), sort_keys=True)
+    return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
 
 def fingerprint(arrays: Arrays) -> str:

@@ -6,6 +6,7 @@ import ast
 import importlib
 import pathlib
 import sys
+import warnings
 from collections.abc import Sequence
 
 import rich.console
@@ -20,13 +21,20 @@ INTERRUPTED = 130
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; its exit code: 0, 2 for what the user can mend, 1 for other failures, 130 after Ctrl-C."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    arguments = [*(sys.argv[1:] if arguments is None else arguments)]  # not list(): importing the verb hides the builtin
     if not arguments or arguments[0] in ("-h", "--help"):
         return _help()
     if arguments[0] in ("--version", "version"):
         _output.text(f"quickstudy {quickstudy.__version__}")
         return 0
-    verb, *rest = arguments
+    before, warnings.formatwarning = warnings.formatwarning, _plain_warning
+    try:
+        return _run(*arguments)
+    finally:
+        warnings.formatwarning = before
+
+
+def _run(verb: str, *rest: str) -> int:
     try:
         if verb not in discovery.names("cli"):
             raise unknown_name("verb", verb, discovery.names("cli"))
@@ -40,9 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return missing.exit_code
     except KeyboardInterrupt as interrupt:
         for note in getattr(interrupt, "__notes__", ["interrupted"]):
-            rich.console.Console(stderr=True).print(note, highlight=False)
+            rich.console.Console(stderr=True).print(note, highlight=False, markup=False, soft_wrap=True)
         return INTERRUPTED
     return 0
+
+
+def _plain_warning(message: Warning | str, category: type[Warning], *where: object) -> str:
+    """A warning as a user reads it: what is wrong, not the line of code that says so."""
+    del where
+    return f"{category.__name__}: {message}\n"
 
 
 def _help() -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import pathlib
+import re
+import types
+import typing
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,19 +28,48 @@ class Parser(jsonargparse.ArgumentParser):
         raise ConfigError(self._explained(message))
 
     def _explained(self, message: str) -> str:
-        message = " ".join(message.split())
-        unknown = [word for word in message.partition("Unrecognized arguments:")[2].split() if word.startswith("--")]
-        known = [option for action in self._actions for option in action.option_strings if option.startswith("--")]
-        for word in unknown:
-            nearest = difflib.get_close_matches(word.partition("=")[0], known, n=3)
-            message = f"unknown option {word}." + (f" Did you mean: {', '.join(nearest)}?" if nearest else "")
-        return f"{message.removesuffix('.')}. See '{self.prog} --help'."
+        """jsonargparse's message in our words."""
+        message = " ".join(message.split()).removeprefix('Parser key "config": ')
+        help_line = f"See '{self.prog} --help'."
+        if message.endswith(help_line):  # explained already, inside a config
+            return message
+        return f"{self._in_our_words(message)} {help_line}"
+
+    def _in_our_words(self, message: str) -> str:
+        unrecognized = re.match("unrecognized arguments: (.*)", message, re.IGNORECASE)
+        refused = re.match(r"Group '([^']+)' does not accept option '([^']+)'|Option '([^']+)' is not accepted", message)
+        invalid = re.match(r'Parser key "([^"]+)":.*(?:Given|Got) value: (.*)$', message)
+        missing = re.match("the following arguments are required: (.*)", message)
+        if unrecognized:
+            options = [word for word in unrecognized[1].split() if word.startswith("--")]
+            return self._unknown(options[0].partition("=")[0], "--") if options else f"unexpected argument: {unrecognized[1]}."
+        if refused:
+            return self._unknown(".".join(part for part in refused.groups() if part), "")
+        if invalid and (hint := self._hint(invalid[1])) is not None:
+            return f"{invalid[1]} is {invalid[2]!r}; expected {_expected(hint)}." + _nearest(invalid[2], _choices(hint))
+        if missing:
+            return f"the command line lacks {' and '.join(self._spelling(name) for name in missing[1].split(', '))}."
+        return f"{message.removesuffix('.')}."
+
+    def _unknown(self, option: str, dashes: str) -> str:
+        """`option`, as it was spelled, with the nearest ones that exist; `dashes` are `--`, or empty in a config file."""
+        known = [word for action in self._actions for word in action.option_strings if word.startswith("--")]
+        return f"unknown option {option}." + _nearest(option, [dashes + word.removeprefix("--") for word in known])
+
+    def _spelling(self, name: str) -> str:
+        """How an argument is written on the command line."""
+        options = [word for action in self._actions if action.dest == name for word in action.option_strings]
+        return options[-1] if options else name.upper()
+
+    def _hint(self, key: str) -> Any:
+        """The type of an option's values, None where there is none to be had."""
+        return next((getattr(action, "_typehint", None) for action in self._actions if action.dest == key), None)
 
     def parse(self, arguments: Sequence[str]) -> jsonargparse.Namespace:
         """The options, or a ConfigError."""
         try:
             return self.parse_args(list(arguments))
-        except (jsonargparse.ArgumentError, TypeError) as error:
+        except jsonargparse.ArgumentError as error:
             raise ConfigError(self._explained(str(error))) from error
 
 
@@ -56,46 +87,80 @@ def add_chosen(parser: Parser, key: str, folder: str, name: str) -> None:
     parser.add_class_arguments(chosen, key, skip={"net", *FROM_DATA}, sub_configs=False)
 
 
-def chosen_name(arguments: Sequence[str], config: dict[str, Any], key: str, default: str) -> str:
-    """The name given by `--KEY NAME`, `--KEY.name NAME` or the config file, read before the parser can be built."""
-    found = (config.get(key) or {}).get("name", default) if isinstance(config.get(key), dict | None) else str(config[key])
+def chosen_name(arguments: Sequence[str], key: str, default: str) -> str:
+    """The name given by `--KEY NAME`, `--KEY.name NAME` or a config, read before the parser can be built; the last one counts."""
+    found = default
     for index, word in enumerate(arguments):
-        option, _, value = word.partition("=")
-        if option in (f"--{key}", f"--{key}.name"):
-            found = value or (arguments[index + 1] if index + 1 < len(arguments) else found)
+        option, equals, value = word.partition("=")
+        if option == "--config":
+            chosen = yaml.safe_load(value).get(key)
+            found = str(chosen.get("name", found)) if isinstance(chosen, dict) else found
+        elif option in (f"--{key}", f"--{key}.name"):
+            found = value if equals else (arguments[index + 1] if index + 1 < len(arguments) else found)
     return found
 
 
 def spelled_out(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """`--learner maml` as `--learner.name maml`, and so on."""
-    result = []
-    for word in arguments:
+    """`--learner maml` as `--learner.name maml`, and `--config FILE` as `--config=CONTENT`, with `learner: maml` spelled out too."""
+    result, words = [], iter(arguments)
+    for word in words:
         option, equals, value = word.partition("=")
-        result.append(f"{option}.name{equals}{value}" if option in {f"--{key}" for key in keys} else word)
+        if option == "--config":
+            result.append(f"--config={_read_config(value if equals else next(words, ''), keys)}")
+        else:
+            result.append(f"{option}.name{equals}{value}" if option in {f"--{key}" for key in keys} else word)
     return result
 
 
-def read_config(arguments: Sequence[str]) -> dict[str, Any]:
-    """The config file that `--config` names, as plain values; empty without one."""
-    for index, word in enumerate(arguments):
-        option, _, value = word.partition("=")
-        if option == "--config":
-            path = pathlib.Path(value or (arguments[index + 1] if index + 1 < len(arguments) else ""))
-            if not path.is_file():
-                raise ConfigError(f"config file {str(path)!r} does not exist; write one with --print_config > run.yaml.")
-            with contextlib.suppress(UnicodeDecodeError):
-                return _as_mapping(path, path.read_text())
-    return {}
-
-
-def _as_mapping(path: pathlib.Path, content: str) -> dict[str, Any]:
+def _read_config(file: str, keys: Sequence[str]) -> str:
+    """A config file's content, checked, as one YAML text."""
+    path = pathlib.Path(file)
+    if not path.is_file():
+        raise ConfigError(f"config file {file!r} does not exist; write one with --print_config > run.yaml.")
     try:
-        values = yaml.safe_load(content) or {}
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {error}") from error
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"{path} is not YAML: {' '.join(str(error).split())}. Write one with --print_config > run.yaml."
+        ) from error
+    values = {} if values is None else values
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}; expected options and values, as --print_config writes them.")
-    return values
+        raise ConfigError(
+            f"{path} holds a {type(values).__name__}; expected options and values, as --print_config writes them."
+        )
+    short = {key: {"name": values[key]} for key in keys if isinstance(values.get(key), str)}
+    return plain_yaml(values | short)
+
+
+def _expected(hint: Any) -> str:
+    """The values of a type, in words.
+
+    >>> _expected(int | tuple[int, int] | None)
+    'a whole number, or a list [a whole number, a whole number], or null'
+    """
+    of = typing.get_args(hint)
+    if typing.get_origin(hint) is typing.Literal:
+        return f"one of {', '.join(str(value) for value in of)}"
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        return ", or ".join(_expected(one) for one in of)
+    if typing.get_origin(hint) is tuple:
+        return f"a list [{', '.join(_expected(one) for one in of)}]"
+    if of:  # a list or another sequence
+        return f"a list [{_expected(of[0])}, ...]"
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
+    return words.get(hint, getattr(hint, "__name__", str(hint)))
+
+
+def _choices(hint: Any) -> list[str]:
+    """The words among a type's values."""
+    if typing.get_origin(hint) is typing.Literal:
+        return [str(value) for value in typing.get_args(hint)]
+    return [word for one in typing.get_args(hint) for word in _choices(one)]
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    found = difflib.get_close_matches(word, known, n=3)
+    return f" Did you mean: {', '.join(found)}?" if found else ""
 
 
 def plain_yaml(values: dict[str, Any]) -> str:

@@ -48,11 +48,14 @@ def open_classifier(path: str, ink: str | None) -> FewShotClassifier:
     if not found.is_file():
         raise FileFormatError(f"{path} is not a file; expected a saved learner, a run's folder or a task.")
     try:
-        return FewShotClassifier(load_learner(found), ink)  # pyright: ignore[reportArgumentType]
+        saved = load_learner(found)
     except FileFormatError as error:
         if "is a saved task" not in str(error):
             raise
-    return FewShotClassifier.load(path, ink)  # pyright: ignore[reportArgumentType]
+        return FewShotClassifier.load(path, ink)  # pyright: ignore[reportArgumentType]
+    if saved.spec is None:
+        raise ConfigError(f"{path} learns from rows of numbers, not from images; use FewShotClassifier in Python for it.")
+    return FewShotClassifier(saved, ink)  # pyright: ignore[reportArgumentType]
 
 
 def read_support(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:

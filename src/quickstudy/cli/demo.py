@@ -22,6 +22,7 @@ from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.report import PicturedTask, Report, write_report
+from quickstudy.storage import write_atomically
 from quickstudy.task import labels
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
@@ -33,6 +34,9 @@ from quickstudy.training.tracking import read_metrics
 
 KINDS = ((5, 1), (5, 5), (10, 1), (10, 5))
 """Ways and shots of the table."""
+
+MARK = ".demo"
+"""File that tells a demo's folder, which the next demo may replace, from a run that somebody needs."""
 
 QUERIES = 5
 SLOW_TASKS = 10
@@ -77,9 +81,9 @@ def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> d
     untrained.calibrate(calibration[index] for index in range(8))
     methods: dict[str, tuple[Learner, int]] = {
         "quickstudy, meta-trained": (saved.learner, count),
-        "the same network, untrained": (untrained, count),
+        "same net, untrained": (untrained, count),
         "nearest neighbour on pixels": (Nearest(Identity(28 * 28)), count),
-        "the same network, trained from scratch": (Reptile(Conv4(), adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
+        "same net, from scratch": (Reptile(Conv4(), adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
     }
     total = len(sets) * len(KINDS) * sum(number for _, number in methods.values())
     with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
@@ -113,9 +117,10 @@ def picture(learner: Learner, dataset: ImageDataset, ways: int, seed: int) -> Pi
 def _cleared(out: pathlib.Path) -> pathlib.Path:
     """The folder, without an earlier demo; anything else in it is nobody's to delete."""
     if out.exists() and any(out.iterdir()):
-        if not (out / "checkpoint.safetensors").exists():
+        if not (out / MARK).exists():
             raise ConfigError(f"{out} holds files that are not a demo's. Choose another --out.")
         shutil.rmtree(out)
+    write_atomically(out / MARK, b"quickstudy demo replaces this folder\n")
     return out
 
 
@@ -124,12 +129,16 @@ def _cell(result: Result) -> str:
 
 
 def _columns(results: dict[str, dict[str, list[Result]]]) -> list[str]:
-    first = next(iter(results.values()))
-    return ["accuracy, % ± 95 % CI"] + [f"{where} {ways}-way {shots}-shot" for where in first for ways, shots in KINDS]
+    return ["tasks never seen before", *results]
 
 
 def _rows(results: dict[str, dict[str, list[Result]]]) -> list[list[str]]:
-    return [[name, *(_cell(result) for row in by_set.values() for result in row)] for name, by_set in results.items()]
+    where = next(iter(results.values()))
+    return [
+        [f"{name}, {ways}-way {shots}-shot", *(_cell(by_set[name][index]) for by_set in results.values())]
+        for name in where
+        for index, (ways, shots) in enumerate(KINDS)
+    ]
 
 
 def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_json: bool) -> None:

@@ -16,10 +16,11 @@ from quickstudy.data.dataset import ImageDataset
 from quickstudy.errors import ConfigError
 from quickstudy.storage import write_atomically
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.training.checkpoint import NAME
+from quickstudy.training.checkpoint import claim
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.progress import progress_line
+from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 
 CHOICES = ("learner", "net")
@@ -28,16 +29,15 @@ VALIDATION_SEED = 1_000_003
 
 
 def build_parser(arguments: Sequence[str]) -> _parser.Parser:
-    """The parser for these arguments: the learner's and the net's options depend on which were chosen."""
-    config = _parser.read_config(arguments)
+    """The parser for these arguments (spelled out): the learner's and the net's options depend on which were chosen."""
     parser = _parser.make_parser("train", __doc__)
     parser.add_argument("--config", action="config", help="YAML file with options, as --print_config prints them")
     parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
     parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _data.add_arguments(parser, split="train")
-    _parser.add_chosen(parser, "learner", "learners", _parser.chosen_name(arguments, config, "learner", "protonet"))
-    _parser.add_chosen(parser, "net", "nets", _parser.chosen_name(arguments, config, "net", "conv4"))
+    _parser.add_chosen(parser, "learner", "learners", _parser.chosen_name(arguments, "learner", "protonet"))
+    _parser.add_chosen(parser, "net", "nets", _parser.chosen_name(arguments, "net", "conv4"))
     parser.add_class_arguments(ClassTasks, None, skip={"dataset"})
     parser.add_argument("--validation_split", type=str | None, default="val", help="split to validate on; null for none")
     parser.add_argument(
@@ -49,12 +49,12 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
 
 def run(arguments: Sequence[str]) -> None:
     """Train, save, and print the result on the validation tasks."""
-    arguments = _resumed(_parser.spelled_out(arguments, CHOICES))
+    arguments = _parser.spelled_out(_resumed(list(arguments)), CHOICES)
     parser = build_parser(arguments)
     options = parser.parse(arguments)
     out = pathlib.Path(options.out)
-    if options.resume and not (out / NAME).exists():
-        raise ConfigError(f"{out} holds no run to resume. Start without --resume, or name the folder of an interrupted run.")
+    settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
+    claim(out, options.resume)
     dataset = _data.load(options, options.split)
     torch.manual_seed(options.seed)
     learner = discovery.load("learners", options.learner.name)(
@@ -64,10 +64,9 @@ def run(arguments: Sequence[str]) -> None:
     validation = make_validation(options)
     if not options.resume:
         write_atomically(out / "config.yaml", _config(options).encode())
-    settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
     with progress_line() as progress:
         saved = fit(learner, tasks, validation, settings, out, resume=options.resume, progress=progress)
-    _show(out, saved, evaluate(saved.learner, validation or tasks, settings.validation_tasks).to_dict(), options.json)
+    _show(options, saved, evaluate(saved.learner, validation or tasks, settings.validation_tasks).to_dict())
 
 
 def make_net(options: jsonargparse.Namespace, dataset: ImageDataset) -> torch.nn.Module:
@@ -98,6 +97,7 @@ def make_validation(options: jsonargparse.Namespace) -> ClassTasks | None:
 
 def _resumed(arguments: list[str]) -> list[str]:
     """`--resume runs/x` as `--config runs/x/config.yaml --out runs/x --resume true`."""
+    arguments = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--resume=") else [word])]
     if "--resume" not in arguments:
         return arguments
     index = arguments.index("--resume")
@@ -129,14 +129,13 @@ def _config(options: jsonargparse.Namespace) -> str:
     return _parser.plain_yaml(values)
 
 
-def _show(out: pathlib.Path, saved: Any, result: dict[str, Any], as_json: bool) -> None:
-    if as_json:
-        _output.as_json({"learner": str(out / "learner.safetensors"), "steps": saved.info["steps"], "validation": result})
+def _show(options: jsonargparse.Namespace, saved: SavedLearner, result: dict[str, Any]) -> None:
+    file = pathlib.Path(options.out) / "learner.safetensors"
+    if options.json:
+        _output.as_json({"learner": str(file), "steps": saved.info["steps"], "validation": result})
         return
-    accuracy = f"{result['accuracy']:.2f} ± {result['ci95']:.2f}"
+    accuracy = f"{result['accuracy']:.2f}" + ("" if result["ci95"] is None else f" ± {result['ci95']:.2f}")
     columns = ("validation tasks", "ways", "shots", "accuracy, %", "protocol", "tasks hash")
     row = (result["test_tasks"], result["ways"], result["shots"], accuracy, result["protocol"], result["tasks_hash"])
-    _output.table(columns, [row], title=f"saved: {out / 'learner.safetensors'}")
-    _output.text(
-        f"next: quickstudy evaluate {out} --data {result['dataset'].partition('/')[0]} --split test --ways 5 --shots 1 5"
-    )
+    _output.table(columns, [row], title=f"saved: {file}")
+    _output.text(f"next: quickstudy evaluate {options.out} --data {options.data} --split test --ways 5 --shots 1 5")

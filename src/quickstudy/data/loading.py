@@ -9,10 +9,11 @@ from quickstudy.data import known, splits
 from quickstudy.data.archive import ZipTree
 from quickstudy.data.arrays import default_spec, from_arrays, read_npz
 from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.decoding import dataset_of
 from quickstudy.data.folder import FolderTree
 from quickstudy.data.idx import is_idx, read_pair
 from quickstudy.data.image import ImageSpec, Ink
-from quickstudy.data.tree import Tree, classes_of, dataset_of
+from quickstudy.data.tree import Tree, classes_of
 from quickstudy.errors import DataError
 
 DEFAULT_SIZE = 84

@@ -20,18 +20,15 @@ import pathlib
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from quickstudy.data import places
-from quickstudy.data.dataset import ImageDataset, derived
+from quickstudy.data.dataset import derived
 from quickstudy.data.image import ImageSpec, load_image
+from quickstudy.data.tree import Tree
 from quickstudy.errors import DataError, StorageError
-
-if TYPE_CHECKING:
-    from quickstudy.data.tree import ClassFiles, Tree
 
 Chunk = tuple[np.ndarray, list[int]]
 
@@ -86,16 +83,6 @@ def decoded(job: Job, strict: bool = False) -> Decoded:
             f"the image cache {str(pixels)!r} cannot be read back; check the disk or set QUICKSTUDY_CACHE to another folder."
         )
     return found
-
-
-def as_dataset(
-    found: Decoded, counts: Sequence[int], classes: Sequence[ClassFiles], spec: ImageSpec, name: str
-) -> ImageDataset:
-    """The dataset of decoded images; its fingerprint depends on pixels, class names and spec, not on where they came from."""
-    names = tuple(chosen.name for chosen in classes)
-    fingerprint = derived(found.pixel_hash, repr((names, list(counts), sorted(spec.to_dict().items()))))
-    groups = tuple(chosen.group for chosen in classes)
-    return ImageDataset(found.images, np.asarray(counts, dtype=np.int64), names, groups, spec, name, fingerprint)
 
 
 def _open(pixels: pathlib.Path, notes: pathlib.Path, job: Job) -> Decoded | None:

@@ -13,9 +13,7 @@ import warnings
 from collections.abc import Mapping
 from typing import Protocol
 
-from quickstudy.data import store
-from quickstudy.data.dataset import DataWarning, ImageDataset
-from quickstudy.data.image import ImageSpec
+from quickstudy.data.dataset import DataWarning
 from quickstudy.errors import DataError
 
 SUFFIXES = frozenset([".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".pbm"])
@@ -94,44 +92,6 @@ def group_of(name: str) -> str:
     ('Greek', 'cat')
     """
     return name.rpartition("/")[0] or name
-
-
-def dataset_of(tree: Tree, classes: list[ClassFiles], spec: ImageSpec, name: str, strict: bool = False) -> ImageDataset:
-    """Decode these classes of a tree (or take them from the cache) and hold them as one dataset.
-
-    Args:
-        tree: where the files are.
-        classes: what to read, as `classes_of` lists it.
-        spec: how the images are stored.
-        name: shown in results.
-        strict: True: the first unreadable image is an error; False: unreadable images are left out, with a warning.
-
-    Raises:
-        DataError: a class has no readable image, or `strict` and any image is unreadable.
-    """
-    job = store.Job(tree, tuple(path for chosen in classes for path in chosen.paths), spec)
-    found = store.decoded(job, strict=strict)
-    left_out = frozenset(found.unreadable)
-    if left_out:
-        report_unreadable(tree.label, list(found.unreadable), len(job.paths), strict)
-    counts = [sum(path not in left_out for path in chosen.paths) for chosen in classes]
-    empty = [chosen.name for chosen, count in zip(classes, counts, strict=True) if count == 0]
-    if empty:
-        raise DataError(f"{tree.label}: no readable image in class {shortened(empty)}; mend the images or remove the folder.")
-    return store.as_dataset(found, counts, classes, spec, name)
-
-
-def report_unreadable(label: str, paths: list[str], total: int, strict: bool) -> None:
-    """Warn, or stop where `strict`, with the count and the first few names."""
-    if strict:
-        raise DataError(
-            f"{label}: cannot read {paths[0]!r} ({len(paths)} of {total} images); mend it, or read with strict=False."
-        )
-    warnings.warn(
-        f"{label}: left out {len(paths)} of {total} images, as they cannot be read: {shortened(paths)}.",
-        DataWarning,
-        stacklevel=3,
-    )
 
 
 def shortened(names: list[str]) -> str:

@@ -69,7 +69,7 @@ class ClassTasks:
             raise ConfigError(f"augment is {augment!r}; expected one of none, {', '.join(AUGMENTATIONS)}.")
         self._check_images()
         self._pools = self._make_pools()
-        self._images = torch.from_numpy(np.ascontiguousarray(dataset.images.transpose(0, 3, 1, 2)))
+        self._images = torch.from_numpy(dataset.images)
 
     def __getitem__(self, index: int) -> Task:
         return self.batch([index])[0]
@@ -171,11 +171,11 @@ class ClassTasks:
 
     def _inputs(self, index: np.ndarray, rows: Tensor, stream: int) -> Tensor:
         """Float images in [0, 1], strokes light, `[task, example, channel, height, width]`."""
-        x = to_input(self._images[rows.flatten()], self.dataset.spec)
+        x = to_input(self._images[rows.flatten()], self.dataset.spec).permute(0, 3, 1, 2)
         if self.augment != "none":
             random = uniform(self.seed, index, rows.shape[1] * NUMBERS, stream).reshape(-1, NUMBERS)
             x = AUGMENTATIONS[self.augment](x, torch.from_numpy(random).to(x.dtype))
-        return x.view(*rows.shape, *x.shape[1:])
+        return x.unflatten(0, rows.shape)
 
 
 def _range(name: str, value: Range) -> tuple[int, int]:

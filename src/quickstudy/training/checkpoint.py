@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import pathlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 
 from quickstudy import storage
 from quickstudy.errors import ConfigError, FileFormatError
 from quickstudy.learner import Learner
-from quickstudy.training.saving import SavedLearner, load_learner, save_learner, to_arrays
-
-if TYPE_CHECKING:
-    from quickstudy.training.fit import Trainer
+from quickstudy.training.saving import to_arrays
 
 NAME = "checkpoint.safetensors"
 
@@ -53,6 +50,8 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
 
 def claim(out: pathlib.Path, resume: bool) -> None:
     """Make sure that a run never overwrites another one, and that there is something to resume."""
+    if out.exists() and not out.is_dir():
+        raise ConfigError(f"{out} is a file; expected a folder for the run.")
     exists = (out / NAME).exists()
     if exists and not resume:
         raise ConfigError(
@@ -62,22 +61,15 @@ def claim(out: pathlib.Path, resume: bool) -> None:
         raise ConfigError(
             f"{out} holds no {NAME} to resume from. Start without resume, or name the folder of an interrupted run."
         )
-    out.mkdir(parents=True, exist_ok=True)
 
 
-def check_same_settings(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
-    """A resumed run must go on as it began."""
-    changed = [f"{name}: {before.get(name)} -> {value}" for name, value in now.items() if before.get(name) != value]
+def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
+    """A resumed run must go on as it began: with the same settings, on the same tasks."""
+    changed = [
+        f"{name}: {before[part].get(name)} -> {value}"
+        for part, values in now.items()
+        for name, value in values.items()
+        if before[part].get(name) != value
+    ]
     if changed:
         raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")
-
-
-def finish(trainer: Trainer) -> SavedLearner:
-    """The best learner by validation (the last one without), saved, and set in the trainer's learner."""
-    final = trainer.saved(None)
-    if trainer.out is None or trainer.validation is None:
-        trainer.calibrated()
-        if trainer.out is not None:
-            save_learner(trainer.out / "learner.safetensors", final)
-        return final
-    return load_learner(trainer.out / "learner.safetensors", net=getattr(trainer.learner, "net", None))

@@ -77,7 +77,9 @@ def _vmap_step(learner: Learner, tasks: Task, count: int) -> Tensor:
     def loss(parameters: dict[str, Tensor], task: Task) -> Tensor:
         return functional_call(model, parameters, (task,))
 
-    gradients, losses = vmap(grad_and_value(loss), in_dims=(None, 0))({k: v.detach() for k, v in parameters.items()}, tasks)
+    # vmap cannot differentiate channels-last tensors twice; clone, since contiguous() leaves those of one channel as they are
+    start = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
+    gradients, losses = vmap(grad_and_value(loss), in_dims=(None, 0))(start, tasks)
     for name, parameter in parameters.items():
         summed = gradients[name].sum(0) / count
         parameter.grad = summed if parameter.grad is None else parameter.grad + summed

@@ -9,8 +9,9 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
-from quickstudy.errors import ConfigError
+from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 
@@ -77,6 +78,9 @@ def evaluate(
         tasks: where the tasks come from.
         count: number of tasks; the paper's figures are from 600 to 10,000.
         advance: called with the number of tasks done since the last call (for a progress bar).
+
+    Raises:
+        TaskError: a query set asks for a class that the support set lacks.
     """
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
@@ -85,10 +89,26 @@ def evaluate(
     with torch.no_grad():
         for begin in range(0, count, 16):
             batch = tasks.batch(range(begin, min(begin + 16, count))).to(device)
+            _check_answerable(batch, begin)
             accuracy += [_accuracy(learner, batch[i]) for i in range(len(batch.support.y))]
             if advance:
                 advance(len(batch.support.y))
     return Result(np.array(accuracy), learner.protocol, tasks.describe(), tasks.fingerprint(count))
+
+
+def _check_answerable(batch: Task, begin: int) -> None:
+    """Every class that is asked for must have been shown; `begin` is the index of the first task of the batch."""
+    shown, asked = (
+        (F.one_hot(part.y.argmax(-1), part.y.shape[-1]) * part.weight.unsqueeze(-1)).sum(1)
+        for part in (batch.support, batch.query)
+    )
+    lacking = ((asked > 0) & (shown == 0)).nonzero()
+    if len(lacking):
+        task, way = lacking[0].tolist()
+        raise TaskError(
+            f"task {begin + task} asks in its query set for way {way}, of which its support set has no example. Add one, or leave "
+            "these queries out."
+        )
 
 
 def _accuracy(learner: Learner, task: Task) -> float:

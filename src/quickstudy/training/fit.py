@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import json
 import pathlib
 import time
 from typing import Any
@@ -10,12 +12,14 @@ from typing import Any
 import lightning_fabric
 import torch
 
+from quickstudy import storage
 from quickstudy.data.image import ImageSpec
 from quickstudy.errors import TrainingError
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, hyperparameters
 from quickstudy.training import checkpoint
 from quickstudy.training.engine import choose_engine, meta_gradient
 from quickstudy.training.evaluate import Result, TaskSource, evaluate
+from quickstudy.training.interrupt import deferred_interrupt
 from quickstudy.training.progress import Progress, silent
 from quickstudy.training.saving import SavedLearner, save_learner
 from quickstudy.training.settings import TrainingSettings
@@ -68,33 +72,28 @@ class Trainer:
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
         self.optimizer = make_optimizer(learner.parameters(), lr=0.0, weight_decay=self.settings.weight_decay)
         self.run = Run()
+        self.best: dict[str, torch.Tensor] | None = None
         self.spec: ImageSpec | None = None
         self.tracker = Tracker(None, 0)
 
     def train(self, progress: Progress) -> None:
-        """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first."""
+        """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first, at the end of the step."""
         began = time.monotonic() - self.run.seconds
         saved_at = self.run.seconds
-        self._choose_engine(progress)
         try:
-            while self.settings.done(self.run.step, self.run.seconds) < 1 and not self._out_of_patience():
-                loss = self._step()
-                self.run.step += 1
-                self.run.seconds = time.monotonic() - began
-                row = self._row(loss)
-                last = self.settings.done(self.run.step, self.run.seconds) >= 1
-                if self.validation is not None and (self.run.step % self.settings.validate_every == 0 or last):
-                    row |= self._validate()
-                self.tracker.log(self.run.step, row)
-                progress.update(self.settings.done(self.run.step, self.run.seconds), row)
-                if "validation_accuracy" in row or last or self.run.seconds - saved_at > 60 * self.settings.checkpoint_minutes:
-                    self.save_checkpoint()
-                    saved_at = self.run.seconds
-        except KeyboardInterrupt as interrupt:
-            self.save_checkpoint()
-            where = f"; the run is saved in {self.out}, and resume=True goes on from there" if self.out else ""
-            interrupt.add_note(f"stopped after step {self.run.step}{where}")
-            raise
+            with deferred_interrupt() as interrupted:
+                self._choose_engine(progress)
+                while not self._over():
+                    row = self._one_step(began)
+                    self.tracker.log(self.run.step, row)
+                    done = self.settings.done(self.run.step, self.run.seconds)
+                    progress.update(done, row)
+                    due = self.run.seconds - saved_at > 60 * self.settings.checkpoint_minutes
+                    if "validation_accuracy" in row or done >= 1 or due or interrupted():
+                        self.save_checkpoint()
+                        saved_at = self.run.seconds
+                    if interrupted():
+                        raise self._interrupted()
         finally:
             self.tracker.close()
 
@@ -108,7 +107,7 @@ class Trainer:
         if self.out is None:
             return
         facts = checkpoint.load(self.out / "checkpoint.safetensors", self.learner, self.optimizer)
-        checkpoint.check_same_settings(facts["settings"], dataclasses.asdict(self.settings), self.out)
+        checkpoint.check_same(facts["began"], self._facts()["began"], self.out)
         self.run = Run(**facts["run"])
 
     def calibrated(self) -> Learner:
@@ -128,6 +127,31 @@ class Trainer:
         if result is not None:
             info["validation"] = result.to_dict()
         return SavedLearner(self.learner, self.spec, info)
+
+    def _one_step(self, began: float) -> dict[str, float]:
+        """A step, and the validation that is due after it; the metrics of both."""
+        loss = self._step()
+        self.run.step += 1
+        self.run.seconds = time.monotonic() - began
+        row = self._row(loss)
+        last = self.settings.done(self.run.step, self.run.seconds) >= 1
+        if self.validation is not None and (self.run.step % self.settings.validate_every == 0 or last):
+            row |= self._validate()
+        return row
+
+    def finish(self) -> SavedLearner:
+        """The best learner by validation (the last one without), set in the learner, and saved."""
+        if self.validation is None:
+            self.calibrated()
+            if self.out is not None:
+                save_learner(self.out / "learner.safetensors", self.saved(None))
+            return self.saved(None)
+        if self.out is None:
+            self.learner.load_state_dict(self.best or self.learner.state_dict())
+            return self.saved(None)
+        arrays, meta = storage.load(self.out / "learner.safetensors", "learner")
+        self.learner.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+        return SavedLearner(self.learner, self.spec, meta["info"])
 
     def _step(self) -> float:
         count = self.settings.tasks_per_step
@@ -169,26 +193,44 @@ class Trainer:
             save_learner(self.out / "snapshots" / f"step-{self.run.step:07d}.safetensors", self.saved(result))
         if result.mean > self.run.best:
             self.run.best, self.run.best_step, self.run.stale = result.mean, self.run.step, 0
-            if self.out is not None:
+            if self.out is None:
+                self.best = {name: value.clone() for name, value in self.learner.state_dict().items()}
+            else:
                 save_learner(self.out / "learner.safetensors", self.saved(result))
         return {"validation_accuracy": result.mean, "validation_ci95": result.ci95}
 
-    def _out_of_patience(self) -> bool:
-        return self.settings.patience is not None and self.run.stale >= self.settings.patience
+    def _over(self) -> bool:
+        patient = self.settings.patience is None or self.run.stale < self.settings.patience
+        return self.settings.done(self.run.step, self.run.seconds) >= 1 or not patient
+
+    def _interrupted(self) -> KeyboardInterrupt:
+        interrupt = KeyboardInterrupt()
+        where = f"; saved. Go on with: quickstudy train --resume {self.out} (or resume=True in Python)" if self.out else ""
+        interrupt.add_note(f"interrupted after step {self.run.step}{where}")
+        return interrupt
 
     def _facts(self) -> dict[str, Any]:
-        return {"run": dataclasses.asdict(self.run), "settings": dataclasses.asdict(self.settings)}
+        learner = json.loads(json.dumps(hyperparameters(self.learner)))  # as a checkpoint's header holds it
+        began = {"settings": dataclasses.asdict(self.settings), "tasks": self.tasks.describe(), "learner": learner}
+        return {"run": dataclasses.asdict(self.run), "began": began}
 
     def _not_a_number(self, tasks: Any, loss: float) -> TrainingError:
-        with torch.no_grad():
-            state = self.learner.adapt(tasks[0].support)
-        inner = hasattr(self.learner, "inner_lr") and not all(bool(torch.isfinite(value).all()) for value in state.values())
-        likely = f"inner_lr={self.learner.inner_lr}" if inner else f"lr={self.settings.lr}"
-        kept = f" The last good checkpoint, in {self.out}, stays." if self.out else ""
+        likely = f"inner_lr={self.learner.inner_lr}" if self._inner_loop_diverges(tasks) else f"lr={self.settings.lr}"
+        saved = self.out is not None and (self.out / checkpoint.NAME).exists()
+        kept = f" The last good checkpoint, in {self.out}, stays." if saved else ""
         return TrainingError(
             f"at step {self.run.step} the loss is {loss} or its gradient is not finite. Most likely {likely} is too large: try a "
             f"third of it, or a smaller clip (now {self.settings.clip}).{kept}"
         )
+
+    def _inner_loop_diverges(self, tasks: Any) -> bool:
+        """Whether these tasks, which have no finite loss, have one without the steps of the inner loop."""
+        if not isinstance(getattr(self.learner, "inner_lr", None), float):
+            return False
+        still = copy.deepcopy(self.learner)
+        still.inner_lr = 0.0  # pyright: ignore[reportArgumentType]
+        with torch.no_grad():
+            return all(bool(torch.isfinite(still.loss(tasks[index]))) for index in range(len(tasks.support.y)))
 
 
 def fit(
@@ -229,4 +271,4 @@ def fit(
             trainer.load_checkpoint()
         trainer.tracker = Tracker(folder, trainer.run.step)
     trainer.train(progress)
-    return checkpoint.finish(trainer)
+    return trainer.finish()

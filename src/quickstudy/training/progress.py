@@ -49,6 +49,7 @@ class Line:
         self._task = bar.add_task("training", total=1.0, text="") if bar else None
         self._loss: float | None = None
         self._accuracy = ""
+        self._start: float | None = None
         self._written = self._began = time.monotonic()
 
     def update(self, done: float, row: Mapping[str, float]) -> None:
@@ -57,15 +58,17 @@ class Line:
             self._accuracy = f"  validation {100 * row['validation_accuracy']:.1f} ± {100 * row['validation_ci95']:.1f} %"
         text = f"loss {self._loss:.3f}{self._accuracy}  {row['tasks_per_second']:.0f} tasks/s"
         now = time.monotonic()
+        if self._start is None:  # of a resumed run, the first part was done before
+            self._start, self._began = done, now
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, text=text)
         elif now - self._written > 30 or done >= 1:
             self._written = now
-            left = (now - self._began) * (1 - done) / max(done, 1e-9)
-            self._console.print(f"{100 * done:3.0f} %  {text}  {left / 60:.1f} min left", highlight=False)
+            left = (now - self._began) * (1 - done) / max(done - self._start, 1e-9)
+            self._console.print(f"{100 * done:3.0f} %  {text}  {left / 60:.1f} min left", highlight=False, soft_wrap=True)
 
     def note(self, text: str) -> None:
-        self._console.print(text, highlight=False)
+        self._console.print(text, highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager

@@ -60,8 +60,12 @@ class TrainingSettings:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
         for name in ("minutes", "lr", "clip", "chunk", "threads", "patience", "checkpoint_minutes"):
             value = getattr(self, name)
-            if value is not None and value <= 0:
+            if value is not None and not value > 0:  # written so that NaN is refused
                 raise ConfigError(f"{name} is {value}; expected more than 0.")
+        if self.engine == "vmap" and self.precision != "32-true":
+            raise ConfigError(f"engine is vmap, which has no batch-norm gradient in {self.precision}; expected loop or auto.")
+        if not 0 <= self.weight_decay < math.inf:
+            raise ConfigError(f"weight_decay is {self.weight_decay}; expected 0 or more.")
 
     def suited_to(self, learner: Learner) -> TrainingSettings:
         """The settings with what suits the learner where the caller named nothing."""

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import math
+import os
 import pathlib
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
 
+from quickstudy.errors import StorageError
 from quickstudy.storage import write_atomically
 
 COLUMNS: tuple[str, ...] = ("step", "seconds", "loss", "lr", "tasks_per_second", "validation_accuracy", "validation_ci95")
@@ -24,8 +30,7 @@ class Tracker:
         self._file = self._events = None
         if out is None:
             return
-        import tensorboardX  # imported late: it takes most of a second
-
+        self._out = out
         path = out / "metrics.csv"
         kept = [row for row in read_metrics(path) if int(row["step"]) <= step] if step and path.exists() else []
         text = io.StringIO(newline="")
@@ -33,23 +38,85 @@ class Tracker:
         writer.writeheader()
         writer.writerows(kept)
         write_atomically(path, text.getvalue().encode())
-        self._file = path.open("a", newline="", buffering=1)
-        self._writer = csv.DictWriter(self._file, COLUMNS)
-        self._events = tensorboardX.SummaryWriter(str(out / "tensorboard"), purge_step=step + 1 if step else None)
+        with self._writing():
+            self._file = path.open("a", newline="", buffering=1)
+            self._writer = csv.DictWriter(self._file, COLUMNS)
+            self._events = Events(out / "tensorboard", step)
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
-        """One row of metrics."""
+        """One row of metrics.
+
+        Raises:
+            StorageError: the disk is full.
+        """
         if self._file is None or self._events is None:
             return
-        self._writer.writerow({"step": step} | {name: f"{value:.6g}" for name, value in row.items()})
-        for name, value in row.items():
-            self._events.add_scalar(name, value, step)
+        with self._writing():
+            self._writer.writerow({"step": step} | {name: f"{value:.6g}" for name, value in row.items()})
+            self._events.add(step, row)
+            if "validation_accuracy" in row:
+                self._events.flush()
 
     def close(self) -> None:
         """Flush and close both files."""
-        if self._file is not None and self._events is not None:
+        if self._file is None or self._events is None:
+            return
+        with self._writing():
             self._file.close()
             self._events.close()
+
+    @contextlib.contextmanager
+    def _writing(self) -> Iterator[None]:
+        """A file that cannot be written any more is an error of ours, and is not written again."""
+        try:
+            yield
+        except OSError as error:
+            for file in (self._file, self._events):
+                with contextlib.suppress(OSError):
+                    if file is not None:
+                        file.close()
+            self._file = self._events = None
+            raise StorageError(
+                f"could not write the metrics in {self._out}: {error.strerror or error}; the last checkpoint is unchanged. "
+                "Free some space and resume."
+            ) from error
+
+
+class Events:
+    """TensorBoard's file of events, written in this thread: tensorboardX's own writes in another one, and a full disk stops it for ever.
+
+    Args:
+        folder: made where it is missing.
+        step: where the run goes on; TensorBoard hides what earlier files hold beyond it.
+    """
+
+    def __init__(self, folder: pathlib.Path, step: int) -> None:
+        from tensorboardX.event_file_writer import EventsWriter  # imported late: it takes most of a second
+        from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+
+        folder.mkdir(parents=True, exist_ok=True)
+        self._make_event, self._make_summary = Event, Summary
+        self._file = EventsWriter(str(folder / "events"), f".{os.getpid()}.{step}")
+        if step:
+            self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
+
+    def add(self, step: int, row: Mapping[str, float]) -> None:
+        """One number for each name; numbers that are none, or infinite, have no place in a plot."""
+        numbers = {name: value for name, value in row.items() if math.isfinite(value)}
+        values = [self._make_summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]
+        self._write(step=step, summary=self._make_summary(value=values))
+
+    def flush(self) -> None:
+        """Onto the disk."""
+        self._file.flush()
+
+    def close(self) -> None:
+        """Flush and close."""
+        self._file.close()
+
+    def _write(self, **fields: Any) -> None:
+        self._file.write_event(self._make_event(wall_time=time.time(), **fields))
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, str]]:

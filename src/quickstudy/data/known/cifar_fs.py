@@ -13,11 +13,12 @@ import pathlib
 
 from quickstudy.data.archive import ZipTree
 from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.decoding import dataset_of
 from quickstudy.data.folder import FolderTree
 from quickstudy.data.image import ImageSpec
 from quickstudy.data.places import data_root
 from quickstudy.data.splits import merged
-from quickstudy.data.tree import ClassFiles, Tree, classes_of, dataset_of, shortened
+from quickstudy.data.tree import ClassFiles, Tree, classes_of, shortened
 from quickstudy.errors import DataError
 
 SPEC = ImageSpec(32, 32, 3, ink="light")

@@ -1,6 +1,7 @@
 """Digits: 1,797 handwritten digits of 8x8 pixels that come with scikit-learn (Alpaydin and Kaynak, 1998). No download.
 
-Values 0..16 become 0..255, and the images are enlarged to the spec. Of the ten classes `train` has 6, `val` 2 and `test` 2.
+Values 0..16 become 0..255; a margin of 2 pixels all round is added, so that the digits fill as much of the image as MNIST's do, and
+the images are enlarged to the spec. Of the ten classes `train` has 6, `val` 2 and `test` 2.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from quickstudy.data.splits import SplitOptions, chosen
 from quickstudy.errors import DataError
 
 SPEC = ImageSpec(28, 28, 1, ink="light")
+MARGIN = 2
 SPLITS = ("train", "val", "test", "all")
 
 
@@ -26,5 +28,7 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     except ImportError as error:
         raise DataError("digits comes with scikit-learn, which is not installed; pip install 'quickstudy[train]'.") from error
     rows, labels = sklearn.datasets.load_digits(return_X_y=True)
-    images = np.rint(np.asarray(rows).reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    images = np.pad(
+        np.rint(np.asarray(rows).reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))
+    )
     return chosen(from_arrays(images, np.asarray(labels), spec=spec, name="digits"), split, SplitOptions())

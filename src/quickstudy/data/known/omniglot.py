@@ -11,9 +11,10 @@ import pathlib
 
 from quickstudy.data.archive import ZipTree
 from quickstudy.data.dataset import ImageDataset, joined
+from quickstudy.data.decoding import dataset_of
 from quickstudy.data.download import Remote, obtain
 from quickstudy.data.image import ImageSpec
-from quickstudy.data.tree import classes_of, dataset_of
+from quickstudy.data.tree import classes_of
 from quickstudy.errors import DataError
 
 SPEC = ImageSpec(28, 28, 1, ink="dark")

@@ -1,0 +1,441 @@
+"""What every learner promises, checked for every learner that there is; a new file in `learners` is checked by being there."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from builders import SHAPES, WAYS, apart, furthest, gradients, make_learner, make_tasks, rows, shown, variants
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from quickstudy import discovery
+from quickstudy.functional import ABSENT
+from quickstudy.learner import Learner, hyperparameters
+from quickstudy.nets.mlp import MLP
+from quickstudy.task import Examples, Task, concatenate, one_hot
+from quickstudy.training.engine import meta_gradient
+from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
+
+LEARNERS = discovery.names("learners")
+VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
+NETS_AND_NORMS = [
+    ("mlp", "none"),
+    ("mlp", "batch"),
+    ("mlp", "group"),
+    ("mlp", "layer"),
+    ("conv4", "batch"),
+    ("conv4", "instance"),
+]
+NORMS = ["none", "batch"]
+
+GRADIENT_IS_NOT_THE_DERIVATIVE = {"reptile"}
+"""Learners whose meta-update is defined otherwise; what it is instead has a test of its own below. So have `first_order` variants."""
+
+each_learner = pytest.mark.parametrize("name", LEARNERS)
+each_variant = pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=shown)
+each_net = pytest.mark.parametrize(("kind", "norm"), NETS_AND_NORMS)
+each_norm = pytest.mark.parametrize("norm", NORMS)
+even_or_ragged = pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
+
+
+def loss_of(learner: Learner, task: Task) -> float:
+    with torch.no_grad():
+        return float(learner.loss(task))
+
+
+def predicted(learner: Learner, support: Examples, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return learner.predict(learner.adapt(support), x)
+
+
+# ---------------------------------------------------------------------------------------------------- meta-gradients
+
+
+def check_engines(learner: Learner, tasks: Task) -> None:
+    looped_loss = meta_gradient(learner, tasks, "loop")
+    looped = gradients(learner)
+    for chunk in (None, 2):
+        loss = meta_gradient(learner, tasks, "vmap", chunk)
+        assert float(loss) == pytest.approx(float(looped_loss), rel=1e-10)
+        assert furthest(gradients(learner), looped) < 1e-8
+
+
+@each_learner
+@each_net
+@even_or_ragged
+def test_batched_is_looped(name: str, kind: str, norm: str, ragged: bool) -> None:
+    check_engines(make_learner(name, kind, norm), make_tasks(3, kind=kind, ragged=ragged))
+
+
+@each_variant
+def test_batched_is_looped_in_every_configuration(name: str, changes: dict[str, Any]) -> None:
+    check_engines(make_learner(name, norm="batch", **changes), make_tasks(3, ragged=True))
+
+
+def check_derivative(learner: Learner, task: Task) -> None:
+    """The meta-gradient of one task against central differences of the loss, along random directions."""
+    meta_gradient(learner, task, "vmap")
+    gradient = gradients(learner)
+    start = {name: value.detach().clone() for name, value in learner.named_parameters()}
+    generator, step = torch.Generator().manual_seed(5), 1e-6
+    scale = torch.stack([value.square().sum() for value in gradient.values()]).sum().sqrt()
+    for _ in range(3):
+        direction = {name: torch.randn(value.shape, generator=generator).double() for name, value in start.items()}
+        length = torch.stack([value.square().sum() for value in direction.values()]).sum().sqrt()
+        ends = []
+        for sign in (1, -1):
+            moved = {name: value + sign * step * direction[name] / length for name, value in start.items()}
+            learner.load_state_dict(moved, strict=False)
+            ends.append(loss_of(learner, task[0]))
+        along = sum(float((gradient[name] * direction[name]).sum()) for name in start) / float(length)
+        assert abs((ends[0] - ends[1]) / (2 * step) - along) < 2e-6 * (float(scale) + 1)
+    assert float(scale) > 1e-4
+
+
+@each_learner
+@each_net
+@even_or_ragged
+def test_gradient_is_finite_difference(name: str, kind: str, norm: str, ragged: bool) -> None:
+    if name in GRADIENT_IS_NOT_THE_DERIVATIVE:
+        assert f"test_{name}_gradient_is_as_defined" in globals()
+        return
+    check_derivative(make_learner(name, kind, norm), make_tasks(kind=kind, shots=2, ragged=ragged, seed=3))
+
+
+@each_variant
+def test_gradient_is_finite_difference_in_every_configuration(name: str, changes: dict[str, Any]) -> None:
+    learner, task = make_learner(name, norm="batch", **changes), make_tasks(ragged=True, seed=4)
+    if name in GRADIENT_IS_NOT_THE_DERIVATIVE:
+        assert f"test_{name}_gradient_is_as_defined" in globals()
+    elif changes.get("first_order"):
+        check_first_order(name, task)
+    else:
+        check_derivative(learner, task)
+
+
+def check_first_order(name: str, task: Task) -> None:
+    """First order: the gradient of the query loss where adaptation ended, taken as the gradient where it began."""
+    for norm in ("none", "batch", "layer"):
+        learner = make_learner(name, norm=norm, first_order=True, head_ways=WAYS)
+        meta_gradient(learner, task, "vmap")
+        got = gradients(learner)
+        stays = make_learner(name, norm=norm, inner_steps=0, head_ways=WAYS)
+        with torch.no_grad():
+            state = learner.adapt(task[0].support)
+            for parameter, value in stays.named_parameters():
+                value.copy_(state.get(parameter, value))
+        stays.loss(task[0]).backward()
+        assert furthest(got, gradients(stays)) < 1e-9, norm
+        moved = make_learner(name, norm=norm, head_ways=WAYS)
+        meta_gradient(moved, task, "vmap")
+        assert furthest(got, gradients(moved)) > 1e-3
+
+
+@each_norm
+@even_or_ragged
+@pytest.mark.parametrize("changes", [{}, {"inner_optimizer": "sgd"}, {"head_ways": WAYS}], ids=shown)
+def test_reptile_gradient_is_as_defined(norm: str, ragged: bool, changes: dict[str, Any]) -> None:
+    """`start - adapted`, averaged over tasks (eq. 17)."""
+    learner, tasks = make_learner("reptile", norm=norm, inner_lr=0.05, **changes), make_tasks(2, ragged=ragged)
+    assert learner.inner_steps == learner.adapt_steps
+    meta_gradient(learner, tasks, "vmap")
+    states = [learner.adapt(tasks[i].support) for i in range(2)]
+    expected = {key: value - (states[0][key] + states[1][key]) / 2 for key, value in learner.named_parameters()}
+    assert furthest(gradients(learner), expected) < 1e-8
+
+
+# ---------------------------------------------------------------------------------------------------- pure functions
+
+
+@each_learner
+def test_same_seed_same_result(name: str) -> None:
+    def once() -> tuple[Tensor, dict[str, Tensor], Tensor]:
+        learner, tasks = make_learner(name, norm="batch", seed=7), make_tasks(2)
+        loss = meta_gradient(learner, tasks, "vmap")
+        return loss, gradients(learner), predicted(learner, tasks[0].support, tasks[0].query.x)
+
+    (loss, gradient, output), (loss_again, gradient_again, output_again) = once(), once()
+    assert torch.equal(loss, loss_again)
+    assert torch.equal(output, output_again)
+    assert all(torch.equal(gradient[key], gradient_again[key]) for key in gradient)
+
+
+def contents(learner: nn.Module) -> dict[tuple[str, str, str], Any]:
+    """Everything that hangs on a learner and its layers, by identity."""
+    found = {}
+    for path, module in learner.named_modules():
+        for key, value in vars(module).items():
+            inner = value if isinstance(value, dict) else {"": value}
+            found |= {(path, key, str(entry)): item for entry, item in inner.items()}
+    return found
+
+
+@each_variant
+@each_norm
+def test_adapt_predict_and_loss_are_pure(name: str, norm: str, changes: dict[str, Any]) -> None:
+    learner, task = make_learner(name, norm=norm, **changes), make_tasks(ragged=True)[0]
+    things, values = contents(learner), {key: value.clone() for key, value in learner.state_dict().items()}
+    given = [leaf.clone() for leaf in torch.utils._pytree.tree_leaves(task)]
+    random_state = torch.random.get_rng_state()
+    state = learner.adapt(task.support)
+    kept = {key: value.clone() for key, value in state.items()}
+    outputs = learner.predict(state, task.query.x), learner.loss(task)
+    learner.adapt(task.support, state)
+    again = learner.predict(learner.adapt(task.support), task.query.x), learner.loss(task)
+    assert all(torch.equal(first, second) for first, second in zip(outputs, again, strict=True))
+    after = contents(learner)
+    assert after.keys() == things.keys()
+    assert all(after[key] is things[key] for key in things)
+    assert all(torch.equal(value, values[key]) for key, value in learner.state_dict().items())
+    assert all(parameter.grad is None for parameter in learner.parameters())
+    assert all(torch.equal(a, b) for a, b in zip(given, torch.utils._pytree.tree_leaves(task), strict=True))
+    assert all(torch.equal(value, kept[key]) for key, value in state.items())
+    assert torch.equal(random_state, torch.random.get_rng_state())
+
+
+@each_variant
+def test_state_is_a_flat_dictionary_of_tensors_in_the_type_of_the_inputs(name: str, changes: dict[str, Any]) -> None:
+    for dtype in (torch.float32, torch.float64):
+        task = make_tasks(dtype=dtype)[0]
+        state = make_learner(name, norm="batch", dtype=dtype, **changes).adapt(task.support)
+        assert all(isinstance(key, str) for key in state)
+        assert {value.dtype for value in state.values()} == {dtype}
+
+
+# ---------------------------------------------------------------------------------------------------- the facts
+
+
+@each_learner
+@each_norm
+@even_or_ragged
+def test_order_of_support_matters_as_stated(name: str, norm: str, ragged: bool) -> None:
+    learner, task = make_learner(name, norm=norm), make_tasks(3, ragged=ragged, ways=4)[2]
+    order = torch.randperm(len(task.support.y), generator=torch.Generator().manual_seed(1))
+    found = predicted(learner, task.support, task.query.x)
+    shuffled = predicted(learner, rows(task.support, order), task.query.x)
+    assert (apart(shuffled, found) < 1e-9) == learner.order_free
+
+
+@each_learner
+@each_norm
+@even_or_ragged
+def test_relabelling_matters_as_stated(name: str, norm: str, ragged: bool) -> None:
+    learner, task = make_learner(name, norm=norm), make_tasks(ragged=ragged)[0]
+    order = torch.tensor([2, 0, 1])
+    renamed = dataclasses.replace(task.support, y=task.support.y[:, order])
+    found = predicted(learner, task.support, task.query.x)[:, order]
+    assert (apart(predicted(learner, renamed, task.query.x), found) < 1e-9) == learner.relabelling_free
+
+
+@each_learner
+def test_gradient_free_adapt_is_as_stated(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    used = []
+
+    def noted(module: Any, attribute: str) -> None:
+        original: Callable[..., Any] = getattr(module, attribute)
+        monkeypatch.setattr(module, attribute, lambda *args, **kwargs: used.append(attribute) or original(*args, **kwargs))
+
+    noted(torch.func, "grad")
+    noted(torch.func, "grad_and_value")
+    noted(torch.func, "vjp")
+    noted(torch.autograd, "grad")
+    noted(torch.Tensor, "backward")
+    make_learner(name).adapt(make_tasks()[0].support)
+    assert (not used) == discovery.load("learners", name).gradient_free_adapt
+
+
+@each_learner
+def test_trains_on_query_is_as_stated(name: str) -> None:
+    learner, task = make_learner(name), make_tasks()[0]
+    other = Task(task.support, dataclasses.replace(task.query, x=task.query.x + 1))
+    assert (loss_of(learner, task) != loss_of(learner, other)) == learner.trains_on_query
+
+
+# ---------------------------------------------------------------------------------------------------- ways and shots
+
+
+@each_variant
+@each_norm
+def test_padding_changes_nothing(name: str, norm: str, changes: dict[str, Any]) -> None:
+    """Unequal shots: padded and masked, the support set gives the predictions of the bare one; and so does a padded query set."""
+    learner, task = make_learner(name, norm=norm, **changes), make_tasks(ragged=True, ways=WAYS)[0]
+    bare = dataclasses.replace(rows(task.support, task.support.mask), mask=None)
+    assert len(bare.y) < len(task.support.y)
+    expected = predicted(learner, bare, task.query.x)
+    assert apart(predicted(learner, task.support, task.query.x), expected) < 1e-9
+    if changes.get("statistics") != "query":
+        queries = dataclasses.replace(rows(task.query, task.query.mask), mask=None)
+        assert loss_of(learner, task) == pytest.approx(loss_of(learner, Task(bare, queries)), rel=1e-9)
+
+
+@each_learner
+@each_norm
+def test_a_way_without_examples_changes_nothing(name: str, norm: str) -> None:
+    """A task of 3 ways, and the same task with room for 5, are one task."""
+    learner, task = make_learner(name, norm=norm), make_tasks()[0]
+    wider = [dataclasses.replace(part, y=nn.functional.pad(part.y, (1, 1))) for part in (task.support, task.query)]
+    found = predicted(learner, wider[0], task.query.x)
+    assert apart(found[:, 1:-1], predicted(learner, task.support, task.query.x)) < 1e-9
+    assert loss_of(learner, Task(*wider)) == pytest.approx(loss_of(learner, task), rel=1e-9)
+
+
+@each_variant
+def test_absent_ways_never_win(name: str, changes: dict[str, Any]) -> None:
+    learner = make_learner(name, dtype=torch.float32, **changes)
+    task = make_tasks(dtype=torch.float32)[0]
+    support = rows(task.support, task.support.y[:, 1] == 0)
+    for scale in (1.0, 1e3, 1e6):  # raw rows of numbers may be of any size
+        x = scale * torch.randn(200, *SHAPES["mlp"])
+        output = predicted(learner, support, x)
+        assert output.shape == (200, WAYS)
+        if changes.get("objective") != "regression":
+            assert bool((output.argmax(-1) != 1).all())
+            assert bool(torch.isfinite(output).all())
+
+
+@each_learner
+@each_norm
+def test_learning_goes_on_with_new_ways(name: str, norm: str) -> None:
+    learner, task = make_learner(name, norm=norm), make_tasks(ways=3)[0]
+    old = task.support.y[:, 2] == 0
+    first = rows(task.support, old)
+    first = dataclasses.replace(first, y=first.y[:, :2])
+    with torch.no_grad():
+        state = learner.adapt(first)
+        assert learner.predict(state, task.query.x).shape == (len(task.query.y), 2)
+        continued = learner.adapt(rows(task.support, ~old), state)
+        output = learner.predict(continued, task.query.x)
+    assert output.shape == (len(task.query.y), 3)
+    assert bool((output > ABSENT / 2).all())
+    fresh = predicted(learner, rows(task.support, ~old), task.query.x)
+    assert bool((fresh[:, :2] < ABSENT / 2).all())
+    if learner.gradient_free_adapt and norm == "none":  # what was seen first is not forgotten: as good as seeing all at once
+        everything = concatenate(dataclasses.replace(first, y=nn.functional.pad(first.y, (0, 1))), rows(task.support, ~old))
+        assert apart(output, predicted(learner, everything, task.query.x)) < 1e-9
+
+
+# ---------------------------------------------------------------------------------------------------- saving and export
+
+
+@each_variant
+def test_saved_and_loaded_it_is_the_same(name: str, changes: dict[str, Any], tmp_path: pathlib.Path) -> None:
+    learner = make_learner(name, norm="batch", dtype=torch.float32, **changes)
+    task = make_tasks(dtype=torch.float32)[0]
+    arguments = list(inspect.signature(type(learner).__init__).parameters)[1:]
+    assert all(hasattr(learner, argument) for argument in arguments)
+    assert {key: getattr(learner, key) for key in changes} == changes
+    save_learner(tmp_path / "learner.safetensors", SavedLearner(learner, None, {"note": "kept"}))
+    loaded = load_learner(tmp_path / "learner.safetensors")
+    assert type(loaded.learner) is type(learner)
+    assert hyperparameters(loaded.learner) == hyperparameters(learner)
+    assert loaded.info == {"note": "kept"}
+    assert loaded.fingerprint == SavedLearner(learner).fingerprint
+    expected = predicted(learner, task.support, task.query.x)
+    assert torch.equal(predicted(loaded.learner, task.support, task.query.x), expected)
+    state = learner.adapt(task.support)
+    save_task(tmp_path / "task.safetensors", SavedTask(loaded, state, ("a", "b", "c")))
+    known = load_task(tmp_path / "task.safetensors")
+    assert torch.equal(known.saved.learner.predict(known.state, task.query.x), expected)
+    assert known.labels == ("a", "b", "c")
+
+
+class AsModule(nn.Module):
+    """One of the two functions as a forward pass, so that `functional_call` can hand it the parameters."""
+
+    def __init__(self, learner: Learner, call: Callable[..., Any]) -> None:
+        super().__init__()
+        self.learner, self.call = learner, call
+
+    def forward(self, *args: Any) -> Any:
+        return self.call(*args)
+
+
+@each_learner
+@pytest.mark.parametrize(
+    ("kind", "norm", "masked"), [("mlp", "batch", True), ("mlp", "layer", False), ("conv4", "batch", False)]
+)
+def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool) -> None:
+    """One graph of `adapt` and one of `predict` serve every number of examples, of queries and of ways."""
+    hyper = inspect.signature(discovery.load("learners", name).__init__).parameters
+    fewer = {key: 1 for key in ("inner_steps", "adapt_steps") if key in hyper and kind == "conv4"}  # tracing takes seconds
+    learner = make_learner(name, kind, norm, **fewer).requires_grad_(False)
+    values = {f"learner.{key}": value for key, value in learner.state_dict().items()}
+
+    def traced(call: Callable[..., Any], *args: Any) -> Callable[..., Any]:
+        module = AsModule(learner, call)
+        graph = make_fx(lambda values, *args: functional_call(module, values, args), tracing_mode="symbolic")(values, *args)
+        return lambda *args: graph(values, *args)
+
+    def adapt(x: Tensor, y: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        return dict(learner.adapt(Examples(x, y, mask if masked else None)))
+
+    def arguments(count: int, ways: int) -> tuple[Tensor, Tensor, Tensor]:
+        x = torch.randn(count, *SHAPES[kind], dtype=torch.float64)
+        return x, one_hot(torch.arange(count) % ways, ways).double(), torch.arange(count) < count - 2
+
+    support = arguments(7, 3)
+    adapt_graph = traced(adapt, *support)
+    predict_graph = traced(learner.predict, adapt_graph(*support), support[0][:4])
+    for count, ways, queries in ((11, 3, 6), (9, 3, 3), (13, 5, 5)):
+        support, x = arguments(count, ways), torch.randn(queries, *SHAPES[kind], dtype=torch.float64)
+        state = adapt_graph(*support)
+        expected = learner.predict(adapt(*support), x)
+        assert apart(predict_graph(state, x), expected) < 1e-9
+
+
+# ---------------------------------------------------------------------------------------------------- it learns
+
+OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+MARGIN = {"reptile": 0.05}
+LEARNING = {"reptile": {"adapt_steps": 5, "inner_lr": 0.02, "inner_batch": 6}}
+STEPS = {"reptile": 100}
+
+
+def nuisance_tasks(count: int, seed: int) -> Task:
+    """Blobs that differ along 2 directions of 8; along the other 6 there is loud noise, which a learner must learn to ignore."""
+    generator = torch.Generator().manual_seed(seed)
+    turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(99)))[0]
+    centres = torch.zeros(count, 3, 8)
+    centres[..., :2] = 1.5 * torch.randn(count, 3, 2, generator=generator)
+    noise = torch.tensor([0.3] * 2 + [2.0] * 6)
+    parts = []
+    for per_way in (2, 5):
+        labels = torch.arange(3).repeat(per_way)
+        x = centres[:, labels] + noise * torch.randn(count, len(labels), 8, generator=generator)
+        parts.append(Examples(x @ turn, one_hot(labels, 3).expand(count, -1, -1)))
+    return Task(*parts)
+
+
+def accuracy(learner: Learner) -> float:
+    tasks = nuisance_tasks(100, seed=1)
+    right = []
+    for index in range(100):
+        task = tasks[index]
+        right.append(predicted(learner, task.support, task.query.x).argmax(-1) == task.query.y.argmax(-1))
+    return float(torch.cat(right).float().mean())
+
+
+@each_learner
+def test_learns_a_synthetic_task(name: str) -> None:
+    """On new tasks, at least 15 points better than before meta-training (5 for Reptile, which is slow)."""
+    learner = discovery.load("learners", name)(MLP(in_features=8, hidden=(16, 16)), **LEARNING.get(name, {}))
+    before = accuracy(learner)
+    outer = learner.meta_optimizer
+    lr = outer["lr"] * (5 if outer["optimizer"] == "adam" else 1)  # few steps, small net
+    optimizer = OPTIMIZERS[outer["optimizer"]](learner.parameters(), lr=lr)
+    for step in range(STEPS.get(name, 50)):
+        meta_gradient(learner, nuisance_tasks(8, seed=1000 + step), "vmap")
+        optimizer.step()
+    assert accuracy(learner) > before + MARGIN.get(name, 0.15)
+
+
+def test_tables_name_learners_that_exist() -> None:
+    assert len(LEARNERS) >= 5
+    assert {*GRADIENT_IS_NOT_THE_DERIVATIVE, *MARGIN, *LEARNING, *STEPS} <= set(LEARNERS)

@@ -1,0 +1,143 @@
+"""What every net promises, checked for every net that there is and every normalisation that it takes; a net without a case fails."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import typing
+from typing import Any
+
+import pytest
+import torch
+from builders import furthest, gradients
+from torch import Tensor, nn
+
+from quickstudy import discovery
+from quickstudy.errors import ConfigError
+from quickstudy.learner import hyperparameters
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.normalization import NormKind, batch_statistics, check_net
+from quickstudy.task import Examples, Task, one_hot
+from quickstudy.training.engine import meta_gradient
+from quickstudy.training.saving import build_net, describe_net
+
+CASES: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
+    "conv4": [
+        ({"image_size": 16, "channels": 6}, (1, 16, 16)),
+        ({"in_channels": 3, "image_size": 20, "channels": 6, "halving": "stride"}, (3, 20, 20)),
+    ],
+    "identity": [({"in_features": 6}, (6,)), ({"in_features": 6}, (2, 3))],
+    "mlp": [({"in_features": 6, "hidden": (8, 5)}, (6,)), ({"in_features": 6, "hidden": ()}, (2, 3))],
+    "resnet12": [({"in_channels": 1, "widths": (4, 4, 6)}, (1, 8, 8))],
+}
+"""Constructor arguments and the shape of one example, by net."""
+
+
+def configurations() -> list[tuple[str, int, str | None]]:
+    found = []
+    for name in discovery.names("nets"):
+        norms = typing.get_args(NormKind) if "norm" in inspect.signature(discovery.load("nets", name)).parameters else [None]
+        cases = range(len(CASES.get(name, [None])))  # without a case, one test that fails
+        found += [(name, case, norm) for case in cases for norm in norms if (name, norm) != ("mlp", "instance")]
+    return found
+
+
+each_net = pytest.mark.parametrize(("name", "case", "norm"), configurations())
+
+
+def make(name: str, case: int, norm: str | None, **changes: Any) -> tuple[nn.Module, Tensor]:
+    """A net, with its parameters and statistics moved away from zero and one, and five examples."""
+    assert name in CASES, f"the net {name!r} has no case in {__file__}; add its arguments and the shape of an example"
+    arguments, shape = CASES[name][case]
+    net = discovery.load("nets", name)(**(arguments | ({"norm": norm} if norm else {}) | changes)).double()
+    with torch.no_grad():
+        for value in net.state_dict().values():
+            value.add_(0.2 * torch.rand_like(value))
+    return net, torch.randn(5, *shape, dtype=torch.float64)
+
+
+@each_net
+def test_shape(name: str, case: int, norm: str | None) -> None:
+    net, x = make(name, case, norm)
+    assert net(x).shape == (5, net.features)
+    assert bool(torch.isfinite(net(x)).all())
+    assert float(net(x).detach().std(0).max()) > 1e-6, "every example has the same features"
+
+
+@each_net
+def test_examples_do_not_meet(name: str, case: int, norm: str | None) -> None:
+    """Outside `batch_statistics`, an example's features do not depend on its neighbours; inside, only batch norm lets them meet."""
+    net, x = make(name, case, norm)
+    alone = torch.cat([net(x[i : i + 1]) for i in range(5)])
+    assert torch.allclose(net(x), alone, rtol=1e-9, atol=1e-12)
+    with batch_statistics():
+        together, fewer = net(x)[:3], net(x[:3])
+    assert torch.allclose(together, fewer, rtol=1e-9, atol=1e-12) == (norm != "batch" or not list(net.parameters()))
+
+
+@each_net
+def test_described_and_built_it_is_the_same(name: str, case: int, norm: str | None) -> None:
+    net, x = make(name, case, norm)
+    again = build_net(json.loads(json.dumps(describe_net(net)))).double()
+    assert type(again) is type(net)
+    assert hyperparameters(again) == hyperparameters(net)
+    again.load_state_dict(net.state_dict())
+    assert torch.equal(again(x), net(x))
+    arguments = CASES[name][case][0]
+    assert {key: hyperparameters(net)[key] for key in arguments} == arguments
+
+
+@each_net
+def test_learners_accept_it(name: str, case: int, norm: str | None) -> None:
+    net, _ = make(name, case, norm)
+    assert check_net(net) is net
+
+
+@each_net
+def test_forward_changes_nothing(name: str, case: int, norm: str | None) -> None:
+    net, x = make(name, case, norm)
+    before, given = {key: value.clone() for key, value in net.state_dict().items()}, x.clone()
+    for mode in (True, False):
+        with batch_statistics(torch.tensor([True] * 4 + [False])):
+            net.train(mode)(x)
+        assert torch.equal(net(x), net(x))
+    assert torch.equal(x, given)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+@each_net
+def test_second_derivative_is_finite(name: str, case: int, norm: str | None) -> None:
+    net, x = make(name, case, norm)
+    x.requires_grad_()
+    with batch_statistics():
+        first = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)[0]
+    second = torch.autograd.grad(first.square().sum(), [x, *net.parameters()], materialize_grads=True)
+    assert all(bool(torch.isfinite(value).all()) for value in second)
+    assert max(float(value.abs().max()) for value in second) > 1e-6
+
+
+@each_net
+@pytest.mark.parametrize("make_learner", [MAML, ProtoNet])
+def test_batched_is_looped(name: str, case: int, norm: str | None, make_learner: type) -> None:
+    """Also for weights in channels-last order, as `fit` stores them."""
+    net, _ = make(name, case, norm)
+    learner = make_learner(net).double().to(memory_format=torch.channels_last)
+    if not list(learner.parameters()):
+        return
+    shape = CASES[name][case][1]
+    y = one_hot(torch.tensor([0, 1, 0, 1, 0]), 2).double().expand(2, -1, -1)
+    parts = [Examples(torch.randn(2, 5, *shape, dtype=torch.float64), y) for _ in range(2)]
+    meta_gradient(learner, Task(*parts), "loop")
+    looped = gradients(learner)
+    if max(float(value.abs().max()) for value in looped.values()) == 0:
+        assert name == "mlp"
+        assert not CASES[name][case][0]["hidden"]
+        return
+    meta_gradient(learner, Task(*parts), "vmap")
+    assert furthest(gradients(learner), looped) < 1e-8
+
+
+def test_mlp_refuses_instance_norm() -> None:
+    with pytest.raises(ConfigError, match="not defined on rows"):
+        discovery.load("nets", "mlp")(in_features=3, norm="instance")

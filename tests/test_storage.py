@@ -1,0 +1,251 @@
+"""Files are written whole or not at all, and a file that is not right is refused by name, never half read."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from builders import make_learner, make_tasks
+
+from quickstudy import storage
+from quickstudy.errors import ConfigError, FileFormatError, QuickstudyError, StorageError
+from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
+
+ARRAYS = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(3), "empty": np.zeros((0, 2))}
+META = {"text": "ä", "number": 0.1, "list": [1, None, True]}
+
+
+@pytest.fixture
+def file(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "file.safetensors"
+    storage.save(path, "learner", ARRAYS, META)
+    return path
+
+
+@pytest.fixture
+def learner_file(tmp_path: pathlib.Path) -> pathlib.Path:
+    path = tmp_path / "learner.safetensors"
+    save_learner(path, SavedLearner(make_learner("maml")))
+    return path
+
+
+def rewritten(path: pathlib.Path, **changes: Any) -> None:
+    """The same arrays under a header with some values changed."""
+    with safetensors.safe_open(path, framework="numpy") as opened:
+        header = json.loads(opened.metadata()["quickstudy"]) | changes
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
+    path.write_bytes(safetensors.numpy.save(arrays, metadata={"quickstudy": json.dumps(header)}))
+
+
+def test_what_is_saved_is_loaded(file: pathlib.Path) -> None:
+    content = storage.load(file, "learner")
+    assert content.meta == META
+    assert content.arrays.keys() == ARRAYS.keys()
+    for name, value in ARRAYS.items():
+        assert content.arrays[name].dtype == value.dtype
+        assert content.arrays[name].shape == value.shape
+        assert (content.arrays[name] == value).all()
+
+
+def test_saving_twice_gives_the_same_bytes(file: pathlib.Path) -> None:
+    before = file.read_bytes()
+    storage.save(file, "learner", dict(reversed(ARRAYS.items())), META)
+    assert file.read_bytes() == before
+
+
+def test_strided_arrays_are_saved_as_they_read(tmp_path: pathlib.Path) -> None:
+    value = np.arange(12.0).reshape(3, 4).T[::2]
+    storage.save(tmp_path / "file", "task", {"a": value}, {})
+    assert (storage.load(tmp_path / "file", "task").arrays["a"] == value).all()
+
+
+def test_fingerprint_is_of_names_types_shapes_and_values() -> None:
+    base = {"a": np.zeros(4, np.float32)}
+    others = [
+        {"b": base["a"]},
+        {"a": np.zeros((2, 2), np.float32)},
+        {"a": np.zeros(4, np.int32)},
+        {"a": np.ones(4, np.float32)},
+        {},
+    ]
+    assert len({storage.fingerprint(arrays) for arrays in [base, *others]}) == 6
+    assert storage.fingerprint({"x": np.eye(2), "a": base["a"]}) == storage.fingerprint({"a": base["a"], "x": np.eye(2)})
+
+
+# ---------------------------------------------------------------------------------------------------- damage
+
+
+def test_every_flipped_byte_is_found(file: pathlib.Path) -> None:
+    whole = file.read_bytes()
+    missed = []
+    for position in range(len(whole)):
+        for flip in (0x01, 0x20, 0x80):
+            damaged = bytearray(whole)
+            damaged[position] ^= flip
+            file.write_bytes(bytes(damaged))
+            try:
+                storage.load(file, "learner")
+            except FileFormatError as error:
+                assert str(file) in str(error)
+            else:
+                missed.append((position, whole[max(0, position - 8) : position + 8]))
+    assert not missed
+
+
+def test_every_truncation_is_found(file: pathlib.Path) -> None:
+    whole = file.read_bytes()
+    for length in range(len(whole)):
+        file.write_bytes(whole[:length])
+        with pytest.raises(FileFormatError, match=file.name):
+            storage.load(file, "learner")
+    file.write_bytes(whole + b"\0")
+    with pytest.raises(FileFormatError):
+        storage.load(file, "learner")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 a zip", b"\x80\x02}q\x00.", b"\xff" * 64, b"\0" * 64, b"{}"])
+def test_other_files_are_refused(tmp_path: pathlib.Path, content: bytes) -> None:
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(FileFormatError, match="is damaged or no safetensors file"):
+        storage.load(tmp_path / "file", "learner")
+
+
+def test_missing_file_and_folder_are_refused(tmp_path: pathlib.Path) -> None:
+    for path in (tmp_path / "nothing", tmp_path):
+        with pytest.raises(FileFormatError, match="is not a file; expected a saved learner"):
+            storage.load(path, "learner")
+
+
+def test_foreign_safetensors_are_refused(tmp_path: pathlib.Path) -> None:
+    for metadata in (None, {"format": "pt"}):
+        (tmp_path / "file").write_bytes(safetensors.numpy.save(ARRAYS, metadata=metadata))
+        with pytest.raises(FileFormatError, match="quickstudy did not write it"):
+            storage.load(tmp_path / "file", "learner")
+
+
+def test_newer_format_and_other_kind_are_named(file: pathlib.Path) -> None:
+    with pytest.raises(FileFormatError, match="is a saved learner; expected a saved task"):
+        storage.load(file, "task")
+    rewritten(file, format=storage.FORMAT + 1)
+    with pytest.raises(
+        FileFormatError, match=rf"has format {storage.FORMAT + 1}, this quickstudy reads up to {storage.FORMAT}"
+    ):
+        storage.load(file, "learner")
+
+
+@pytest.mark.parametrize("changes", [{"hash": "0" * 16}, {"hash": None}, {"format": "one"}, {"format": None}, {"kind": 3}])
+def test_damaged_header_is_refused(file: pathlib.Path, changes: dict[str, Any]) -> None:
+    rewritten(file, **changes)
+    with pytest.raises(FileFormatError, match=file.name):
+        storage.load(file, "learner")
+
+
+# ---------------------------------------------------------------------------------------------------- full disks
+
+
+@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+def test_full_disk_leaves_the_old_file(file: pathlib.Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*args: object, **kwargs: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    before = file.read_bytes()
+    with monkeypatch.context() as patch:
+        patch.setattr(os, call, full)
+        with pytest.raises(StorageError, match=r"No space left on device; what was there before is unchanged"):
+            storage.save(file, "learner", {"a": np.ones(3)}, {})
+        assert file.read_bytes() == before
+        assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+        new = file.parent / "new"
+        with pytest.raises(StorageError, match="nothing was written"):
+            storage.save(new, "learner", {"a": np.ones(3)}, {})
+        assert not new.exists()
+    storage.save(file, "learner", {"a": np.ones(3)}, {})
+    assert (storage.load(file, "learner").arrays["a"] == 1).all()
+
+
+def test_folder_that_cannot_be_made_is_a_storage_error(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(StorageError, match="could not write"):
+        storage.save(tmp_path / "file" / "deeper", "learner", ARRAYS, {})
+
+
+def test_an_interrupt_leaves_the_old_file(file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    before = file.read_bytes()
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        storage.save(file, "learner", {"a": np.ones(3)}, {})
+    assert file.read_bytes() == before
+    assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+
+
+# ---------------------------------------------------------------------------------------------------- learners and tasks
+
+
+def changed_meta(path: pathlib.Path, change: Any) -> None:
+    """The same file with its meta changed and everything else, hashes included, as `save` writes it."""
+    content = storage.load(path, "learner")
+    meta = json.loads(json.dumps(content.meta))
+    change(meta)
+    storage.save(path, "learner", content.arrays, meta)
+
+
+def no_args(meta: dict[str, Any]) -> None:
+    del meta["learner"]["args"]
+
+
+def no_net(meta: dict[str, Any]) -> None:
+    del meta["net"]
+
+
+def other_net(meta: dict[str, Any]) -> None:
+    meta["net"]["args"]["hidden"] = [4]
+
+
+def unknown_learner(meta: dict[str, Any]) -> None:
+    meta["learner"]["name"] = "mamm"
+
+
+def unknown_argument(meta: dict[str, Any]) -> None:
+    meta["learner"]["args"]["inner_rate"] = 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (no_args, "damaged header"),
+        (no_net, "damaged header"),
+        (other_net, "the weights do not fit maml"),
+        (unknown_learner, "maml"),
+        (unknown_argument, "inner_rate"),
+    ],
+)
+def test_learner_that_cannot_be_built_is_refused(learner_file: pathlib.Path, change: Any, message: str) -> None:
+    changed_meta(learner_file, change)
+    with pytest.raises(QuickstudyError, match=message):
+        load_learner(learner_file)
+
+
+def test_hyperparameters_may_be_changed_by_name(learner_file: pathlib.Path) -> None:
+    assert load_learner(learner_file, inner_steps=7).learner.inner_steps == 7
+    with pytest.raises(ConfigError, match=r"unknown hyperparameter of maml 'inner_step'.*inner_steps"):
+        load_learner(learner_file, inner_step=7)
+
+
+def test_task_of_a_learner_is_no_learner(learner_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    saved = load_learner(learner_file)
+    state = saved.learner.adapt(make_tasks(dtype=next(saved.learner.parameters()).dtype)[0].support)
+    save_task(tmp_path / "task", SavedTask(saved, state, ("a", 2, True)))
+    assert load_task(tmp_path / "task").labels == ("a", 2, True)
+    with pytest.raises(FileFormatError, match="is a saved task; expected a saved learner"):
+        load_learner(tmp_path / "task")
+    with pytest.raises(FileFormatError, match="label None is a NoneType"):
+        save_task(tmp_path / "task", SavedTask(saved, state, (None,)))
