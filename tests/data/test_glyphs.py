@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from quickstudy.data import glyphs
+from quickstudy.data import glyphs, handwriting
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.errors import DataError
 
@@ -144,18 +144,20 @@ def test_pens() -> None:
     stroke[:, 20:64, 40:46] = 255  # six pixels wide
     hairline = np.zeros((1, 84, 84), np.uint8)
     hairline[:, 20:64, 42] = 255
-    widths = [int((glyphs._with_pen(stroke, np.array([0]), np.array([wanted]))[0, 40] > 0).sum()) for wanted in (4.0, 6.0, 8.0)]
+    widths = [
+        int((handwriting.with_pen(stroke, np.array([0]), np.array([wanted]))[0, 40] > 0).sum()) for wanted in (4.0, 6.0, 8.0)
+    ]
     assert widths == sorted(widths)
     assert widths[0] < widths[2]
-    assert np.array_equal(glyphs._shrink(hairline), hairline)
-    assert glyphs._grow(hairline)[0, 40].sum() == 3 * 255
+    assert np.array_equal(handwriting.shrink(hairline), hairline)
+    assert handwriting.grow(hairline)[0, 40].sum() == 3 * 255
 
 
 def test_sampling_is_bilinear() -> None:
     ramp = np.broadcast_to(np.arange(84, dtype=np.uint8), (1, 84, 84))
     at = np.full((1, 2, 1, 4), 30.0)
     at[0, 0, 0] = [10.0, 10.5, 82.25, -50.0]
-    assert glyphs._sample(2 * ramp, at)[0, 0].tolist() == [20, 21, 164, 0]  # ground outside
+    assert handwriting.sample(2 * ramp, at)[0, 0].tolist() == [20, 21, 164, 0]  # ground outside
 
 
 @pytest.mark.parametrize(

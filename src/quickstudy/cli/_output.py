@@ -27,7 +27,9 @@ def as_json(value: Any) -> None:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
     """A table on stdout; numbers to the right."""
-    drawn = rich.table.Table(title=title, title_justify="left", box=rich.box.SIMPLE_HEAD)
+    if title is not None:
+        text(title)  # not the table's own, which would break a long path into lines as wide as the table
+    drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for index, column in enumerate(columns):
         numeric = bool(rows) and all(isinstance(row[index], int | float) for row in rows)
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")

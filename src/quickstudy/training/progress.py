@@ -59,7 +59,7 @@ class Line:
         text = f"loss {self._loss:.3f}{self._accuracy}  {row['tasks_per_second']:.0f} tasks/s"
         now = time.monotonic()
         if self._start is None:  # of a resumed run, the first part was done before
-            self._start, self._began = done, now
+            self._start, self._began, self._written = done, now, now
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, text=text)
         elif now - self._written > 30 or done >= 1:

@@ -7,7 +7,7 @@ import importlib.metadata
 import pathlib
 
 from quickstudy import storage
-from quickstudy.data import glyphs
+from quickstudy.data import glyphs, handwriting
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.image import ImageSpec
 from quickstudy.data.places import cache_root, exclusive
@@ -24,7 +24,8 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     """
     if spec != SPEC:
         raise DataError(f"glyphs are drawn at 28x28 pixels, but size is {spec.height}; leave out the size.")
-    made_by = hashlib.sha256(pathlib.Path(glyphs.__file__).read_bytes() + importlib.metadata.version("matplotlib").encode())
+    code = b"".join(pathlib.Path(module.__file__).read_bytes() for module in (glyphs, handwriting))
+    made_by = hashlib.sha256(code + importlib.metadata.version("matplotlib").encode())
     path = cache_root() / "images" / f"glyphs-{split}-{made_by.hexdigest()[:16]}.safetensors"
     with exclusive(path.with_suffix(".lock")):
         try:

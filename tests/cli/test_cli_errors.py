@@ -1,0 +1,224 @@
+"""Bad input at the command line: exit code 2 (1 where the user cannot mend it), a clear message, and nothing lost."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from quickstudy import storage
+
+Call = Callable[..., Any]
+
+BAD_OPTIONS = {
+    "unknown learner": (["--learner", "mmal"], ["unknown learner 'mmal'", "maml"]),
+    "unknown learner, spelled out": (["--learner.name=protnet"], ["unknown learner 'protnet'", "protonet"]),
+    "unknown net": (["--net", "conv5"], ["unknown net 'conv5'", "conv4"]),
+    "unknown data set": (["--data", "omniglt"], ["unknown data set 'omniglt'", "omniglot"]),
+    "unknown option": (["--stps", "3"], ["unknown option --stps", "--steps"]),
+    "unknown option with a value": (["--stps=3"], ["unknown option --stps.", "--steps"]),
+    "unknown option of the learner": (["--learner", "maml", "--learner.inner_lt", "3"], ["--learner.inner_lt", "--learner.inner_lr"]),
+    "unknown option of the net": (["--net.chanels", "3"], ["--net.chanels", "--net.channels"]),
+    "option of another learner": (["--learner", "protonet", "--learner.inner_lr", "3"], ["unknown option --learner.inner_lr"]),
+    "value of a choice": (["--optimizer", "adm"], ["optimizer is 'adm'", "one of adam, adamw, sgd, or null", "Did you mean: adam"]),
+    "value of the learner's choice": (["--learner.statistics", "suport"], ["learner.statistics is 'suport'", "support"]),
+    "value of the net's choice": (["--net.norm", "bach"], ["net.norm is 'bach'", "batch"]),
+    "no number": (["--steps", "many"], ["steps is 'many'", "a whole number"]),
+    "no whole number": (["--steps", "1.5"], ["steps is '1.5'", "a whole number"]),
+    "no range": (["--ways", "few"], ["ways is 'few'", "a whole number, or a list [a whole number, a whole number]"]),
+    "too long a range": (["--shots", "[1,2,3]"], ["shots is '[1, 2, 3]'"]),
+    "no truth value": (["--strict", "perhaps"], ["strict is 'perhaps'", "true or false"]),
+    "no time": (["--minutes", "soon"], ["minutes is 'soon'", "a number, or null"]),
+    "stray word": (["omniglot"], ["unexpected argument: omniglot"]),
+    "missing value": (["--steps"], ["--steps", "expected one argument"]),
+    "no steps": (["--steps", "0"], ["steps is 0", "at least 1"]),
+    "negative rate": (["--lr", "-1"], ["lr is -1.0", "more than 0"]),
+    "rate that is no number": (["--lr", ".nan"], ["lr is nan", "more than 0"]),
+    "negative decay": (["--weight_decay", "-1"], ["weight_decay is -1.0", "0 or more"]),
+    "engine and precision": (["--engine", "vmap", "--precision", "bf16-mixed"], ["engine is vmap", "loop or auto"]),
+    "no ways": (["--ways", "0"], ["ways is 0", "at least 1"]),
+    "range upside down": (["--ways", "[3,2]"], ["ways is", "(least, most)"]),
+    "no queries": (["--queries", "0"], ["queries is 0"]),
+    "unknown augmentation": (["--augment", "flop"], ["augment is 'flop'", "flip"]),
+    "fewer classes than ways": (["--ways", "11"], ["10 classes", "11 ways", "Lower ways"]),
+    "fewer validation classes than ways": (["--validation_ways", "4"], ["3 classes", "4 ways"]),
+    "too few images for shots and queries": (["--shots", "6"], ["8 images", "6 shots + 3 queries need 9"]),
+    "too few classes in a group": (["--within_groups", "true"], ["largest group", "2 ways"]),
+    "unknown split": (["--split", "trian"], ["no split 'trian'", "train, val, test, all"]),
+    "unknown ink": (["--ink", "drak"], ["ink is 'drak'", "'dark'"]),
+    "channels": (["--channels", "2"], ["channels is 2"]),
+    "size": (["--size", "0"], ["size is 0"]),
+    "missing file": (["--data", "missing.npz"], ["no file or folder 'missing.npz'"]),
+    "missing config": (["--config", "missing.yaml"], ["'missing.yaml' does not exist", "--print_config"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_OPTIONS)
+def test_bad_options_of_train(refused: Call, train: Call, tmp_path: pathlib.Path, case: str) -> None:
+    words, expected = BAD_OPTIONS[case]
+    message = refused(*train(tmp_path / "run"), *words)
+    for part in expected:
+        assert part in message
+    assert not (tmp_path / "run").exists()
+
+
+BAD_CONFIGS = {
+    "unknown option": (b"stps: 3\n", ["unknown option stps", "steps"]),
+    "unknown option of the learner": (b"learner:\n  name: maml\n  inner_lt: 3\n", ["learner.inner_lt", "learner.inner_lr"]),
+    "unknown learner": (b"learner: mmal\n", ["unknown learner 'mmal'", "maml"]),
+    "bad value": (b"steps: many\n", ["steps is 'many'", "a whole number"]),
+    "no YAML": (b"a: [\n", ["config.yaml is not YAML"]),
+    "no text": (b"\xff\xfe\x00\x01", ["config.yaml is not YAML"]),
+    "no options": (b"- 1\n", ["config.yaml holds a list"]),
+}
+
+
+@pytest.mark.parametrize("case", BAD_CONFIGS)
+def test_bad_configs(refused: Call, train: Call, tmp_path: pathlib.Path, case: str) -> None:
+    content, expected = BAD_CONFIGS[case]
+    (tmp_path / "config.yaml").write_bytes(content)
+    message = refused(*train(tmp_path / "run"), "--config", tmp_path / "config.yaml")
+    for part in expected:
+        assert part in message
+    assert message.count("--help") <= 1
+
+
+def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty.yaml").write_text("")
+    assert cli(*train(tmp_path / "run"), "--config", tmp_path / "empty.yaml", "--print_config").code == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["trian"], ["unknown verb 'trian'", "train"]),
+        (["train"], ["lacks --data"]),
+        (["evaluate"], ["lacks SAVED and --data"]),
+        (["adapt"], ["LEARNER", "SUPPORT", "--out"]),
+        (["predict", "x.task"], ["IMAGES"]),
+        (["list", "--jsn"], ["unknown option --jsn", "--json"]),
+        (["info", "nothing.safetensors"], ["nothing.safetensors is not a file"]),
+        (["evaluate", "nothing.safetensors", "--data", "digits"], ["nothing.safetensors is not a file"]),
+        (["adapt", "nothing.safetensors", ".", "-o", "x.task"], ["."]),
+    ],
+)
+def test_bad_words_of_other_verbs(refused: Call, words: list[str], expected: list[str]) -> None:
+    message = refused(*words)
+    for part in expected:
+        assert part in message
+
+
+def test_errors_as_json(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    outcome = cli(*train(tmp_path / "run"), "--json", "--ways", "11")
+    assert outcome.code == 2
+    assert outcome.out == ""
+    problem = json.loads(outcome.err)["error"]
+    assert problem["type"] == "TaskError"
+    assert "11 ways" in problem["message"]
+
+
+def test_every_verb_works_after_list_in_one_process(cli: Call) -> None:
+    assert cli("list").code == 0
+    assert cli("list", "--json").code == 0
+    assert cli("--version").code == 0
+
+
+def test_empty_folder(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "empty" / "class").mkdir(parents=True)
+    assert "no images in class folders" in refused(*train(tmp_path / "run", data=tmp_path / "empty"))
+
+
+def test_out_is_a_file(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "run").write_text("mine")
+    assert "is a file; expected a folder" in refused(*train(tmp_path / "run"))
+    assert (tmp_path / "run").read_text() == "mine"
+
+
+def test_a_loss_that_is_no_number_stops_training(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    words = train(tmp_path / "run", learner="maml", learner__inner_lr="1e30", learner__inner_steps=2)
+    message = refused(*words, code=1)
+    assert "TrainingError" in message
+    assert "at step 0" in message
+    assert "inner_lr=1e+30 is too large" in message
+    assert "checkpoint" not in message  # there is none yet
+
+
+@pytest.mark.parametrize("damage", ["cut short", "one bit", "foreign", "not safetensors", "another kind", "another net"])
+def test_a_damaged_or_foreign_checkpoint(
+    cli: Call, refused: Call, train: Call, tmp_path: pathlib.Path, damage: str, finished: pathlib.Path
+) -> None:
+    out = tmp_path / "run"
+    assert cli(*train(out)).code == 0
+    file = out / "checkpoint.safetensors"
+    good = file.read_bytes()
+    if damage == "cut short":
+        file.write_bytes(good[:-10])
+    elif damage == "one bit":
+        file.write_bytes(good[:-3] + bytes([good[-3] ^ 4]) + good[-2:])
+    elif damage == "foreign":
+        import safetensors.numpy
+
+        safetensors.numpy.save_file({"weight": np.zeros(3)}, file)
+    elif damage == "not safetensors":
+        file.write_bytes(b"PK\x03\x04 a pickle in a zip, as torch.save writes it")
+    elif damage == "another kind":
+        file.write_bytes((finished / "learner.safetensors").read_bytes())
+    else:
+        content = storage.load(file, "checkpoint")
+        storage.save(file, "checkpoint", content.arrays | {"learner.net.blocks.0.0.weight": np.zeros((8, 1, 3, 3))}, content.meta)
+    damaged = file.read_bytes()
+    metrics = (out / "metrics.csv").read_bytes()
+    message = refused("train", "--resume", out)
+    assert "FileFormatError" in message
+    assert str(file) in message
+    assert (file.read_bytes(), (out / "metrics.csv").read_bytes()) == (damaged, metrics)
+
+
+def test_images_of_another_shape_than_the_learner(refused: Call, finished: pathlib.Path) -> None:
+    message = refused("evaluate", finished, "--data", "digits", "--ways", "2")
+    assert "28x28x1" in message
+    assert "--size 16" in message
+
+
+def test_a_support_folder_without_images(refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    task = tmp_path / "my.task"
+    assert "is not a folder" in refused("adapt", finished, tmp_path / "none", "-o", task)
+    (tmp_path / "empty").mkdir()
+    assert "has no sub-folders" in refused("adapt", finished, tmp_path / "empty", "-o", task)
+    (tmp_path / "empty" / "cat").mkdir()
+    assert "holds no image" in refused("adapt", finished, tmp_path / "empty", "-o", task)
+    (tmp_path / "empty" / "cat" / "1.png").write_bytes(b"no image")
+    assert "cat/1.png" in refused("adapt", finished, tmp_path / "empty", "-o", task)
+    assert not task.exists()
+
+
+def test_unreadable_images_to_predict(
+    cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    (tmp_path / "support" / "a").mkdir(parents=True)
+    PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "a" / "1.png")
+    task = tmp_path / "my.task"
+    assert cli("adapt", finished, tmp_path / "support", "-o", task).code == 0
+    assert "there is no image file" in refused("predict", task, tmp_path / "none.png")
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    assert "broken.png" in refused("predict", task, tmp_path / "broken.png")
+    assert "is a saved learner; expected a saved task" in refused("predict", finished / "learner.safetensors", "x.png")
+    assert "ink is 'drak'" in refused("predict", task, "x.png", "--ink", "drak")
+    assert "ink is 'drak'" in refused("adapt", finished, tmp_path / "support", "-o", task, "--ink", "drak")
+
+
+def test_a_learner_of_rows_takes_no_images(refused: Call, tmp_path: pathlib.Path) -> None:
+    from quickstudy import SavedLearner, save_learner
+    from quickstudy.learners.protonet import ProtoNet
+    from quickstudy.nets.identity import Identity
+
+    save_learner(tmp_path / "rows.safetensors", SavedLearner(ProtoNet(Identity(4))))
+    (tmp_path / "support" / "a").mkdir(parents=True)
+    PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "a" / "1.png")
+    message = refused("adapt", tmp_path / "rows.safetensors", tmp_path / "support", "-o", tmp_path / "x.task")
+    assert "rows of numbers" in message
