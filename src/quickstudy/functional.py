@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 Parameters = dict[str, Tensor]
@@ -15,12 +16,14 @@ ABSENT = -1e30
 cross-entropy with one-hot targets."""
 
 
-def weighted_mean(values: Tensor, weight: Tensor) -> Tensor:
+def weighted_mean(values: Float[Tensor, " example"], weight: Float[Tensor, " example"]) -> Float[Tensor, ""]:
     """Mean of `values` `[example]` under `weight` `[example]` (0 for padding)."""
     return (values * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
-def cross_entropy(logits: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+def cross_entropy(
+    logits: Float[Tensor, "example way"], y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]
+) -> Float[Tensor, ""]:
     """Mean cross-entropy, in nats: `-sum_way y log softmax(logits)`.
 
     Args:
@@ -31,27 +34,31 @@ def cross_entropy(logits: Tensor, y: Tensor, weight: Tensor) -> Tensor:
     return weighted_mean(-(y * F.log_softmax(logits, dim=-1)).sum(-1), weight)
 
 
-def squared_error(prediction: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+def squared_error(
+    prediction: Float[Tensor, "example output"], y: Float[Tensor, "example output"], weight: Float[Tensor, " example"]
+) -> Float[Tensor, ""]:
     """Mean squared error over examples and outputs, for `[example, output]` predictions and targets."""
     return weighted_mean((prediction - y).square().mean(-1), weight)
 
 
-def class_counts(y: Tensor, weight: Tensor) -> Tensor:
+def class_counts(y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]) -> Float[Tensor, " way"]:
     """Number of examples of each way, `[way]`, for one-hot `y` `[example, way]`."""
     return (y * weight.unsqueeze(-1)).sum(0)
 
 
-def class_sums(features: Tensor, y: Tensor, weight: Tensor) -> Tensor:
+def class_sums(
+    features: Float[Tensor, "example feature"], y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]
+) -> Float[Tensor, "way feature"]:
     """Sum of the features of each way, `[way, feature]`, for features `[example, feature]` and one-hot `y` `[example, way]`."""
     return (y * weight.unsqueeze(-1)).t() @ features
 
 
-def hide_absent(logits: Tensor, counts: Tensor) -> Tensor:
+def hide_absent(logits: Float[Tensor, "example way"], counts: Float[Tensor, " way"]) -> Float[Tensor, "example way"]:
     """Logits `[example, way]` in which a way without support examples (`counts` is 0, `[way]`) can never win."""
     return torch.where(counts > 0, logits, ABSENT)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
     """Squared Euclidean distances, `[n, m]`, between rows `[n, feature]` and `[m, feature]`.
 
     By differences, not by `|a|^2 - 2ab + |b|^2`, which cancels badly in bfloat16 and for near rows.

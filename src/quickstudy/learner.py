@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.functional import cross_entropy
@@ -43,15 +44,15 @@ class Learner(nn.Module, abc.ABC):
         """Learn the task from its support set; with `state`, go on from what was learned before (more examples, new ways)."""
 
     @abc.abstractmethod
-    def predict(self, state: State, x: Input) -> Tensor:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         """Outputs for new inputs: logits `[example, way]`, or values `[example, output]`."""
 
-    def loss(self, task: Task) -> Tensor:
+    def loss(self, task: Task) -> Float[Tensor, ""]:
         """Scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""
         state = self.adapt(task.support)
         return self.criterion(self.predict(state, task.query.x), task.query)
 
-    def criterion(self, prediction: Tensor, query: Examples) -> Tensor:
+    def criterion(self, prediction: Float[Tensor, "example output"], query: Examples) -> Float[Tensor, ""]:
         """How wrong a prediction is, a scalar; cross-entropy unless a learner says otherwise."""
         return cross_entropy(prediction, query.y, query.weight)
 

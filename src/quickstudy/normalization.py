@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
@@ -74,7 +75,7 @@ class BatchNorm(nn.Module):
         self.register_buffer("mean", torch.zeros(channels))
         self.register_buffer("var", torch.ones(channels))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, " example channel *position"]) -> Float[Tensor, " example channel *position"]:
         recording = _recording.get()
         if recording is None:
             return self._affine(x, self.mean, self.var)
@@ -93,7 +94,9 @@ class BatchNorm(nn.Module):
         return torch.addcmul(shift.view(shape), x, scale.view(shape))
 
 
-def moments(x: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def moments(
+    x: Float[Tensor, " example channel *position"], mask: Bool[Tensor, " example"] | None
+) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
     """Mean and (biased) variance of each channel, `[channel]`, over the examples that count and all positions."""
     axes = [0, *range(2, x.dim())]
     if mask is None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -29,11 +30,11 @@ class Examples:
     """
 
     x: Input
-    y: Tensor
-    mask: Tensor | None = None
+    y: Float[Tensor, " *task example output"]
+    mask: Bool[Tensor, " *task example"] | None = None
 
     @property
-    def weight(self) -> Tensor:
+    def weight(self) -> Float[Tensor, " *task example"]:
         """1 for every example that counts and 0 for padding, float `[example]`."""
         return torch.ones_like(self.y[..., 0]) if self.mask is None else self.mask.to(self.y.dtype)
 
@@ -58,7 +59,7 @@ torch.export.register_dataclass(Examples)
 torch.export.register_dataclass(Task)
 
 
-def one_hot(labels: Tensor, ways: int) -> Tensor:
+def one_hot(labels: Int[Tensor, " *example"], ways: int) -> Float[Tensor, " *example way"]:
     """Float one-hot rows, `[..., ways]`, by comparison with an arange (`torch.nn.functional.one_hot` does not vmap).
 
     Args:
@@ -68,7 +69,7 @@ def one_hot(labels: Tensor, ways: int) -> Tensor:
     return (labels.unsqueeze(-1) == torch.arange(ways, device=labels.device)).to(torch.get_default_dtype())
 
 
-def labels(y: Tensor) -> Tensor:
+def labels(y: Float[Tensor, " *example way"]) -> Int[Tensor, " *example"]:
     """Class index of each one-hot row, int64 `[...]` for `[..., way]`."""
     return y.argmax(-1)
 

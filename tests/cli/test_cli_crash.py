@@ -30,7 +30,9 @@ def rows(out: pathlib.Path) -> int:
 
 def stopped_by(number: signal.Signals, words: list[str], out: pathlib.Path) -> tuple[int, str]:
     """Exit code and stderr of a training that gets a signal once it has a checkpoint and rows beyond it."""
-    with subprocess.Popen([sys.executable, "-c", QUICKSTUDY, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", QUICKSTUDY, *words], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL
+    ) as process:
         until = time.monotonic() + 120
         while process.poll() is None and time.monotonic() < until:
             if rows(out) >= 17 and (out / "checkpoint.safetensors").exists():
@@ -58,9 +60,7 @@ def assert_same_end(out: pathlib.Path, unbroken: pathlib.Path) -> None:
     assert len(tables[0]) == STEPS
 
 
-def test_killed_and_resumed_ends_bit_for_bit_as_unbroken(
-    train: Call, finished: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
+def test_killed_and_resumed_ends_bit_for_bit_as_unbroken(train: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
     out = tmp_path / "run"
     code, _ = stopped_by(signal.SIGKILL, train(out, steps=STEPS), out)
     assert code == -signal.SIGKILL

@@ -22,10 +22,16 @@ BAD_OPTIONS = {
     "unknown data set": (["--data", "omniglt"], ["unknown data set 'omniglt'", "omniglot"]),
     "unknown option": (["--stps", "3"], ["unknown option --stps", "--steps"]),
     "unknown option with a value": (["--stps=3"], ["unknown option --stps.", "--steps"]),
-    "unknown option of the learner": (["--learner", "maml", "--learner.inner_lt", "3"], ["--learner.inner_lt", "--learner.inner_lr"]),
+    "unknown option of the learner": (
+        ["--learner", "maml", "--learner.inner_lt", "3"],
+        ["--learner.inner_lt", "--learner.inner_lr"],
+    ),
     "unknown option of the net": (["--net.chanels", "3"], ["--net.chanels", "--net.channels"]),
     "option of another learner": (["--learner", "protonet", "--learner.inner_lr", "3"], ["unknown option --learner.inner_lr"]),
-    "value of a choice": (["--optimizer", "adm"], ["optimizer is 'adm'", "one of adam, adamw, sgd, or null", "Did you mean: adam"]),
+    "value of a choice": (
+        ["--optimizer", "adm"],
+        ["optimizer is 'adm'", "one of adam, adamw, sgd, or null", "Did you mean: adam"],
+    ),
     "value of the learner's choice": (["--learner.statistics", "suport"], ["learner.statistics is 'suport'", "support"]),
     "value of the net's choice": (["--net.norm", "bach"], ["net.norm is 'bach'", "batch"]),
     "no number": (["--steps", "many"], ["steps is 'many'", "a whole number"]),
@@ -170,7 +176,9 @@ def test_a_damaged_or_foreign_checkpoint(
         file.write_bytes((finished / "learner.safetensors").read_bytes())
     else:
         content = storage.load(file, "checkpoint")
-        storage.save(file, "checkpoint", content.arrays | {"learner.net.blocks.0.0.weight": np.zeros((8, 1, 3, 3))}, content.meta)
+        storage.save(
+            file, "checkpoint", content.arrays | {"learner.net.blocks.0.0.weight": np.zeros((8, 1, 3, 3))}, content.meta
+        )
     damaged = file.read_bytes()
     metrics = (out / "metrics.csv").read_bytes()
     message = refused("train", "--resume", out)
@@ -197,9 +205,7 @@ def test_a_support_folder_without_images(refused: Call, finished: pathlib.Path, 
     assert not task.exists()
 
 
-def test_unreadable_images_to_predict(
-    cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path
-) -> None:
+def test_unreadable_images_to_predict(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
     (tmp_path / "support" / "a").mkdir(parents=True)
     PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "a" / "1.png")
     task = tmp_path / "my.task"

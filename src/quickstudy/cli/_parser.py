@@ -101,7 +101,9 @@ def chosen_name(arguments: Sequence[str], key: str, default: str) -> str:
 
 
 def spelled_out(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """`--learner maml` as `--learner.name maml`, and `--config FILE` as `--config=CONTENT`, with `learner: maml` spelled out too."""
+    """`--learner maml` as `--learner.name maml`, `--config FILE` as `--config=CONTENT`, with `learner: maml` spelled out too, and
+    `--print_config` last, as it prints what it has read so far.
+    """
     result, words = [], iter(arguments)
     for word in words:
         option, equals, value = word.partition("=")
@@ -109,7 +111,7 @@ def spelled_out(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
             result.append(f"--config={_read_config(value if equals else next(words, ''), keys)}")
         else:
             result.append(f"{option}.name{equals}{value}" if option in {f"--{key}" for key in keys} else word)
-    return result
+    return sorted(result, key=lambda word: word.startswith("--print_config"))
 
 
 def _read_config(file: str, keys: Sequence[str]) -> str:

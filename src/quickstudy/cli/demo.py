@@ -116,6 +116,8 @@ def picture(learner: Learner, dataset: ImageDataset, ways: int, seed: int) -> Pi
 
 def _cleared(out: pathlib.Path) -> pathlib.Path:
     """The folder, without an earlier demo; anything else in it is nobody's to delete."""
+    if out.is_file():
+        raise ConfigError(f"{out} is a file; expected a folder for the demo.")
     if out.exists() and any(out.iterdir()):
         if not (out / MARK).exists():
             raise ConfigError(f"{out} holds files that are not a demo's. Choose another --out.")

@@ -7,6 +7,7 @@ through the net once, whatever the number of steps. Head and statistics as in `m
 from __future__ import annotations
 
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.functional import Parameters, gradient_descent
@@ -64,10 +65,10 @@ class ANIL(Learner):
         statistics = {f"net.{name}": value for name, value in recording.of(self.net).items()}
         return head | statistics | seen
 
-    def predict(self, state: State, x: Input) -> Tensor:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self.net, self.statistics, state, x)
 
-    def criterion(self, prediction: Tensor, query: Examples) -> Tensor:
+    def criterion(self, prediction: Float[Tensor, "example output"], query: Examples) -> Float[Tensor, ""]:
         return _weights.objective_loss(self.objective, prediction, query)
 
     @property

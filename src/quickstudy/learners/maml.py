@@ -8,6 +8,7 @@ normalised by the statistics of the adapted support set unless `statistics="quer
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.functional import Parameters, gradient_descent
@@ -70,10 +71,10 @@ class MAML(Learner):
             adapted |= _weights.support_statistics(self.net, adapted, support)
         return adapted | seen
 
-    def predict(self, state: State, x: Input) -> Tensor:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self.net, self.statistics, state, x)
 
-    def criterion(self, prediction: Tensor, query: Examples) -> Tensor:
+    def criterion(self, prediction: Float[Tensor, "example output"], query: Examples) -> Float[Tensor, ""]:
         return _weights.objective_loss(self.objective, prediction, query)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.functional import ABSENT, squared_distances
@@ -44,7 +45,7 @@ class Nearest(Learner):
             features, y = torch.cat([state["features"], features]), torch.cat([earlier, y])
         return {"features": features, "y": y}
 
-    def predict(self, state: State, x: Input) -> Tensor:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         similarity = -squared_distances(self.net(x), state["features"])
         of_each_way = torch.where(state["y"].unsqueeze(0) > 0, similarity.unsqueeze(-1), ABSENT)
         return of_each_way.amax(1)

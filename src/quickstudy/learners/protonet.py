@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -49,7 +50,7 @@ class ProtoNet(Learner):
             sums, counts = sums + pad_rows(state["sums"], len(sums)), counts + pad_rows(state["counts"], len(counts))
         return {"sums": sums, "counts": counts, **statistics}
 
-    def predict(self, state: State, x: Input) -> Tensor:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         if self.statistics == "query":
             with batch_statistics():
                 features = self.net(x)
@@ -58,7 +59,7 @@ class ProtoNet(Learner):
             features = functional_call(self.net, stored, (x,))
         return _logits(features, state["sums"], state["counts"])
 
-    def loss(self, task: Task) -> Tensor:
+    def loss(self, task: Task) -> Float[Tensor, ""]:
         if self.statistics != "population":
             return super().loss(task)
         both = concatenate(task.support, task.query)
@@ -99,7 +100,9 @@ class ProtoNet(Learner):
         return recording.of(self.net)
 
 
-def _logits(features: Tensor, sums: Tensor, counts: Tensor) -> Tensor:
+def _logits(
+    features: Float[Tensor, "example feature"], sums: Float[Tensor, "way feature"], counts: Float[Tensor, " way"]
+) -> Float[Tensor, "example way"]:
     """Negative squared distances to the prototypes, `[example, way]` (eq. 2)."""
     prototypes = sums / counts.clamp(min=1.0).unsqueeze(-1)
     return hide_absent(-squared_distances(features, prototypes), counts)

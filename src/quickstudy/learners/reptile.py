@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -69,10 +70,10 @@ class Reptile(Learner):
             adapted |= _weights.support_statistics(self.net, adapted, support)
         return adapted | seen
 
-    def predict(self, state: State, x: Input) -> Tensor:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self.net, self.statistics, state, x)
 
-    def loss(self, task: Task) -> Tensor:
+    def loss(self, task: Task) -> Float[Tensor, ""]:
         """Half the squared distance to the adapted weights, whose gradient is `start - adapted`."""
         start = self._start(task.support, None)
         detached = {name: value.detach() for name, value in start.items()}
@@ -80,7 +81,7 @@ class Reptile(Learner):
         adapted = self._train(detached, task.support, seen, self.inner_steps)
         return sum(((start[name] - adapted[name].detach()).square().sum() for name in start), torch.zeros(())) / 2
 
-    def criterion(self, prediction: Tensor, query: Examples) -> Tensor:
+    def criterion(self, prediction: Float[Tensor, "example output"], query: Examples) -> Float[Tensor, ""]:
         return _weights.objective_loss(self.objective, prediction, query)
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.normalization import NormKind, make_norm
@@ -56,7 +57,7 @@ class Conv4(nn.Module):
         self.features = channels * size * size
         """Length of the output."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example feature"]:
         return self.blocks(x).flatten(1)
 
 

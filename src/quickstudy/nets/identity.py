@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 
@@ -16,5 +17,5 @@ class Identity(nn.Module):
         super().__init__()
         self.in_features = self.features = in_features
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, " example *shape"]) -> Float[Tensor, "example feature"]:
         return x.flatten(1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError
@@ -39,5 +40,5 @@ class MLP(nn.Module):
         self.features = self.hidden[-1] if self.hidden else in_features
         """Length of the output."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, " example *shape"]) -> Float[Tensor, "example feature"]:
         return self.layers(x)

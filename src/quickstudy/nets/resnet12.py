@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.normalization import NormKind, make_norm
@@ -40,7 +41,7 @@ class ResNet12(nn.Module):
         self.features = self.widths[-1]
         """Length of the output."""
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example feature"]:
         return self.blocks(x).mean((2, 3))
 
 

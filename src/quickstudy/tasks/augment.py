@@ -7,13 +7,16 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 NUMBERS = 6
 """Random numbers that an augmentation may use for each image."""
 
 
-def flip(images: Tensor, random: Tensor) -> Tensor:
+def flip(
+    images: Float[Tensor, "image channel height width"], random: Float[Tensor, "image number"]
+) -> Float[Tensor, "image channel height width"]:
     """Mirror half of the images left to right.
 
     Args:
@@ -23,7 +26,9 @@ def flip(images: Tensor, random: Tensor) -> Tensor:
     return torch.where(random[:, 0].view(-1, 1, 1, 1) < 0.5, images.flip(-1), images)
 
 
-def affine(images: Tensor, random: Tensor) -> Tensor:
+def affine(
+    images: Float[Tensor, "image channel height width"], random: Float[Tensor, "image number"]
+) -> Float[Tensor, "image channel height width"]:
     """Turn by up to 10 degrees, scale by up to 15 %, shear by up to 0.15 and shift by up to 8 % of the width; zeros come in."""
     signed = 2 * random - 1
     angle = signed[:, 0] * math.radians(10)

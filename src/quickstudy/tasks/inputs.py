@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from quickstudy.data.image import ImageSpec
 
 
-def to_input(images: Tensor, spec: ImageSpec) -> Tensor:
+def to_input(images: UInt8[Tensor, " *shape"], spec: ImageSpec) -> Float[Tensor, " *shape"]:
     """Float images in [0, 1], with strokes light where ink is dark.
 
     Args:

@@ -8,6 +8,7 @@ import io
 import math
 import os
 import pathlib
+import platform
 import time
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -91,13 +92,16 @@ class Events:
     """
 
     def __init__(self, folder: pathlib.Path, step: int) -> None:
-        from tensorboardX.event_file_writer import EventsWriter  # imported late: it takes most of a second
+        # imported late: it takes most of a second
         from tensorboardX.proto.event_pb2 import Event, SessionLog  # pyright: ignore[reportAttributeAccessIssue]
         from tensorboardX.proto.summary_pb2 import Summary  # pyright: ignore[reportAttributeAccessIssue]
+        from tensorboardX.record_writer import RecordWriter
 
         folder.mkdir(parents=True, exist_ok=True)
         self._make_event, self._make_summary = Event, Summary
-        self._file = EventsWriter(str(folder / "events"), f".{os.getpid()}.{step}")
+        begun = f"{time.time():.0f}.{platform.node()}.{os.getpid()}"
+        self._file = RecordWriter(str(folder / f"events.out.tfevents.{begun}.{step}"))
+        self._write(file_version="brain.Event:2")
         if step:
             self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
@@ -116,7 +120,7 @@ class Events:
         self._file.close()
 
     def _write(self, **fields: Any) -> None:
-        self._file.write_event(self._make_event(wall_time=time.time(), **fields))
+        self._file.write(self._make_event(wall_time=time.time(), **fields).SerializeToString())
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, str]]:

@@ -1,0 +1,120 @@
+"""quickstudy demo, on synthetic glyphs and a small net; and the report that it writes."""
+
+from __future__ import annotations
+
+import functools
+import html.parser
+import json
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from quickstudy.cli import demo
+from quickstudy.data.arrays import from_arrays
+from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.image import ImageSpec
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.report import PicturedTask, Report, write_report
+
+Call = Callable[..., Any]
+CLASSES = {"train": 32, "val": 6, "test": 12}
+
+
+@functools.cache
+def synthetic(name: str, split: str) -> ImageDataset:
+    """Noisy patterns in place of rendered glyphs and handwriting."""
+    classes = CLASSES.get(split, 10)
+    rng = np.random.default_rng(classes)
+    patterns = rng.random((classes, 1, 28, 28)) < 0.3
+    images = ((patterns ^ (rng.random((classes, 16, 28, 28)) < 0.1)) * 255).astype(np.uint8).reshape(-1, 28, 28)
+    return from_arrays(images, np.repeat(np.arange(classes), 16), spec=ImageSpec(28, 28, 1, "dark"), name=f"{name}/{split}")
+
+
+@pytest.fixture
+def _small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo.data, "load", synthetic)
+    monkeypatch.setattr(demo, "Conv4", functools.partial(Conv4, channels=4))
+    monkeypatch.setattr(demo, "KINDS", ((5, 1), (10, 5)))
+
+
+@pytest.mark.usefixtures("_small")
+def test_demo_trains_compares_and_reports(cli: Call, tmp_path: pathlib.Path) -> None:
+    out = tmp_path / "demo"
+    outcome = cli("demo", "--out", out, "--minutes", "0.01", "--tasks", "2", "--json")
+    assert outcome.code == 0, outcome
+    found = json.loads(outcome.out)
+    assert found["learner"] == str(out / "learner.safetensors")
+    assert len(found["results"]) == 4
+    assert next(iter(found["results"])).startswith("quickstudy")
+    for by_set in found["results"].values():
+        assert set(by_set) == {"held-out scripts", "handwritten digits"}
+        for results in by_set.values():
+            assert [(row["ways"], row["shots"], row["test_tasks"]) for row in results] == [(5, 1, 2), (10, 5, 2)]
+    assert {"learner.safetensors", "checkpoint.safetensors", "metrics.csv", "report.html"} <= {f.name for f in out.iterdir()}
+    page = (out / "report.html").read_text()
+    assert all(name in page for name in found["results"])
+    assert_self_contained(page)
+    demo._cleared(out)  # the next demo may have the folder
+    assert not (out / "learner.safetensors").exists()
+
+
+def test_demo_replaces_nothing_but_a_demo(refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    before = sorted(finished.iterdir())
+    assert "not a demo's" in refused("demo", "--out", finished)
+    assert sorted(finished.iterdir()) == before
+    (tmp_path / "file").write_text("mine")
+    assert "is a file" in refused("demo", "--out", tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+class Page(html.parser.HTMLParser):
+    """Collects what a page shows and what it would load."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.links: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.links += [value or "" for name, value in attrs if name in ("src", "href", "srcset", "data", "action")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def assert_self_contained(text: str) -> Page:
+    page = Page()
+    page.feed(text)
+    assert not {"script", "link", "iframe", "object"} & set(page.tags)
+    assert page.links
+    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert "http:" not in text
+    assert "https:" not in text
+    assert "url(" not in text
+    assert "@import" not in text
+    return page
+
+
+EVIL = "<script>alert(1)</script> & \"quotes\" 'too'"
+
+
+def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path: pathlib.Path) -> None:
+    rng = np.random.default_rng(0)
+    grey, colour = (rng.integers(0, 255, (4, 8, 8, channels), dtype=np.uint8) for channels in (1, 3))
+    ways = np.array([0, 0, 1, 1])
+    task = PicturedTask([EVIL, "b"], grey, ways, colour, ways, np.array([0, 1, 1, 0]))
+    report = Report(
+        EVIL, EVIL, [EVIL, "ours"], [[EVIL, EVIL]], {EVIL: task}, {EVIL: {1: 50.0, 5: 70.0}}, [(0.1, 20.0), (0.2, 30.0)], [EVIL]
+    )
+    write_report(tmp_path / "sub" / "report.html", report)
+    text = (tmp_path / "sub" / "report.html").read_text(encoding="utf-8")
+    page = assert_self_contained(text)
+    assert page.text.count(EVIL) >= 7  # shown, not run
+    assert page.tags.count("img") == 8 + 2  # the examples and two plots
+    assert text.count('class="right"') == 2
+    assert text.count('class="wrong"') == 2

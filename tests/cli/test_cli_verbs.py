@@ -1,0 +1,152 @@
+"""quickstudy evaluate, list, info and --help; and that what needs no torch does not import it."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import PIL.Image
+import pytest
+
+import quickstudy
+from quickstudy import discovery
+from quickstudy.data import known
+
+Call = Callable[..., Any]
+
+
+@pytest.fixture
+def evaluate(finished: pathlib.Path, npz: pathlib.Path) -> list[object]:
+    """The words of `quickstudy evaluate` on the small data set."""
+    return ["evaluate", finished, "--data", npz, "--queries", 3, "--tasks", 20]
+
+
+def test_evaluate_prints_every_combination(cli: Call, evaluate: list[object], finished: pathlib.Path) -> None:
+    outcome = cli(*evaluate, "--ways", 2, 3, "--shots", 1, 2, "--json")
+    assert outcome.code == 0
+    results = json.loads(outcome.out)["results"]
+    assert [(row["ways"], row["shots"]) for row in results] == [(2, 1), (2, 2), (3, 1), (3, 2)]
+    assert all(row["protocol"] == "inductive" and row["test_tasks"] == 20 for row in results)
+    assert len({row["tasks_hash"] for row in results}) == 4
+    assert results[1]["accuracy"] > 70
+    table = cli(*evaluate, "--ways", 2, 3, "--shots", 1, 2)
+    assert table.code == 0
+    for row in results:
+        assert row["tasks_hash"] in table.out
+
+
+def test_evaluate_is_repeatable_and_the_seed_chooses_the_tasks(cli: Call, evaluate: list[object]) -> None:
+    def result(*words: object) -> dict[str, Any]:
+        return json.loads(cli(*evaluate, "--ways", 2, "--json", *words).out)["results"][0]
+
+    assert result() == result()
+    assert result("--seed", 1)["tasks_hash"] != result()["tasks_hash"]
+    assert result("--split", "val")["dataset"] == "set.npz/val"
+
+
+def test_evaluate_with_other_hyperparameters(
+    cli: Call, refused: Call, train: Call, npz: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    out = tmp_path / "maml"
+    assert cli(*train(out, learner="maml", steps=1)).code == 0
+    words = ["evaluate", out, "--data", npz, "--ways", 2, "--queries", 3, "--tasks", 3]
+    assert cli(*words, "--learner.inner_steps", 3, "--learner.statistics", "query", "--json").code == 0
+    outcome = cli(*words, "--learner.statistics", "query", "--json")
+    assert json.loads(outcome.out)["results"][0]["protocol"] == "transductive"
+    message = refused(*words, "--learner.inner_stps", "3")
+    assert "--learner.inner_stps" in message
+    assert "--learner.inner_steps" in message
+
+
+def test_evaluate_on_too_small_data(refused: Call, evaluate: list[object]) -> None:
+    assert "3 classes" in refused(*evaluate, "--ways", 4)
+    assert "8 images" in refused(*evaluate, "--ways", 2, "--shots", 6)
+    assert "count is 0" in refused(*evaluate, "--ways", 2, "--tasks", 0)
+
+
+def test_list_names_everything(cli: Call) -> None:
+    found = json.loads(cli("list", "--json").out)
+    assert set(found["learner"]) == set(discovery.names("learners"))
+    assert set(found["net"]) == set(discovery.names("nets"))
+    assert set(found["data"]) == set(known.names())
+    for names in found.values():
+        assert all(names.values()), names
+    table = cli("list").out
+    for names in found.values():
+        for name in names:
+            assert f" {name} " in table
+
+
+def test_info_of_a_learner_and_of_a_task(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    facts = json.loads(cli("info", finished, "--json").out)
+    assert facts["kind"] == "learner"
+    assert facts["learner"] == {"name": "protonet", "args": {"statistics": "population"}}
+    assert facts["bytes"] == (finished / "learner.safetensors").stat().st_size
+    assert facts["info"]["trained_on"]["dataset"] == "set.npz/train"
+    table = cli("info", finished).out
+    assert "net.args.channels" in table
+    assert "info.validation.accuracy" in table
+    (tmp_path / "support" / "one").mkdir(parents=True)
+    PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "one" / "1.png")
+    assert cli("adapt", finished, tmp_path / "support", "-o", tmp_path / "my.task").code == 0
+    task = json.loads(cli("info", tmp_path / "my.task", "--json").out)
+    assert (task["kind"], task["labels"]) == ("task", ["one"])
+    assert "is a saved checkpoint" in refused("info", finished / "checkpoint.safetensors")
+    assert "no safetensors file" in refused("info", finished / "metrics.csv")
+
+
+@pytest.mark.parametrize("words", [[], ["--help"], ["-h"]])
+def test_help_lists_every_verb(cli: Call, words: list[str]) -> None:
+    outcome = cli(*words)
+    assert outcome.code == 0
+    for verb in discovery.names("cli"):
+        assert f"\n  {verb} " in outcome.out
+    assert "meta-train a learner" in outcome.out
+
+
+@pytest.mark.parametrize("verb", discovery.names("cli"))
+def test_every_verb_has_help(cli: Call, verb: str) -> None:
+    outcome = cli(verb, "--help")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"usage: quickstudy {verb}")
+
+
+def test_version(cli: Call) -> None:
+    assert cli("--version").out == f"quickstudy {quickstudy.__version__}\n"
+
+
+def test_a_missing_package_is_named(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "quickstudy.cli.train", None)
+    outcome = cli("train")
+    assert outcome.code == 2
+    assert "is not installed, and train needs it: pip install 'quickstudy[train]'" in outcome.err
+
+
+WITHOUT_TORCH = """
+import sys
+import quickstudy
+from quickstudy import cli
+seen = ["import"] if "torch" in sys.modules else []
+for words in (["--help"], ["--version"], ["list"], ["list", "--json"], ["info", sys.argv[1]], ["info", sys.argv[1], "--json"]):
+    assert cli.main(words) == 0, words
+    seen += [words] if "torch" in sys.modules or "sklearn" in sys.modules else []
+sys.exit(f"torch was imported by {seen}" if seen else 0)
+"""
+
+
+def test_what_needs_no_torch_does_not_import_it(finished: pathlib.Path) -> None:
+    file = finished / "learner.safetensors"
+    done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(file)], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "protonet" in done.stdout
+
+
+def test_the_installed_command() -> None:
+    command = pathlib.Path(sys.executable).parent / "quickstudy"
+    done = subprocess.run([command, "trian"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr.startswith("ConfigError: unknown verb 'trian'. Did you mean: train")
