@@ -23,9 +23,9 @@ RESULTS = HERE / "results" / "omniglot.json"
 PAPERS = json.loads((HERE / "papers.json").read_text())["omniglot"]
 TASKS = 1000
 
-MAML_TRAINING = (
-    "--learner.statistics query --net.halving stride --ways 5 --shots 1 --queries 5 --tasks_per_step 16 --lr 1.5e-3 --engine loop "
-    "--steps 100000 --validate_every 500 --validation_tasks 200"
+GRADIENT_TRAINING = (
+    "--learner.statistics query --ways 20 --shots 1 --queries 5 --augment affine --tasks_per_step 3 --precision bf16-mixed "
+    "--steps 100000 --validation_ways 5 --validate_every 300 --validation_tasks 200"
 )
 
 RUNS: dict[str, dict[str, Any]] = {
@@ -38,24 +38,24 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "maml": {
         "paper": "MAML",
-        "train": f"--learner maml {MAML_TRAINING} --minutes 56 --snapshots true",
-        "evaluate": ["--ways 5 --shots 1 --learner.inner_steps 3", "--ways 5 --shots 1 --learner.statistics support"],
+        "train": f"--learner maml --learner.inner_steps 2 {GRADIENT_TRAINING} --minutes 52 --snapshots true",
+        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "first_order_maml": {
         "paper": "first-order MAML",
-        "train": f"--learner maml --learner.first_order true {MAML_TRAINING} --minutes 20",
-        "evaluate": ["--ways 5 --shots 1 --learner.inner_steps 3", "--ways 5 --shots 1 --learner.statistics support"],
+        "train": f"--learner maml --learner.first_order true --learner.inner_steps 2 {GRADIENT_TRAINING} --minutes 16",
+        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "anil": {
         "paper": "ANIL",
-        "train": f"--learner anil --learner.inner_lr 0.1 {MAML_TRAINING} --minutes 20",
-        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
+        "train": f"--learner anil --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 14",
+        "evaluate": ["--ways 5 20 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "reptile": {
         "paper": "Reptile, transductive",
-        "train": "--learner reptile --learner.statistics query --net.halving stride --ways 5 --shots 10 --queries 1 --tasks_per_step 5 "
-        "--engine loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 25",
-        "evaluate": ["--ways 5 --shots 1 --learner.adapt_steps 50", "--ways 5 --shots 1 --learner.statistics support"],
+        "train": "--learner reptile --learner.statistics query --learner.head_ways 5 --net.halving stride --ways 5 --shots 10 --queries 1 "
+        "--tasks_per_step 5 --engine loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 16",
+        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
 }
 

@@ -359,7 +359,8 @@ class AsModule(nn.Module):
 
 @each_learner
 @pytest.mark.parametrize(
-    ("kind", "norm", "masked"), [("mlp", "batch", True), ("mlp", "layer", False), ("conv4", "none", False)]
+    ("kind", "norm", "masked"),
+    [("mlp", "batch", True), ("mlp", "layer", False), pytest.param("conv4", "none", False, marks=pytest.mark.slow)],
 )
 def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool) -> None:
     """One graph of `adapt` and one of `predict` serve every number of examples, of queries and of ways."""

@@ -145,6 +145,11 @@ def test_out_is_a_file(refused: Call, train: Call, tmp_path: pathlib.Path) -> No
     assert (tmp_path / "run").read_text() == "mine"
 
 
+def test_a_learner_without_parameters(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    words = [word for word in train(tmp_path / "run", learner="nearest", net="identity") if "channels" not in word]
+    assert "no parameters to train" in refused(*words)
+
+
 def test_a_loss_that_is_no_number_stops_training(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
     words = train(tmp_path / "run", learner="maml", learner__inner_lr="1e30", learner__inner_steps=2)
     message = refused(*words, code=1)

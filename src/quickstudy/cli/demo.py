@@ -70,7 +70,7 @@ def train(out: pathlib.Path, minutes: float) -> SavedLearner:
         steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validate_every=100, validation_tasks=100
     )
     with progress_line() as progress:
-        return fit(ProtoNet(Conv4()), tasks, validation, settings, out, progress=progress)
+        return fit(ProtoNet(Conv4()), tasks, validation, settings, out=out, progress=progress)
 
 
 def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> dict[str, dict[str, list[Result]]]:

@@ -65,7 +65,7 @@ def run(arguments: Sequence[str]) -> None:
     if not options.resume:
         write_atomically(out / "config.yaml", _config(options).encode())
     with progress_line() as progress:
-        saved = fit(learner, tasks, validation, settings, out, resume=options.resume, progress=progress)
+        saved = fit(learner, tasks, validation, settings, out=out, resume=options.resume, progress=progress)
     _show(options, saved, evaluate(saved.learner, validation or tasks, settings.validation_tasks).to_dict())
 
 

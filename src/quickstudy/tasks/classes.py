@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.task import Examples, Task, one_hot
 from quickstudy.tasks.augment import AUGMENTATIONS, NUMBERS
@@ -83,6 +84,11 @@ class ClassTasks:
             self._examples(index, draw.support, draw.support_mask if padded else None, stream=10),
             self._examples(index, draw.query, draw.query_mask if padded else None, stream=11),
         )
+
+    @property
+    def spec(self) -> ImageSpec:
+        """What an input image must be; travels with the learners that are trained on these tasks."""
+        return self.dataset.spec
 
     def fingerprint(self, count: int) -> str:
         """Hash of the first `count` tasks: equal hashes, equal images in equal order."""

@@ -14,7 +14,7 @@ import torch
 
 from quickstudy import storage
 from quickstudy.data.image import ImageSpec
-from quickstudy.errors import TrainingError
+from quickstudy.errors import ModelError, TrainingError
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.training import checkpoint
 from quickstudy.training.engine import choose_engine, meta_gradient
@@ -27,6 +27,9 @@ from quickstudy.training.tracking import Tracker
 
 CALIBRATION_TASKS = range(2**40, 2**40 + 16)
 """Training tasks, far beyond those that training reaches, over which population statistics are measured."""
+
+BLOWN_UP = 1e4
+"""A weight as large as this is the outer loop's doing."""
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
@@ -69,11 +72,15 @@ class Trainer:
             torch.set_num_threads(self.settings.threads)
         self.learner = learner.to(self.fabric.device)
         self.tasks, self.validation, self.out = tasks, validation, out
+        if not list(learner.parameters()):
+            raise ModelError(
+                f"{type(learner).__name__} on this net has no parameters to train; use it as it is, or choose another net."
+            )
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
         self.optimizer = make_optimizer(learner.parameters(), lr=0.0, weight_decay=self.settings.weight_decay)
         self.run = Run()
         self.best: dict[str, torch.Tensor] | None = None
-        self.spec: ImageSpec | None = None
+        self.spec: ImageSpec | None = getattr(tasks, "spec", None)
         self.tracker = Tracker(None, 0)
 
     def train(self, progress: Progress) -> None:
@@ -224,8 +231,10 @@ class Trainer:
         )
 
     def _inner_loop_diverges(self, tasks: Any) -> bool:
-        """Whether these tasks, which have no finite loss, have one without the steps of the inner loop."""
+        """Whether these tasks, which have no finite loss, have one without the inner loop, from weights that outer steps left small."""
         if not isinstance(getattr(self.learner, "inner_lr", None), float):
+            return False
+        if any(not float(value.detach().abs().max()) < BLOWN_UP for value in self.learner.parameters()):
             return False
         still = copy.deepcopy(self.learner)
         still.inner_lr = 0.0  # pyright: ignore[reportArgumentType]
@@ -239,7 +248,9 @@ def fit(
     validation: TaskSource | None = None,
     settings: TrainingSettings | None = None,
     out: str | pathlib.Path | None = None,
-    **options: Any,
+    *,
+    resume: bool = False,
+    progress: Progress = silent,
 ) -> SavedLearner:
     """Meta-train a learner.
 
@@ -248,9 +259,10 @@ def fit(
         tasks: training tasks.
         validation: tasks of classes that training never sees; the best learner on them is returned and saved.
         settings: the outer loop.
-        out: folder for `learner.safetensors` (the best so far), `checkpoint.safetensors`, `metrics.csv` and TensorBoard events.
-        options: `resume=True` goes on from the checkpoint in `out`; `spec=` is what an input image must be; `progress=` shows how far
-            it is.
+        out: folder for `learner.safetensors` (the best so far), `checkpoint.safetensors`, `metrics.csv` and TensorBoard events; None
+            keeps nothing on disk.
+        resume: go on from the checkpoint in `out`, to end bit for bit where an unbroken run ends.
+        progress: is told how far it is, such as `quickstudy.training.progress.progress_line`.
 
     Returns:
         The best learner by validation, or the last one without validation.
@@ -258,13 +270,18 @@ def fit(
     Raises:
         TrainingError: the loss stopped being a number; what was saved stays.
         ConfigError: `out` holds a run already, or one with other settings.
+        StorageError: a file could not be written; what was saved stays.
+
+    >>> from quickstudy import ClassTasks, evaluate, load_data
+    >>> from quickstudy.learners.protonet import ProtoNet
+    >>> from quickstudy.nets.conv4 import Conv4
+    >>> tasks = ClassTasks(load_data("digits", "train"), ways=3, shots=1, queries=2)
+    >>> saved = fit(ProtoNet(Conv4(channels=4)), tasks, settings=TrainingSettings(steps=2, engine="loop"))
+    >>> saved.info["steps"]
+    2
     """
     folder = pathlib.Path(out) if out is not None else None
-    resume, progress = options.pop("resume", False), options.pop("progress", silent)
     trainer = Trainer(learner, tasks, validation, settings or TrainingSettings(), folder)
-    trainer.spec = options.pop("spec", getattr(getattr(tasks, "dataset", None), "spec", None))
-    if options:
-        raise TypeError(f"fit got unexpected options {sorted(options)}; expected resume, progress, spec.")
     if folder is not None:
         checkpoint.claim(folder, resume)
         if resume:

@@ -1,0 +1,104 @@
+"""Small tasks on rows of numbers, and learners for them."""
+
+from __future__ import annotations
+
+import dataclasses
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from quickstudy import discovery
+from quickstudy.learner import Learner
+from quickstudy.nets.mlp import MLP
+from quickstudy.task import Examples, Task, one_hot
+from quickstudy.training.settings import TrainingSettings
+
+FEATURES = 4
+
+
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Tasks that tell clouds of points apart, each a pure function of (seed, index).
+
+    Args:
+        spread: of the points around their class's centre, where centres have spread 1.
+        poison: index of the first task whose query inputs are not numbers.
+        interrupt: indices of tasks; when they are drawn, Ctrl-C is pressed.
+        drop: way of which the support set of task `drop_at` has no example.
+    """
+
+    seed: int = 0
+    ways: int = 3
+    shots: int = 2
+    queries: int = 4
+    spread: float = 0.7
+    poison: int | None = None
+    interrupt: tuple[int, ...] = ()
+    drop: int | None = None
+    drop_at: int = 0
+    dtype: torch.dtype = torch.float32
+
+    def batch(self, indices: range) -> Task:
+        for index in indices:
+            for _ in range(self.interrupt.count(index)):
+                signal.raise_signal(signal.SIGINT)
+        tasks = [self._task(index) for index in indices]
+        return Task(*(self._stack([getattr(task, part) for task in tasks]) for part in ("support", "query")))
+
+    def fingerprint(self, count: int) -> str:
+        return f"rows {self.seed} {count}"
+
+    def describe(self) -> dict[str, Any]:
+        return {"dataset": "rows", "ways": self.ways, "shots": self.shots, "queries": self.queries, "seed": self.seed}
+
+    def _task(self, index: int) -> Task:
+        rng = np.random.default_rng([self.seed, index])
+        centres = rng.normal(size=(self.ways, 1, FEATURES))
+        points = centres + self.spread * rng.normal(size=(self.ways, self.shots + self.queries, FEATURES))
+        if self.poison is not None and 0 <= self.poison <= index < 2**30:
+            points[:, self.shots :] = np.nan
+        ways = torch.arange(self.ways)
+        x = torch.tensor(points, dtype=self.dtype)
+        shown = ways.repeat_interleave(self.shots)
+        if self.drop is not None and index == self.drop_at:
+            shown = torch.where(shown == self.drop, 0, shown)
+        asked = ways.repeat_interleave(self.queries)
+        return Task(
+            Examples(x[:, : self.shots].flatten(0, 1), one_hot(shown, self.ways).to(self.dtype)),
+            Examples(x[:, self.shots :].flatten(0, 1), one_hot(asked, self.ways).to(self.dtype)),
+        )
+
+    @staticmethod
+    def _stack(parts: list[Examples]) -> Examples:
+        return Examples(torch.stack([part.x for part in parts]), torch.stack([part.y for part in parts]))  # type: ignore[misc]
+
+
+@pytest.fixture
+def rows() -> type[Rows]:
+    return Rows
+
+
+@pytest.fixture
+def make_learner() -> Callable[..., Learner]:
+    """A learner by name on a small net, the same every time."""
+
+    def make(name: str = "protonet", norm: str = "none", dtype: torch.dtype = torch.float32, **options: Any) -> Learner:
+        torch.manual_seed(0)
+        return discovery.load("learners", name)(MLP(FEATURES, hidden=(8,), norm=norm), **options).to(dtype)
+
+    return make
+
+
+@pytest.fixture
+def settings() -> Callable[..., TrainingSettings]:
+    """Settings of a training that takes a moment."""
+
+    def make(**changes: Any) -> TrainingSettings:
+        usual = {"steps": 6, "tasks_per_step": 2, "engine": "loop", "validate_every": 4, "validation_tasks": 5, "lr": 0.01}
+        return TrainingSettings(**(usual | changes))
+
+    return make
