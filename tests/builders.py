@@ -22,7 +22,7 @@ SHAPES = {"mlp": (6,), "conv4": (1, 16, 16)}
 """Shape of one example, by net."""
 
 OVERRIDES: dict[str, dict[str, Any]] = {
-    "maml": {"inner_steps": 2},
+    "maml": {"inner_steps": 2, "inner_lr": 0.05},
     "anil": {"inner_steps": 3},
     "reptile": {"inner_steps": 3, "adapt_steps": 3, "inner_batch": 4},
 }

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import json
 import typing
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 
 from quickstudy import discovery
 from quickstudy.errors import ConfigError
-from quickstudy.learner import hyperparameters
+from quickstudy.learner import Learner, hyperparameters
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.normalization import NormKind, batch_statistics, check_net
@@ -118,8 +120,8 @@ def test_second_derivative_is_finite(name: str, case: int, norm: str | None) -> 
 
 
 @each_net
-@pytest.mark.parametrize("make_learner", [MAML, ProtoNet])
-def test_batched_is_looped(name: str, case: int, norm: str | None, make_learner: type) -> None:
+@pytest.mark.parametrize("make_learner", [functools.partial(MAML, inner_lr=0.01), ProtoNet], ids=["maml", "protonet"])
+def test_batched_is_looped(name: str, case: int, norm: str | None, make_learner: Callable[..., Learner]) -> None:
     """Also for weights in channels-last order, as `fit` stores them."""
     net, _ = make(name, case, norm)
     learner = make_learner(net).double().to(memory_format=torch.channels_last)

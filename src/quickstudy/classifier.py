@@ -195,16 +195,22 @@ def _stack(images: Any, spec: ImageSpec, ink: Ink | None) -> np.ndarray:
 def _labels(y: Any) -> list[Any]:
     if hasattr(y, "__array__"):
         array = column_or_1d(y, warn=True)
+        if array.dtype.kind == "f" and not np.isfinite(array).all():
+            raise DataError("y contains NaN or infinity, which are no labels; leave these examples out.")
         check_classification_targets(array)
         y = array.tolist()
     if y is None:
         raise DataError("fit requires y to be passed, but the target y is None; give one label per example.")
     labels = [_plain(label) for label in y]
     for label in labels:
-        if not isinstance(label, Hashable):
+        try:
+            hash(label)
+        except TypeError:
             raise DataError(
                 f"label {label!r} is a {type(label).__name__}; expected something hashable, such as a text or a number."
-            )
+            ) from None
+        if label != label:
+            raise DataError(f"label {label!r} is not equal to itself, so nothing could be found under it; choose another.")
     return labels
 
 

@@ -71,6 +71,21 @@ class StorageError(QuickstudyError):
     http_status = 507
 
 
+def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
+    """`value`, if it is one of the choices.
+
+    >>> check_choice("halving", "pool", ["pool", "stride"])
+    'pool'
+
+    Raises:
+        ConfigError: it is none of them.
+    """
+    choices = list(choices)
+    if value not in choices:
+        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(choices)}.")
+    return value
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that does not exist, with the nearest names that do.
 

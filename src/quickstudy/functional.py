@@ -9,6 +9,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from quickstudy.errors import TaskError
+
 Parameters = dict[str, Tensor]
 
 ABSENT = -1e30
@@ -67,8 +69,16 @@ def squared_distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature
 
 
 def pad_rows(rows: Tensor, count: int) -> Tensor:
-    """`rows` `[n, ...]` followed by zero rows up to `count`; unchanged where there are that many already."""
+    """`rows` `[n, ...]` followed by zero rows up to `count`; unchanged where there are that many already.
+
+    Raises:
+        TaskError: there are more rows than that already.
+    """
     missing = count - rows.shape[0]
+    if missing < 0:
+        raise TaskError(
+            f"the state knows {rows.shape[0]} ways, but the new examples' y has {count} columns. Give y a column for every way so far."
+        )
     return torch.cat([rows, rows.new_zeros((missing, *rows.shape[1:]))]) if missing > 0 else rows
 
 

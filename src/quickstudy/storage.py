@@ -20,6 +20,8 @@ from quickstudy.errors import FileFormatError, StorageError
 FORMAT = 1
 """Version of the file format; newer files are refused by name, older ones stay readable."""
 
+HEADER = ("format", "kind", "hash", "meta_hash", "meta")
+
 Arrays = Mapping[str, np.ndarray]
 
 
@@ -37,7 +39,7 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
         StorageError: the disk is full or the folder cannot be written; the old file stays.
     """
     path = pathlib.Path(path)
-    temporary = None
+    temporary, written = None, False
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
@@ -47,21 +49,23 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
         os.replace(temporary, path)
+        written = True
     except OSError as error:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                os.unlink(temporary)
         kept = "what was there before is unchanged" if path.exists() else "nothing was written"
         raise StorageError(
             f"could not write {path}: {error.strerror or error}; {kept}. Free some space or choose another place."
         ) from error
+    finally:
+        if temporary is not None and not written:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
 
 
 def save(path: str | os.PathLike[str], kind: str, arrays: Arrays, meta: Mapping[str, Any]) -> None:
     """Save arrays and plain values as one file of the given kind (`learner`, `task`, `checkpoint`)."""
     facts = {"format": FORMAT, "kind": kind, "hash": fingerprint(arrays), "meta": meta, "meta_hash": _meta_hash(meta)}
     header = {"quickstudy": json.dumps(facts)}
-    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     write_atomically(path, safetensors.numpy.save(contiguous, metadata=header))
 
 
@@ -88,20 +92,20 @@ def load(path: str | os.PathLike[str], kind: str) -> Content:
 def _checked_header(path: pathlib.Path, kind: str, header: str, arrays: Arrays) -> dict[str, Any]:
     try:
         values = json.loads(header)
-        found_format, found_kind, found_hash, meta = (values[key] for key in ("format", "kind", "hash", "meta"))
+        found_format, found_kind, found_hash, found_meta_hash, meta = (values[key] for key in HEADER)
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise FileFormatError(f"{path} has a damaged header ({error}); expected a saved {kind}.") from error
     if not isinstance(found_format, int) or found_format > FORMAT:
         raise FileFormatError(f"{path} has format {found_format}, this quickstudy reads up to {FORMAT}: update quickstudy.")
     if found_kind != kind:
         raise FileFormatError(f"{path} is a saved {found_kind}; expected a saved {kind}.")
-    if found_hash != fingerprint(arrays) or values.get("meta_hash", _meta_hash(meta)) != _meta_hash(meta):
+    if found_hash != fingerprint(arrays) or found_meta_hash != _meta_hash(meta):
         raise FileFormatError(f"{path} is damaged: its content does not match its hash. Copy or train it again.")
     return meta
 
 
 def _meta_hash(meta: Mapping[str, Any]) -> str:
-    """Hash of plain values, the same before and after JSON. (Files from before it was added have none.)"""
+    """Hash of plain values, the same before and after JSON."""
     plain = json.dumps(json.loads(json.dumps(meta)), sort_keys=True)
     return hashlib.sha256(plain.encode()).hexdigest()[:16]
 
@@ -110,7 +114,7 @@ def fingerprint(arrays: Arrays) -> str:
     """Hash of names, shapes, types and values; equal content, equal fingerprint."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        value = np.ascontiguousarray(arrays[name])
+        value = np.asarray(arrays[name], order="C")
         digest.update(f"{name} {value.dtype.str} {value.shape}".encode())
         digest.update(value.tobytes())
     return digest.hexdigest()[:16]

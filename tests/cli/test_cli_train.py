@@ -201,9 +201,10 @@ def test_a_corrupt_image_is_named_and_counted_and_the_rest_goes_on(
     damaged.write_bytes(damaged.read_bytes()[:40])
     with pytest.warns(DataWarning, match=r"left out 1 of 60 images.*class3/2\.png"):
         assert cli(*train(tmp_path / "run", data=images, split="all", **OWN)).code == 0
-    message = refused(*train(tmp_path / "strict", data=images, split="all", **OWN), "--strict", "true")
-    assert "class3/2.png" in message
-    assert "1 of 60" in message
+    for words in (["--strict", "true"], ["--strict"], ["--strict", "--json"]):
+        message = refused(*train(tmp_path / "strict", data=images, split="all", **OWN), *words)
+        assert "class3/2.png" in message
+        assert "1 of 60" in message
     assert not (tmp_path / "strict").exists()
 
 

@@ -27,6 +27,15 @@ class Parser(jsonargparse.ArgumentParser):
         del ex
         raise ConfigError(self._explained(message))
 
+    def _with_values(self, arguments: Sequence[str]) -> list[str]:
+        """`--strict` alone is `--strict=true`, and so for every option that is true or false."""
+        flags = {word for action in self._actions if self._hint(action.dest) is bool for word in action.option_strings}
+        following = [*arguments[1:], "-"]
+        return [
+            f"{word}=true" if word in flags and after.startswith("-") else word
+            for word, after in zip(arguments, following, strict=True)
+        ]
+
     def _explained(self, message: str) -> str:
         """jsonargparse's message in our words."""
         message = " ".join(message.split()).removeprefix('Parser key "config": ')
@@ -68,7 +77,7 @@ class Parser(jsonargparse.ArgumentParser):
     def parse(self, arguments: Sequence[str]) -> jsonargparse.Namespace:
         """The options, or a ConfigError."""
         try:
-            return self.parse_args(list(arguments))
+            return self.parse_args(self._with_values(arguments))
         except jsonargparse.ArgumentError as error:
             raise ConfigError(self._explained(str(error))) from error
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Literal
+from typing import Literal, get_args
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from quickstudy.errors import ConfigError, ModelError, TaskError
+from quickstudy.errors import ConfigError, ModelError, TaskError, check_choice
 from quickstudy.functional import Parameters, class_counts, cross_entropy, hide_absent, pad_rows, squared_error
 from quickstudy.learner import State
 from quickstudy.normalization import batch_statistics, has_batch_norm
@@ -25,6 +25,12 @@ def feature_count(net: nn.Module) -> int:
     if not isinstance(features, int):
         raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
     return features
+
+
+def check_choices(statistics: str, objective: str) -> None:
+    """A ConfigError for a misspelt choice, which would otherwise pass for the other one."""
+    check_choice("statistics", statistics, get_args(BatchStatistics))
+    check_choice("objective", objective, get_args(Objective))
 
 
 def make_head(net: nn.Module, head_ways: int | None) -> nn.Linear | None:

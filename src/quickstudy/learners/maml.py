@@ -24,7 +24,8 @@ class MAML(Learner):
     Args:
         net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
         inner_lr: step size of the inner loop, alpha.
-        inner_steps: gradient steps on the support set. May be raised after training.
+        inner_steps: gradient steps on the support set, at least 2 with a head that starts at zero: the first step then moves only
+            the head. May be raised after training.
         first_order: leave out second derivatives.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
@@ -44,14 +45,15 @@ class MAML(Learner):
     def __init__(
         self,
         net: nn.Module,
-        inner_lr: float = 0.4,
-        inner_steps: int = 1,
+        inner_lr: float = 0.1,
+        inner_steps: int = 3,
         first_order: bool = False,
         head_ways: int | None = None,
         statistics: _weights.BatchStatistics = "support",
         objective: _weights.Objective = "classification",
     ) -> None:
         super().__init__()
+        _weights.check_choices(statistics, objective)
         self.net, self.head = check_net(net), _weights.make_head(net, head_ways)
         self.inner_lr, self.inner_steps, self.first_order = inner_lr, inner_steps, first_order
         self.head_ways, self.statistics, self.objective = head_ways, statistics, objective

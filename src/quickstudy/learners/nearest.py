@@ -6,16 +6,18 @@ of metric learning.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional import ABSENT, squared_distances
+from quickstudy.functional import ABSENT, pad_rows, squared_distances
 from quickstudy.learner import Learner, State
+from quickstudy.learners import _metric
 from quickstudy.normalization import check_net
-from quickstudy.task import Examples, Input
+from quickstudy.task import Examples, Input, Task
 
 
 class Nearest(Learner):
@@ -41,11 +43,25 @@ class Nearest(Learner):
     def adapt(self, support: Examples, state: State | None = None) -> State:
         features, y = self.net(support.x), support.y * support.weight.unsqueeze(-1)
         if state is not None:
-            earlier = torch.cat([state["y"], state["y"].new_zeros(len(state["y"]), y.shape[-1] - state["y"].shape[-1])], dim=-1)
+            earlier = pad_rows(state["y"].t(), y.shape[-1]).t()
             features, y = torch.cat([state["features"], features]), torch.cat([earlier, y])
         return {"features": features, "y": y}
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        similarity = -squared_distances(self.net(x), state["features"])
-        of_each_way = torch.where(state["y"].unsqueeze(0) > 0, similarity.unsqueeze(-1), ABSENT)
-        return of_each_way.amax(1)
+        return _logits(self.net(x), state["features"], state["y"])
+
+    def loss(self, task: Task) -> Float[Tensor, ""]:
+        support, query = _metric.embed_task(self.net, task)
+        return self.criterion(_logits(query, support, task.support.y * task.support.weight.unsqueeze(-1)), task.query)
+
+    def calibrate(self, tasks: Iterable[Task]) -> None:
+        with torch.no_grad():
+            _metric.measure_population(self.net, tasks)
+
+
+def _logits(
+    features: Float[Tensor, "example feature"], known: Float[Tensor, "support feature"], y: Float[Tensor, "support way"]
+) -> Float[Tensor, "example way"]:
+    """Negative squared distance to the nearest support example of each way."""
+    of_each = -squared_distances(features, known).unsqueeze(-1)
+    return torch.where(y.unsqueeze(0) > 0, of_each, ABSENT).amax(1)

@@ -8,17 +8,22 @@ tasks (`calibrate`) where the paper keeps running averages.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from quickstudy.errors import check_choice
 from quickstudy.functional import class_counts, class_sums, hide_absent, pad_rows, squared_distances
 from quickstudy.learner import Learner, State
-from quickstudy.normalization import Statistics, batch_statistics, check_net, has_batch_norm, set_population_statistics
-from quickstudy.task import Examples, Input, Task, concatenate
+from quickstudy.learners import _metric
+from quickstudy.normalization import Statistics as Seen
+from quickstudy.normalization import batch_statistics, check_net, has_batch_norm
+from quickstudy.task import Examples, Input, Task
+
+Statistics = Literal["population", "support", "query"]
 
 
 class ProtoNet(Learner):
@@ -39,9 +44,9 @@ class ProtoNet(Learner):
 
     gradient_free_adapt: ClassVar[bool] = True
 
-    def __init__(self, net: nn.Module, statistics: Literal["population", "support", "query"] = "population") -> None:
+    def __init__(self, net: nn.Module, statistics: Statistics = "population") -> None:
         super().__init__()
-        self.net, self.statistics = check_net(net), statistics
+        self.net, self.statistics = check_net(net), check_choice("statistics", statistics, get_args(Statistics))
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         features, statistics = self._embed_support(support, state)
@@ -62,24 +67,20 @@ class ProtoNet(Learner):
     def loss(self, task: Task) -> Float[Tensor, ""]:
         if self.statistics != "population":
             return super().loss(task)
-        both = concatenate(task.support, task.query)
-        with batch_statistics(both.mask):
-            features = self.net(both.x)
-        count = len(task.support.y)
-        support_y, weight = task.support.y, task.support.weight
-        logits = _logits(features[count:], class_sums(features[:count], support_y, weight), class_counts(support_y, weight))
-        return self.criterion(logits, task.query)
+        support, query = _metric.embed_task(self.net, task)
+        y, weight = task.support.y, task.support.weight
+        return self.criterion(_logits(query, class_sums(support, y, weight), class_counts(y, weight)), task.query)
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
-        if self.statistics == "population" and has_batch_norm(self.net):
-            set_population_statistics(self.net, (self._measure(task) for task in tasks))
+        if self.statistics == "population":
+            _metric.measure_population(self.net, tasks)
 
     @property
     def protocol(self) -> str:
         return "transductive" if self.statistics == "query" and has_batch_norm(self.net) else "inductive"
 
-    def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Statistics]:
+    def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Seen]:
         """Features of the support set, and the statistics that the state must carry."""
         if self.statistics == "population" or not has_batch_norm(self.net):
             return self.net(support.x), {}
@@ -92,12 +93,6 @@ class ProtoNet(Learner):
         with batch_statistics(support.mask, keep=keep) as recording:
             features = self.net(support.x)
         return features, {f"net.{name}": value for name, value in recording.of(self.net).items()} if keep else {}
-
-    def _measure(self, task: Task) -> Statistics:
-        both = concatenate(task.support, task.query)
-        with batch_statistics(both.mask, keep=True) as recording:
-            self.net(both.x)
-        return recording.of(self.net)
 
 
 def _logits(

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
+from quickstudy.errors import check_choice
 from quickstudy.functional import Parameters
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
@@ -58,6 +59,8 @@ class Reptile(Learner):
         objective: _weights.Objective = "classification",
     ) -> None:
         super().__init__()
+        _weights.check_choices(statistics, objective)
+        check_choice("inner_optimizer", inner_optimizer, ("adam", "sgd"))
         self.net, self.head = check_net(net), _weights.make_head(net, head_ways)
         self.inner_lr, self.inner_steps, self.adapt_steps = inner_lr, inner_steps, adapt_steps
         self.inner_batch, self.inner_optimizer, self.head_ways = inner_batch, inner_optimizer, head_ways

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.errors import ConfigError, check_choice
 from quickstudy.normalization import NormKind, make_norm
 
 
@@ -40,6 +41,9 @@ class Conv4(nn.Module):
         halving: Literal["pool", "stride"] = "pool",
     ) -> None:
         super().__init__()
+        check_choice("halving", halving, ("pool", "stride"))
+        if halving == "pool" and image_size < 16:
+            raise ConfigError(f"image_size is {image_size}; four max-poolings need at least 16 pixels, or halving='stride'.")
         self.in_channels, self.image_size, self.channels, self.norm, self.halving = (
             in_channels,
             image_size,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -129,6 +130,10 @@ def _build(
     for change in changes:
         if change not in args:
             raise unknown_name(f"hyperparameter of {name}", change, args)
+    if described is not None and net is None and "name" in described:
+        _check_known(path, discovery.load("nets", described["name"]), described["args"])
+    _check_known(path, discovery.load("learners", name), args)
+    _check_known(path, ImageSpec, spec or {})
     if described is not None:
         args["net"] = net if net is not None else build_net(described)
     learner = discovery.load("learners", name)(**(args | dict(changes)))
@@ -137,6 +142,16 @@ def _build(
     except RuntimeError as error:
         raise FileFormatError(f"{path}: the weights do not fit {name} on {described}: {error}") from error
     return SavedLearner(learner, ImageSpec(**spec) if spec else None, info)
+
+
+def _check_known(path: str | os.PathLike[str], chosen: type, args: Mapping[str, Any]) -> None:
+    """A file may name only hyperparameters that its class has here."""
+    strange = sorted(set(args) - set(inspect.signature(chosen).parameters))
+    if strange:
+        raise FileFormatError(
+            f"{path} gives {chosen.__name__} a value for {', '.join(strange)}, which it does not have here: a newer quickstudy may "
+            "have written the file. Update quickstudy."
+        )
 
 
 def describe_net(net: nn.Module) -> dict[str, Any]:

@@ -1,0 +1,367 @@
+"""FewShotClassifier: scikit-learn's own checks, its tools, images of every kind, any hashable labels, more examples, new classes."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import pathlib
+import pickle
+from collections.abc import Hashable
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.datasets import load_iris
+from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from quickstudy import FewShotClassifier, ImageSpec, Learner, SavedLearner, save_learner
+from quickstudy.errors import DataError, FileFormatError
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.nearest import Nearest
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.identity import Identity
+from quickstudy.nets.mlp import MLP
+
+SPEC = ImageSpec(16, 16, 1, ink="dark")
+
+
+def saved(name: str = "protonet") -> SavedLearner:
+    """A learner for 16x16 drawings, not trained."""
+    torch.manual_seed(0)
+    learners: dict[str, Learner] = {
+        "protonet": ProtoNet(Conv4(image_size=16, channels=4)),
+        "pixels": ProtoNet(Identity(256)),
+        "maml": MAML(Conv4(image_size=16, channels=4), inner_lr=0.05),
+        "nearest": Nearest(Identity(256)),
+    }
+    return SavedLearner(learners[name], SPEC)
+
+
+def drawings(count: int, seed: int = 0, size: tuple[int, int] = (16, 16)) -> np.ndarray:
+    """Black strokes on white, upright (even) or level (odd), each a little different; uint8 `[image, height, width]`."""
+    rng = np.random.default_rng(seed)
+    images = np.full((count, *size), 255, dtype=np.uint8)
+    for index, image in enumerate(images):
+        across = size[1] if index % 2 == 0 else size[0]
+        begin = 2 * across // 5 + int(rng.integers(2))
+        if index % 2 == 0:
+            image[:, begin : begin + across // 5] = 0
+        else:
+            image[begin : begin + across // 5] = 0
+    return images
+
+
+@parametrize_with_checks([FewShotClassifier(), FewShotClassifier(ink="dark")])
+def test_scikit_learn_checks(estimator: FewShotClassifier, check: object) -> None:
+    check(estimator)  # type: ignore[operator]
+
+
+# ---------------------------------------------------------------------------------------------------- scikit-learn's tools
+
+
+def test_without_a_learner_it_is_the_nearest_class_mean() -> None:
+    rows, labels = load_iris(return_X_y=True)
+    theirs = NearestCentroid().fit(rows, labels).predict(rows)
+    assert np.array_equal(FewShotClassifier().fit(rows, labels).predict(rows), theirs)
+
+
+def test_a_learner_on_rows_agrees_with_scikit_learn() -> None:
+    rows, labels = load_iris(return_X_y=True)
+    nearest = FewShotClassifier(Nearest(Identity(4)).double()).fit(rows[::2], labels[::2])
+    theirs = KNeighborsClassifier(1).fit(rows[::2], labels[::2])
+    assert np.array_equal(nearest.predict(rows[1::2]), theirs.predict(rows[1::2]))
+
+
+def test_cross_validation_and_pipeline() -> None:
+    rows, labels = load_iris(return_X_y=True)
+    names = np.array(["setosa", "versicolor", "virginica"])[labels]
+    alone = cross_val_score(FewShotClassifier(), rows, names, cv=5)
+    scaled = make_pipeline(StandardScaler(), FewShotClassifier())
+    assert alone.shape == (5,)
+    assert alone.min() > 0.8
+    assert cross_val_score(scaled, rows, names, cv=5).min() > 0.7
+    assert scaled.fit(rows, names).predict_proba(rows).shape == (150, 3)
+    assert cross_val_score(scaled, rows, names, cv=3, scoring="neg_log_loss").max() < 0
+
+
+def test_cross_validation_on_images() -> None:
+    images, labels = drawings(12), ["upright", "level"] * 6
+    assert cross_val_score(FewShotClassifier(saved("pixels")), images, labels, cv=3).tolist() == [1.0, 1.0, 1.0]
+
+
+def test_grid_search_over_learners_and_ink() -> None:
+    rows, labels = load_iris(return_X_y=True)
+    poor = ProtoNet(MLP(4, hidden=(1,)))
+    with torch.no_grad():
+        for value in poor.parameters():
+            value.zero_()
+    search = GridSearchCV(FewShotClassifier(), {"learner": [poor, ProtoNet(Identity(4)), None]}, cv=3, error_score="raise")
+    search.fit(rows, labels)
+    assert search.best_params_["learner"] is not poor
+    assert search.best_score_ > 0.8
+    images = np.concatenate([drawings(6), 255 - drawings(6, seed=1)])
+    inks = GridSearchCV(FewShotClassifier(saved("pixels")), {"ink": ["dark", "light"]}, cv=2, error_score="raise")
+    assert inks.fit(images, [0, 1] * 6).cv_results_["mean_test_score"].shape == (2,)
+
+
+def test_clone_and_parameters() -> None:
+    classifier = FewShotClassifier(saved(), ink="light")
+    assert set(classifier.get_params()) == {"learner", "ink"}
+    twin = clone(classifier.fit(drawings(2), ["a", "b"]))
+    assert not hasattr(twin, "state_")
+    assert twin.get_params()["ink"] == "light"
+    assert classifier.set_params(ink=None).ink is None
+    with pytest.raises(NotFittedError):
+        twin.predict(drawings(1))
+    with pytest.raises(NotFittedError):
+        twin.score(drawings(1), ["a"])
+    with pytest.raises(NotFittedError):
+        twin.save("never.task")
+    with pytest.raises(AttributeError, match="after fit"):
+        _ = twin.classes_
+
+
+# ---------------------------------------------------------------------------------------------------- images
+
+
+@pytest.mark.parametrize("name", ["protonet", "pixels", "maml", "nearest"])
+def test_probabilities_fit_predictions_for_any_learner(name: str) -> None:
+    classifier = FewShotClassifier(saved(name)).fit(drawings(6), ["upright", "level"] * 3)
+    images = drawings(8, seed=1)
+    probabilities = classifier.predict_proba(images)
+    assert probabilities.shape == (8, 2)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+    assert (probabilities >= 0).all()
+    assert classifier.classes_.tolist() == ["level", "upright"]
+    assert classifier.predict(images).tolist() == classifier.classes_[probabilities.argmax(1)].tolist()
+    if name in ("pixels", "nearest"):
+        assert classifier.predict(images).tolist() == ["upright", "level"] * 4
+
+
+def test_images_of_every_size_and_kind(tmp_path: pathlib.Path) -> None:
+    classifier = FewShotClassifier(saved("pixels")).fit(drawings(2), ["upright", "level"])
+    [upright, level] = drawings(2, seed=1, size=(50, 70))
+    PIL.Image.fromarray(upright).save(tmp_path / "upright.png")
+    encoded = io.BytesIO()
+    PIL.Image.fromarray(level).convert("RGB").save(encoded, "JPEG")
+    images = [
+        tmp_path / "upright.png",
+        encoded.getvalue(),
+        PIL.Image.fromarray(upright),
+        PIL.Image.fromarray(level).convert("RGBA"),
+        upright,
+        level / 255.0,
+        np.repeat(upright[..., None], 3, axis=2),
+        level[..., None],
+        str(tmp_path / "upright.png"),
+    ]
+    assert classifier.predict(images).tolist() == ["upright", "level"] * 4 + ["upright"]
+
+
+def test_ink_is_declared_not_guessed() -> None:
+    dark = FewShotClassifier(saved("pixels"), ink="dark").fit(drawings(2), ["upright", "level"])
+    light = FewShotClassifier(saved("pixels"), ink="light").fit(255 - drawings(2), ["upright", "level"])
+    for name, value in dark.state_.items():
+        assert torch.equal(value, light.state_[name])
+    np.testing.assert_array_equal(dark.predict_proba(drawings(4)), light.predict_proba(255 - drawings(4)))
+
+
+def test_many_images_are_predicted_as_few_are() -> None:
+    classifier = FewShotClassifier(saved("pixels")).fit(drawings(2), ["upright", "level"])
+    many = classifier.predict_proba(drawings(600, seed=3))
+    np.testing.assert_allclose(many[590:], classifier.predict_proba(drawings(600, seed=3)[590:]), rtol=1e-5)
+
+
+# ---------------------------------------------------------------------------------------------------- labels, shots and classes
+
+LABELS: dict[str, tuple[Hashable, Hashable]] = {
+    "texts": ("level", "upright"),
+    "whole numbers": (-3, 7),
+    "numbers": (0.5, 2.5),
+    "truth values": (False, True),
+    "tuples": (("a", 1), ("b", 2)),
+    "frozen sets": (frozenset([1]), frozenset([2])),
+    "mixed": ("a", 1),
+    "with None": (None, "a"),
+    "numpy": (np.int64(3), np.int64(9)),
+    "bytes": (b"a", b"b"),
+}
+
+
+@pytest.mark.parametrize("kind", LABELS)
+def test_any_hashable_labels(kind: str) -> None:
+    first, second = LABELS[kind]
+    classifier = FewShotClassifier(saved("pixels")).fit(drawings(4), [first, second] * 2)
+    found = classifier.predict(drawings(4, seed=1))
+    assert [*found] == [first, second] * 2
+    assert set(classifier.classes_) == {first, second}
+    assert classifier.score(drawings(4, seed=1), [first, second] * 2) == 1
+    assert classifier.score(drawings(4, seed=1), [first] * 4) == 0.5
+    assert classifier.score(drawings(4, seed=1), [first] * 4, sample_weight=[3, 1, 0, 0]) == 0.75
+
+
+def test_unequal_shots_are_means_of_as_many_as_there_are() -> None:
+    rows = np.array([[0.0, 0.0], [2.0, 0.0], [10.0, 0.0], [0.0, 7.0]])
+    classifier = FewShotClassifier().fit(rows, ["a", "a", "b", "c"])
+    logits = [-((rows - centre) ** 2).sum(1) for centre in ([1.0, 0.0], [10.0, 0.0], [0.0, 7.0])]
+    expected = np.exp(logits) / np.exp(logits).sum(0)
+    np.testing.assert_allclose(classifier.predict_proba(rows), expected.T, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["protonet", "pixels", "nearest"])
+def test_partial_fit_in_parts_is_fit_at_once(name: str) -> None:
+    images, labels = drawings(12, seed=5), ["b", "a"] * 3 + ["c", "a"] * 3
+    at_once = FewShotClassifier(saved(name)).fit(images, labels)
+    in_parts = FewShotClassifier(saved(name))
+    for part in (slice(0, 1), slice(1, 6), slice(6, 12)):
+        in_parts.partial_fit(images[part], labels[part])
+    assert in_parts.classes_.tolist() == ["b", "a", "c"]  # new classes come last
+    order = [in_parts.classes_.tolist().index(label) for label in at_once.classes_]
+    found, expected = (classifier.predict_proba(drawings(8, seed=6)) for classifier in (in_parts, at_once))
+    np.testing.assert_allclose(found[:, order], expected, rtol=1e-3, atol=1e-6)
+
+
+def test_partial_fit_of_a_gradient_learner_goes_on() -> None:
+    classifier = FewShotClassifier(saved("maml")).partial_fit(drawings(4), ["a", "b"] * 2)
+    before = classifier.predict_proba(drawings(2))
+    classifier.partial_fit(drawings(2, seed=2), ["c", "a"])
+    assert classifier.classes_.tolist() == ["a", "b", "c"]
+    after = classifier.predict_proba(drawings(2))
+    assert after.shape == (2, 3)
+    assert not np.allclose(after[:, :2], before)
+
+
+def test_partial_fit_with_expected_classes() -> None:
+    classifier = FewShotClassifier().partial_fit([[0.0], [1.0]], ["b", "a"], classes=["z", "a", "b"])
+    assert classifier.classes_.tolist() == ["z", "a", "b"]
+    assert classifier.predict_proba([[0.0]])[0, 0] == 0  # nothing of class z was seen
+    assert classifier.partial_fit([[9.0]], ["z"]).predict([[8.0]]).tolist() == ["z"]
+
+
+def test_fit_forgets_what_was_learned_before() -> None:
+    classifier = FewShotClassifier().fit([[0.0], [1.0]], ["a", "b"]).fit([[0.0, 1.0], [1.0, 3.0]], ["c", "d"])
+    assert classifier.classes_.tolist() == ["c", "d"]
+    assert classifier.n_features_in_ == 2
+
+
+def test_one_class_is_enough() -> None:
+    classifier = FewShotClassifier().fit([[0.0], [1.0]], ["a", "a"])
+    assert classifier.predict([[5.0]]).tolist() == ["a"]
+    assert classifier.predict_proba([[5.0]]).tolist() == [[1.0]]
+
+
+def test_the_learner_is_not_changed() -> None:
+    learner = saved()
+    before = learner.fingerprint
+    FewShotClassifier(learner).fit(drawings(4), [0, 1, 0, 1]).partial_fit(drawings(1), [2]).predict(drawings(3))
+    assert learner.fingerprint == before
+
+
+# ---------------------------------------------------------------------------------------------------- files
+
+
+def test_saved_and_loaded(tmp_path: pathlib.Path) -> None:
+    classifier = FewShotClassifier(saved()).fit(drawings(5), ["a", "b", "a", "b", "a"])
+    classifier.save(tmp_path / "my.task")
+    again = FewShotClassifier.load(tmp_path / "my.task")
+    assert again.classes_.tolist() == ["a", "b"]
+    images = drawings(4, seed=2)
+    np.testing.assert_array_equal(again.predict_proba(images), classifier.predict_proba(images))
+    for one in (again, classifier):
+        one.partial_fit(drawings(1, seed=3), ["c"])
+    np.testing.assert_array_equal(again.predict_proba(images), classifier.predict_proba(images))
+    twin = clone(again).fit(drawings(2), ["x", "y"])  # a loaded classifier can be fitted anew
+    assert twin.classes_.tolist() == ["x", "y"]
+
+
+def test_a_classifier_on_a_file_a_run_or_rows(tmp_path: pathlib.Path) -> None:
+    save_learner(tmp_path / "learner.safetensors", saved())
+    from_file = FewShotClassifier(tmp_path / "learner.safetensors").fit(drawings(2), [0, 1])
+    from_run = FewShotClassifier(str(tmp_path)).fit(drawings(2), [0, 1])
+    for name, value in from_file.state_.items():
+        assert torch.equal(value, from_run.state_[name])
+    loaded = FewShotClassifier.from_pretrained(tmp_path).fit(drawings(2), [0, 1])
+    assert loaded.predict(drawings(2)).tolist() == [0, 1]
+    rows = FewShotClassifier().fit([[0.0], [4.0]], [True, False])
+    rows.save(tmp_path / "rows.task")
+    assert FewShotClassifier.load(tmp_path / "rows.task").predict([[1.0]]).tolist() == [True]
+
+
+def test_labels_that_a_file_cannot_hold(tmp_path: pathlib.Path) -> None:
+    classifier = FewShotClassifier().fit([[0.0], [1.0]], [("a", 1), ("b", 2)])
+    with pytest.raises(FileFormatError, match=r"label \('a', 1\) is a tuple"):
+        classifier.save(tmp_path / "my.task")
+    assert pickle.loads(pickle.dumps(classifier)).predict([[0.9]]).tolist() == [("b", 2)]
+
+
+# ---------------------------------------------------------------------------------------------------- bad input
+
+
+def test_a_label_that_fit_has_not_seen() -> None:
+    classifier = FewShotClassifier(saved()).fit(drawings(2), ["a", "b"])
+    with pytest.raises(
+        DataError, match=r"label 'c' is in y, but was not in fit \(2 such labels\); learn it first, with partial_fit"
+    ):
+        classifier.score(drawings(4), ["a", "c", "d", "b"])
+
+
+def test_as_many_labels_as_examples() -> None:
+    classifier = FewShotClassifier(saved())
+    with pytest.raises(DataError, match="3 examples but 2 labels"):
+        classifier.fit(drawings(3), ["a", "b"])
+    classifier.fit(drawings(2), ["a", "b"])
+    with pytest.raises(DataError, match="3 examples but 2 labels"):
+        classifier.score(drawings(3), ["a", "b"])
+
+
+@pytest.mark.parametrize("label", [["a"], {"a": 1}, {1}, ("a", [1])])
+def test_labels_must_be_hashable(label: object) -> None:
+    with pytest.raises(DataError, match=r"label .* is a (list|dict|set|tuple); expected something hashable"):
+        FewShotClassifier().fit([[0.0], [1.0]], [label, "b"])
+
+
+@pytest.mark.parametrize("labels", [[float("nan"), 1.0], np.array([np.nan, 1.0]), np.array([np.inf, 1.0]), ["a", float("nan")]])
+def test_labels_must_be_equal_to_themselves(labels: object) -> None:
+    with pytest.raises(DataError, match=r"NaN|nan"):
+        FewShotClassifier().fit([[0.0], [1.0]], labels)
+
+
+def test_bad_images(tmp_path: pathlib.Path) -> None:
+    classifier = FewShotClassifier(saved())
+    with pytest.raises(DataError, match=r"one image was given \(x.png\); expected a list"):
+        classifier.fit("x.png", ["a"])
+    with pytest.raises(DataError, match="no image was given"):
+        classifier.fit([], [])
+    with pytest.raises(DataError, match="there is no image file"):
+        classifier.fit([tmp_path / "none.png"], ["a"])
+    (tmp_path / "broken.png").write_bytes(b"broken")
+    with pytest.raises(DataError, match=r"broken\.png"):
+        classifier.fit([tmp_path / "broken.png"], ["a"])
+    with pytest.raises(DataError, match="y to be passed"):
+        classifier.fit(drawings(1), None)
+    with pytest.raises(DataError, match="ink is 'drak'"):
+        FewShotClassifier(saved(), ink="drak").fit(drawings(1), ["a"])  # type: ignore[arg-type]
+
+
+def test_rows_of_another_length() -> None:
+    classifier = FewShotClassifier().fit([[0.0, 1.0], [1.0, 2.0]], ["a", "b"])
+    with pytest.raises(ValueError, match="3 features"):
+        classifier.predict([[0.0, 1.0, 2.0]])
+
+
+def test_a_failed_partial_fit_keeps_what_was_learned() -> None:
+    classifier = FewShotClassifier(saved()).fit(drawings(4), ["a", "b", "a", "b"])
+    before, classes = classifier.predict_proba(drawings(2)), classifier.classes_.tolist()
+    for images, labels in itertools.product([drawings(2), ["none.png"]], [["c"], ["c", ["d"]], None]):
+        with pytest.raises(DataError):
+            classifier.partial_fit(images, labels)
+    np.testing.assert_array_equal(classifier.predict_proba(drawings(2)), before)
+    assert classifier.classes_.tolist() == classes
