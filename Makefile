@@ -6,6 +6,8 @@ INSTALLED := .venv/.installed
 
 export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
+PROTONET := --learner protonet --ways 60 --shots 1 --queries 5 --augment affine --tasks_per_step 1 --precision bf16-mixed --steps 100000 --threads 1
+
 .PHONY: demo test check format install clean pretrained
 
 demo: $(INSTALLED)  ## render glyph tasks, meta-train for two minutes, meet tasks never seen before, write a report
@@ -31,6 +33,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
 	touch $(INSTALLED)
+
+pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trained again
+	$(BIN)/quickstudy train --data glyphs $(PROTONET) --validation_ways 5 --validate_every 200 --validation_tasks 200 --minutes 9 --out runs/glyphs
+	$(BIN)/quickstudy train --data omniglot $(PROTONET) --validation_ways 20 --validate_every 400 --validation_tasks 100 --minutes 54 --out runs/omniglot/protonet
+	cp runs/glyphs/learner.safetensors src/quickstudy/pretrained/glyphs.safetensors
+	cp runs/omniglot/protonet/learner.safetensors src/quickstudy/pretrained/omniglot.safetensors
 
 clean:
 	rm -rf .venv build dist runs

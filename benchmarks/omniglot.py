@@ -1,7 +1,7 @@
 """Omniglot, Vinyals split: every learner trained and measured by the command line, beside the papers' rows.
 
     python benchmarks/omniglot.py protonet maml ...     # trains what is not trained yet, then evaluates; all by default
-    python benchmarks/omniglot.py --table               # prints the table from the recorded results
+    python benchmarks/omniglot.py --table               # prints the table from the recorded results; --markdown for the README
 
 Set QUICKSTUDY_DATA to the folder that holds `omniglot/`. Runs go to `runs/omniglot/NAME`, results to `benchmarks/results/omniglot.json`.
 """
@@ -38,23 +38,29 @@ RUNS: dict[str, dict[str, Any]] = {
     },
     "maml": {
         "paper": "MAML",
-        "train": f"--learner maml --learner.inner_steps 2 {GRADIENT_TRAINING} --minutes 52 --snapshots true",
-        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
+        "train": f"--learner maml --learner.inner_steps 2 --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 52 --snapshots true",
+        "evaluate": [
+            "--ways 5 --shots 1",
+            "--ways 5 --shots 1 --learner.inner_steps 5 --learner.inner_lr 0.1",
+            "--ways 5 --shots 1 --learner.statistics support",
+        ],
     },
     "first_order_maml": {
         "paper": "first-order MAML",
-        "train": f"--learner maml --learner.first_order true --learner.inner_steps 2 {GRADIENT_TRAINING} --minutes 16",
-        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
+        "train": "--learner maml --learner.first_order true --learner.inner_steps 1 --learner.inner_lr 0.4 --learner.head_ways 5 "
+        "--learner.statistics query --net.halving stride --ways 5 --shots 1 --queries 5 --tasks_per_step 16 --engine loop "
+        "--steps 100000 --validate_every 300 --validation_tasks 200 --minutes 14",
+        "evaluate": ["--ways 5 --shots 1 --learner.inner_steps 3", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "anil": {
         "paper": "ANIL",
-        "train": f"--learner anil --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 14",
+        "train": f"--learner anil --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 11",
         "evaluate": ["--ways 5 20 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "reptile": {
         "paper": "Reptile, transductive",
         "train": "--learner reptile --learner.statistics query --learner.head_ways 5 --net.halving stride --ways 5 --shots 10 --queries 1 "
-        "--tasks_per_step 5 --engine loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 16",
+        "--tasks_per_step 5 --engine loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 10",
         "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
 }
@@ -92,35 +98,43 @@ def _snapshot(out: pathlib.Path, minutes: float) -> pathlib.Path:
     return out / "snapshots" / f"step-{steps[-1]:07d}.safetensors"
 
 
-def show(results: dict[str, Any]) -> None:
-    """Our rows beside the papers'."""
-    table = rich.table.Table(title="Omniglot, Vinyals split, accuracy %, ± 95 % CI")
-    for column in ("learner", "task", "ours", "protocol", "options", "paper", "paper's protocol"):
-        table.add_column(column)
-    for name, record in results["runs"].items():
-        paper = PAPERS[RUNS[name]["paper"]]
-        for result in record["results"]:
-            options = result["command"].partition("--json ")[2]
-            if "after_minutes" in result:
-                options += f" (after {result['after_minutes']} minutes)"
-            for row in result["rows"]:
-                task = f"{row['ways']}-way {row['shots']}-shot"
-                ours = f"{row['accuracy']:.2f} ± {row['ci95']:.2f}"
-                table.add_row(name, task, ours, row["protocol"], options, str(paper.get(task, "-")), paper["protocol"])
+def show(results: dict[str, Any], markdown: bool) -> None:
+    """Our rows beside the papers', as a table on the terminal or in Markdown."""
+    columns = ("learner", "task", "ours, % ± 95 % CI", "protocol", "options", "paper", "the paper's protocol")
+    rows = [row for name, record in results["runs"].items() for row in _rows(name, record)]
+    if markdown:
+        lines = [" | ".join(columns), " | ".join("---" for _ in columns), *(" | ".join(row) for row in rows)]
+        sys.stdout.write("\n".join(f"| {line} |" for line in lines) + "\n")
+        return
+    table = rich.table.Table(*columns, title="Omniglot, Vinyals split")
+    for row in rows:
+        table.add_row(*row)
     rich.console.Console(width=170).print(table)
+
+
+def _rows(name: str, record: dict[str, Any]) -> list[tuple[str, ...]]:
+    paper, rows = PAPERS[RUNS[name]["paper"]], []
+    for result in record["results"]:
+        options = result["command"].partition("--json ")[2].partition("--learner")
+        note = f"after {result['after_minutes']} minutes" if "after_minutes" in result else "".join(options[1:])
+        for row in result["rows"]:
+            task = f"{row['ways']}-way {row['shots']}-shot"
+            ours = f"{row['accuracy']:.2f} ± {row['ci95']:.2f}"
+            rows.append((name, task, ours, row["protocol"], note, str(paper.get(task, "-")), paper["protocol"]))
+    return rows
 
 
 def main() -> None:
     """Measure what the arguments name, and record it."""
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
     names = [argument for argument in sys.argv[1:] if not argument.startswith("-")] or list(RUNS)
-    if "--table" not in sys.argv:
+    if not {"--table", "--markdown"} & set(sys.argv):
         for name in names:
             results["runs"][name] = measure(name)
             results["machine"] = {"cores": 2, "processor": platform.processor() or platform.machine(), "threads_per_run": 1}
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    show(results)
+    show(results, "--markdown" in sys.argv)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 import torch.nn.functional as F
@@ -80,6 +80,15 @@ def pad_rows(rows: Tensor, count: int) -> Tensor:
             f"the state knows {rows.shape[0]} ways, but the new examples' y has {count} columns. Give y a column for every way so far."
         )
     return torch.cat([rows, rows.new_zeros((missing, *rows.shape[1:]))]) if missing > 0 else rows
+
+
+def under(prefix: str, tensors: Mapping[str, Tensor]) -> Parameters:
+    """The tensors whose names begin with the prefix, without it.
+
+    >>> under("net.", {"net.weight": torch.ones(1), "head.weight": torch.zeros(1)})
+    {'weight': tensor([1.])}
+    """
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
 
 
 def gradient_descent(

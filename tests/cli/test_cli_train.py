@@ -140,11 +140,11 @@ def test_a_run_is_never_overwritten(cli: Call, refused: Call, train: Call, tmp_p
 
 def test_a_run_resumes_only_with_its_own_options(cli: Call, refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
     out = tmp_path / "run"
-    assert cli(*train(out, learner="maml")).code == 0
+    assert cli(*train(out, learner="maml", learner__inner_lr=0.5)).code == 0
     before = contents(out)
     assert "steps: 3 -> 9" in refused("train", "--resume", out, "--steps", "9")
     assert "ways: 2 -> 3" in refused("train", "--resume", out, "--ways", "3")
-    assert "inner_lr: 0.4 -> 0.1" in refused("train", "--resume", out, "--learner.inner_lr", "0.1")
+    assert "inner_lr: 0.5 -> 0.1" in refused("train", "--resume", out, "--learner.inner_lr", "0.1")
     assert contents(out) == before
 
 

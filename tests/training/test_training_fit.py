@@ -256,13 +256,13 @@ def test_a_run_is_never_overwritten(rows: Make, make_learner: Make, settings: Ma
 def test_a_run_resumes_only_as_it_began(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="to resume from"):
         fit(make_learner(), rows(), None, settings(), tmp_path / "none", resume=True)
-    fit(make_learner("maml"), rows(), None, settings(), tmp_path)
+    fit(make_learner("maml", inner_steps=3), rows(), None, settings(), tmp_path)
     metrics = (tmp_path / "metrics.csv").read_bytes()
     with pytest.raises(ConfigError, match=r"steps: 6 -> 8"):
-        fit(make_learner("maml"), rows(), None, settings(steps=8), tmp_path, resume=True)
+        fit(make_learner("maml", inner_steps=3), rows(), None, settings(steps=8), tmp_path, resume=True)
     with pytest.raises(ConfigError, match=r"ways: 3 -> 4"):
-        fit(make_learner("maml"), rows(ways=4), None, settings(), tmp_path, resume=True)
-    with pytest.raises(ConfigError, match=r"inner_steps: 1 -> 2"):
+        fit(make_learner("maml", inner_steps=3), rows(ways=4), None, settings(), tmp_path, resume=True)
+    with pytest.raises(ConfigError, match=r"inner_steps: 3 -> 2"):
         fit(make_learner("maml", inner_steps=2), rows(), None, settings(), tmp_path, resume=True)
     assert (tmp_path / "metrics.csv").read_bytes() == metrics
 

@@ -100,8 +100,8 @@ def test_one_wrong_bit_anywhere_is_noticed_or_changes_nothing(
         file.write_bytes(bad)
         try:
             found = load(file)
-        except FileFormatError:
-            assert file.name in str(error)  # noqa: PT017
+        except FileFormatError as error:
+            assert file.name in str(error)
             continue
         save(tmp_path / "again", found)
         assert (tmp_path / "again").read_bytes() == good
@@ -138,10 +138,11 @@ def rewritten(file: pathlib.Path, change: Callable[[dict[str, Any]], None]) -> N
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     facts = json.loads(header["__metadata__"]["quickstudy"])
-    facts.pop("meta_hash")
     change(facts)
+    facts["meta_hash"] = storage._meta_hash(facts.get("meta"))
     header["__metadata__"]["quickstudy"] = json.dumps(facts)
     text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)  # tensors are aligned
     file.write_bytes(struct.pack("<Q", len(text)) + text + content[8 + length :])
 
 
@@ -164,11 +165,6 @@ def test_headers_of_other_versions(learner_file: pathlib.Path, change: Callable[
     rewritten(learner_file, change)
     with pytest.raises(FileFormatError, match=words):
         load_learner(learner_file)
-
-
-def test_a_header_from_before_it_was_hashed_is_read(learner_file: pathlib.Path) -> None:
-    rewritten(learner_file, lambda facts: None)
-    assert load_learner(learner_file).info == {"note": "naïve ± ☃"}
 
 
 def test_an_unknown_learner_in_a_file(learner_file: pathlib.Path) -> None:

@@ -30,10 +30,10 @@ class Parser(jsonargparse.ArgumentParser):
     def _with_values(self, arguments: Sequence[str]) -> list[str]:
         """`--strict` alone is `--strict=true`, and so for every option that is true or false."""
         flags = {word for action in self._actions if self._hint(action.dest) is bool for word in action.option_strings}
-        following = [*arguments[1:], "-"]
+        following = [*arguments[1:], "-"]  # the last word is followed by nothing
         return [
             f"{word}=true" if word in flags and after.startswith("-") else word
-            for word, after in zip(arguments, following, strict=True)
+            for word, after in zip(arguments, following, strict=False)
         ]
 
     def _explained(self, message: str) -> str:

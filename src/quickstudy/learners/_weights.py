@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import ConfigError, ModelError, TaskError, check_choice
-from quickstudy.functional import Parameters, class_counts, cross_entropy, hide_absent, pad_rows, squared_error
+from quickstudy.functional import Parameters, class_counts, cross_entropy, hide_absent, pad_rows, squared_error, under
 from quickstudy.learner import State
 from quickstudy.normalization import batch_statistics, has_batch_norm
 from quickstudy.task import Examples, Input
@@ -65,17 +65,15 @@ def start_net(net: nn.Module, state: State | None) -> Parameters:
 
 def outputs(net: nn.Module, weights: State, x: Input) -> Tensor:
     """The net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
-    own = {name.removeprefix("net."): value for name, value in weights.items() if name.startswith("net.")}
-    return F.linear(functional_call(net, own, (x,)), weights["head.weight"], weights["head.bias"])
+    return F.linear(functional_call(net, under("net.", weights), (x,)), weights["head.weight"], weights["head.bias"])
 
 
 def support_statistics(net: nn.Module, weights: Parameters, support: Examples) -> Parameters:
     """Batch-norm statistics of the support set under these weights, for the state; empty without batch norm."""
     if not has_batch_norm(net):
         return {}
-    own = {name.removeprefix("net."): value for name, value in weights.items() if name.startswith("net.")}
     with batch_statistics(support.mask, keep=True) as recording:
-        functional_call(net, own, (support.x,))
+        functional_call(net, under("net.", weights), (support.x,))
     return {f"net.{name}": value for name, value in recording.of(net).items()}
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import check_choice
-from quickstudy.functional import class_counts, class_sums, hide_absent, pad_rows, squared_distances
+from quickstudy.functional import class_counts, class_sums, hide_absent, pad_rows, squared_distances, under
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _metric
 from quickstudy.normalization import Statistics as Seen
@@ -60,8 +60,7 @@ class ProtoNet(Learner):
             with batch_statistics():
                 features = self.net(x)
         else:
-            stored = {name.removeprefix("net."): value for name, value in state.items() if name.startswith("net.")}
-            features = functional_call(self.net, stored, (x,))
+            features = functional_call(self.net, under("net.", state), (x,))
         return _logits(features, state["sums"], state["counts"])
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
@@ -84,11 +83,9 @@ class ProtoNet(Learner):
         """Features of the support set, and the statistics that the state must carry."""
         if self.statistics == "population" or not has_batch_norm(self.net):
             return self.net(support.x), {}
-        carried = {name: value for name, value in (state or {}).items() if name.startswith("net.")}
+        carried = under("net.", state or {})
         if carried:  # the first support set fixed the statistics; later examples must be embedded alike
-            return functional_call(
-                self.net, {name.removeprefix("net."): value for name, value in carried.items()}, (support.x,)
-            ), carried
+            return functional_call(self.net, carried, (support.x,)), {f"net.{name}": value for name, value in carried.items()}
         keep = self.statistics == "support"
         with batch_statistics(support.mask, keep=keep) as recording:
             features = self.net(support.x)
