@@ -2,6 +2,7 @@
 
 import pathlib
 import re
+import runpy
 
 import pytest
 
@@ -51,3 +52,16 @@ def test_links_lead_somewhere() -> None:
     for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
             assert target.startswith("http") or (file.parent / target).exists(), f"{file.name} links to {target}"
+
+
+def test_example_digits(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "digits.py"), run_name="__main__")
+    learned, pixels = (float(value) for value in re.findall(r"([\d.]+) %", capsys.readouterr().out))
+    assert learned > pixels + 3
+    assert learned > 85
+
+
+def test_example_of_a_learner_of_your_own(capsys: pytest.CaptureFixture[str]) -> None:
+    runpy.run_path(str(ROOT / "examples" / "own_learner.py"), run_name="__main__")
+    before, after = (float(value) for value in re.findall(r"(?:before|after) ([\d.]+)", capsys.readouterr().out))
+    assert after > before
