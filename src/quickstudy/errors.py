@@ -86,11 +86,20 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
     return value
 
 
+def check_at_least(name: str, value: float, least: float) -> None:
+    """A ConfigError unless `value` is `least` or more.
+
+    >>> check_at_least("inner_steps", 5, 0)
+    """
+    if not value >= least:  # written so that NaN is refused
+        raise ConfigError(f"{name} is {value}; expected {least} or more.")
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """The error for a name that does not exist, with the nearest names that do.
 
     >>> print(unknown_name("learner", "mmal", ["maml", "anil", "protonet"]))
-    unknown learner 'mmal'. Did you mean: maml? Known: anil, maml, protonet.
+    unknown learner 'mmal'. Did you mean: maml, anil? Known: anil, maml, protonet.
     """
     known = sorted(known)
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from quickstudy.errors import ConfigError, ModelError, TaskError, check_choice
+from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
 from quickstudy.functional import Parameters, class_counts, cross_entropy, hide_absent, pad_rows, squared_error, under
 from quickstudy.learner import State
 from quickstudy.normalization import batch_statistics, has_batch_norm
@@ -27,8 +27,10 @@ def feature_count(net: nn.Module) -> int:
     return features
 
 
-def check_choices(statistics: str, objective: str) -> None:
-    """A ConfigError for a misspelt choice, which would otherwise pass for the other one."""
+def check_hyperparameters(statistics: str, objective: str, inner_lr: float, inner_steps: int) -> None:
+    """A ConfigError for a misspelt choice, which would otherwise pass for the other one, and for steps that go nowhere or back."""
+    check_at_least("inner_lr", inner_lr, 0)
+    check_at_least("inner_steps", inner_steps, 0)
     check_choice("statistics", statistics, get_args(BatchStatistics))
     check_choice("objective", objective, get_args(Objective))
 

@@ -53,7 +53,7 @@ class MAML(Learner):
         objective: _weights.Objective = "classification",
     ) -> None:
         super().__init__()
-        _weights.check_choices(statistics, objective)
+        _weights.check_hyperparameters(statistics, objective, inner_lr, inner_steps)
         self.net, self.head = check_net(net), _weights.make_head(net, head_ways)
         self.inner_lr, self.inner_steps, self.first_order = inner_lr, inner_steps, first_order
         self.head_ways, self.statistics, self.objective = head_ways, statistics, objective

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from quickstudy.errors import check_choice
+from quickstudy.errors import check_at_least, check_choice
 from quickstudy.functional import Parameters
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
@@ -59,7 +59,9 @@ class Reptile(Learner):
         objective: _weights.Objective = "classification",
     ) -> None:
         super().__init__()
-        _weights.check_choices(statistics, objective)
+        _weights.check_hyperparameters(statistics, objective, inner_lr, inner_steps)
+        check_at_least("adapt_steps", adapt_steps, 0)
+        check_at_least("inner_batch", inner_batch, 1)
         check_choice("inner_optimizer", inner_optimizer, ("adam", "sgd"))
         self.net, self.head = check_net(net), _weights.make_head(net, head_ways)
         self.inner_lr, self.inner_steps, self.adapt_steps = inner_lr, inner_steps, adapt_steps

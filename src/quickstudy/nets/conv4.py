@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.errors import ConfigError, check_choice
+from quickstudy.errors import ConfigError, check_at_least, check_choice
 from quickstudy.normalization import NormKind, make_norm
 
 
@@ -41,6 +41,7 @@ class Conv4(nn.Module):
         halving: Literal["pool", "stride"] = "pool",
     ) -> None:
         super().__init__()
+        check_at_least("channels", channels, 1)
         check_choice("halving", halving, ("pool", "stride"))
         if halving == "pool" and image_size < 16:
             raise ConfigError(f"image_size is {image_size}; four max-poolings need at least 16 pixels, or halving='stride'.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 from typing import Literal
 
 from quickstudy.errors import ConfigError
@@ -62,6 +63,10 @@ class TrainingSettings:
             value = getattr(self, name)
             if value is not None and not value > 0:  # written so that NaN is refused
                 raise ConfigError(f"{name} is {value}; expected more than 0.")
+        if self.threads is not None and self.threads > (os.cpu_count() or 1):
+            raise ConfigError(
+                f"threads is {self.threads}; this machine has {os.cpu_count()} processors, and more threads only slow it down."
+            )
         if self.engine == "vmap" and self.precision != "32-true":
             raise ConfigError(f"engine is vmap, which has no batch-norm gradient in {self.precision}; expected loop or auto.")
         if not 0 <= self.weight_decay < math.inf:
