@@ -108,7 +108,11 @@ class ClassTasks:
             "queries": self.queries,
             "image_size": "x".join(str(side) for side in self.dataset.spec.shape),
             "seed": self.seed,
-        } | {name: True for name in ("unequal", "within_groups") if getattr(self, name)}
+        } | {
+            name: getattr(self, name)
+            for name in ("unequal", "within_groups", "augment")
+            if getattr(self, name) not in (False, "none")
+        }
 
     def _check_images(self) -> None:
         needed = self.shots[1] + self.queries
