@@ -6,8 +6,6 @@ INSTALLED := .venv/.installed
 
 export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
-PROTONET := --learner protonet --ways 60 --shots 1 --queries 5 --augment affine --tasks_per_step 1 --precision bf16-mixed --steps 100000 --threads 1
-
 .PHONY: demo test check format install clean pretrained
 
 demo: $(INSTALLED)  ## render glyph tasks, meta-train for two minutes, meet tasks never seen before, write a report
@@ -16,10 +14,11 @@ demo: $(INSTALLED)  ## render glyph tasks, meta-train for two minutes, meet task
 test: $(INSTALLED)  ## every test, one torch thread each, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
 
-check: $(INSTALLED)  ## format, lint, types
+check: $(INSTALLED)  ## format, lint, types, layout, docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_layout.py tests/test_docs.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff format .
@@ -35,8 +34,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trained again
-	$(BIN)/quickstudy train --data glyphs $(PROTONET) --validation_ways 5 --validate_every 200 --validation_tasks 200 --minutes 9 --out runs/glyphs
-	$(BIN)/quickstudy train --data omniglot $(PROTONET) --validation_ways 20 --validate_every 400 --validation_tasks 100 --minutes 54 --out runs/omniglot/protonet
+	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --augment affine --validation_ways 5 \
+	  --tasks_per_step 1 --precision bf16-mixed --threads 1 --steps 100000 --validate_every 200 --validation_tasks 200 --minutes 9 --out runs/glyphs
+	$(BIN)/python benchmarks/omniglot.py protonet
 	cp runs/glyphs/learner.safetensors src/quickstudy/pretrained/glyphs.safetensors
 	cp runs/omniglot/protonet/learner.safetensors src/quickstudy/pretrained/omniglot.safetensors
 

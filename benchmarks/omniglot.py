@@ -9,6 +9,7 @@ Set QUICKSTUDY_DATA to the folder that holds `omniglot/`. Runs go to `runs/omnig
 from __future__ import annotations
 
 import json
+import os
 import pathlib
 import platform
 import subprocess
@@ -42,20 +43,20 @@ RUNS: dict[str, dict[str, Any]] = {
         "evaluate": [
             "--ways 5 --shots 1",
             "--ways 5 --shots 1 --learner.inner_steps 5 --learner.inner_lr 0.1",
-            "--ways 5 --shots 1 --learner.statistics support",
+            "--ways 5 --shots 1 --learner.inner_steps 5 --learner.inner_lr 0.1 --learner.statistics support",
         ],
     },
     "first_order_maml": {
         "paper": "first-order MAML",
-        "train": "--learner maml --learner.first_order true --learner.inner_steps 1 --learner.inner_lr 0.4 --learner.head_ways 5 "
-        "--learner.statistics query --net.halving stride --ways 5 --shots 1 --queries 5 --tasks_per_step 16 --engine loop "
-        "--steps 100000 --validate_every 300 --validation_tasks 200 --minutes 14",
-        "evaluate": ["--ways 5 --shots 1 --learner.inner_steps 3", "--ways 5 --shots 1 --learner.statistics support"],
+        "train": "--learner maml --learner.first_order true --learner.inner_lr 0.4 --learner.inner_steps 2 --learner.statistics query "
+        "--ways 5 --shots 1 --queries 5 --tasks_per_step 8 --precision bf16-mixed --steps 100000 --validate_every 200 "
+        "--validation_tasks 200 --minutes 11",
+        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "anil": {
         "paper": "ANIL",
         "train": f"--learner anil --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 11",
-        "evaluate": ["--ways 5 20 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
+        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "reptile": {
         "paper": "Reptile, transductive",
@@ -77,7 +78,9 @@ def measure(name: str) -> dict[str, Any]:
     run = RUNS[name]
     out = pathlib.Path("runs/omniglot") / name
     train = f"quickstudy train --data omniglot --threads 1 {run['train']}"
-    if not (out / "learner.safetensors").exists():
+    if (out / "checkpoint.safetensors").exists():
+        quickstudy("train", "--resume", str(out))  # ends at once where the run is complete
+    elif not (out / "learner.safetensors").exists():
         quickstudy(*train.split()[1:], "--out", str(out))
     results = [_evaluate(str(out), options) for options in run["evaluate"]]
     for minutes in run.get("snapshots_at_minutes", []):
@@ -131,7 +134,11 @@ def main() -> None:
     if not {"--table", "--markdown"} & set(sys.argv):
         for name in names:
             results["runs"][name] = measure(name)
-            results["machine"] = {"cores": 2, "processor": platform.processor() or platform.machine(), "threads_per_run": 1}
+            results["machine"] = {
+                "cores": os.cpu_count(),
+                "processor": platform.processor() or platform.machine(),
+                "threads_per_run": 1,
+            }
             RESULTS.parent.mkdir(exist_ok=True)
             RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     show(results, "--markdown" in sys.argv)

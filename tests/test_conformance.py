@@ -336,7 +336,7 @@ def test_saved_and_loaded_it_is_the_same(name: str, changes: dict[str, Any], tmp
     assert type(loaded.learner) is type(learner)
     assert hyperparameters(loaded.learner) == hyperparameters(learner)
     assert loaded.info == {"note": "kept"}
-    assert loaded.fingerprint == SavedLearner(learner).fingerprint
+    assert all(torch.equal(value, learner.state_dict()[name]) for name, value in loaded.learner.state_dict().items())
     expected = predicted(learner, task.support, task.query.x)
     assert torch.equal(predicted(loaded.learner, task.support, task.query.x), expected)
     state = learner.adapt(task.support)

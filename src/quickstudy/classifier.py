@@ -19,7 +19,7 @@ from quickstudy.errors import DataError
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
-from quickstudy.task import Examples, one_hot
+from quickstudy.task import Examples, concatenate, one_hot
 from quickstudy.tasks.inputs import to_input
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_task
 
@@ -86,7 +86,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         first = not hasattr(self, "state_")
         if first:
             self._forget()
-            self._ways = list(classes) if classes is not None else []
+            self._ways = _labels(classes) if classes is not None else []
+            if len(set(self._ways)) < len(self._ways):
+                raise DataError(f"classes is {list(self._ways)}, which names a class twice; expected each once.")
         return self._learn(X, y, reset=first)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -120,14 +122,16 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned, with the learner, to one file."""
         check_is_fitted(self, "state_")
-        save_task(path, SavedTask(self._saved, self.state_, tuple(_plain(label) for label in self._ways)))
+        labels = tuple(_plain(label) for label in self._ways)
+        save_task(path, SavedTask(self._saved, self.state_, labels, self._support, self.ink))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], ink: Ink | None = None) -> FewShotClassifier:
         """A classifier that goes on from a file that `save` or `quickstudy adapt` wrote."""
         task = load_task(path)
-        classifier = cls(task.saved, ink)
+        classifier = cls(task.saved, ink or task.ink)
         classifier._saved, classifier.state_, classifier._ways = task.saved, dict(task.state), list(task.labels)
+        classifier._support = task.support
         return classifier
 
     @property
@@ -144,7 +148,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             return torch.cat([self._saved.learner.predict(self.state_, part) for part in x.split(BATCH)])
 
     def _forget(self) -> None:
-        for name in ("state_", "_saved", "_ways"):
+        for name in ("state_", "_saved", "_ways", "_support"):
             if hasattr(self, name):
                 delattr(self, name)
 
@@ -159,9 +163,12 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         ways = ways + _in_order(set(labels) - set(ways), labels)
         position = {label: way for way, label in enumerate(ways)}
         support = Examples(x, one_hot(torch.tensor([position[label] for label in labels]), len(ways)).to(x.dtype))
+        learner, state = self._saved.learner, None if reset else self.state_
+        if not learner.continues:  # it would forget earlier examples: adapt to all of them
+            support, state = support if reset else _joined(self._support, support), None
         with torch.no_grad():
-            self.state_ = dict(self._saved.learner.adapt(support, None if reset else self.state_))
-        self._ways = ways
+            self.state_ = dict(learner.adapt(support, state))
+        self._ways, self._support = ways, None if learner.continues else support
         return self
 
     def _resolve(self, X: Any) -> SavedLearner:
@@ -190,6 +197,14 @@ def _stack(images: Any, spec: ImageSpec, ink: Ink | None) -> np.ndarray:
     if not decoded:
         raise DataError("no image was given; expected at least one.")
     return np.stack(decoded)
+
+
+def _joined(earlier: Examples | None, more: Examples) -> Examples:
+    """Both, with a column of `y` for every way of the later ones."""
+    if earlier is None:
+        return more
+    y = torch.cat([earlier.y, earlier.y.new_zeros(len(earlier.y), more.y.shape[1] - earlier.y.shape[1])], dim=1)
+    return concatenate(Examples(earlier.x, y), more)
 
 
 def _labels(y: Any) -> list[Any]:

@@ -27,6 +27,10 @@ class Learner(nn.Module, abc.ABC):
     gradient_free_adapt: ClassVar[bool] = False
     """`adapt` takes no gradient (prototypes, memories): cheap on small devices, and exportable as plain inference."""
 
+    continues: ClassVar[bool] = False
+    """`adapt(more, state)` remembers what `state` learned, so that earlier examples need not be kept. Where it is False, it goes on from
+    the state but may forget; `FewShotClassifier` then keeps the examples and adapts to all of them."""
+
     order_free: ClassVar[bool] = True
     """The order of the support examples does not matter."""
 

@@ -146,15 +146,21 @@ def set_population_statistics(net: nn.Module, seen: Iterable[Statistics]) -> Non
 def check_net(net: nn.Module) -> nn.Module:
     """`net`, if every layer can be used by a learner; a ModelError that names the first layer that cannot."""
     for name, layer in net.named_modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.track_running_stats:
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "track_running_stats", False):
             raise ModelError(
-                f"layer {name!r} is {type(layer).__name__} with running statistics, which would mix between tasks. Use "
+                f"layer {name!r} is {type(layer).__name__}, whose running or batch statistics would mix between tasks and queries. Use "
                 "quickstudy.normalization.BatchNorm, or let quickstudy.normalization.convert(net) replace it."
             )
         if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
             raise ModelError(
                 f"layer {name!r} is {type(layer).__name__}(p={layer.p}), whose randomness is no argument of adapt, so that the same "
                 "support set would give different states. Set p=0 or remove it."
+            )
+        dropout = getattr(layer, "dropout", None)
+        if isinstance(layer, nn.RReLU) or (isinstance(dropout, float) and dropout > 0):
+            raise ModelError(
+                f"layer {name!r} is {type(layer).__name__}, whose randomness is no argument of adapt, so that the same support set would "
+                "give different states. Set its dropout to 0, or use another layer."
             )
         if isinstance(layer, nn.RNNBase | LazyModuleMixin):
             raise ModelError(

@@ -87,8 +87,10 @@ def test_support_images_of_the_other_ink(
     for name, upright in (("upright", True), ("level", False)):
         picture(f"light/{name}/1.png", upright=upright, light=True)
     assert cli("adapt", learner, tmp_path / "light", "--out", tmp_path / "light.task", "--ink", "light").code == 0
-    outcome = cli("predict", tmp_path / "light.task", picture("x.png", upright=True), "--json")
-    assert json.loads(outcome.out)["predictions"][0]["class"] == "upright"
+    dark, light = picture("x.png", upright=True), picture("y.png", upright=True, light=True)
+    for image, ink in ((dark, ["--ink", "dark"]), (light, [])):  # the task remembers the ink that it was adapted to
+        outcome = cli("predict", tmp_path / "light.task", image, "--json", *ink)
+        assert json.loads(outcome.out)["predictions"][0]["class"] == "upright"
 
 
 def test_a_table_of_several_images(cli: Call, task: pathlib.Path, picture: Call) -> None:

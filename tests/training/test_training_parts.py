@@ -167,13 +167,14 @@ def test_a_label_that_only_padding_has_is_lacking(rows: Make, make_learner: Make
         evaluate(make_learner(), Padded(), 2)
 
 
-def test_regression_is_not_refused(rows: Make, make_learner: Make) -> None:
+def test_regression_is_refused_rather_than_called_accurate(rows: Make, make_learner: Make) -> None:
     class Curves(rows):  # type: ignore[misc, valid-type]
         def batch(self, indices: range) -> Task:
             task = super().batch(indices)
             return Task(Examples(task.support.x, task.support.x[..., :1]), Examples(task.query.x, task.query.x[..., 1:2]))
 
-    assert evaluate(make_learner("maml", objective="regression"), Curves(), 2).accuracy.shape == (2,)
+    with pytest.raises(ConfigError, match="objective is regression"):
+        evaluate(make_learner("maml", objective="regression"), Curves(), 2)
 
 
 def events(folder: pathlib.Path) -> list[Any]:

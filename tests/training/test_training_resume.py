@@ -107,7 +107,7 @@ def test_interrupted_inside_any_step_and_resumed(start: Make, tmp_path: pathlib.
     assert signal.getsignal(signal.SIGINT) is handler
     assert storage.load(out / "checkpoint.safetensors", "checkpoint").meta["run"]["step"] == step + 1
     [note] = caught.value.__notes__
-    assert note.startswith(f"interrupted after step {step + 1}; saved.")
+    assert note.startswith(f"interrupted after step {step + 1}; saved in ")
     assert f"quickstudy train --resume {out}" in note
     start(out, resume=True)
     assert state(out) == state(tmp_path / "unbroken")

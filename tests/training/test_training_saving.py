@@ -17,7 +17,7 @@ from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, FileFormatError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
+from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task, to_arrays
 
 Make = Callable[..., Any]
 SPEC = ImageSpec(16, 16, 1, "dark")
@@ -49,6 +49,11 @@ def save(file: pathlib.Path, found: SavedLearner | SavedTask) -> None:
         save_learner(file, found)
 
 
+def weights(saved: SavedLearner) -> str:
+    """Hash of a learner's tensors."""
+    return storage.fingerprint(to_arrays(saved.learner.state_dict()))
+
+
 @pytest.mark.parametrize("name", discovery.names("learners"))
 def test_every_learner_comes_back(name: str, make_learner: Make, rows: Make, tmp_path: pathlib.Path) -> None:
     learner = make_learner(name, norm="batch")
@@ -63,7 +68,7 @@ def test_every_learner_comes_back(name: str, make_learner: Make, rows: Make, tmp
     save_task(tmp_path / "t", SavedTask(saved, state, ("a", 2, True)))
     again = load_task(tmp_path / "t")
     assert again.labels == ("a", 2, True)
-    assert again.saved.fingerprint == saved.fingerprint
+    assert weights(again.saved) == weights(saved)
     assert torch.equal(again.saved.learner.predict(again.state, task.query.x), learner.predict(state, task.query.x))
 
 

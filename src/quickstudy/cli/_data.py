@@ -19,7 +19,9 @@ def add_arguments(parser: Parser, split: str) -> None:
         "--data", type=str, required=True, help=f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours"
     )
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
-    parser.add_argument("--data_dir", type=str | None, default=None, help="where known sets are, or are downloaded to")
+    parser.add_argument(
+        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
+    )
     parser.add_argument(
         "--size", type=int | None, default=None, help="height and width of images, in pixels; null: the set's own"
     )

@@ -21,6 +21,8 @@ from quickstudy.training.saving import SavedLearner, load_learner
 
 def run(arguments: Sequence[str]) -> None:
     """Evaluate for every combination of ways and shots, and print a table."""
+    if any(not word.startswith("-") for word in arguments) and arguments[0].startswith("-"):
+        raise ConfigError("name the learner first: quickstudy evaluate LEARNER --data ... See 'quickstudy evaluate --help'.")
     saved = load_learner(arguments[0]) if arguments and not arguments[0].startswith("-") else None
     parser = _build_parser(saved)
     options = parser.parse(arguments)

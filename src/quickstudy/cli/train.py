@@ -66,7 +66,8 @@ def run(arguments: Sequence[str]) -> None:
         write_atomically(out / "config.yaml", _config(options).encode())
     with progress_line() as progress:
         saved = fit(learner, tasks, validation, settings, out=out, resume=options.resume, progress=progress)
-    _show(options, saved, evaluate(saved.learner, validation or tasks, settings.validation_tasks).to_dict())
+    result = saved.info.get("validation") or evaluate(saved.learner, tasks, settings.validation_tasks).to_dict()
+    _show(options, saved, result)
 
 
 def make_net(options: jsonargparse.Namespace, dataset: ImageDataset) -> torch.nn.Module:
@@ -85,7 +86,7 @@ def make_net(options: jsonargparse.Namespace, dataset: ImageDataset) -> torch.nn
 
 
 def make_validation(options: jsonargparse.Namespace) -> ClassTasks | None:
-    """Tasks of the validation classes: as in training, but balanced, and without augmentation."""
+    """Tasks of the validation classes: as in training, but without augmentation."""
     if options.validation_split is None:
         return None
     dataset = _data.load(options, options.validation_split)
@@ -131,11 +132,12 @@ def _config(options: jsonargparse.Namespace) -> str:
 
 def _show(options: jsonargparse.Namespace, saved: SavedLearner, result: dict[str, Any]) -> None:
     file = pathlib.Path(options.out) / "learner.safetensors"
+    which = "validation" if "validation" in saved.info else "training"
     if options.json:
-        _output.as_json({"learner": str(file), "steps": saved.info["steps"], "validation": result})
+        _output.as_json({"learner": str(file), "steps": saved.info["steps"], which: result})
         return
     accuracy = f"{result['accuracy']:.2f}" + ("" if result["ci95"] is None else f" ± {result['ci95']:.2f}")
-    columns = ("validation tasks", "ways", "shots", "accuracy, %", "protocol", "tasks hash")
+    columns = (f"{which} tasks", "ways", "shots", "accuracy, %", "protocol", "tasks hash")
     row = (result["test_tasks"], result["ways"], result["shots"], accuracy, result["protocol"], result["tasks_hash"])
     _output.table(columns, [row], title=f"saved: {file}")
     _output.text(f"next: quickstudy evaluate {options.out} --data {options.data} --split test --ways 5 --shots 1 5")

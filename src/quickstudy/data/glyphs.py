@@ -376,6 +376,6 @@ def _dataset(glyphs: Sequence[GlyphClass], split: str, copies: int, seed: int) -
         classes=names,
         groups=tuple(glyph.script for glyph in glyphs),
         spec=ImageSpec(SIDE, SIDE, 1, ink="dark"),
-        name="glyphs",
+        name=f"glyphs/{split}",
         fingerprint=hashlib.sha256("\n".join(names).encode() + images.tobytes()).hexdigest()[:16],
     )

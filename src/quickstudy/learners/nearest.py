@@ -35,6 +35,7 @@ class Nearest(Learner):
     """
 
     gradient_free_adapt: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

@@ -43,6 +43,7 @@ class ProtoNet(Learner):
     """
 
     gradient_free_adapt: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
 
     def __init__(self, net: nn.Module, statistics: Statistics = "population") -> None:
         super().__init__()

@@ -25,11 +25,11 @@ def find(path: str | os.PathLike[str]) -> pathlib.Path:
     >>> find("omniglot").name
     'omniglot.safetensors'
     """
+    if str(path) in names():  # a name wins over a path; write ./omniglot for the path
+        return FOLDER / f"{path}.safetensors"
     given = pathlib.Path(path)
     if given.is_dir():
         return given / "learner.safetensors"
     if given.exists() or given.suffix or len(given.parts) != 1:
         return given
-    if given.name not in names():
-        raise unknown_name("learner file, run folder or shipped learner", given.name, names())
-    return FOLDER / f"{given.name}.safetensors"
+    raise unknown_name("learner file, run folder or shipped learner", given.name, names())

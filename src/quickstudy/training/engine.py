@@ -57,7 +57,7 @@ def choose_engine(learner: Learner, tasks: Task, chunk: int | None = None) -> tu
     for engine in ("loop", "vmap"):
         for _ in range(2):  # the first round warms up
             begin = time.perf_counter()
-            meta_gradient(learner, few, engine, chunk)
+            float(meta_gradient(learner, few, engine, chunk))  # float waits for a GPU
             seconds[engine] = time.perf_counter() - begin
     best = min(seconds, key=seconds.__getitem__)
     count = len(few.support.y)

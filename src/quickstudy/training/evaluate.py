@@ -82,6 +82,10 @@ def evaluate(
     Raises:
         TaskError: a query set asks for a class that the support set lacks.
     """
+    if getattr(learner, "objective", "classification") != "classification":
+        raise ConfigError(
+            "evaluate measures accuracy, but this learner's objective is regression. Use its `criterion` on its predictions."
+        )
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
     device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))

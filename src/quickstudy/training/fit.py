@@ -21,7 +21,7 @@ from quickstudy.training.engine import choose_engine, meta_gradient
 from quickstudy.training.evaluate import Result, TaskSource, evaluate
 from quickstudy.training.interrupt import deferred_interrupt
 from quickstudy.training.progress import Progress, silent
-from quickstudy.training.saving import SavedLearner, save_learner
+from quickstudy.training.saving import SavedLearner, check_saveable, describe_net, save_learner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.training.tracking import Tracker
 
@@ -76,6 +76,7 @@ class Trainer:
             raise ModelError(
                 f"{type(learner).__name__} on this net has no parameters to train; use it as it is, or choose another net."
             )
+        check_saveable(learner)
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
         self.optimizer = make_optimizer(learner.parameters(), lr=0.0, weight_decay=self.settings.weight_decay)
         self.run = Run()
@@ -147,18 +148,19 @@ class Trainer:
         return row
 
     def finish(self) -> SavedLearner:
-        """The best learner by validation (the last one without), set in the learner, and saved."""
+        """The best learner by validation (the last one without), set in the learner, saved, and on the CPU, where it will be used."""
+        info = self.saved(None).info
         if self.validation is None:
             self.calibrated()
             if self.out is not None:
                 save_learner(self.out / "learner.safetensors", self.saved(None))
-            return self.saved(None)
-        if self.out is None:
+        elif self.out is None:
             self.learner.load_state_dict(self.best or self.learner.state_dict())
-            return self.saved(None)
-        arrays, meta = storage.load(self.out / "learner.safetensors", "learner")
-        self.learner.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-        return SavedLearner(self.learner, self.spec, meta["info"])
+        else:
+            arrays, meta = storage.load(self.out / "learner.safetensors", "learner")
+            self.learner.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
+            info = meta["info"]
+        return SavedLearner(self.learner.cpu(), self.spec, info)
 
     def _step(self) -> float:
         count = self.settings.tasks_per_step
@@ -212,14 +214,29 @@ class Trainer:
 
     def _interrupted(self) -> KeyboardInterrupt:
         interrupt = KeyboardInterrupt()
-        where = f"; saved. Go on with: quickstudy train --resume {self.out} (or resume=True in Python)" if self.out else ""
+        by_command = self.out is not None and (self.out / "config.yaml").exists()
+        how = f"quickstudy train --resume {self.out}" if by_command else "fit(..., resume=True)"
+        where = f"; saved in {self.out}. Go on with: {how}" if self.out else ""
         interrupt.add_note(f"interrupted after step {self.run.step}{where}")
         return interrupt
 
     def _facts(self) -> dict[str, Any]:
-        learner = json.loads(json.dumps(hyperparameters(self.learner)))  # as a checkpoint's header holds it
-        began = {"settings": dataclasses.asdict(self.settings), "tasks": self.tasks.describe(), "learner": learner}
-        return {"run": dataclasses.asdict(self.run), "began": began}
+        net = getattr(self.learner, "net", None)
+        began = {
+            "settings": dataclasses.asdict(self.settings),
+            "tasks": self._described(self.tasks),
+            "validation": self._described(self.validation) if self.validation else {},
+            "learner": hyperparameters(self.learner),
+            "net": describe_net(net) if isinstance(net, torch.nn.Module) else {},
+        }
+        return {
+            "run": dataclasses.asdict(self.run),
+            "began": json.loads(json.dumps(began)),
+        }  # as a checkpoint's header holds it
+
+    @staticmethod
+    def _described(tasks: TaskSource) -> dict[str, Any]:
+        return tasks.describe() | {"tasks_hash": tasks.fingerprint(1)}
 
     def _not_a_number(self, tasks: Any, loss: float) -> TrainingError:
         likely = f"inner_lr={self.learner.inner_lr}" if self._inner_loop_diverges(tasks) else f"lr={self.settings.lr}"

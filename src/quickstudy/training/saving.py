@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -13,9 +14,10 @@ import torch
 from torch import nn
 
 from quickstudy import discovery, pretrained, storage
-from quickstudy.data.image import ImageSpec
-from quickstudy.errors import ConfigError, FileFormatError, unknown_name
+from quickstudy.data.image import ImageSpec, Ink
+from quickstudy.errors import ConfigError, FileFormatError, ModelError, unknown_name
 from quickstudy.learner import Learner, State, hyperparameters
+from quickstudy.task import Examples
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,16 +28,11 @@ class SavedLearner:
         learner: ready to adapt.
         spec: what an input image must be; None for rows of numbers.
         info: data set, protocol, training and results, as plain values.
-        fingerprint: hash of the tensors, by which a task knows its learner.
     """
 
     learner: Learner
     spec: ImageSpec | None = None
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-
-    @property
-    def fingerprint(self) -> str:
-        return storage.fingerprint(to_arrays(self.learner.state_dict()))
 
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
@@ -43,12 +40,15 @@ def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
     storage.save(path, "learner", to_arrays(saved.learner.state_dict()), _describe(saved))
 
 
-def load_learner(path: str | os.PathLike[str], net: nn.Module | None = None, **changes: Any) -> SavedLearner:
+def load_learner(
+    path: str | os.PathLike[str], net: nn.Module | None = None, learner: type[Learner] | None = None, **changes: Any
+) -> SavedLearner:
     """Read a learner.
 
     Args:
         path: a file that `save_learner` wrote, the folder of a run, or the name of a learner that ships with quickstudy.
         net: the net, where it is your own and not one of `quickstudy.nets`.
+        learner: the class, where it is your own and not one of `quickstudy.learners`.
         changes: hyperparameters to change, such as `inner_steps=3`.
 
     Raises:
@@ -56,7 +56,7 @@ def load_learner(path: str | os.PathLike[str], net: nn.Module | None = None, **c
         ConfigError: unknown hyperparameter, or a net of your own that was not given.
     """
     arrays, meta = storage.load(pretrained.find(path), "learner")
-    return _build(path, arrays, meta, net, changes)
+    return _build(path, arrays, meta, (net, learner), changes)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,11 +67,15 @@ class SavedTask:
         saved: the learner.
         state: what `adapt` returned.
         labels: what each way stands for, in the user's words.
+        support: the examples themselves, for a learner that would forget them when it goes on.
+        ink: polarity of the images that it was adapted to, where it differs from the learner's.
     """
 
     saved: SavedLearner
     state: State
     labels: tuple[Any, ...]
+    support: Examples | None = None
+    ink: Ink | None = None
 
 
 def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
@@ -87,28 +91,31 @@ def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
             )
     arrays = {f"learner.{name}": value for name, value in to_arrays(task.saved.learner.state_dict()).items()}
     arrays |= {f"state.{name}": value for name, value in to_arrays(task.state).items()}
-    storage.save(path, "task", arrays, _describe(task.saved) | {"labels": list(task.labels)})
+    if task.support is not None:
+        arrays |= to_arrays({"support.x": task.support.x, "support.y": task.support.y})  # pyright: ignore[reportArgumentType]
+    storage.save(path, "task", arrays, _describe(task.saved) | {"labels": list(task.labels), "ink": task.ink})
 
 
-def load_task(path: str | os.PathLike[str], net: nn.Module | None = None) -> SavedTask:
-    """Read an adapted task.
+def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learner: type[Learner] | None = None) -> SavedTask:
+    """Read an adapted task; `net` and `learner` as in `load_learner`.
 
     Raises:
         FileFormatError: damaged, foreign or newer file.
     """
     arrays, meta = storage.load(path, "task")
-    parts: dict[str, dict[str, np.ndarray]] = {"learner": {}, "state": {}}
+    parts: dict[str, dict[str, np.ndarray]] = {"learner": {}, "state": {}, "support": {}}
     for name, value in arrays.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = value
-    saved = _build(path, parts["learner"], meta, net, {})
-    return SavedTask(saved, {name: torch.from_numpy(value) for name, value in parts["state"].items()}, tuple(meta["labels"]))
+    saved = _build(path, parts["learner"], meta, (net, learner), {})
+    state, support = ({name: torch.from_numpy(value) for name, value in parts[part].items()} for part in ("state", "support"))
+    return SavedTask(saved, state, tuple(meta["labels"]), Examples(**support) if support else None, meta["ink"])
 
 
 def _describe(saved: SavedLearner) -> dict[str, Any]:
     net = getattr(saved.learner, "net", None)
     return {
-        "learner": {"name": discovery.name_of(saved.learner), "args": hyperparameters(saved.learner)},
+        "learner": _described_learner(saved.learner),
         "net": describe_net(net) if isinstance(net, nn.Module) else None,
         "input": saved.spec.to_dict() if saved.spec else None,
         "info": dict(saved.info),
@@ -119,11 +126,12 @@ def _build(
     path: str | os.PathLike[str],
     arrays: Mapping[str, np.ndarray],
     meta: Mapping[str, Any],
-    net: nn.Module | None,
+    own: tuple[nn.Module | None, type[Learner] | None],
     changes: Mapping[str, Any],
 ) -> SavedLearner:
+    net, chosen = own
     try:
-        name, args = meta["learner"]["name"], dict(meta["learner"]["args"])
+        name, args = meta["learner"].get("name") or meta["learner"]["class"], dict(meta["learner"]["args"])
         described, spec, info = meta["net"], meta["input"], meta["info"]
     except (KeyError, TypeError) as error:
         raise FileFormatError(f"{path} has a damaged header (no {error}).") from error
@@ -132,11 +140,15 @@ def _build(
             raise unknown_name(f"hyperparameter of {name}", change, args)
     if described is not None and net is None and "name" in described:
         _check_known(path, discovery.load("nets", described["name"]), described["args"])
-    _check_known(path, discovery.load("learners", name), args)
+    if chosen is None:
+        if "class" in meta["learner"]:
+            raise ConfigError(f"{path} is a learner of your own, {name}; pass its class as learner=.")
+        chosen = discovery.load("learners", name)
+    _check_known(path, chosen, args)
     _check_known(path, ImageSpec, spec or {})
     if described is not None:
         args["net"] = net if net is not None else build_net(described)
-    learner = discovery.load("learners", name)(**(args | dict(changes)))
+    learner = chosen(**(args | dict(changes)))
     try:
         learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
     except RuntimeError as error:
@@ -152,6 +164,24 @@ def _check_known(path: str | os.PathLike[str], chosen: type, args: Mapping[str, 
             f"{path} gives {chosen.__name__} a value for {', '.join(strange)}, which it does not have here: a newer quickstudy may "
             "have written the file. Update quickstudy."
         )
+
+
+def check_saveable(learner: Learner) -> None:
+    """A ModelError unless every constructor argument is kept as a plain value, so that the learner can be built again from a file."""
+    try:
+        json.dumps(hyperparameters(learner))
+    except AttributeError as error:
+        raise ModelError(
+            f"{type(learner).__name__} does not keep a constructor argument ({error}); set self.NAME = NAME."
+        ) from error
+    except TypeError as error:
+        raise ModelError(f"{type(learner).__name__} has a hyperparameter that is no plain value ({error}).") from error
+
+
+def _described_learner(learner: Learner) -> dict[str, Any]:
+    if type(learner).__module__.startswith("quickstudy.learners."):
+        return {"name": discovery.name_of(learner), "args": hyperparameters(learner)}
+    return {"class": f"{type(learner).__module__}.{type(learner).__qualname__}", "args": hyperparameters(learner)}
 
 
 def describe_net(net: nn.Module) -> dict[str, Any]:
