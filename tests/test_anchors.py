@@ -314,7 +314,19 @@ class Lists(nn.Module):
 
 @pytest.mark.parametrize(
     "layer",
-    [nn.BatchNorm1d(3), nn.BatchNorm2d(3), nn.Dropout(0.2), nn.Dropout2d(0.1), nn.LSTM(3, 3), nn.GRU(3, 3), nn.LazyLinear(3)],
+    [
+        nn.BatchNorm1d(3),
+        nn.BatchNorm2d(3),
+        nn.BatchNorm1d(3, track_running_stats=False),
+        nn.InstanceNorm2d(3, track_running_stats=True),
+        nn.Dropout(0.2),
+        nn.Dropout2d(0.1),
+        nn.RReLU(),
+        nn.MultiheadAttention(4, 2, dropout=0.5),
+        nn.LSTM(3, 3),
+        nn.GRU(3, 3),
+        nn.LazyLinear(3),
+    ],
     ids=lambda layer: type(layer).__name__,
 )
 def test_check_net_names_the_layer(layer: nn.Module) -> None:
@@ -324,7 +336,7 @@ def test_check_net_names_the_layer(layer: nn.Module) -> None:
 
 
 @pytest.mark.parametrize(
-    "layer", [nn.Dropout(0.0), nn.BatchNorm1d(3, track_running_stats=False), BatchNorm(3), nn.LayerNorm(3)]
+    "layer", [nn.Dropout(0.0), nn.InstanceNorm1d(3), nn.MultiheadAttention(4, 2), BatchNorm(3), nn.LayerNorm(3)]
 )
 def test_check_net_lets_pure_layers_pass(layer: nn.Module) -> None:
     net = Lists(layer)

@@ -56,7 +56,7 @@ def test_dataset_is_as_described(val: ImageDataset, classes: list[glyphs.GlyphCl
     assert set(val.groups) == set(glyphs.SCRIPTS["val"])
     assert val.spec.shape == (28, 28, 1)
     assert val.spec.ink == "dark"
-    assert val.name == "glyphs"
+    assert val.name == "glyphs/val"
 
 
 def test_same_seed_same_images(val: ImageDataset) -> None:
