@@ -57,8 +57,8 @@ def run(arguments: Sequence[str]) -> None:
     saved = train(out, options.minutes)
     sets = {"held-out scripts": data.load("glyphs", "test"), "handwritten digits": data.load("digits", "all")}
     results = compare(saved, sets, options.tasks)
-    _print(results, out, options.json)
     write_report(out / "report.html", _report(out, saved, sets, results))
+    _print(results, out, options.json)
 
 
 def train(out: pathlib.Path, minutes: float) -> SavedLearner:
