@@ -18,11 +18,12 @@ def test_readme_python_runs(
     monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert len(blocks) >= 3
     names: dict[str, object] = {}
     for block in blocks:
-        exec(compile(block.replace("/tmp/", f"{tmp_path}/"), "README.md", "exec"), names)
+        exec(compile(block, "README.md", "exec"), names)
     classifier = names["classifier"]
     assert isinstance(classifier, quickstudy.FewShotClassifier)
     assert classifier.classes_.tolist() == ["alpha", "beta", "gamma"]
