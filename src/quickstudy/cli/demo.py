@@ -148,10 +148,9 @@ def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_js
         plain = {name: {where: [r.to_dict() for r in row] for where, row in by_set.items()} for name, by_set in results.items()}
         _output.as_json({"learner": str(out / "learner.safetensors"), "report": str(out / "report.html"), "results": plain})
         return
-    title = "Tasks never seen before: accuracy, %, and the 95 % confidence interval"
-    _output.table(
-        ["", *(column.replace(" 1", "\n1").replace(" 5", "\n5") for column in _columns(results)[1:])], _rows(results), title
-    )
+    _output.table(_columns(results), _rows(results), "Accuracy, %, and the 95 % confidence interval")
+    ours = [result for row in next(iter(results.values())).values() for result in row]
+    _output.text(f"protocol: {ours[0].protocol}; tasks hash of each row: {' '.join(result.tasks_hash for result in ours)}")
     lines = [
         f"saved: {out / 'learner.safetensors'}",
         f"look:  {out / 'report.html'}",
