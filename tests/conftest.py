@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from quickstudy.data.dataset import ImageDataset, content_fingerprint
 from quickstudy.data.image import ImageSpec
 
 torch.set_num_threads(1)
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start us with Ctrl-C ignored
 
 
 @pytest.fixture(autouse=True)

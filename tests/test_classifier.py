@@ -293,7 +293,8 @@ def test_a_classifier_on_a_file_a_run_or_rows(tmp_path: pathlib.Path) -> None:
     assert loaded.predict(drawings(2)).tolist() == [0, 1]
     rows = FewShotClassifier().fit([[0.0], [4.0]], [True, False])
     rows.save(tmp_path / "rows.task")
-    assert FewShotClassifier.load(tmp_path / "rows.task").predict([[1.0]]).tolist() == [True]
+    again = FewShotClassifier.load(tmp_path / "rows.task")
+    assert (again.predict([[1.0]]).tolist(), again.n_features_in_) == ([True], 1)
 
 
 def test_labels_that_a_file_cannot_hold(tmp_path: pathlib.Path) -> None:

@@ -37,6 +37,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
     Attributes:
         classes_: the labels, sorted where they can be; classes that `partial_fit` adds come after them.
+        n_features_in_: length of a row, on rows of numbers.
         state_: what the learner knows about the task.
 
     >>> import numpy as np
@@ -48,6 +49,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     """
 
     ink: Ink | None
+    n_features_in_: int
 
     def __init__(self, learner: SavedLearner | Learner | str | os.PathLike[str] | None = None, ink: Ink | None = None) -> None:
         self.learner = learner
@@ -123,7 +125,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         """Write what was learned, with the learner, to one file."""
         check_is_fitted(self, "state_")
         labels = tuple(_plain(label) for label in self._ways)
-        save_task(path, SavedTask(self._saved, self.state_, labels, self._support, self.ink))
+        save_task(
+            path, SavedTask(self._saved, self.state_, labels, self._support, self.ink, getattr(self, "n_features_in_", None))
+        )
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], ink: Ink | None = None) -> FewShotClassifier:
@@ -132,6 +136,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         classifier = cls(task.saved, ink or task.ink)
         classifier._saved, classifier.state_, classifier._ways = task.saved, dict(task.state), list(task.labels)
         classifier._support = task.support
+        if task.features is not None:
+            classifier.n_features_in_ = task.features
         return classifier
 
     @property

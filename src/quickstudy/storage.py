@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import operator
 import os
 import pathlib
 import tempfile
@@ -28,6 +29,7 @@ Arrays = Mapping[str, np.ndarray]
 class Content(NamedTuple):
     """What a file holds."""
 
+    kind: str
     arrays: dict[str, np.ndarray]
     meta: dict[str, Any]
 
@@ -69,39 +71,35 @@ def save(path: str | os.PathLike[str], kind: str, arrays: Arrays, meta: Mapping[
     write_atomically(path, safetensors.numpy.save(contiguous, metadata=header))
 
 
-def load(path: str | os.PathLike[str], kind: str) -> Content:
-    """Read a file of the given kind.
+def load(path: str | os.PathLike[str], *kinds: str) -> Content:
+    """Read a file of one of the given kinds.
 
     Raises:
         FileFormatError: there is no such file, or it is damaged, foreign, of another kind, or of a newer format.
     """
     path = pathlib.Path(path)
+    expected = f"expected a saved {' or '.join(kinds)}"
     if not path.is_file():
-        raise FileFormatError(f"{path} is not a file; expected a saved {kind}.")
+        raise FileFormatError(f"{path} is not a file; {expected}.")
     try:
         with safetensors.safe_open(path, framework="numpy") as file:
             header = (file.metadata() or {}).get("quickstudy")
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (it is no dict)
     except (safetensors.SafetensorError, OSError, ValueError, TypeError) as error:
-        raise FileFormatError(f"{path} is damaged or no safetensors file ({error}); expected a saved {kind}.") from error
+        raise FileFormatError(f"{path} is damaged or no safetensors file ({error}); {expected}.") from error
     if header is None:
-        raise FileFormatError(f"{path} is a safetensors file, but quickstudy did not write it; expected a saved {kind}.")
-    return Content(arrays, _checked_header(path, kind, header, arrays))
-
-
-def _checked_header(path: pathlib.Path, kind: str, header: str, arrays: Arrays) -> dict[str, Any]:
+        raise FileFormatError(f"{path} is a safetensors file, but quickstudy did not write it; {expected}.")
     try:
-        values = json.loads(header)
-        found_format, found_kind, found_hash, found_meta_hash, meta = (values[key] for key in HEADER)
+        found = dict(zip(HEADER, operator.itemgetter(*HEADER)(json.loads(header)), strict=True))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise FileFormatError(f"{path} has a damaged header ({error}); expected a saved {kind}.") from error
-    if not isinstance(found_format, int) or found_format > FORMAT:
-        raise FileFormatError(f"{path} has format {found_format}, this quickstudy reads up to {FORMAT}: update quickstudy.")
-    if found_kind != kind:
-        raise FileFormatError(f"{path} is a saved {found_kind}; expected a saved {kind}.")
-    if found_hash != fingerprint(arrays) or found_meta_hash != _meta_hash(meta):
+        raise FileFormatError(f"{path} has a damaged header ({error}); {expected}.") from error
+    if not isinstance(found["format"], int) or found["format"] > FORMAT:
+        raise FileFormatError(f"{path} has format {found['format']}, this quickstudy reads up to {FORMAT}: update quickstudy.")
+    if found["kind"] not in kinds:
+        raise FileFormatError(f"{path} is a saved {found['kind']}; {expected}.")
+    if found["hash"] != fingerprint(arrays) or found["meta_hash"] != _meta_hash(found["meta"]):
         raise FileFormatError(f"{path} is damaged: its content does not match its hash. Copy or train it again.")
-    return meta
+    return Content(found["kind"], arrays, found["meta"])
 
 
 def _meta_hash(meta: Mapping[str, Any]) -> str:

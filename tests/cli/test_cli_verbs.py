@@ -48,6 +48,12 @@ def test_evaluate_is_repeatable_and_the_seed_chooses_the_tasks(cli: Call, evalua
     assert result("--split", "train", "--shots", 3)["accuracy"] > 60  # of classes that it was trained on
 
 
+def test_evaluate_on_ranges_and_imbalanced_tasks(cli: Call, refused: Call, evaluate: list[object]) -> None:
+    results = json.loads(cli(*evaluate, "--ways", "2-3", "--shots", "1-3", 2, "--unequal", "true", "--json").out)["results"]
+    assert [(row["ways"], row["shots"], row["unequal"]) for row in results] == [("2-3", "1-3", True), ("2-3", 2, True)]
+    assert "shots is 'few'; expected a number such as 5, or a range such as 1-5" in refused(*evaluate, "--shots", "few")
+
+
 def test_evaluate_with_other_hyperparameters(
     cli: Call, refused: Call, train: Call, npz: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

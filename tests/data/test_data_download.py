@@ -149,6 +149,8 @@ def test_digest_is_of_content_and_not_of_packing(tmp_path: pathlib.Path) -> None
             for name in ("a/1.png", "b/2.png")[:: 1 if level == 1 else -1]:
                 archive.writestr(name, CONTENT + name.encode())
     assert (tmp_path / "1.gz").read_bytes() != (tmp_path / "9.gz").read_bytes()
+    packed = hashlib.sha256((tmp_path / "1.gz").read_bytes()).hexdigest()
+    assert content_digest(tmp_path / "1.gz", "set.tar.gz") == packed  # publishers pin tar archives as they are packed
     assert content_digest(tmp_path / "1.gz", ".gz") == content_digest(tmp_path / "9.gz", ".gz") == DIGEST
     assert content_digest(tmp_path / "1.zip", ".zip") == content_digest(tmp_path / "9.zip", ".zip") != "unreadable"
     (tmp_path / "half.zip").write_bytes((tmp_path / "1.zip").read_bytes()[:99])

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
+import io
 import json
 import pathlib
+import tarfile
 import zipfile
 from collections.abc import Callable
 
@@ -15,6 +18,25 @@ from quickstudy.data import known, load
 from quickstudy.data.download import content_digest
 from quickstudy.data.known import cifar_fs, mnist, omniglot
 from quickstudy.errors import DataError
+
+
+def write_cifar_archive(file: pathlib.Path, images: int = 2) -> np.ndarray:
+    """CIFAR-100's binary form, with few random images: all classes in train.bin, then in test.bin; returns the pixels."""
+    names = sorted(name for line in cifar_fs.SUPERCLASSES.split("\n") for name in line.partition(":")[2].split())
+    pixels = np.random.default_rng(0).integers(0, 256, (2, images, 100, 3, 32, 32), dtype=np.uint8)
+    fine = np.broadcast_to(np.arange(100, dtype=np.uint8), (2, images, 100))
+    records = np.concatenate([np.zeros_like(fine)[..., None], fine[..., None], pixels.reshape(2, images, 100, -1)], axis=-1)
+    members = {
+        "fine_label_names.txt": "\n".join(names).encode(),
+        "train.bin": records[0].tobytes(),
+        "test.bin": records[1].tobytes(),
+    }
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members.items():
+            about = tarfile.TarInfo(f"cifar-100-binary/{name}")
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
+    return pixels
 
 
 def test_every_file_in_the_folder_is_a_known_set() -> None:
@@ -98,8 +120,24 @@ def test_own_cifar_100_as_a_folder(tmp_path: pathlib.Path, make_folder: Callable
         load("cifar_fs", "val", data_dir=tmp_path)
 
 
-def test_missing_cifar_says_what_to_put_where(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(DataError, match=r"no download.*cifar100/train/<class>/<image>\.png.*cifar100\.zip"):
+def test_cifar_100_in_its_binary_form(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "cifar100").mkdir()
+    pixels = write_cifar_archive(tmp_path / "cifar100" / "cifar-100-binary.tar.gz")
+    data = load("cifar_fs", "val", data_dir=tmp_path)
+    assert (len(data.classes), data.counts.tolist()) == (16, [4] * 16)
+    assert data.groups[data.classes.index("otter")] == "aquatic_mammals"
+    beaver = load("cifar_fs", "all", data_dir=tmp_path).classes.index("beaver")
+    assert (data.images[:4] == pixels[:, :, beaver].reshape(4, 3, 32, 32).transpose(0, 2, 3, 1)).all()
+    (tmp_path / "cifar100" / "cifar-100-binary.tar.gz").write_bytes(b"not an archive")
+    with pytest.raises(DataError, match=r"cifar-100-binary\.tar\.gz.*remove it"):
+        load("cifar_fs", data_dir=tmp_path)
+
+
+def test_cifar_100_that_cannot_be_downloaded_says_what_to_put_where(
+    tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cifar_fs, "ARCHIVE", dataclasses.replace(cifar_fs.ARCHIVE, url="http://127.0.0.1:9/cifar.tar.gz"))
+    with pytest.raises(DataError, match=r"cannot download http://127.*put it at .*cifar100.cifar-100-binary\.tar\.gz"):
         load("cifar_fs", data_dir=tmp_path)
 
 
@@ -128,6 +166,7 @@ def test_digits_come_enlarged_and_light_on_dark() -> None:
 
 
 def test_data_folder_from_the_environment(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    write_cifar_archive(tmp_path / "elsewhere" / "cifar-100-binary.tar.gz")
     monkeypatch.setenv("QUICKSTUDY_DATA", str(tmp_path / "elsewhere"))
-    with pytest.raises(DataError, match="elsewhere"):
-        load("cifar_fs")
+    assert len(load("cifar_fs", "test").classes) == 20

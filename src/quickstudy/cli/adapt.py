@@ -5,11 +5,11 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Sequence
 
-from quickstudy import pretrained
+from quickstudy import pretrained, storage
 from quickstudy.classifier import FewShotClassifier
 from quickstudy.cli import _output, _parser
 from quickstudy.data.tree import is_image
-from quickstudy.errors import ConfigError, FileFormatError
+from quickstudy.errors import ConfigError
 from quickstudy.training.saving import load_learner
 
 
@@ -45,14 +45,9 @@ def open_classifier(path: str, ink: str | None) -> FewShotClassifier:
     if ink not in (None, "dark", "light"):
         raise ConfigError(f"ink is {ink!r}; expected dark (drawn dark on light) or light (light on dark, and photos).")
     found = pretrained.find(path)
-    if not found.is_file():
-        raise FileFormatError(f"{path} is not a file; expected a saved learner, a run's folder or a task.")
-    try:
-        saved = load_learner(found)
-    except FileFormatError as error:
-        if "is a saved task" not in str(error):
-            raise
-        return FewShotClassifier.load(path, ink)  # pyright: ignore[reportArgumentType]
+    if storage.load(found, "learner", "task").kind == "task":
+        return FewShotClassifier.load(found, ink)  # pyright: ignore[reportArgumentType]
+    saved = load_learner(found)
     if saved.spec is None:
         raise ConfigError(f"{path} learns from rows of numbers, not from images; use FewShotClassifier in Python for it.")
     return FewShotClassifier(saved, ink)  # pyright: ignore[reportArgumentType]

@@ -35,7 +35,15 @@ def run(arguments: Sequence[str]) -> None:
         results = [
             evaluate(
                 saved.learner,
-                ClassTasks(dataset, ways, shots, options.queries, within_groups=options.within_groups, seed=options.seed),
+                ClassTasks(
+                    dataset,
+                    _range("ways", ways),
+                    _range("shots", shots),
+                    options.queries,
+                    unequal=options.unequal,
+                    within_groups=options.within_groups,
+                    seed=options.seed,
+                ),
                 options.tasks,
                 lambda count: progress.advance(bar, count),
             )
@@ -80,12 +88,27 @@ def check_fits(dataset: ImageDataset, saved: SavedLearner) -> ImageDataset:
     return dataset
 
 
+def _range(name: str, value: int | str) -> int | tuple[int, int]:
+    """`5` or `"5-20"` as `ClassTasks` takes it."""
+    if isinstance(value, int):
+        return value
+    least, dash, most = value.partition("-")
+    if not (dash and least.isdigit() and most.isdigit()):
+        raise ConfigError(f"{name} is {value!r}; expected a number such as 5, or a range such as 1-5.")
+    return int(least), int(most)
+
+
 def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     parser = _parser.make_parser("evaluate", __doc__)
     parser.add_argument("saved", type=str, help="a learner's file, the folder of a run, or the name of a shipped learner")
     _data.add_arguments(parser, split="test")
-    parser.add_argument("--ways", type=int, nargs="+", default=[5], help="classes per task, one or more numbers")
-    parser.add_argument("--shots", type=int, nargs="+", default=[1], help="support examples per class, one or more numbers")
+    parser.add_argument(
+        "--ways", type=int | str, nargs="+", default=[5], help="classes per task: numbers, or ranges such as 5-20"
+    )
+    parser.add_argument(
+        "--shots", type=int | str, nargs="+", default=[1], help="support examples per class: numbers, or ranges such as 1-5"
+    )
+    parser.add_argument("--unequal", type=bool, default=False, help="with a range of shots: draw them for each class")
     parser.add_argument("--queries", type=int, default=15, help="query examples per class")
     parser.add_argument(
         "--within_groups", type=bool, default=False, help="all classes of a task from one group, such as an alphabet"

@@ -7,7 +7,6 @@ from typing import Any
 
 from quickstudy import pretrained, storage
 from quickstudy.cli import _output, _parser
-from quickstudy.errors import FileFormatError
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -16,9 +15,9 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("file", type=str, help="a learner's file, a run's folder, a shipped learner, or a task")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
-    kind, content = _read(options.file)
+    content = storage.load(pretrained.find(options.file), "learner", "task")
     facts = {
-        "kind": kind,
+        "kind": content.kind,
         "file": str(pretrained.find(options.file)),
         "bytes": pretrained.find(options.file).stat().st_size,
         "tensors": sum(value.size for value in content.arrays.values()),
@@ -28,16 +27,6 @@ def run(arguments: Sequence[str]) -> None:
         _output.as_json(facts)
         return
     _output.table(("fact", "value"), [(name, value) for name, value in _flat(facts)], title=options.file)
-
-
-def _read(file: str) -> tuple[str, storage.Content]:
-    path = pretrained.find(file)
-    try:
-        return "learner", storage.load(path, "learner")
-    except FileFormatError as error:
-        if "is a saved task" not in str(error):
-            raise
-    return "task", storage.load(path, "task")
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:

@@ -1,8 +1,8 @@
 """Files of known sets: taken from the data folder, or downloaded into it, resumed where that broke off, and checked.
 
 The digest that is pinned is one of content, so that it does not depend on how the content was packed: of a .gz, SHA-256 of
-what it unpacks to; of a .zip, SHA-256 over the path and SHA-256 of every image; of any other file, SHA-256 of its bytes. Files
-put in place by hand are not checked against it: readers find damage, and every dataset has a fingerprint.
+what it unpacks to; of a .zip, SHA-256 over the path and SHA-256 of every image; of any other file, .tar.gz among them, SHA-256
+of its bytes. Files put in place by hand are not checked against it: readers find damage, and every dataset has a fingerprint.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ def download(url: str, target: pathlib.Path, digest: str) -> None:
             while not target.is_file():
                 resumed = part.is_file() and part.stat().st_size > 0
                 _transfer(url, part, target)
-                found = content_digest(part, target.suffix)
+                found = content_digest(part, target.name)
                 if found == digest:
                     os.replace(part, target)
                     return
@@ -81,13 +81,14 @@ def download(url: str, target: pathlib.Path, digest: str) -> None:
         raise StorageError(f"cannot write {str(target)!r} ({error}); free space, or give another data_dir.") from error
 
 
-def content_digest(file: pathlib.Path, suffix: str) -> str:
-    """SHA-256 of the content, hex; `"unreadable"` where a .gz or .zip is damaged. `suffix` is that of the finished file."""
+def content_digest(file: pathlib.Path, name: str) -> str:
+    """SHA-256 of the content, hex; `"unreadable"` where a .gz or .zip is damaged. `name` is that of the finished file."""
     try:
-        if suffix == ".zip":
+        if name.endswith(".zip"):
             return ZipTree(file).content_digest()
+        unpacked = name.endswith(".gz") and not name.endswith(".tar.gz")
         digest = hashlib.sha256()
-        with gzip.open(file) if suffix == ".gz" else file.open("rb") as stream:
+        with gzip.open(file) if unpacked else file.open("rb") as stream:
             while block := stream.read(BLOCK):
                 digest.update(block)
         return digest.hexdigest()

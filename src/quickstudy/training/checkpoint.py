@@ -30,7 +30,7 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
     Raises:
         FileFormatError: no, damaged or foreign checkpoint, or one of another learner.
     """
-    arrays, facts = storage.load(path, "checkpoint")
+    _, arrays, facts = storage.load(path, "checkpoint")
     weights: dict[str, torch.Tensor] = {}
     moments: dict[int, dict[str, torch.Tensor]] = {}
     for name, value in arrays.items():

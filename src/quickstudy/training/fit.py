@@ -157,7 +157,7 @@ class Trainer:
         elif self.out is None:
             self.learner.load_state_dict(self.best or self.learner.state_dict())
         else:
-            arrays, meta = storage.load(self.out / "learner.safetensors", "learner")
+            _, arrays, meta = storage.load(self.out / "learner.safetensors", "learner")
             self.learner.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
             info = meta["info"]
         return SavedLearner(self.learner.cpu(), self.spec, info)

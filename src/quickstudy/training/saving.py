@@ -55,7 +55,7 @@ def load_learner(
         FileFormatError: damaged, foreign or newer file, or weights that do not fit the net.
         ConfigError: unknown hyperparameter, or a net of your own that was not given.
     """
-    arrays, meta = storage.load(pretrained.find(path), "learner")
+    _, arrays, meta = storage.load(pretrained.find(path), "learner")
     return _build(path, arrays, meta, (net, learner), changes)
 
 
@@ -69,6 +69,7 @@ class SavedTask:
         labels: what each way stands for, in the user's words.
         support: the examples themselves, for a learner that would forget them when it goes on.
         ink: polarity of the images that it was adapted to, where it differs from the learner's.
+        features: length of a row, for a learner on rows of numbers.
     """
 
     saved: SavedLearner
@@ -76,6 +77,7 @@ class SavedTask:
     labels: tuple[Any, ...]
     support: Examples | None = None
     ink: Ink | None = None
+    features: int | None = None
 
 
 def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
@@ -93,7 +95,8 @@ def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
     arrays |= {f"state.{name}": value for name, value in to_arrays(task.state).items()}
     if task.support is not None:
         arrays |= to_arrays({"support.x": task.support.x, "support.y": task.support.y})  # pyright: ignore[reportArgumentType]
-    storage.save(path, "task", arrays, _describe(task.saved) | {"labels": list(task.labels), "ink": task.ink})
+    about = {"labels": list(task.labels), "ink": task.ink, "features": task.features}
+    storage.save(path, "task", arrays, _describe(task.saved) | about)
 
 
 def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learner: type[Learner] | None = None) -> SavedTask:
@@ -102,14 +105,15 @@ def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learne
     Raises:
         FileFormatError: damaged, foreign or newer file.
     """
-    arrays, meta = storage.load(path, "task")
+    _, arrays, meta = storage.load(path, "task")
     parts: dict[str, dict[str, np.ndarray]] = {"learner": {}, "state": {}, "support": {}}
     for name, value in arrays.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = value
     saved = _build(path, parts["learner"], meta, (net, learner), {})
     state, support = ({name: torch.from_numpy(value) for name, value in parts[part].items()} for part in ("state", "support"))
-    return SavedTask(saved, state, tuple(meta["labels"]), Examples(**support) if support else None, meta["ink"])
+    earlier = Examples(**support) if support else None
+    return SavedTask(saved, state, tuple(meta["labels"]), earlier, meta["ink"], meta.get("features"))
 
 
 def _describe(saved: SavedLearner) -> dict[str, Any]:

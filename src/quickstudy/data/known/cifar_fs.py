@@ -2,18 +2,25 @@
 
 The 20 superclasses are the groups; the splits do not keep them apart.
 
-It is read from the folder `cifar100` in the data folder, and has to be put there by hand: as a folder or a zip of images,
-`cifar100/train/<class>/<image>` and `cifar100/test/<class>/<image>` (CIFAR-100's own two parts, put together here), or
-`cifar100/<class>/<image>`. A full CIFAR-100 has 600 images of each class; a part of it, such as 200 of each, works as well.
+CIFAR-100 is downloaded in its binary form (168.5 MB, `cifar100/cifar-100-binary.tar.gz`), unless images are there already, as a
+folder or a zip: `cifar100/train/<class>/<image>` and `cifar100/test/<class>/<image>` (CIFAR-100's own two parts, put together
+here), or `cifar100/<class>/<image>`. A full CIFAR-100 has 600 images of each class; a part, such as 200 of each, works as well.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
+import tarfile
+import zlib
+
+import numpy as np
 
 from quickstudy.data.archive import ZipTree
+from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.decoding import dataset_of
+from quickstudy.data.download import Remote, obtain
 from quickstudy.data.folder import FolderTree
 from quickstudy.data.image import ImageSpec
 from quickstudy.data.places import data_root
@@ -23,6 +30,12 @@ from quickstudy.errors import DataError
 
 SPEC = ImageSpec(32, 32, 3, ink="light")
 SPLITS = ("train", "val", "test", "all")
+ARCHIVE = Remote(
+    "cifar100",
+    "cifar-100-binary.tar.gz",
+    "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
+    "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",  # as TensorFlow Datasets and MLDatasets.jl pin it
+)
 SUPERCLASSES = """
 aquatic_mammals: beaver dolphin otter seal whale
 fish: aquarium_fish flatfish ray shark trout
@@ -57,16 +70,8 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     """The photos of the classes of one split."""
     group = {name: line.partition(":")[0] for line in SUPERCLASSES.split("\n") for name in line.partition(":")[2].split()}
     tree = _tree(data_dir)
-    found = classes_of(tree)
-    if {entry.name.split("/")[0] for entry in found} <= {"train", "test"}:
-        found = merged(found)
-    by_name = {entry.name: ClassFiles(entry.name, group[entry.name], entry.paths) for entry in found if entry.name in group}
-    missing = sorted(set(group) - set(by_name))
-    if missing:
-        raise DataError(
-            f"cifar_fs: {tree.label} lacks {len(missing)} of CIFAR-100's classes ({shortened(missing)}); expected all 100."
-        )
-    whole = dataset_of(tree, [by_name[name] for name in sorted(by_name)], spec, "cifar_fs", strict)
+    whole = _of_archive(obtain(ARCHIVE, data_dir), spec) if tree is None else _of_images(tree, group, spec, strict)
+    whole = dataclasses.replace(whole, groups=tuple(group[name] for name in whole.classes))
     return whole.select(
         [index for index, name in enumerate(whole.classes) if split in ("all", split_of(name))], f"cifar_fs/{split}"
     )
@@ -81,19 +86,47 @@ def split_of(name: str) -> str:
     return next((split for split, names in HELD_OUT.items() if name in names.split()), "train")
 
 
-def _tree(data_dir: str | pathlib.Path | None) -> Tree:
+def _tree(data_dir: str | pathlib.Path | None) -> Tree | None:
+    """Images that were put in place by hand."""
     root = data_root(data_dir)
     folder = root / "cifar100"
     for place in (folder, root):
         zips = sorted(place.glob("cifar100*.zip"))
         if zips:
             return ZipTree(zips[0])
-    if any((folder / top).is_dir() for top in ("train", "apple")):
-        return FolderTree(folder)
-    image = pathlib.Path("<class>", "<image>.png")
-    raise DataError(
-        f"cifar_fs is not in {str(root)!r}, and has no download. Put CIFAR-100 there as images: "
-        f"{str(folder / 'train' / image)!r} and "
-        f"{str(folder / 'test' / image)!r}, or both in a zip {str(folder / 'cifar100.zip')!r}; "
-        "or give the data_dir that has it."
-    )
+    return FolderTree(folder) if any((folder / top).is_dir() for top in ("train", "apple")) else None
+
+
+def _of_images(tree: Tree, group: dict[str, str], spec: ImageSpec, strict: bool) -> ImageDataset:
+    found = classes_of(tree)
+    if {entry.name.split("/")[0] for entry in found} <= {"train", "test"}:
+        found = merged(found)
+    by_name = {entry.name: ClassFiles(entry.name, group[entry.name], entry.paths) for entry in found if entry.name in group}
+    missing = sorted(set(group) - set(by_name))
+    if missing:
+        raise DataError(
+            f"cifar_fs: {tree.label} lacks {len(missing)} of CIFAR-100's classes ({shortened(missing)}); expected all 100."
+        )
+    return dataset_of(tree, [by_name[name] for name in sorted(by_name)], spec, "cifar_fs", strict)
+
+
+def _of_archive(file: pathlib.Path, spec: ImageSpec) -> ImageDataset:
+    """Records of CIFAR-100's binary form: superclass, class, and 3 x 32 x 32 values, one byte each."""
+    try:
+        with tarfile.open(file, "r:gz") as archive:
+            names = _member(archive, "fine_label_names.txt").decode().split()
+            content = _member(archive, "train.bin") + _member(archive, "test.bin")
+        records = np.frombuffer(content, dtype=np.uint8).reshape(-1, 2 + 3 * 32 * 32)
+    except (tarfile.TarError, KeyError, ValueError, EOFError, OSError, zlib.error) as error:
+        raise DataError(
+            f"cifar_fs: {str(file)!r} cannot be read as CIFAR-100's binary form ({error}); remove it, and it is downloaded again."
+        ) from error
+    images = records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return from_arrays(images, records[:, 1].astype(np.int64), classes=names, spec=spec, name="cifar_fs")
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    stream = archive.extractfile(f"cifar-100-binary/{name}")
+    if stream is None:
+        raise KeyError(f"{name} is not a file")
+    return stream.read()

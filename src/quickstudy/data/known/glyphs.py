@@ -44,7 +44,7 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
 
 
 def _from_cache(path: pathlib.Path) -> ImageDataset:
-    arrays, facts = storage.load(path, "images")
+    _, arrays, facts = storage.load(path, "images")
     return ImageDataset(
         images=arrays["images"],
         counts=arrays["counts"],
