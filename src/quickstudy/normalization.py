@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from quickstudy.errors import ConfigError, ModelError
+from quickstudy.standardize import standardize
 
 NormKind = Literal["batch", "group", "layer", "instance", "none"]
 Statistics = dict[str, Tensor]
@@ -79,13 +80,14 @@ class BatchNorm(nn.Module):
         recording = _recording.get()
         if recording is None:
             return self._affine(x, self.mean, self.var)
-        if recording.mask is None and not recording.keep:
-            # The fused kernel. torch.batch_norm rather than F.batch_norm, which refuses a single value per channel.
-            return torch.batch_norm(x, self.weight, self.bias, None, None, True, 0.0, self.eps, torch.backends.cudnn.enabled)
-        mean, var = moments(x, recording.mask)
+        if recording.mask is None:
+            y, mean, var = standardize(x, self.weight, self.bias, self.eps)
+        else:
+            mean, var = masked_moments(x, recording.mask)
+            y = self._affine(x, mean, var)
         if recording.keep:
             recording.seen[self] = (mean, var)
-        return self._affine(x, mean, var)
+        return y
 
     def _affine(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
         scale = self.weight * torch.rsqrt(var + self.eps)
@@ -94,14 +96,11 @@ class BatchNorm(nn.Module):
         return torch.addcmul(shift.view(shape), x, scale.view(shape))
 
 
-def moments(
-    x: Float[Tensor, " example channel *position"], mask: Bool[Tensor, " example"] | None
+def masked_moments(
+    x: Float[Tensor, " example channel *position"], mask: Bool[Tensor, " example"]
 ) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
     """Mean and (biased) variance of each channel, `[channel]`, over the examples that count and all positions."""
     axes = [0, *range(2, x.dim())]
-    if mask is None:
-        var, mean = torch.var_mean(x, dim=axes, correction=0)
-        return mean, var
     weight = mask.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
     count = weight.sum().clamp(min=1.0) * math.prod(x.shape[2:])
     mean = (x * weight).sum(axes) / count

@@ -98,7 +98,16 @@ def settings() -> Callable[..., TrainingSettings]:
     """Settings of a training that takes a moment."""
 
     def make(**changes: Any) -> TrainingSettings:
-        usual = {"steps": 6, "tasks_per_step": 2, "engine": "loop", "validate_every": 4, "validation_tasks": 5, "lr": 0.01}
+        usual = {
+            "steps": 6,
+            "tasks_per_step": 2,
+            "engine": "loop",
+            "capture": False,
+            "workers": 1,
+            "validate_every": 4,
+            "validation_tasks": 5,
+            "lr": 0.01,
+        }
         return TrainingSettings(**(usual | changes))
 
     return make

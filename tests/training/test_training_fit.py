@@ -16,8 +16,9 @@ from torch import nn
 from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, ModelError, TrainingError
 from quickstudy.learner import Learner
+from quickstudy.task import Task
 from quickstudy.training import fit as fit_module
-from quickstudy.training.engine import choose_engine, meta_gradient
+from quickstudy.training.engine import Engine, Plan, Wanted, choose_engine, meta_gradient
 from quickstudy.training.evaluate import Result
 from quickstudy.training.fit import fit
 from quickstudy.training.saving import load_learner
@@ -95,9 +96,72 @@ def test_auto_measures_both_engines_and_says_so(rows: Make, make_learner: Make, 
 
     fit(make_learner(), rows(), None, settings(engine="auto", steps=1), progress=Heard())
     [note] = Heard.notes
-    assert note.startswith(("engine: loop (loop ", "engine: vmap (loop "))
-    assert note.count("tasks/s") == 2
-    assert choose_engine(make_learner(), rows().batch(range(2)))[0] in ("loop", "vmap")
+    assert note.startswith(("engine: loop (tasks/s: loop ", "engine: vmap (tasks/s: loop "))
+    assert ", vmap " in note
+
+
+def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
+    tasks = rows().batch(range(4))
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted(), run=lambda per_task: 1e9)
+    assert engine.plan.mapping in ("loop", "vmap")
+    assert "captured loop " in why or "captured vmap " in why
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("loop", captured=True), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("loop", captured=True)
+    assert "vmap" not in why
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("vmap", workers=2), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("vmap")  # too short to capture
+    assert Wanted("vmap", True, 2, 3).plan() == Plan("vmap", True, 2, 3)
+    assert Wanted("vmap", None, 2, 3).plan() is None
+
+
+@pytest.mark.parametrize("mapping", ["loop", "vmap"])
+@pytest.mark.parametrize("name", ["protonet", "maml", "anil", "reptile"])
+def test_every_plan_gives_the_same_gradient(rows: Make, make_learner: Make, name: str, mapping: str) -> None:
+    learner, tasks = make_learner(name).double(), rows(dtype=torch.float64).batch(range(5))
+    found = []
+    for plan in (
+        Plan("loop"),
+        Plan(mapping, captured=True),
+        Plan(mapping, True, 2),
+        Plan(mapping),
+        Plan(mapping, True, 1, 2),
+    ):
+        engine = Engine(learner, plan)
+        for _ in range(2):  # captured, and replayed
+            loss = engine(tasks)
+            found.append(torch.cat([loss.view(1), *(parameter.grad.flatten() for parameter in learner.parameters())]))
+    assert found[0].norm() > 0
+    assert max(float(torch.dist(each, found[0])) for each in found) < 1e-12
+
+
+def test_a_captured_graph_follows_weights_buffers_and_hyperparameters(rows: Make, make_learner: Make) -> None:
+    learner, tasks = make_learner("maml").double(), rows(dtype=torch.float64).batch(range(3))
+    captured = Engine(learner, Plan("vmap", captured=True))
+    before = float(captured(tasks))
+    for change in ("weights", "hyperparameter"):
+        if change == "weights":
+            torch.manual_seed(1)
+            torch.nn.init.normal_(next(learner.parameters()))
+        else:
+            learner.inner_lr = 2 * learner.inner_lr
+        loss = float(captured(tasks))
+        assert loss == pytest.approx(float(meta_gradient(learner, tasks, "loop")), rel=1e-12)
+        assert loss != pytest.approx(before, rel=1e-6)
+        before = loss
+
+
+def test_a_plan_that_gives_another_gradient_is_not_chosen(rows: Make, make_learner: Make) -> None:
+    learner = make_learner("maml")
+    whole, calls = learner.loss, []
+
+    def fickle(task: Task) -> torch.Tensor:
+        calls.append(1)
+        return whole(task) * (1 if len(calls) < 3 else 2)
+
+    learner.loss = fickle
+    engine, why = choose_engine(learner, rows().batch(range(1)), Wanted("loop", workers=1), run=lambda per_task: 1e9)
+    assert engine.plan == Plan("loop")
+    assert "captured loop fails (another gradient)" in why
 
 
 @pytest.mark.parametrize("clip", [0.01, 0.05])

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.convolution import Conv2d
 from quickstudy.errors import ConfigError, check_at_least, check_choice
 from quickstudy.normalization import NormKind, make_norm
 
@@ -67,7 +68,12 @@ class Conv4(nn.Module):
 
 
 def _block(in_channels: int, channels: int, norm: NormKind, halving: str) -> nn.Sequential:
+    bias = norm not in ("batch", "instance")  # which take the mean of each channel, and any bias with it
     if halving == "stride":
-        return nn.Sequential(nn.Conv2d(in_channels, channels, 3, stride=2, padding=1), make_norm(norm, channels), nn.ReLU())
+        return nn.Sequential(
+            Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=bias), make_norm(norm, channels), nn.ReLU()
+        )
     # ReLU after pooling equals ReLU before it, on a quarter of the values.
-    return nn.Sequential(nn.Conv2d(in_channels, channels, 3, padding=1), make_norm(norm, channels), nn.MaxPool2d(2), nn.ReLU())
+    return nn.Sequential(
+        Conv2d(in_channels, channels, 3, padding=1, bias=bias), make_norm(norm, channels), nn.MaxPool2d(2), nn.ReLU()
+    )

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.convolution import Conv2d
 from quickstudy.normalization import NormKind, make_norm
 
 
@@ -49,9 +50,9 @@ class _Block(nn.Module):
     def __init__(self, in_channels: int, channels: int, norm: NormKind) -> None:
         super().__init__()
         widths = [in_channels, channels, channels, channels]
-        self.convolutions = nn.ModuleList(nn.Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths))
+        self.convolutions = nn.ModuleList(Conv2d(a, b, 3, padding=1, bias=False) for a, b in itertools.pairwise(widths))
         self.norms = nn.ModuleList(make_norm(norm, channels) for _ in range(3))
-        self.shortcut = nn.Sequential(nn.Conv2d(in_channels, channels, 1, bias=False), make_norm(norm, channels))
+        self.shortcut = nn.Sequential(Conv2d(in_channels, channels, 1, bias=False), make_norm(norm, channels))
 
     def forward(self, x: Tensor) -> Tensor:
         residual = self.shortcut(x)

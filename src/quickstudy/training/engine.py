@@ -1,86 +1,176 @@
-"""Meta-gradients of a batch of tasks, exact: a loop over tasks, or `vmap(grad(loss))` and a mean.
-
-Never `grad(vmap(loss))` or `vmap(loss).backward()`: in second order those are silently wrong through batch, layer and instance norm.
-"""
+"""The exact meta-gradient of a batch of tasks, computed in the way that is fastest for this learner, net and machine."""
 
 from __future__ import annotations
 
+import concurrent.futures
+import dataclasses
 import time
-from typing import Literal
+from collections.abc import Callable, Iterable
 
 import torch
-from torch import Tensor, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch import Tensor
 
 from quickstudy.learner import Learner
 from quickstudy.task import Task
+from quickstudy.training.capture import Captured, Gradient, Mapping, Tensors, added, summed_gradient
 
-Engine = Literal["auto", "loop", "vmap"]
-
-
-class _Loss(nn.Module):
-    """`learner.loss` as a forward pass, so that `functional_call` can swap the meta-parameters."""
-
-    def __init__(self, learner: Learner) -> None:
-        super().__init__()
-        self.learner = learner
-
-    def forward(self, task: Task) -> Tensor:
-        return self.learner.loss(task)
+PAYS_AFTER = 30.0
+"""Seconds of training from which it is worth some seconds to capture graphs and to try several workers."""
+TRIAL_TASKS = 32
+"""Most tasks of a trial."""
+AGREEMENT = {torch.float64: 1e-6, torch.float32: 1e-2}
+"""Largest relative difference between the gradients of two engines: rounding, which a ReLU or a max-pooling may turn into a step."""
 
 
-def meta_gradient(learner: Learner, tasks: Task, engine: Literal["loop", "vmap"], chunk: int | None = None) -> Tensor:
-    """Set `.grad` of every meta-parameter to the mean over a batch of tasks, and return the mean loss, a scalar.
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """How a batch of tasks is worked through.
+
+    Args:
+        mapping: `loop` over tasks, or `vmap`: all tasks of a chunk in every operation.
+        captured: replay a captured graph, instead of running Python, autograd and vmap anew.
+        workers: threads that replay captured graphs of tasks, or chunks, at the same time; with several, every operation runs on one
+            thread.
+        chunk: most tasks that vmap holds in memory at once; None for all.
+    """
+
+    mapping: Mapping = "loop"
+    captured: bool = False
+    workers: int = 1
+    chunk: int | None = None
+
+    def __str__(self) -> str:
+        return f"{'captured ' * self.captured}{self.mapping}" + (f" x{self.workers}" if self.workers > 1 else "")
+
+
+class Engine:
+    """Sets `.grad` of every meta-parameter to the mean over a batch of tasks.
 
     Args:
         learner: whose `loss` is differentiated.
-        tasks: a batch of tasks (one leading axis on every tensor).
-        engine: `loop` or `vmap`.
-        chunk: tasks that vmap holds in memory at once; all by default. The loop holds one.
+        plan: how.
     """
-    count = len(tasks.support.y)
-    size = 1 if engine == "loop" else min(chunk or count, count)
-    learner.zero_grad(set_to_none=True)
-    total = torch.zeros((), device=tasks.support.y.device)
-    for begin in range(0, count, size):
-        if engine == "loop":
-            total = total + _loop_step(learner, tasks[begin], count)
+
+    def __init__(self, learner: Learner, plan: Plan) -> None:
+        self.learner, self.plan = learner, plan
+        self.captured = Captured(learner, plan.mapping) if plan.captured else None
+        self.eager = summed_gradient(learner, plan.mapping)
+
+    def __call__(self, tasks: Task) -> Tensor:
+        """Set the gradients; the mean loss over the tasks, a scalar."""
+        count = len(tasks.support.y)
+        parameters = {name: value.detach() for name, value in self.learner.named_parameters()}
+        buffers = dict(self.learner.named_buffers())
+        chunks = [tasks[part] for part in self._chunks(count)]
+        if self.captured is None:
+            parts = [self.eager(parameters, buffers, chunk) for chunk in chunks]
         else:
-            total = total + _vmap_step(learner, tasks[begin : begin + size], count)
-    return total
+            graphs = [self.captured.graph(parameters, buffers, chunk) for chunk in chunks]
+            with torch.autocast(tasks.support.y.device.type, enabled=False):  # its casts are in the graph
+                parts = list(self._workers(lambda graph, chunk: graph(parameters, buffers, chunk), graphs, chunks))
+        gradients, loss = added(parts)
+        for name, parameter in self.learner.named_parameters():
+            parameter.grad = gradients[name] / count
+        return loss / count
+
+    def _chunks(self, count: int) -> list[slice]:
+        """Chunks of sizes as equal as can be, since every size is captured anew."""
+        most = 1 if self.plan.mapping == "loop" else min(self.plan.chunk or count, -(-count // self.plan.workers))
+        parts = -(-count // most)
+        return [slice(part * count // parts, (part + 1) * count // parts) for part in range(parts)]
+
+    def _workers(
+        self, replay: Callable[[Gradient, Task], tuple[Tensors, Tensor]], graphs: list[Gradient], chunks: list[Task]
+    ) -> Iterable[tuple[Tensors, Tensor]]:
+        """The results in the order of the chunks, so that their sum does not depend on which worker was faster."""
+        if self.plan.workers == 1 or len(chunks) == 1:
+            return map(replay, graphs, chunks)
+        with concurrent.futures.ThreadPoolExecutor(self.plan.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+            return pool.map(replay, graphs, chunks)
 
 
-def choose_engine(learner: Learner, tasks: Task, chunk: int | None = None) -> tuple[Literal["loop", "vmap"], str]:
-    """Measure both engines on a batch of tasks; the faster one, and the figures that say why."""
-    seconds: dict[Literal["loop", "vmap"], float] = {}
-    few = tasks[: min(8, len(tasks.support.y))]
-    for engine in ("loop", "vmap"):
-        for _ in range(2):  # the first round warms up
+def meta_gradient(learner: Learner, tasks: Task, mapping: Mapping, chunk: int | None = None) -> Tensor:
+    """One meta-gradient without preparations: sets `.grad` to the mean over the tasks, and returns the mean loss, a scalar."""
+    return Engine(learner, Plan(mapping, chunk=chunk))(tasks)
+
+
+@dataclasses.dataclass(frozen=True)
+class Wanted:
+    """What of a plan is fixed; None is left to be measured."""
+
+    mapping: Mapping | None = None
+    captured: bool | None = None
+    workers: int | None = None
+    chunk: int | None = None
+
+    def plan(self) -> Plan | None:
+        """The plan, if nothing is open."""
+        if self.mapping is None or self.captured is None or (self.captured and self.workers is None):
+            return None
+        return Plan(self.mapping, self.captured, self.workers or 1, self.chunk)
+
+
+def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[float], float]) -> tuple[Engine, str]:
+    """Measure what is left open, on a batch of tasks; the fastest engine, and the figures that say why.
+
+    Args:
+        learner: its gradients are overwritten.
+        tasks: a batch of tasks, as they will come.
+        wanted: what is fixed.
+        run: seconds that the whole training takes, from the seconds that a task takes.
+    """
+    trials = _Trials(learner, tasks[: min(TRIAL_TASKS, len(tasks.support.y))])
+    for mapping in (wanted.mapping,) if wanted.mapping else ("loop", "vmap"):
+        trials.add(Plan(mapping, chunk=wanted.chunk))
+    pays = run(1 / max(trials.speeds.values())) > PAYS_AFTER
+    if wanted.captured or (wanted.captured is None and pays):
+        for plan, speed in list(trials.speeds.items()):
+            if speed * 3 > max(trials.speeds.values()):
+                trials.add(dataclasses.replace(plan, captured=True))
+    best = trials.best(wanted)
+    if best.captured and tasks.support.y.device.type == "cpu":
+        trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
+    best = trials.best(wanted)
+    return trials.engines[best], f"tasks/s: {trials}"
+
+
+class _Trials:
+    """Engines and their speeds on the same tasks."""
+
+    def __init__(self, learner: Learner, tasks: Task) -> None:
+        self.learner, self.tasks = learner, tasks
+        self.engines: dict[Plan, Engine] = {}
+        self.speeds: dict[Plan, float] = {}
+        self.failures: list[str] = []
+        self.right: Tensor | None = None
+
+    def add(self, plan: Plan) -> None:
+        """Measure a plan, or note why it cannot be used. The first must work, and its gradient is the right one."""
+        if plan in self.engines:
+            return
+        engine = Engine(self.learner, plan)
+        try:
+            engine(self.tasks)  # warms up, and captures
             begin = time.perf_counter()
-            float(meta_gradient(learner, few, engine, chunk))  # float waits for a GPU
-            seconds[engine] = time.perf_counter() - begin
-    best = min(seconds, key=seconds.__getitem__)
-    count = len(few.support.y)
-    return best, ", ".join(f"{name} {count / value:.1f} tasks/s" for name, value in seconds.items())
+            float(engine(self.tasks))  # float waits for a GPU
+            seconds = time.perf_counter() - begin
+        except (RuntimeError, NotImplementedError) as error:  # an operation that vmap or the tracer does not know
+            if self.right is None:
+                raise
+            self.failures.append(f"{plan} fails ({str(error).splitlines()[0][:60]})")
+            return
+        found = torch.cat([parameter.grad.flatten() for parameter in self.learner.parameters() if parameter.grad is not None])
+        self.right = found if self.right is None else self.right
+        if torch.dist(found, self.right) > AGREEMENT[found.dtype] * self.right.norm():
+            self.failures.append(f"{plan} fails (another gradient)")
+            return
+        self.engines[plan], self.speeds[plan] = engine, len(self.tasks.support.y) / seconds
 
+    def best(self, wanted: Wanted) -> Plan:
+        """The fastest; captured, and with so many workers, if that is wanted and works."""
+        allowed = [plan for plan in self.speeds if plan.captured] if wanted.captured or (wanted.workers or 1) > 1 else []
+        as_many = [plan for plan in allowed if plan.workers == (wanted.workers or plan.workers)]
+        return max(as_many or allowed or self.speeds, key=self.speeds.__getitem__)
 
-def _loop_step(learner: Learner, task: Task, count: int) -> Tensor:
-    loss = learner.loss(task) / count
-    loss.backward()
-    return loss.detach()
-
-
-def _vmap_step(learner: Learner, tasks: Task, count: int) -> Tensor:
-    model = _Loss(learner)
-    parameters = dict(model.named_parameters())
-
-    def loss(parameters: dict[str, Tensor], task: Task) -> Tensor:
-        return functional_call(model, parameters, (task,))
-
-    # vmap cannot differentiate channels-last tensors twice; clone, since contiguous() leaves those of one channel as they are
-    start = {name: value.detach().clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
-    gradients, losses = vmap(grad_and_value(loss), in_dims=(None, 0))(start, tasks)
-    for name, parameter in parameters.items():
-        summed = gradients[name].sum(0) / count
-        parameter.grad = summed if parameter.grad is None else parameter.grad + summed
-    return losses.sum() / count
+    def __str__(self) -> str:
+        return ", ".join([f"{plan} {speed:.1f}" for plan, speed in self.speeds.items()] + self.failures)

@@ -17,9 +17,10 @@ from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError, TrainingError
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.training import checkpoint
-from quickstudy.training.engine import choose_engine, meta_gradient
+from quickstudy.training.engine import Engine, Plan, choose_engine
 from quickstudy.training.evaluate import Result, TaskSource, evaluate
 from quickstudy.training.interrupt import deferred_interrupt
+from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.progress import Progress, silent
 from quickstudy.training.saving import SavedLearner, check_saveable, describe_net, save_learner
 from quickstudy.training.settings import TrainingSettings
@@ -40,7 +41,8 @@ class Run:
 
     step: int = 0
     seconds: float = 0.0
-    engine: str = "auto"
+    plan: dict[str, Any] | None = None
+    """The engine's, once it is chosen."""
     best: float = -1.0
     best_step: int = 0
     stale: int = 0
@@ -66,6 +68,7 @@ class Trainer:
         settings: TrainingSettings,
         out: pathlib.Path | None,
     ) -> None:
+        keep_freed_memory()
         self.settings = settings.suited_to(learner)
         self.fabric = lightning_fabric.Fabric(accelerator="auto", devices=1, precision=self.settings.precision)
         if self.settings.threads:
@@ -83,6 +86,7 @@ class Trainer:
         self.best: dict[str, torch.Tensor] | None = None
         self.spec: ImageSpec | None = getattr(tasks, "spec", None)
         self.tracker = Tracker(None, 0)
+        self.engine = Engine(learner, Plan())
 
     def train(self, progress: Progress) -> None:
         """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first, at the end of the step."""
@@ -166,7 +170,7 @@ class Trainer:
         count = self.settings.tasks_per_step
         tasks = self.tasks.batch(range(self.run.step * count, (self.run.step + 1) * count)).to(self.fabric.device)
         with self.fabric.autocast():
-            loss = float(meta_gradient(self.learner, tasks, self.run.engine, self.settings.chunk))  # pyright: ignore
+            loss = float(self.engine(tasks))
         norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip or float("inf"))
         if not (torch.isfinite(norm) and abs(loss) < float("inf")):
             raise self._not_a_number(tasks, loss)
@@ -176,14 +180,16 @@ class Trainer:
         return loss
 
     def _choose_engine(self, progress: Progress) -> None:
-        if self.run.engine == "auto":
-            mixed = self.settings.precision != "32-true"  # vmap has no batch-norm gradient for mixed types
-            self.run.engine = "loop" if mixed else self.settings.engine
-        if self.run.engine == "auto":
-            tasks = self.tasks.batch(range(self.settings.tasks_per_step)).to(self.fabric.device)
-            with self.fabric.autocast():
-                self.run.engine, why = choose_engine(self.learner, tasks, self.settings.chunk)
-            progress.note(f"engine: {self.run.engine} ({why})")
+        """The engine with which the run began, or the fastest for a run that begins."""
+        plan = self.settings.wanted().plan() if self.run.plan is None else Plan(**self.run.plan)
+        if plan is not None:
+            self.engine, self.run.plan = Engine(self.learner, plan), dataclasses.asdict(plan)
+            return
+        tasks = self.tasks.batch(range(self.settings.tasks_per_step)).to(self.fabric.device)
+        with self.fabric.autocast():
+            self.engine, why = choose_engine(self.learner, tasks, self.settings.wanted(), self.settings.seconds)
+        self.run.plan = dataclasses.asdict(self.engine.plan)
+        progress.note(f"engine: {self.engine.plan} ({why})")
 
     def _row(self, loss: float) -> dict[str, float]:
         tasks_per_second = self.run.step * self.settings.tasks_per_step / max(self.run.seconds, 1e-9)

@@ -9,7 +9,7 @@ from typing import Literal
 
 from quickstudy.errors import ConfigError
 from quickstudy.learner import Learner
-from quickstudy.training.engine import Engine
+from quickstudy.training.engine import Wanted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,8 @@ class TrainingSettings:
         weight_decay: of the outer optimizer.
         clip: largest norm of the meta-gradient; None for no limit.
         engine: how tasks are mapped: `loop`, `vmap`, or `auto`, which measures both and keeps the faster.
+        capture: replay a captured graph of the meta-gradient; None to measure whether it is faster, where the training is long enough.
+        workers: threads that replay captured graphs at the same time, on a CPU; None to measure one and as many as torch would use.
         chunk: tasks that vmap holds in memory at once; None for all.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
         threads: of each operation on a CPU; None for torch's choice.
@@ -45,7 +47,9 @@ class TrainingSettings:
     schedule: Literal["cosine", "linear", "constant"] | None = None
     weight_decay: float = 0.0
     clip: float | None = 10.0
-    engine: Engine = "auto"
+    engine: Literal["auto", "loop", "vmap"] = "auto"
+    capture: bool | None = None
+    workers: int | None = None
     chunk: int | None = None
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int | None = None
@@ -59,7 +63,7 @@ class TrainingSettings:
         for name in ("steps", "tasks_per_step", "validate_every", "validation_tasks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
-        for name in ("minutes", "lr", "clip", "chunk", "threads", "patience", "checkpoint_minutes"):
+        for name in ("minutes", "lr", "clip", "workers", "chunk", "threads", "patience", "checkpoint_minutes"):
             value = getattr(self, name)
             if value is not None and not value > 0:  # written so that NaN is refused
                 raise ConfigError(f"{name} is {value}; expected more than 0.")
@@ -69,6 +73,10 @@ class TrainingSettings:
             )
         if self.engine == "vmap" and self.precision != "32-true":
             raise ConfigError(f"engine is vmap, which has no batch-norm gradient in {self.precision}; expected loop or auto.")
+        if self.capture is False and (self.workers or 1) > 1:
+            raise ConfigError(
+                f"workers is {self.workers}, but only captured graphs run on several; expected capture=True, or null."
+            )
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay is {self.weight_decay}; expected 0 or more.")
 
@@ -84,6 +92,19 @@ class TrainingSettings:
         done = self.done(step, seconds)
         factor = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
         return self.lr * factor[self.schedule]
+
+    def wanted(self) -> Wanted:
+        """What these settings fix of the engine."""
+        mapping = None if self.engine == "auto" else self.engine
+        if self.precision != "32-true":
+            mapping = "loop"  # vmap has no batch-norm gradient for mixed types
+        workers = 1 if self.threads and self.workers is None else self.workers
+        return Wanted(mapping, self.capture, workers, self.chunk)
+
+    def seconds(self, per_task: float) -> float:
+        """About how long the training takes, if a task takes `per_task` seconds."""
+        by_steps = self.steps * self.tasks_per_step * per_task
+        return min(by_steps, 60 * self.minutes) if self.minutes else by_steps
 
     def done(self, step: int, seconds: float) -> float:
         """Fraction of the training that is over, by steps or by the clock, in [0, 1]."""

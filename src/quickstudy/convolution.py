@@ -1,0 +1,217 @@
+"""Conv2d whose derivatives of every order are plain convolutions, for one task or for many at once.
+
+A convolution is bilinear in its input and its weight, and so are its two gradients. Each of the three operations below therefore has
+the other two as its derivatives, and nothing else: second-order meta-gradients run on the same fast kernels as inference. (torch's own
+second derivative is a convolution with kernels as large as the image.) Mapped over tasks, an operation whose weight is shared runs once,
+on the examples of all tasks; one with a weight per task is a batched matrix product over the patches of the images.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+PATCHES = 2**19
+"""Most numbers in a task's patches (2 MB) for the matrix product; tasks with larger ones are convolved one by one, in place."""
+
+Axis = int | None
+
+
+class Geometry(NamedTuple):
+    """What a convolution does, besides its tensors; sizes in pixels, `(height, width)`."""
+
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    kernel: tuple[int, int]
+    image: tuple[int, int]
+
+
+class Conv2d(nn.Conv2d):
+    """`torch.nn.Conv2d` without groups and dilation, with fast derivatives of every order; the same weights under the same names.
+
+    >>> Conv2d(3, 8, 3, stride=2, padding=1)(torch.zeros(5, 3, 28, 28)).shape
+    torch.Size([5, 8, 14, 14])
+    """
+
+    def forward(self, input: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example channel height width"]:
+        stride, padding, kernel = (self._pair(name) for name in ("stride", "padding", "kernel_size"))
+        geometry = Geometry(stride, padding, kernel, (input.shape[2], input.shape[3]))
+        out: Tensor = _Convolution.apply(input, self.weight, geometry)  # pyright: ignore[reportAssignmentType]
+        return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)
+
+    def _pair(self, name: str) -> tuple[int, int]:
+        first, second = getattr(self, name)
+        return int(first), int(second)
+
+
+class _Convolution(torch.autograd.Function):
+    """`out` `[n, o]` is the sum over `i` of `x` `[n, i]` convolved with `weight` `[o, i]`."""
+
+    @staticmethod
+    def forward(x: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+        stride, padding = geometry.stride, geometry.padding
+        return torch.ops.aten.convolution(_channels_last(x), weight, None, stride, padding, (1, 1), False, (0, 0), 1)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], output: Tensor) -> None:
+        x, weight, ctx.geometry = inputs
+        ctx.save_for_backward(x, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        (grad,) = grads
+        x, weight = ctx.saved_tensors
+        to_x = _InputGradient.apply(grad, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
+        to_weight = _WeightGradient.apply(grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
+        return to_x, to_weight, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Axis, ...], *args: Any) -> tuple[Tensor, int]:
+        x, weight, geometry = args
+        x = _leading(x, in_dims[0], info.batch_size)
+        if in_dims[1] is None:
+            return _Convolution.apply(x.flatten(0, 1), weight, geometry).unflatten(0, x.shape[:2]), 0  # pyright: ignore
+        weight = _leading(weight, in_dims[1], info.batch_size)
+        if _patch_count(x, geometry) > PATCHES:
+            return torch.stack([_Convolution.apply(*each, geometry) for each in zip(x, weight, strict=True)]), 0  # pyright: ignore
+        return _as_images(torch.bmm(_patches(x, geometry), _rows(weight).mT), x.shape[1], _out_size(geometry)), 0
+
+
+class _InputGradient(torch.autograd.Function):
+    """The gradient of a convolution with respect to its input, from the gradient of its output."""
+
+    @staticmethod
+    def forward(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
+        shape = (grad.shape[0], weight.shape[1], *geometry.image)
+        x = torch.empty(
+            shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
+        )  # only its shape is read
+        return _backward(grad, x, weight, geometry, (True, False, False))[0]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], output: Tensor) -> None:
+        grad, weight, ctx.geometry = inputs
+        ctx.save_for_backward(grad, weight)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        (x,) = grads
+        grad, weight = ctx.saved_tensors
+        to_grad = _Convolution.apply(x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
+        to_weight = _WeightGradient.apply(grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
+        return to_grad, to_weight, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Axis, ...], *args: Any) -> tuple[Tensor, int]:
+        grad, weight, geometry = args
+        grad = _leading(grad, in_dims[0], info.batch_size)
+        if in_dims[1] is None:
+            return _InputGradient.apply(grad.flatten(0, 1), weight, geometry).unflatten(0, grad.shape[:2]), 0  # pyright: ignore
+        weight = _leading(weight, in_dims[1], info.batch_size)
+        if grad[0, :, 0].numel() * weight[0, 0].numel() > PATCHES:
+            return torch.stack([_InputGradient.apply(*each, geometry) for each in zip(grad, weight, strict=True)]), 0  # pyright: ignore
+        patches = torch.bmm(_as_rows(grad), _rows(weight))
+        return _summed(patches, grad.shape[1], weight.shape[2], geometry), 0
+
+
+class _WeightGradient(torch.autograd.Function):
+    """The gradient of a convolution with respect to its weight, from the gradient of its output."""
+
+    @staticmethod
+    def forward(grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
+        shape = (grad.shape[1], x.shape[1], *geometry.kernel)
+        weight = torch.empty(
+            shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
+        )  # only its shape is read
+        return _backward(grad, _channels_last(x), weight, geometry, (False, True, False))[1]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], output: Tensor) -> None:
+        grad, x, ctx.geometry = inputs
+        ctx.save_for_backward(grad, x)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
+        (weight,) = grads
+        grad, x = ctx.saved_tensors
+        to_grad = _Convolution.apply(x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
+        to_x = _InputGradient.apply(grad, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
+        return to_grad, to_x, None
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Axis, ...], *args: Any) -> tuple[Tensor, int]:
+        grad, x, geometry = args
+        grad, x = (_leading(each, axis, info.batch_size) for each, axis in zip((grad, x), in_dims, strict=False))
+        if _patch_count(x, geometry) > PATCHES:
+            return torch.stack([_WeightGradient.apply(*each, geometry) for each in zip(grad, x, strict=True)]), 0  # pyright: ignore
+        rows = torch.bmm(_as_rows(grad).mT, _patches(x, geometry))
+        return rows.unflatten(2, (*geometry.kernel, x.shape[2])).permute(0, 1, 4, 2, 3), 0
+
+
+def _backward(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool, bool]) -> list[Tensor]:
+    stride, padding = geometry.stride, geometry.padding
+    return torch.ops.aten.convolution_backward(grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), 1, wanted)
+
+
+def _channels_last(x: Tensor) -> Tensor:
+    """Strides that say channels-last also where there is one channel: torch would take its slower layout for both neighbours."""
+    return x.reshape(x.shape[0], x.shape[2], x.shape[3], 1).permute(0, 3, 1, 2) if x.shape[1] == 1 else x
+
+
+def _leading(tensor: Tensor, axis: Axis, size: int) -> Tensor:
+    """The tensor with the axis of tasks first."""
+    return tensor.unsqueeze(0).expand(size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
+
+
+def _out_size(geometry: Geometry) -> tuple[int, int]:
+    height, width = (
+        (size + 2 * padding - kernel) // stride + 1
+        for size, padding, kernel, stride in zip(
+            geometry.image, geometry.padding, geometry.kernel, geometry.stride, strict=True
+        )
+    )
+    return height, width
+
+
+def _patch_count(x: Tensor, geometry: Geometry) -> int:
+    """Numbers in the patches of one task."""
+    (height, width), (rows, columns) = _out_size(geometry), geometry.kernel
+    return x.shape[1] * height * width * rows * columns * x.shape[2]
+
+
+def _patches(x: Float[Tensor, "task example channel height width"], geometry: Geometry) -> Float[Tensor, "task position patch"]:
+    """What the kernel sees at each position, `(kernel row, kernel column, channel)` in a row."""
+    (down, right), (high, wide) = geometry.padding, geometry.stride
+    padded = torch.nn.functional.pad(x.permute(0, 1, 3, 4, 2), (0, 0, right, right, down, down))
+    windows = padded.unfold(2, geometry.kernel[0], high).unfold(3, geometry.kernel[1], wide)
+    return windows.permute(0, 1, 2, 3, 5, 6, 4).flatten(4).flatten(1, 3)
+
+
+def _summed(patches: Float[Tensor, "task position patch"], examples: int, channels: int, geometry: Geometry) -> Tensor:
+    """Images in which every patch is added where it was cut out, `[task, example, channel, height, width]`."""
+    (down, right), (high, wide), (height, width) = geometry.padding, geometry.stride, _out_size(geometry)
+    patches = patches.unflatten(2, (*geometry.kernel, channels)).unflatten(1, (examples, height, width))
+    sides = geometry.image[0] + 2 * down, geometry.image[1] + 2 * right
+    padded = patches.new_zeros((len(patches), examples, *sides, channels))
+    for row in range(geometry.kernel[0]):
+        for column in range(geometry.kernel[1]):
+            rows, columns = slice(row, row + high * height, high), slice(column, column + wide * width, wide)
+            padded[:, :, rows, columns] += patches[:, :, :, :, row, column]
+    cropped = padded[:, :, down : down + geometry.image[0], right : right + geometry.image[1]]
+    return cropped.permute(0, 1, 4, 2, 3)
+
+
+def _rows(weight: Float[Tensor, "task out channel height width"]) -> Float[Tensor, "task out patch"]:
+    """A view where the weight is channels-last."""
+    return weight.permute(0, 1, 3, 4, 2).flatten(2)
+
+
+def _as_rows(images: Float[Tensor, "task example channel height width"]) -> Float[Tensor, "task position channel"]:
+    return images.permute(0, 1, 3, 4, 2).flatten(1, 3)
+
+
+def _as_images(rows: Tensor, examples: int, size: tuple[int, int]) -> Float[Tensor, "task example channel height width"]:
+    return rows.unflatten(1, (examples, *size)).permute(0, 1, 4, 2, 3)

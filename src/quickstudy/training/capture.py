@@ -1,0 +1,90 @@
+"""A meta-gradient as one plain graph of tensor operations: traced once per shape of tasks, then replayed without autograd or vmap.
+
+For the small tensors of few-shot tasks, building and walking autograd's graph takes longer than the arithmetic. The captured graph has all
+derivatives in it, is exact, frees every tensor after its last use, and lets several threads work at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call, grad_and_value, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_leaves
+
+from quickstudy.learner import Learner, hyperparameters
+from quickstudy.task import Task
+
+Tensors = dict[str, Tensor]
+Gradient = Callable[[Tensors, Tensors, Task], tuple[Tensors, Tensor]]
+Mapping = Literal["loop", "vmap"]
+
+
+class _Loss(nn.Module):
+    """`learner.loss` as a forward pass, so that `functional_call` can swap the meta-parameters."""
+
+    def __init__(self, learner: Learner) -> None:
+        super().__init__()
+        self.learner = learner
+
+    def forward(self, task: Task) -> Tensor:
+        return self.learner.loss(task)
+
+
+def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
+    """A pure function of `(parameters, buffers, tasks)`: sums over the batch of tasks of the meta-gradient, by name, and of the loss.
+
+    Per task `grad(loss)`, then the sum. Never `grad(vmap(loss))` or `vmap(loss).backward()`: in second order those are silently wrong
+    through batch, layer and instance norm.
+    """
+    model = _Loss(learner)
+    torch_convolution = any(type(module) is nn.Conv2d for module in learner.modules())
+
+    def loss(parameters: Tensors, buffers: Tensors, task: Task) -> Tensor:
+        return functional_call(model, {f"learner.{name}": value for name, value in (parameters | buffers).items()}, (task,))
+
+    per_task = grad_and_value(loss)
+    over_tasks = vmap(per_task, in_dims=(None, None, 0))
+
+    def gradient(parameters: Tensors, buffers: Tensors, tasks: Task) -> tuple[Tensors, Tensor]:
+        if mapping == "vmap":
+            if torch_convolution:  # which vmap cannot differentiate twice where it is channels-last
+                parameters = {name: value.clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
+            gradients, losses = over_tasks(parameters, buffers, tasks)
+            return {name: value.sum(0) for name, value in gradients.items()}, losses.sum()
+        return added([per_task(parameters, buffers, tasks[index]) for index in range(len(tasks.support.y))])
+
+    return gradient
+
+
+def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
+    """The sums of gradients, by name, and of losses, in this order."""
+    (gradients, loss), *rest = parts
+    for more, other in rest:
+        gradients, loss = {name: value + more[name] for name, value in gradients.items()}, loss + other
+    return gradients, loss
+
+
+class Captured:
+    """`summed_gradient` as graphs, one for each shape of tasks that it meets.
+
+    Args:
+        learner: its hyperparameters are constants of the graph; when they change, it is captured again.
+        mapping: how tasks are mapped inside the graph.
+    """
+
+    def __init__(self, learner: Learner, mapping: Mapping) -> None:
+        self.learner = learner
+        self.function = summed_gradient(learner, mapping)
+        self.graphs: dict[str, Gradient] = {}
+
+    def graph(self, parameters: Tensors, buffers: Tensors, tasks: Task) -> Gradient:
+        """The graph for tasks of this shape, which has the casts of the present autocast in it. To be called by one thread at a time."""
+        shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
+        key = repr((shapes, hyperparameters(self.learner), torch.is_autocast_enabled(tasks.support.y.device.type)))
+        if key not in self.graphs:
+            self.graphs[key] = make_fx(self.function)(parameters, buffers, tasks)
+        return self.graphs[key]
