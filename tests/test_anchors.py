@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -11,6 +13,8 @@ import torch.nn.functional as F
 from builders import apart, furthest, gradients, make_learner, make_net, make_tasks
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from torch import Tensor, nn
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_leaves
 
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.functional import cross_entropy, gradient_descent, squared_distances, squared_error
@@ -18,6 +22,7 @@ from quickstudy.learners.maml import MAML
 from quickstudy.learners.nearest import Nearest
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.learners.reptile import Reptile
+from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
 from quickstudy.normalization import (
@@ -30,7 +35,7 @@ from quickstudy.normalization import (
     set_population_statistics,
 )
 from quickstudy.task import Examples, Task, one_hot
-from quickstudy.training.capture import _Loss
+from quickstudy.training.capture import _Loss, summed_gradient
 from quickstudy.training.engine import meta_gradient
 
 # ---------------------------------------------------------------------------------------------------- learners
@@ -270,6 +275,67 @@ def test_protonet_calibrates_on_support_and_query_without_padding() -> None:
     layer = learner.net.layers[1][1]
     assert apart(layer.mean, means.mean(0)) < 1e-12
     assert apart(layer.var, variances.mean(0) + means.var(0, correction=0)) < 1e-12
+
+
+# ---------------------------------------------------------------------------------------------------- memory for time
+
+
+@pytest.mark.parametrize("mapping", ["loop", "vmap"])
+def test_recomputed_steps_have_the_same_meta_gradient(mapping: str) -> None:
+    tasks = make_tasks(3, ragged=True)
+    found = []
+    for recompute in (False, True):
+        torch.manual_seed(0)
+        learner = MAML(make_net(norm="batch"), inner_lr=0.5, inner_steps=3, recompute=recompute).double()
+        meta_gradient(learner, tasks, mapping)
+        found.append(gradients(learner))
+    assert furthest(*found) < 1e-12
+
+
+@pytest.mark.parametrize("recompute", [False, True])
+def test_a_learned_step_size_has_its_gradient(recompute: bool) -> None:
+    """Two steps of size a on x^2 / 2 from x lead to x (1 - a)^2, whose derivative by a is -2 x (1 - a)."""
+
+    def adapted(rate: torch.Tensor) -> torch.Tensor:
+        start = {"x": torch.tensor(3.0)}
+        return gradient_descent(lambda p: p["x"].square() / 2, start, inner_lr=rate, steps=2, recompute=recompute)["x"]
+
+    assert float(torch.func.grad(adapted)(torch.tensor(0.25))) == pytest.approx(-2 * 3 * 0.75)
+    rate = torch.tensor(0.25, requires_grad=True)
+    adapted(rate).backward()
+    assert float(rate.grad) == pytest.approx(-2 * 3 * 0.75)
+
+
+def most_bytes(function: Callable[..., object], *args: object) -> int:
+    """The most bytes of results that a traced function holds at any time, each freed after its last use."""
+    nodes = list(make_fx(function, tracing_mode="fake")(*args).graph.nodes)
+    sizes, last = {}, {}
+    for position, node in enumerate(nodes):
+        for each in (node, *node.all_input_nodes):
+            for value in tree_leaves(each.meta.get("val")):
+                if isinstance(value, torch.Tensor):
+                    storage = value.untyped_storage()
+                    sizes.setdefault(storage._cdata, (position, storage.nbytes()))
+                    last[storage._cdata] = position
+    changes = [0] * (len(nodes) + 1)
+    for storage, (position, size) in sizes.items():
+        changes[position] += size
+        changes[last[storage] + 1] -= size
+    return max(itertools.accumulate(changes))
+
+
+def test_recomputing_makes_memory_grow_by_the_parameters_only() -> None:
+    examples = Examples(torch.rand(1, 10, 1, 16, 16), torch.eye(5).repeat(1, 2, 1))
+    most = {}
+    for recompute in (False, True):
+        for steps in (2, 6):
+            learner = MAML(Conv4(1, 16, channels=4, halving="stride"), inner_steps=steps, recompute=recompute)
+            parameters = {name: value.detach() for name, value in learner.named_parameters()}
+            buffers, size = dict(learner.named_buffers()), sum(value.nbytes for value in parameters.values())
+            gradient = summed_gradient(learner, "loop")
+            most[recompute, steps] = most_bytes(gradient, parameters, buffers, Task(examples, examples)) / size
+    assert (most[True, 6] - most[True, 2]) / 4 < 3
+    assert (most[False, 6] - most[False, 2]) / 4 > 10
 
 
 # ---------------------------------------------------------------------------------------------------- the pitfall

@@ -64,8 +64,8 @@ def test_sizes_are_more_than_nothing(name: str, value: float) -> None:
 def test_other_bad_settings() -> None:
     with pytest.raises(ConfigError, match="weight_decay is -1"):
         TrainingSettings(weight_decay=-1)
-    with pytest.raises(ConfigError, match="engine is vmap"):
-        TrainingSettings(engine="vmap", precision="bf16-mixed")
+    with pytest.raises(ConfigError, match="workers is 2, but only captured graphs run on several"):
+        TrainingSettings(workers=2, capture=False)
     with pytest.raises(ConfigError, match="suited_to"):
         TrainingSettings().rate(0, 0)
 

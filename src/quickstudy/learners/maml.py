@@ -27,6 +27,7 @@ class MAML(Learner):
         inner_steps: gradient steps on the support set, at least 2 with a head that starts at zero: the first step then moves only
             the head. May be raised after training.
         first_order: leave out second derivatives.
+        recompute: compute each inner step again when differentiating, instead of remembering it: for many inner steps in little memory.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
         objective: `classification` (cross-entropy) or `regression` (squared error).
@@ -48,6 +49,7 @@ class MAML(Learner):
         inner_lr: float = 0.1,
         inner_steps: int = 3,
         first_order: bool = False,
+        recompute: bool = False,
         head_ways: int | None = None,
         statistics: _weights.BatchStatistics = "support",
         objective: _weights.Objective = "classification",
@@ -55,7 +57,8 @@ class MAML(Learner):
         super().__init__()
         _weights.check_hyperparameters(statistics, objective, inner_lr, inner_steps)
         self.net, self.head = check_net(net), _weights.make_head(net, head_ways)
-        self.inner_lr, self.inner_steps, self.first_order = inner_lr, inner_steps, first_order
+        self.inner_lr, self.inner_steps = inner_lr, inner_steps
+        self.first_order, self.recompute = first_order, recompute
         self.head_ways, self.statistics, self.objective = head_ways, statistics, objective
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
@@ -67,7 +70,12 @@ class MAML(Learner):
                 return self.criterion(_weights.hide_unseen(_weights.outputs(self.net, weights, support.x), seen), support)
 
         adapted = gradient_descent(
-            support_loss, start, inner_lr=self.inner_lr, steps=self.inner_steps, first_order=self.first_order
+            support_loss,
+            start,
+            inner_lr=self.inner_lr,
+            steps=self.inner_steps,
+            first_order=self.first_order,
+            recompute=self.recompute,
         )
         if self.statistics == "support":
             adapted |= _weights.support_statistics(self.net, adapted, support)

@@ -71,8 +71,6 @@ class TrainingSettings:
             raise ConfigError(
                 f"threads is {self.threads}; this machine has {os.cpu_count()} processors, and more threads only slow it down."
             )
-        if self.engine == "vmap" and self.precision != "32-true":
-            raise ConfigError(f"engine is vmap, which has no batch-norm gradient in {self.precision}; expected loop or auto.")
         if self.capture is False and (self.workers or 1) > 1:
             raise ConfigError(
                 f"workers is {self.workers}, but only captured graphs run on several; expected capture=True, or null."
@@ -96,8 +94,6 @@ class TrainingSettings:
     def wanted(self) -> Wanted:
         """What these settings fix of the engine."""
         mapping = None if self.engine == "auto" else self.engine
-        if self.precision != "32-true":
-            mapping = "loop"  # vmap has no batch-norm gradient for mixed types
         workers = 1 if self.threads and self.workers is None else self.workers
         return Wanted(mapping, self.capture, workers, self.chunk)
 
