@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 
 import numpy as np
@@ -17,7 +18,7 @@ from quickstudy.task import Examples, Task, concatenate, labels, one_hot
 from quickstudy.tasks.augment import AUGMENTATIONS, NUMBERS, affine, flip
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.inputs import to_input
-from quickstudy.tasks.random import uniform
+from quickstudy.tasks.random import bits, distinct, keys, uniform
 
 RARE = 1e-4
 """A statistic less likely than this is not chance; the seeds are fixed, so that a test passes always or never."""
@@ -177,12 +178,13 @@ def test_fingerprint(patterns: ImageDataset) -> None:
         hashed(patterns.rotated()),
     ]
     assert hashed() == hashed()
+    assert hashed(count=1, shots=1, queries=3) != hashed(count=1, shots=2, queries=2), "the same images, otherwise shared out"
     assert len({hashed(), *others}) == 9
 
 
 def test_tasks_stay_the_same_from_version_to_version(numbered: ImageDataset) -> None:
     """Or published results could not be repeated."""
-    assert ClassTasks(numbered, 3, (1, 2), 2, unequal=True, seed=1).fingerprint(20) == "f4f6c1eb7cde3c40"
+    assert ClassTasks(numbered, 3, (1, 2), 2, unequal=True, seed=1).fingerprint(20) == "3a0b2f2966f30b15"
     assert uniform(seed=5, index=np.array([9]), count=1, stream=2)[0, 0] == float.fromhex("0x1.acbbc4ab0baf8p-3")
 
 
@@ -268,7 +270,61 @@ def test_uniform_rows_depend_on_nothing_else() -> None:
     assert (uniform(seed=-1, index=np.array([0]), count=3) != uniform(seed=1, index=np.array([0]), count=3)).all()
 
 
+def test_streams_are_splitmix64() -> None:
+    """The numbers that Vigna's C code gives for the state 1234567."""
+    expected = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
+    assert bits(np.array([1234567], dtype=np.uint64), 5)[0].tolist() == expected
+
+
+def test_lanes_are_streams_of_their_own() -> None:
+    found = bits(keys(3, np.arange(50), stream=1, lanes=20), 30)
+    assert found.shape == (50, 20, 30)
+    assert len(np.unique(found)) == found.size
+    assert (keys(3, np.array([7]), 1, lanes=2)[0] == keys(3, np.arange(50), 1, lanes=20)[7, :2]).all()
+
+
+@pytest.mark.parametrize(("below", "count"), [(1, 1), (7, 1), (3, 2), (4, 2), (5, 2), (3, 3), (9, 3), (10, 3)])
+def test_every_ordered_draw_without_replacement_is_equally_likely(below: int, count: int) -> None:
+    """Few of many, and many of few, which are drawn in different ways."""
+    possible = {draw: number for number, draw in enumerate(itertools.permutations(range(below), count))}
+    drawn = distinct(keys(1, np.arange(40 * len(possible) + 2000))[:, 0], np.full(40 * len(possible) + 2000, below), count)
+    assert below == count == 1 or even(np.bincount([possible[tuple(row)] for row in drawn.tolist()], minlength=len(possible)))
+
+
+def test_few_of_many_are_the_first_different_numbers_of_the_stream() -> None:
+    """Against whole numbers of any length, in Python."""
+    streams, below = keys(2, np.arange(200))[:, 0], np.resize([25, 30, 2**20, 2**32], 200)
+    for key, most, row in zip(streams, below.tolist(), distinct(streams, below, 5).tolist(), strict=True):
+        stream = (int(number) * most >> 64 for number in bits(key[None], 100)[0])
+        assert row == list(itertools.islice(dict.fromkeys(stream), 5))
+
+
+def test_a_draw_depends_on_its_own_row_alone() -> None:
+    streams, below = keys(4, np.arange(300))[:, 0], np.resize([6, 20, 35, 36, 37, 5000], 300)
+    together = distinct(streams, below, 6)
+    assert all(len(set(row)) == 6 for row in together.tolist())
+    assert (together.min(1) >= 0).all()
+    assert (together.max(1) < below).all()
+    for row in range(0, 300, 7):
+        assert (distinct(streams[row : row + 1], below[row : row + 1], 6)[0] == together[row]).all()
+
+
 # ---------------------------------------------------------------------------------------------------- images
+
+
+@pytest.mark.parametrize("ink", ["light", "dark"])
+def test_colour_images_arrive_with_their_channels_first(ink: str) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
+    spec = ImageSpec(5, 4, 3, ink)  # type: ignore[arg-type]
+    dataset = ImageDataset(pixels, np.array([3, 3]), ("a", "b"), ("a", "b"), spec, "colour", "f")
+    tasks = ClassTasks(dataset, ways=2, shots=1, queries=2).batch(range(3))
+    assert tasks.query.x.shape == (3, 4, 3, 5, 4)
+    assert tasks.query.x[0].is_contiguous(memory_format=torch.channels_last)
+    light = pixels if ink == "light" else 255 - pixels
+    wanted = {row.transpose(2, 0, 1).tobytes() for row in light}
+    for task in range(3):
+        found = torch.cat([tasks.support.x[task], tasks.query.x[task]])
+        assert {(image * 255).round().to(torch.uint8).numpy().tobytes() for image in found} == wanted
 
 
 def test_flip_mirrors_half_of_the_images() -> None:

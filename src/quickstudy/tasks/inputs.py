@@ -19,5 +19,5 @@ def to_input(images: UInt8[Tensor, " *shape"], spec: ImageSpec) -> Float[Tensor,
     >>> to_input(torch.tensor([0, 255], dtype=torch.uint8), ImageSpec(ink="dark"))
     tensor([1., 0.])
     """
-    x = images.to(torch.get_default_dtype()).div_(255)
-    return x.neg_().add_(1) if spec.ink == "dark" else x
+    light = images.bitwise_not() if spec.ink == "dark" else images  # 255 - value
+    return light.to(torch.get_default_dtype()).mul_(1 / 255)
