@@ -395,6 +395,15 @@ def test_rotations_are_classes_of_their_own(numbered: ImageDataset, patterns: Im
         ClassTasks(patterns, ways=40, shots=1, queries=1)
 
 
+def test_tasks_of_a_selection_are_those_of_a_copy(patterns: ImageDataset) -> None:
+    view = patterns.select([9, 0, 4, 5, 11])
+    options = {"ways": (2, 4), "shots": (1, 3), "queries": 2}
+    of_view, of_copy = ClassTasks(view, **options), ClassTasks(view.compact(), **options)  # type: ignore[arg-type]
+    assert same(of_view.batch(range(40)), of_copy.batch(range(40)))
+    assert of_view.fingerprint(40) == of_copy.fingerprint(40)
+    assert of_view.fingerprint(40) != ClassTasks(patterns.select([0, 9, 4, 5, 11]), **options).fingerprint(40)  # type: ignore[arg-type]
+
+
 # ---------------------------------------------------------------------------------------------------- Task and Examples
 
 

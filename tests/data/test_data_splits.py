@@ -5,12 +5,15 @@ from __future__ import annotations
 import pathlib
 import subprocess
 import sys
+from collections.abc import Callable
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from quickstudy.data import ImageDataset, OwnData, SplitOptions, load
+from quickstudy.data.dataset import joined
 from quickstudy.data.splits import assigned
 from quickstudy.errors import ConfigError, DataError
 
@@ -107,6 +110,43 @@ def test_select_and_rotate() -> None:
     assert len({digits.fingerprint, chosen.fingerprint, turned.fingerprint}) == 3
     with pytest.raises(DataError, match="no classes are left"):
         digits.select([])
+
+
+def test_a_selection_is_a_view_of_the_same_pixels() -> None:
+    digits = load("digits", "all", size=8)
+    scattered, together = digits.select([7, 2, 4]), digits.select([3, 4, 5])
+    assert scattered.pixels is together.pixels is digits.pixels
+    for view in (scattered, together, scattered.select([2, 0])):
+        wanted = [digits.images[digits.labels == int(name)] for name in view.classes]
+        assert (view.images == np.concatenate(wanted)).all()
+        assert all((view.images[view.labels == c] == wanted[c]).all() for c in range(len(wanted)))
+        assert [int(start) for start in view.starts] == [sum(map(len, wanted[:c])) for c in range(len(wanted))]
+    assert np.shares_memory(together.images, digits.pixels)  # no copy where none is needed
+    assert scattered.select([2, 0]).classes == ("4", "7")
+
+
+def test_a_compact_selection_owns_its_pixels() -> None:
+    digits = load("digits", "all", size=8)
+    view = digits.select([3, 4, 5])
+    copy = view.compact()
+    assert not np.shares_memory(copy.pixels, digits.pixels)
+    assert len(copy.pixels) == view.counts.sum()
+    assert (copy.images == view.images).all()
+    assert copy.fingerprint == view.fingerprint
+    assert digits.compact() is digits
+    assert (
+        joined([view, digits.select([9, 0])], "j").images == joined([copy, digits.select([9, 0]).compact()], "j").images
+    ).all()
+    assert (view.rotated().images == copy.rotated().images).all()
+
+
+def test_a_split_of_a_folder_stays_on_the_disk(cache: pathlib.Path, make_folder: Callable[..., pathlib.Path]) -> None:
+    root = make_folder(*"abcdefghij")
+    found = load(root, "train", size=6)
+    assert len(found.classes) == 6
+    assert isinstance(found.pixels, np.memmap)
+    assert len(found.pixels) == 30
+    assert len(found.images) == 18
 
 
 def test_dataset_that_does_not_add_up_is_refused() -> None:

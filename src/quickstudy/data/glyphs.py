@@ -371,7 +371,7 @@ def _dataset(glyphs: Sequence[GlyphClass], split: str, copies: int, seed: int) -
             job.result()
     names = tuple(f"{glyph.script}/{glyph.name}" for glyph in glyphs)
     return ImageDataset(
-        images=images,
+        pixels=images,
         counts=np.full(len(glyphs), copies),
         classes=names,
         groups=tuple(glyph.script for glyph in glyphs),

@@ -101,7 +101,8 @@ def _read_path(path: pathlib.Path, split: str, size: int | None, strict: bool, o
         raise DataError(f"{str(path)!r} is of no kind that is read here; expected a folder, .zip, .npz or an idx file.")
     plain = default_spec(images)
     spec = _resized(dataclasses.replace(plain, channels=own.channels or plain.channels, ink=own.ink), size)
-    return splits.chosen(from_arrays(images, labels, classes=classes, spec=spec, name=path.name), split, own.split)
+    whole = from_arrays(images, labels, classes=classes, spec=spec, name=path.name)
+    return splits.chosen(whole, split, own.split).compact()
 
 
 def _read_tree(tree: Tree, split: str, size: int | None, strict: bool, own: OwnData) -> ImageDataset:

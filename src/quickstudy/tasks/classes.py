@@ -70,8 +70,8 @@ class ClassTasks:
             raise ConfigError(f"augment is {augment!r}; expected one of none, {', '.join(AUGMENTATIONS)}.")
         self._check_images()
         self._pools, self._pool_sizes = self._make_pools()
-        self._starts = dataset.starts
-        self._pixels = torch.from_numpy(dataset.images).flatten(1)
+        self._starts, self._rows = dataset.starts, dataset.rows
+        self._pixels = torch.from_numpy(dataset.pixels).flatten(1)
 
     def __getitem__(self, index: int) -> Task:
         return self.batch([index])[0]
@@ -176,7 +176,7 @@ class ClassTasks:
 
     def _examples(self, index: np.ndarray, rows: np.ndarray, mask: np.ndarray | None, stream: int) -> Examples:
         tasks, per_way, ways = rows.shape
-        flat = torch.from_numpy(rows.reshape(tasks, per_way * ways))
+        flat = torch.from_numpy(self._rows[rows].reshape(tasks, per_way * ways))
         x = self._inputs(index, flat, stream)
         y = torch.eye(ways).repeat(per_way, 1).expand(tasks, -1, -1)
         return Examples(x, y, None if mask is None else torch.from_numpy(mask.reshape(tasks, -1)))

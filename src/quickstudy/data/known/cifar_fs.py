@@ -72,9 +72,9 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     tree = _tree(data_dir)
     whole = _of_archive(obtain(ARCHIVE, data_dir), spec) if tree is None else _of_images(tree, group, spec, strict)
     whole = dataclasses.replace(whole, groups=tuple(group[name] for name in whole.classes))
-    return whole.select(
-        [index for index, name in enumerate(whole.classes) if split in ("all", split_of(name))], f"cifar_fs/{split}"
-    )
+    chosen = [index for index, name in enumerate(whole.classes) if split in ("all", split_of(name))]
+    selected = whole.select(chosen, f"cifar_fs/{split}")
+    return selected.compact() if tree is None else selected
 
 
 def split_of(name: str) -> str:

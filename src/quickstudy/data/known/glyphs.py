@@ -46,7 +46,7 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
 def _from_cache(path: pathlib.Path) -> ImageDataset:
     _, arrays, facts = storage.load(path, "images")
     return ImageDataset(
-        images=arrays["images"],
+        pixels=arrays["images"],
         counts=arrays["counts"],
         classes=tuple(facts["classes"]),
         groups=tuple(facts["groups"]),
