@@ -16,11 +16,13 @@ from quickstudy import storage
 from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError, TrainingError
 from quickstudy.learner import Learner, hyperparameters
+from quickstudy.task import Task
 from quickstudy.training import checkpoint
 from quickstudy.training.engine import Engine, Plan, choose_engine
 from quickstudy.training.evaluate import Result, TaskSource, evaluate
 from quickstudy.training.interrupt import deferred_interrupt
 from quickstudy.training.memory import keep_freed_memory
+from quickstudy.training.prefetch import Prefetch
 from quickstudy.training.progress import Progress, silent
 from quickstudy.training.saving import SavedLearner, check_saveable, describe_net, save_learner
 from quickstudy.training.settings import TrainingSettings
@@ -87,13 +89,15 @@ class Trainer:
         self.spec: ImageSpec | None = getattr(tasks, "spec", None)
         self.tracker = Tracker(None, 0)
         self.engine = Engine(learner, Plan())
+        device = self.fabric.device  # on a CPU, drawing takes little beside a step, and a thread of its own saves nothing
+        self.drawn = Prefetch(self._draw, self.settings.steps, device, background=device.type != "cpu")
 
     def train(self, progress: Progress) -> None:
         """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first, at the end of the step."""
         began = time.monotonic() - self.run.seconds
         saved_at = self.run.seconds
         try:
-            with deferred_interrupt() as interrupted:
+            with deferred_interrupt() as interrupted, self.drawn:
                 self._choose_engine(progress)
                 while not self._over():
                     row = self._one_step(began)
@@ -166,9 +170,12 @@ class Trainer:
             info = meta["info"]
         return SavedLearner(self.learner.cpu(), self.spec, info)
 
-    def _step(self) -> float:
+    def _draw(self, step: int) -> Task:
         count = self.settings.tasks_per_step
-        tasks = self.tasks.batch(range(self.run.step * count, (self.run.step + 1) * count)).to(self.fabric.device)
+        return self.tasks.batch(range(step * count, (step + 1) * count))
+
+    def _step(self) -> float:
+        tasks = self.drawn.batch(self.run.step)
         with self.fabric.autocast():
             loss = float(self.engine(tasks))
         norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip or float("inf"))
