@@ -8,6 +8,7 @@
     │   ├── ModelError                       2           422      a layer or net that a learner cannot use
     │   └── FileFormatError                  2           422      damaged, foreign or newer file
     ├── TrainingError                        1           500      the loss stopped being a number
+    │   └── ProcessError                     1           500      another process of the training has gone
     └── StorageError                         1           507      a file could not be written; the old one stays
 
 A message names the value, says what was expected and what to do next.
@@ -63,6 +64,10 @@ class FileFormatError(UserError):
 
 class TrainingError(QuickstudyError):
     """Training cannot go on; the last good checkpoint stays."""
+
+
+class ProcessError(TrainingError):
+    """Another process of the training has gone; the last good checkpoint stays."""
 
 
 class StorageError(QuickstudyError):

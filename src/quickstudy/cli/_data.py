@@ -42,3 +42,8 @@ def load(options: jsonargparse.Namespace, split: str) -> ImageDataset:
     is_known = known.module_name(options.data) in known.names()
     own = None if is_known else OwnData(channels=options.channels, ink=options.ink)
     return _load(options.data, split, options.size, options.data_dir, options.strict, own)
+
+
+def forget() -> None:
+    """Free the memory of the data sets that were loaded."""
+    _load.cache_clear()

@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
 import inspect
 import pathlib
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import jsonargparse
+import rich.console
 import torch
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _output, _parser
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import DataWarning, ImageDataset
 from quickstudy.errors import ConfigError
+from quickstudy.learner import Learner
 from quickstudy.storage import write_atomically
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.training.checkpoint import claim
+from quickstudy.training import checkpoint
+from quickstudy.training.distributed import is_first, launched
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
-from quickstudy.training.progress import progress_line
+from quickstudy.training.launch import RESTARTS, launch
+from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 
@@ -34,6 +41,10 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     parser.add_argument("--config", action="config", help="YAML file with options, as --print_config prints them")
     parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
     parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
+    parser.add_argument("--processes", type=int, default=1, help="processes on this machine that share the tasks of every step")
+    parser.add_argument(
+        "--max_restarts", type=int, default=RESTARTS, help="how often all processes start again when one was killed"
+    )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _data.add_arguments(parser, split="train")
     _parser.add_chosen(parser, "learner", "learners", _parser.chosen_name(arguments, "learner", "protonet"))
@@ -47,27 +58,61 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     return parser
 
 
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """What the options ask for."""
+
+    learner: Learner
+    tasks: ClassTasks
+    validation: ClassTasks | None
+    settings: TrainingSettings
+
+
 def run(arguments: Sequence[str]) -> None:
     """Train, save, and print the result on the validation tasks."""
     arguments = _parser.spelled_out(_resumed(list(arguments)), CHOICES)
-    parser = build_parser(arguments)
-    options = parser.parse(arguments)
-    out = pathlib.Path(options.out)
+    options = build_parser(arguments).parse(arguments)
+    if launched():
+        _train(options)
+        return
+    checkpoint.claim(pathlib.Path(options.out), options.resume)
+    if options.processes == 1:
+        _train(options)
+        return
+    prepare(options)  # what is wrong is said here, once
+    _data.forget()
+    console = rich.console.Console(stderr=True)
+    launch(_train_quietly, options.processes, options, restarts=options.max_restarts, progress=Line(console, None))
+
+
+def prepare(options: jsonargparse.Namespace) -> Job:
+    """The learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
     settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
-    claim(out, options.resume)
     dataset = _data.load(options, options.split)
     torch.manual_seed(options.seed)
     learner = discovery.load("learners", options.learner.name)(
         net=make_net(options.net, dataset), **_arguments(options.learner)
     )
-    tasks = ClassTasks(dataset, **_task_arguments(options))
-    validation = make_validation(options)
-    if not options.resume:
+    return Job(learner, ClassTasks(dataset, **_task_arguments(options)), make_validation(options), settings)
+
+
+def _train_quietly(options: jsonargparse.Namespace) -> None:
+    """`_train` in one of the processes that `run` launched, which has given the warnings already."""
+    warnings.simplefilter("ignore", DataWarning)
+    _train(options)
+
+
+def _train(options: jsonargparse.Namespace) -> None:
+    """Train, alone or as one of several processes, of which the first one writes and speaks."""
+    out, first = pathlib.Path(options.out), is_first()
+    job = prepare(options)
+    if first and not (out / checkpoint.NAME).exists():
         write_atomically(out / "config.yaml", _config(options).encode())
-    with progress_line() as progress:
-        saved = fit(learner, tasks, validation, settings, out=out, resume=options.resume, progress=progress)
-    result = saved.info.get("validation") or evaluate(saved.learner, tasks, settings.validation_tasks).to_dict()
-    _show(options, saved, result)
+    with progress_line() if first else contextlib.nullcontext(silent) as progress:
+        saved = fit(job.learner, job.tasks, job.validation, job.settings, out=out, resume=options.resume, progress=progress)
+    if first:
+        result = saved.info.get("validation") or evaluate(saved.learner, job.tasks, job.settings.validation_tasks).to_dict()
+        _show(options, saved, result)
 
 
 def make_net(options: jsonargparse.Namespace, dataset: ImageDataset) -> torch.nn.Module:

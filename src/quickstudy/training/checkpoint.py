@@ -48,12 +48,21 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
     return facts
 
 
-def claim(out: pathlib.Path, resume: bool) -> None:
-    """Make sure that a run never overwrites another one, and that there is something to resume."""
+def claim(out: pathlib.Path, resume: bool, restarted: bool = False) -> bool:
+    """Make sure that a run never overwrites another one, and that there is something to resume.
+
+    Args:
+        out: folder of the run.
+        resume: go on from its checkpoint.
+        restarted: the run in it, if any, is this one, which was started again.
+
+    Returns:
+        Whether there is a checkpoint to go on from.
+    """
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; expected a folder for the run.")
     exists = (out / NAME).exists()
-    if exists and not resume:
+    if exists and not resume and not restarted:
         raise ConfigError(
             f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
         )
@@ -61,6 +70,7 @@ def claim(out: pathlib.Path, resume: bool) -> None:
         raise ConfigError(
             f"{out} holds no {NAME} to resume from. Start without resume, or name the folder of an interrupted run."
         )
+    return exists
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:

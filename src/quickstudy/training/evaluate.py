@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner
 from quickstudy.task import Task
+from quickstudy.training.distributed import ALONE, Group
 
 
 class TaskSource(Protocol):
@@ -70,6 +71,7 @@ def evaluate(
     tasks: TaskSource,
     count: int = 1000,
     advance: Callable[[int], None] | None = None,
+    group: Group = ALONE,
 ) -> Result:
     """Adapt to each of the first `count` tasks and predict its queries.
 
@@ -78,6 +80,7 @@ def evaluate(
         tasks: where the tasks come from.
         count: number of tasks; the paper's figures are from 600 to 10,000.
         advance: called with the number of tasks done since the last call (for a progress bar).
+        group: processes that share the tasks; each of them returns the result of all.
 
     Raises:
         TaskError: a query set asks for a class that the support set lacks.
@@ -89,15 +92,15 @@ def evaluate(
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
     device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
-    accuracy = []
+    accuracy, mine = [], group.share(range(count))
     with torch.no_grad():
-        for begin in range(0, count, 16):
-            batch = tasks.batch(range(begin, min(begin + 16, count))).to(device)
+        for begin in mine[::16]:
+            batch = tasks.batch(range(begin, min(begin + 16, mine.stop))).to(device)
             _check_answerable(batch, begin)
             accuracy += [_accuracy(learner, batch[i]) for i in range(len(batch.support.y))]
             if advance:
                 advance(len(batch.support.y))
-    return Result(np.array(accuracy), learner.protocol, tasks.describe(), tasks.fingerprint(count))
+    return Result(np.array(group.gather(accuracy)), learner.protocol, tasks.describe(), tasks.fingerprint(count))
 
 
 def _check_answerable(batch: Task, begin: int) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import pathlib
 import time
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import lightning_fabric
@@ -18,6 +19,7 @@ from quickstudy.errors import ModelError, TrainingError
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.training import checkpoint
+from quickstudy.training.distributed import ALONE, Group, Step
 from quickstudy.training.engine import Engine, Plan, choose_engine
 from quickstudy.training.evaluate import Result, TaskSource, evaluate
 from quickstudy.training.interrupt import deferred_interrupt
@@ -59,7 +61,8 @@ class Trainer:
         tasks: training tasks; step `s` uses the tasks `s * tasks_per_step` and following.
         validation: tasks of classes that training never sees, or None.
         settings: the outer loop.
-        out: folder of the run, or None to keep nothing on disk.
+        out: folder of the run, or None to keep nothing on disk; only the first process of a group writes there.
+        group: processes that share the tasks of every step.
     """
 
     def __init__(
@@ -69,12 +72,14 @@ class Trainer:
         validation: TaskSource | None,
         settings: TrainingSettings,
         out: pathlib.Path | None,
+        group: Group = ALONE,
     ) -> None:
         keep_freed_memory()
-        self.settings = settings.suited_to(learner)
-        self.fabric = lightning_fabric.Fabric(accelerator="auto", devices=1, precision=self.settings.precision)
-        if self.settings.threads:
-            torch.set_num_threads(self.settings.threads)
+        self.settings, self.group = settings.suited_to(learner), group
+        devices = [group.local_rank] if torch.cuda.is_available() else 1
+        self.fabric = lightning_fabric.Fabric(accelerator="auto", devices=devices, precision=self.settings.precision)
+        if self.settings.threads or group.local_size > 1:
+            torch.set_num_threads(self.settings.threads or 1)
         self.learner = learner.to(self.fabric.device)
         self.tasks, self.validation, self.out = tasks, validation, out
         if not list(learner.parameters()):
@@ -92,23 +97,30 @@ class Trainer:
         device = self.fabric.device  # on a CPU, drawing takes little beside a step, and a thread of its own saves nothing
         self.drawn = Prefetch(self._draw, self.settings.steps, device, background=device.type != "cpu")
 
+    def begin(self, resume: bool) -> None:
+        """Take `out`, go on from its checkpoint if that is asked for, and let all processes stand where the first one stands."""
+        optimizer, self.run = self.group.first(lambda: self._open(resume))
+        self.group.same_(self.learner)
+        if self.group.rank > 0:
+            self.optimizer.load_state_dict(optimizer)
+
     def train(self, progress: Progress) -> None:
         """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first, at the end of the step."""
         began = time.monotonic() - self.run.seconds
         saved_at = self.run.seconds
         try:
-            with deferred_interrupt() as interrupted, self.drawn:
+            with deferred_interrupt(shared=self.group.size > 1) as interrupted, self.drawn:
                 self._choose_engine(progress)
                 while not self._over():
-                    row = self._one_step(began)
+                    row, stop = self._one_step(began, interrupted)
                     self.tracker.log(self.run.step, row)
                     done = self.settings.done(self.run.step, self.run.seconds)
                     progress.update(done, row)
                     due = self.run.seconds - saved_at > 60 * self.settings.checkpoint_minutes
-                    if "validation_accuracy" in row or done >= 1 or due or interrupted():
-                        self.save_checkpoint()
+                    if "validation_accuracy" in row or done >= 1 or due or stop:
+                        self.group.first(self.save_checkpoint)
                         saved_at = self.run.seconds
-                    if interrupted():
+                    if stop:
                         raise self._interrupted()
         finally:
             self.tracker.close()
@@ -127,9 +139,10 @@ class Trainer:
         self.run = Run(**facts["run"])
 
     def calibrated(self) -> Learner:
-        """The learner with its population statistics measured."""
+        """The learner with its population statistics measured; the same in every process, also where processors differ."""
         batch = self.tasks.batch(CALIBRATION_TASKS).to(self.fabric.device)
         self.learner.calibrate(batch[i] for i in range(len(CALIBRATION_TASKS)))
+        self.group.same_(self.learner)
         return self.learner
 
     def saved(self, result: Result | None) -> SavedLearner:
@@ -144,22 +157,25 @@ class Trainer:
             info["validation"] = result.to_dict()
         return SavedLearner(self.learner, self.spec, info)
 
-    def _one_step(self, began: float) -> dict[str, float]:
-        """A step, and the validation that is due after it; the metrics of both."""
-        loss = self._step()
-        self.run.step += 1
-        self.run.seconds = time.monotonic() - began
-        row = self._row(loss)
-        last = self.settings.done(self.run.step, self.run.seconds) >= 1
-        if self.validation is not None and (self.run.step % self.settings.validate_every == 0 or last):
-            row |= self._validate()
-        return row
-
     def finish(self) -> SavedLearner:
         """The best learner by validation (the last one without), set in the learner, saved, and on the CPU, where it will be used."""
-        info = self.saved(None).info
         if self.validation is None:
             self.calibrated()
+        info = self.group.first(self._set_best)
+        self.group.same_(self.learner)
+        return SavedLearner(self.learner.cpu(), self.spec, info)
+
+    def _open(self, resume: bool) -> tuple[dict[str, Any], Run]:
+        """Claim and load `out`; where the optimizer and the run stand."""
+        if self.out is not None:
+            if checkpoint.claim(self.out, resume, self.group.restarted):
+                self.load_checkpoint()
+            self.tracker = Tracker(self.out, self.run.step)
+        return self.optimizer.state_dict(), self.run
+
+    def _set_best(self) -> Mapping[str, Any]:
+        """Set the best learner, and save it unless it is saved already; where it comes from."""
+        if self.validation is None:
             if self.out is not None:
                 save_learner(self.out / "learner.safetensors", self.saved(None))
         elif self.out is None:
@@ -167,36 +183,68 @@ class Trainer:
         else:
             _, arrays, meta = storage.load(self.out / "learner.safetensors", "learner")
             self.learner.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
-            info = meta["info"]
-        return SavedLearner(self.learner.cpu(), self.spec, info)
+            return meta["info"]
+        return self.saved(None).info
+
+    def _one_step(self, began: float, interrupted: Callable[[], bool]) -> tuple[dict[str, float], bool]:
+        """A step, and the validation that is due after it; the metrics of both, and whether to stop here."""
+        step = self._step(began, interrupted)
+        self.run.step += 1
+        self.run.seconds = step.seconds
+        row, stop = self._row(step.loss), step.stop
+        last = self.settings.done(self.run.step, self.run.seconds) >= 1
+        if self.validation is not None and (self.run.step % self.settings.validate_every == 0 or last):
+            row |= self._validate()
+            stop = self.group.any(interrupted())
+        return row, stop
+
+    def _all_indices(self, step: int) -> range:
+        count = self.settings.tasks_per_step
+        return range(step * count, (step + 1) * count)
+
+    def _indices(self, step: int) -> range:
+        """This process's tasks of a step."""
+        return self.group.share(self._all_indices(step))
 
     def _draw(self, step: int) -> Task:
-        count = self.settings.tasks_per_step
-        return self.tasks.batch(range(step * count, (step + 1) * count))
+        return self.tasks.batch(self._indices(step))
 
-    def _step(self) -> float:
-        tasks = self.drawn.batch(self.run.step)
-        with self.fabric.autocast():
-            loss = float(self.engine(tasks))
+    def _step(self, began: float, interrupted: Callable[[], bool]) -> Step:
+        mine = self._indices(self.run.step)
+        loss = self._meta_gradient(self.run.step)
+        step = self.group.mean_(self.learner.parameters(), len(mine), Step(loss, time.monotonic() - began, interrupted()))
         norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip or float("inf"))
-        if not (torch.isfinite(norm) and abs(loss) < float("inf")):
-            raise self._not_a_number(tasks, loss)
+        if not (torch.isfinite(norm) and abs(step.loss) < float("inf")):
+            raise self._not_a_number(step.loss)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.rate(self.run.step, self.run.seconds)
         self.optimizer.step()
-        return loss
+        return step
+
+    def _meta_gradient(self, step: int) -> float:
+        """Set the mean meta-gradient of this process's tasks; their mean loss."""
+        if not self._indices(step):  # more processes than tasks
+            self.learner.zero_grad(set_to_none=True)
+            return 0.0
+        tasks = self.drawn.batch(step)
+        with self.fabric.autocast():
+            return float(self.engine(tasks))
 
     def _choose_engine(self, progress: Progress) -> None:
-        """The engine with which the run began, or the fastest for a run that begins."""
+        """The engine with which the run began, or the fastest for a run that begins; the same in all processes."""
         plan = self.settings.wanted().plan() if self.run.plan is None else Plan(**self.run.plan)
-        if plan is not None:
-            self.engine, self.run.plan = Engine(self.learner, plan), dataclasses.asdict(plan)
-            return
-        tasks = self.tasks.batch(range(self.settings.tasks_per_step)).to(self.fabric.device)
+        if plan is None:
+            plan, why = self.group.first(self._fastest)
+            progress.note(f"engine: {plan} ({why})")
+        if plan != self.engine.plan:
+            self.engine = Engine(self.learner, plan)
+        self.run.plan = dataclasses.asdict(plan)
+
+    def _fastest(self) -> tuple[Plan, str]:
+        tasks = self._draw(0).to(self.fabric.device)
         with self.fabric.autocast():
             self.engine, why = choose_engine(self.learner, tasks, self.settings.wanted(), self.settings.seconds)
-        self.run.plan = dataclasses.asdict(self.engine.plan)
-        progress.note(f"engine: {self.engine.plan} ({why})")
+        return self.engine.plan, why
 
     def _row(self, loss: float) -> dict[str, float]:
         tasks_per_second = self.run.step * self.settings.tasks_per_step / max(self.run.seconds, 1e-9)
@@ -209,17 +257,22 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         assert self.validation is not None
-        result = evaluate(self.calibrated(), self.validation, self.settings.validation_tasks)
+        result = evaluate(self.calibrated(), self.validation, self.settings.validation_tasks, group=self.group)
         self.run.stale += 1
+        best = result.mean > self.run.best
+        if best:
+            self.run.best, self.run.best_step, self.run.stale = result.mean, self.run.step, 0
+        self.group.first(lambda: self._keep(result, best))
+        return {"validation_accuracy": result.mean, "validation_ci95": result.ci95}
+
+    def _keep(self, result: Result, best: bool) -> None:
+        """Keep a validated learner as the best one, and as a snapshot where these were asked for."""
         if self.out is not None and self.settings.snapshots:
             save_learner(self.out / "snapshots" / f"step-{self.run.step:07d}.safetensors", self.saved(result))
-        if result.mean > self.run.best:
-            self.run.best, self.run.best_step, self.run.stale = result.mean, self.run.step, 0
-            if self.out is None:
-                self.best = {name: value.clone() for name, value in self.learner.state_dict().items()}
-            else:
-                save_learner(self.out / "learner.safetensors", self.saved(result))
-        return {"validation_accuracy": result.mean, "validation_ci95": result.ci95}
+        if best and self.out is None:
+            self.best = {name: value.clone() for name, value in self.learner.state_dict().items()}
+        elif best and self.out is not None:
+            save_learner(self.out / "learner.safetensors", self.saved(result))
 
     def _over(self) -> bool:
         patient = self.settings.patience is None or self.run.stale < self.settings.patience
@@ -251,7 +304,8 @@ class Trainer:
     def _described(tasks: TaskSource) -> dict[str, Any]:
         return tasks.describe() | {"tasks_hash": tasks.fingerprint(1)}
 
-    def _not_a_number(self, tasks: Any, loss: float) -> TrainingError:
+    def _not_a_number(self, loss: float) -> TrainingError:
+        tasks = self.tasks.batch(self._all_indices(self.run.step)).to(self.fabric.device)
         likely = f"inner_lr={self.learner.inner_lr}" if self._inner_loop_diverges(tasks) else f"lr={self.settings.lr}"
         saved = self.out is not None and (self.out / checkpoint.NAME).exists()
         kept = f" The last good checkpoint, in {self.out}, stays." if saved else ""
@@ -282,7 +336,7 @@ def fit(
     resume: bool = False,
     progress: Progress = silent,
 ) -> SavedLearner:
-    """Meta-train a learner.
+    """Meta-train a learner; in each of several processes of a group (see `Group`), with the same arguments, it trains one together.
 
     Args:
         learner: changed in place.
@@ -310,12 +364,11 @@ def fit(
     >>> saved.info["steps"]
     2
     """
-    folder = pathlib.Path(out) if out is not None else None
-    trainer = Trainer(learner, tasks, validation, settings or TrainingSettings(), folder)
-    if folder is not None:
-        checkpoint.claim(folder, resume)
-        if resume:
-            trainer.load_checkpoint()
-        trainer.tracker = Tracker(folder, trainer.run.step)
+    folder, group = pathlib.Path(out) if out is not None else None, Group.join()
+    progress = progress if group.rank == 0 else silent
+    trainer = Trainer(learner, tasks, validation, settings or TrainingSettings(), folder, group)
+    trainer.begin(resume)
+    if trainer.run.step and not resume:
+        progress.note(f"started again, going on after step {trainer.run.step}")
     trainer.train(progress)
     return trainer.finish()

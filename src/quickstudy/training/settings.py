@@ -31,7 +31,7 @@ class TrainingSettings:
         workers: threads that replay captured graphs at the same time, on a CPU; None to measure one and as many as torch would use.
         chunk: tasks that vmap holds in memory at once; None for all.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
-        threads: of each operation on a CPU; None for torch's choice.
+        threads: of each operation on a CPU; None for torch's choice, or for one where several processes share the machine.
         validate_every: steps between validations.
         validation_tasks: tasks of each validation.
         patience: stop after this many validations without a new best; None to go on.
