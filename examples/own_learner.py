@@ -31,7 +31,8 @@ class Cosine(qs.Learner):
 if __name__ == "__main__":
     torch.manual_seed(0)
     learner = Cosine(Conv4(channels=16, norm="group"))
-    train, test = (qs.ClassTasks(qs.load_data("digits", split), ways=2, shots=1, queries=5) for split in ("train", "test"))
+    letters, digits = qs.load_data("glyphs", "val"), qs.load_data("digits", "all")
+    train, test = (qs.ClassTasks(data, ways=5, shots=1, queries=5) for data in (letters, digits))
     before = qs.evaluate(learner, test, count=50)
     qs.fit(learner, train, settings=qs.TrainingSettings(steps=40, tasks_per_step=4, engine="loop"))
     after = qs.evaluate(learner, test, count=50)

@@ -20,6 +20,7 @@ _WHERE = {
     "QuickstudyError": "quickstudy.errors",
     "Result": "quickstudy.training.evaluate",
     "SavedLearner": "quickstudy.training.saving",
+    "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Task": "quickstudy.task",
     "TrainingSettings": "quickstudy.training.settings",
     "evaluate": "quickstudy.training.evaluate",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from quickstudy.learner import Learner
     from quickstudy.task import Examples, Task, one_hot
     from quickstudy.tasks.classes import ClassTasks
+    from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
     from quickstudy.training.saving import SavedLearner, load_learner, save_learner
@@ -52,6 +54,7 @@ __all__ = [
     "QuickstudyError",
     "Result",
     "SavedLearner",
+    "SinusoidTasks",
     "Task",
     "TrainingSettings",
     "__version__",

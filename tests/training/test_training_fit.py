@@ -250,7 +250,7 @@ def test_the_best_by_validation_is_returned(
     accuracies = iter([0.3, 0.8, 0.5])
     seen = []
 
-    def scripted(learner: Learner, tasks: Any, count: int, **others: Any) -> Result:
+    def scripted(learner: Learner, tasks: Any, count: int, **options: Any) -> Result:
         seen.append(weights(learner))
         return Result(np.full(count, next(accuracies)), "inductive", tasks.describe(), tasks.fingerprint(count))
 

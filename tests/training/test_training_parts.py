@@ -114,7 +114,7 @@ def test_evaluate_gives_the_mean_and_the_interval_over_tasks() -> None:
     done: list[int] = []
     result = evaluate(Scripted(), Given(rights), 37, done.append)
     accuracy = np.array(rights) / 4
-    np.testing.assert_allclose(result.accuracy, accuracy)
+    np.testing.assert_allclose(result.scores, accuracy)
     assert result.mean == pytest.approx(accuracy.mean())
     assert result.ci95 == pytest.approx(1.96 * np.std(accuracy, ddof=1) / np.sqrt(37))
     assert done == [16, 16, 5]
@@ -149,7 +149,7 @@ def test_evaluate_is_right_where_classes_are_far_apart_and_changes_nothing(rows:
 
 def test_a_query_label_that_the_support_lacks(rows: Make, make_learner: Make, settings: Make) -> None:
     tasks = rows(drop=2, drop_at=18)
-    assert evaluate(make_learner(), tasks, 18).accuracy.shape == (18,)
+    assert evaluate(make_learner(), tasks, 18).scores.shape == (18,)
     with pytest.raises(TaskError, match=r"task 18 asks in its query set for way 2, of which its support set has no example"):
         evaluate(make_learner(), tasks, 20)
     with pytest.raises(TaskError, match="task 1 asks"):
@@ -165,16 +165,6 @@ def test_a_label_that_only_padding_has_is_lacking(rows: Make, make_learner: Make
 
     with pytest.raises(TaskError, match="task 0 asks in its query set for way 1"):
         evaluate(make_learner(), Padded(), 2)
-
-
-def test_regression_is_refused_rather_than_called_accurate(rows: Make, make_learner: Make) -> None:
-    class Curves(rows):  # type: ignore[misc, valid-type]
-        def batch(self, indices: range) -> Task:
-            task = super().batch(indices)
-            return Task(Examples(task.support.x, task.support.x[..., :1]), Examples(task.query.x, task.query.x[..., 1:2]))
-
-    with pytest.raises(ConfigError, match="objective is regression"):
-        evaluate(make_learner("maml", objective="regression"), Curves(), 2)
 
 
 def events(folder: pathlib.Path) -> list[Any]:
@@ -198,6 +188,7 @@ def test_metrics_and_events_hold_every_step(rows: Make, make_learner: Make, sett
     assert [row["step"] for row in table] == [str(step) for step in range(1, 7)]
     assert [bool(row["validation_accuracy"]) for row in table] == [False, False, False, True, False, True]
     scalars = {(e.step, v.tag): v.simple_value for e in events(tmp_path / "tensorboard") for v in e.summary.value}
+    assert not any(row["validation_mean_squared_error"] for row in table)
     for row in table:
         for name in COLUMNS[1:]:
             assert ((int(row["step"]), name) in scalars) == bool(row[name])

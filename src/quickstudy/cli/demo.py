@@ -187,7 +187,7 @@ def _report(
         "quickstudy: a learner that has learned how to learn",
         f"Prototypical network on Conv4, {saved.info['minutes']} minutes of meta-training on rendered glyphs "
         f"({saved.info['steps']} steps). "
-        f"{len(first.accuracy)} test tasks per cell ({SLOW_TASKS} from scratch), {first.protocol}, tasks hash {first.tasks_hash}.",
+        f"{len(first.scores)} test tasks per cell ({SLOW_TASKS} from scratch), {first.protocol}, tasks hash {first.tasks_hash}.",
         _columns(results),
         _rows(results),
         {f"A task of {where}, one example per class": picture(saved.learner, d, 5, seed=7) for where, d in sets.items()},

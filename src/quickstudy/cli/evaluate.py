@@ -59,15 +59,16 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
     if as_json:
         _output.as_json({"learner": title, "results": plain})
         return
-    columns = ("data", "ways", "shots", "queries", "accuracy, %", "± 95 % CI", "tasks", "protocol", "tasks hash")
+    measure = results[0].measure  # of one learner
+    columns = ("data", "ways", "shots", "queries", measure.name, "± 95 % CI", "tasks", "protocol", "tasks hash")
     rows = [
         (
             row["dataset"],
             row["ways"],
             row["shots"],
             row["queries"],
-            round(row["accuracy"], 2),
-            "-" if row["ci95"] is None else round(row["ci95"], 2),
+            float(format(row[measure.key], measure.short)),
+            "-" if row["ci95"] is None else float(format(row["ci95"], measure.short)),
             row["test_tasks"],
             row["protocol"],
             row["tasks_hash"],

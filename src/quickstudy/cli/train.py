@@ -26,6 +26,7 @@ from quickstudy.training.distributed import is_first, launched
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.launch import RESTARTS, launch
+from quickstudy.training.measures import measure_in
 from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
@@ -181,8 +182,9 @@ def _show(options: jsonargparse.Namespace, saved: SavedLearner, result: dict[str
     if options.json:
         _output.as_json({"learner": str(file), "steps": saved.info["steps"], which: result})
         return
-    accuracy = f"{result['accuracy']:.2f}" + ("" if result["ci95"] is None else f" ± {result['ci95']:.2f}")
-    columns = (f"{which} tasks", "ways", "shots", "accuracy, %", "protocol", "tasks hash")
-    row = (result["test_tasks"], result["ways"], result["shots"], accuracy, result["protocol"], result["tasks_hash"])
+    measure = measure_in(result)
+    shown = [format(result[key], measure.short) for key in (measure.key, "ci95") if result[key] is not None]
+    columns = (f"{which} tasks", "ways", "shots", measure.name, "protocol", "tasks hash")
+    row = (result["test_tasks"], result["ways"], result["shots"], " ± ".join(shown), result["protocol"], result["tasks_hash"])
     _output.table(columns, [row], title=f"saved: {file}")
     _output.text(f"next: quickstudy evaluate {options.out} --data {options.data} --split test --ways 5 --shots 1 5")

@@ -1,20 +1,40 @@
-"""Evaluation on a frozen set of tasks: mean and 95 % confidence interval, the protocol and the hash of the tasks beside them."""
+"""Evaluation on a frozen set of tasks: mean and 95 % confidence interval, the protocol and the hash of the tasks beside them.
+
+No task needs a graph, so several are mapped together by `vmap` where that is faster: as many as keep the largest tensor small. The rule
+counts elements and not seconds, so that the same tasks are summed in the same order every time, to the last bit.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves, tree_map
 
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 from quickstudy.training.distributed import ALONE, Group
+from quickstudy.training.measures import ACCURACY, Measure, Score, measure_of
+
+BATCH = 16
+"""Tasks that are drawn at once, and the most that are mapped together."""
+
+LARGEST = {"cpu": 2**22}
+"""Elements of the largest tensor of tasks mapped together, by kind of device: on a CPU, more than about 16 MB is faster task by task."""
+LARGEST_ELSEWHERE = 2**26
+
+CONTIGUOUS = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+"""Layers that `vmap` cannot map over channels-last images, the layout of convolutions, which the other ones keep as it is faster."""
 
 
 class TaskSource(Protocol):
@@ -29,37 +49,39 @@ class TaskSource(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Result:
-    """Accuracy over tasks.
+    """One score for each task, and their mean.
 
     Args:
-        accuracy: fraction of queries predicted rightly, for each task, `[task]`.
+        scores: of each task, `[task]`: the fraction of queries predicted rightly, or the mean squared error.
         protocol: `inductive` or `transductive`.
         tasks: the protocol of the tasks (data set, ways, shots, ...).
         tasks_hash: equal hashes, equal tasks.
+        measure: what the scores are.
     """
 
-    accuracy: np.ndarray
+    scores: np.ndarray
     protocol: str
     tasks: dict[str, Any]
     tasks_hash: str
+    measure: Measure = ACCURACY
 
     @property
     def mean(self) -> float:
-        """Mean accuracy, in [0, 1]."""
-        return float(self.accuracy.mean())
+        """Mean over tasks; an accuracy is in [0, 1]."""
+        return float(self.scores.mean())
 
     @property
     def ci95(self) -> float:
         """Half the width of the 95 % confidence interval of the mean: 1.96 standard errors over tasks."""
-        count = len(self.accuracy)
-        return 1.96 * float(self.accuracy.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+        count = len(self.scores)
+        return 1.96 * float(self.scores.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, accuracies in percent."""
+        """Plain values; the mean under the name of its measure, accuracies in percent."""
         return {
-            "accuracy": round(100 * self.mean, 3),
-            "ci95": round(100 * self.ci95, 3) if math.isfinite(self.ci95) else None,
-            "test_tasks": len(self.accuracy),
+            self.measure.key: self.measure.rounded(self.mean),
+            "ci95": self.measure.rounded(self.ci95) if math.isfinite(self.ci95) else None,
+            "test_tasks": len(self.scores),
             "protocol": self.protocol,
             **self.tasks,
             "tasks_hash": self.tasks_hash,
@@ -71,36 +93,92 @@ def evaluate(
     tasks: TaskSource,
     count: int = 1000,
     advance: Callable[[int], None] | None = None,
+    *,
+    engine: Literal["auto", "loop", "vmap"] = "auto",
     group: Group = ALONE,
 ) -> Result:
     """Adapt to each of the first `count` tasks and predict its queries.
 
     Args:
-        learner: not changed.
+        learner: not changed. By its `objective` it is judged by accuracy, or by mean squared error.
         tasks: where the tasks come from.
         count: number of tasks; the paper's figures are from 600 to 10,000.
         advance: called with the number of tasks done since the last call (for a progress bar).
+        engine: `loop`, one task at a time; `vmap`, many together; `auto`, as many as suit their size and the device. They agree up to
+            rounding.
         group: processes that share the tasks; each of them returns the result of all.
 
     Raises:
         TaskError: a query set asks for a class that the support set lacks.
+        ConfigError: no tasks, or a learner of classes for tasks of values.
     """
-    if getattr(learner, "objective", "classification") != "classification":
-        raise ConfigError(
-            "evaluate measures accuracy, but this learner's objective is regression. Use its `criterion` on its predictions."
-        )
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
+    check_fits(learner, tasks)
+    measure = measure_of(learner)
     device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
-    accuracy, mine = [], group.share(range(count))
+    score, together, scores = _Score(learner, measure.score), {"loop": 1, "vmap": BATCH}.get(engine), []
+    mine = group.share(range(count))
     with torch.no_grad():
-        for begin in mine[::16]:
-            batch = tasks.batch(range(begin, min(begin + 16, mine.stop))).to(device)
-            _check_answerable(batch, begin)
-            accuracy += [_accuracy(learner, batch[i]) for i in range(len(batch.support.y))]
+        for begin in mine[::BATCH]:
+            batch = tasks.batch(range(begin, min(begin + BATCH, mine.stop))).to(device)
+            if measure is ACCURACY:
+                _check_answerable(batch, begin)
+            together = together or _together(score, batch[0])
+            scores += _mapped(score, batch, together).tolist()
             if advance:
                 advance(len(batch.support.y))
-    return Result(np.array(group.gather(accuracy)), learner.protocol, tasks.describe(), tasks.fingerprint(count))
+    found = np.array(group.gather(scores))
+    return Result(found, learner.protocol, tasks.describe(), tasks.fingerprint(count), measure)
+
+
+def check_fits(learner: Learner, tasks: TaskSource) -> None:
+    """A ConfigError for tasks of values and a learner that predicts classes, which would be right in all of them."""
+    if getattr(tasks, "objective", "classification") == "regression" and measure_of(learner) is ACCURACY:
+        raise ConfigError(
+            f"the tasks are regression, but this {type(learner).__name__} predicts classes; give it objective='regression', or take "
+            "a learner that has it, such as MAML."
+        )
+
+
+class _Score(nn.Module):
+    """The score of a task as a forward pass, so that `functional_call` can lay the weights out anew."""
+
+    def __init__(self, learner: Learner, score: Score) -> None:
+        super().__init__()
+        self.learner, self.score = learner, score
+
+    def forward(self, task: Task) -> Float[Tensor, ""]:
+        return self.score(self.learner.predict(self.learner.adapt(task.support), task.query.x), task.query)
+
+
+def _mapped(score: _Score, batch: Task, together: int) -> Float[Tensor, " task"]:
+    """The score of each task, with so many of them mapped together."""
+    if together == 1:
+        return torch.stack([score(batch[index]) for index in range(len(batch.support.y))])
+    weights: dict[str, Tensor] = dict(score.named_parameters())
+    if any(isinstance(layer, CONTIGUOUS) for layer in score.modules()):
+        weights, batch = tree_map(lambda leaf: leaf.clone(memory_format=torch.contiguous_format), (weights, batch))
+    mapped = vmap(lambda task: functional_call(score, weights, (task,)), chunk_size=together)
+    return mapped(batch)  # pyright: ignore[reportReturnType]
+
+
+class _Largest(TorchDispatchMode):
+    """Within, `elements` counts those of the largest tensor that any operation returns."""
+
+    elements = 1
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        self.elements = max([self.elements, *(leaf.numel() for leaf in tree_leaves(found) if isinstance(leaf, Tensor))])
+        return found
+
+
+def _together(score: _Score, task: Task) -> int:
+    """How many tasks to map together."""
+    with _Largest() as largest:
+        score(task)
+    return max(1, min(BATCH, LARGEST.get(task.support.y.device.type, LARGEST_ELSEWHERE) // largest.elements))
 
 
 def _check_answerable(batch: Task, begin: int) -> None:
@@ -116,9 +194,3 @@ def _check_answerable(batch: Task, begin: int) -> None:
             f"task {begin + task} asks in its query set for way {way}, of which its support set has no example. Add one, or leave "
             "these queries out."
         )
-
-
-def _accuracy(learner: Learner, task: Task) -> float:
-    prediction = learner.predict(learner.adapt(task.support), task.query.x)
-    right = (prediction.argmax(-1) == task.query.y.argmax(-1)).to(task.query.y.dtype)
-    return float((right * task.query.weight).sum() / task.query.weight.sum())

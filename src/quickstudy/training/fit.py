@@ -21,7 +21,7 @@ from quickstudy.task import Task
 from quickstudy.training import checkpoint
 from quickstudy.training.distributed import ALONE, Group, Step
 from quickstudy.training.engine import Engine, Plan, choose_engine
-from quickstudy.training.evaluate import Result, TaskSource, evaluate
+from quickstudy.training.evaluate import Result, TaskSource, check_fits, evaluate
 from quickstudy.training.interrupt import deferred_interrupt
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.prefetch import Prefetch
@@ -47,7 +47,8 @@ class Run:
     seconds: float = 0.0
     plan: dict[str, Any] | None = None
     """The engine's, once it is chosen."""
-    best: float = -1.0
+    best: float | None = None
+    """Mean of the best validation, None before the first."""
     best_step: int = 0
     stale: int = 0
     """Validations since the best one."""
@@ -87,6 +88,7 @@ class Trainer:
                 f"{type(learner).__name__} on this net has no parameters to train; use it as it is, or choose another net."
             )
         check_saveable(learner)
+        check_fits(learner, tasks)
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
         self.optimizer = make_optimizer(learner.parameters(), lr=0.0, weight_decay=self.settings.weight_decay)
         self.run = Run()
@@ -117,7 +119,7 @@ class Trainer:
                     done = self.settings.done(self.run.step, self.run.seconds)
                     progress.update(done, row)
                     due = self.run.seconds - saved_at > 60 * self.settings.checkpoint_minutes
-                    if "validation_accuracy" in row or done >= 1 or due or stop:
+                    if "validation_ci95" in row or done >= 1 or due or stop:
                         self.group.first(self.save_checkpoint)
                         saved_at = self.run.seconds
                     if stop:
@@ -257,13 +259,14 @@ class Trainer:
 
     def _validate(self) -> dict[str, float]:
         assert self.validation is not None
-        result = evaluate(self.calibrated(), self.validation, self.settings.validation_tasks, group=self.group)
+        count, engine = self.settings.validation_tasks, self.settings.engine
+        result = evaluate(self.calibrated(), self.validation, count, engine=engine, group=self.group)
         self.run.stale += 1
-        best = result.mean > self.run.best
+        best = result.measure.better(result.mean, self.run.best)
         if best:
             self.run.best, self.run.best_step, self.run.stale = result.mean, self.run.step, 0
         self.group.first(lambda: self._keep(result, best))
-        return {"validation_accuracy": result.mean, "validation_ci95": result.ci95}
+        return {f"validation_{result.measure.key}": result.mean, "validation_ci95": result.ci95}
 
     def _keep(self, result: Result, best: bool) -> None:
         """Keep a validated learner as the best one, and as a snapshot where these were asked for."""

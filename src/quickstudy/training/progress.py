@@ -10,6 +10,8 @@ from typing import Protocol
 import rich.console
 import rich.progress
 
+from quickstudy.training.measures import MEASURES
+
 
 class Progress(Protocol):
     """Who is told how far a training is."""
@@ -48,15 +50,16 @@ class Line:
         self._console, self._bar = console, bar
         self._task = bar.add_task("training", total=1.0, text="") if bar else None
         self._loss: float | None = None
-        self._accuracy = ""
+        self._validation = ""
         self._start: float | None = None
         self._written = self._began = time.monotonic()
 
     def update(self, done: float, row: Mapping[str, float]) -> None:
         self._loss = row["loss"] if self._loss is None else 0.95 * self._loss + 0.05 * row["loss"]
-        if "validation_accuracy" in row:
-            self._accuracy = f"  validation {100 * row['validation_accuracy']:.1f} ± {100 * row['validation_ci95']:.1f} %"
-        text = f"loss {self._loss:.3f}{self._accuracy}  {row['tasks_per_second']:.0f} tasks/s"
+        for measure in MEASURES:
+            if (mean := row.get(f"validation_{measure.key}")) is not None:
+                self._validation = f"  validation {measure.shown(mean, row['validation_ci95'])}"
+        text = f"loss {self._loss:.3f}{self._validation}  {row['tasks_per_second']:.0f} tasks/s"
         now = time.monotonic()
         if self._start is None:  # of a resumed run, the first part was done before
             self._start, self._began, self._written = done, now, now

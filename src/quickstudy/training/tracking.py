@@ -16,7 +16,10 @@ from typing import Any
 from quickstudy.errors import StorageError
 from quickstudy.storage import write_atomically
 
-COLUMNS: tuple[str, ...] = ("step", "seconds", "loss", "lr", "tasks_per_second", "validation_accuracy", "validation_ci95")
+COLUMNS: tuple[str, ...] = (
+    *("step", "seconds", "loss", "lr", "tasks_per_second", "validation_accuracy", "validation_ci95"),
+    "validation_mean_squared_error",
+)
 
 
 class Tracker:
@@ -55,7 +58,7 @@ class Tracker:
         with self._writing():
             self._writer.writerow({"step": step} | {name: f"{value:.6g}" for name, value in row.items()})
             self._events.add(step, row)
-            if "validation_accuracy" in row:
+            if "validation_ci95" in row:
                 self._events.flush()
 
     def close(self) -> None:

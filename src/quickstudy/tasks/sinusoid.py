@@ -1,0 +1,69 @@
+"""SinusoidTasks: few-shot regression of sine curves, each a pure function of (seed, index).
+
+Finn, Abbeel and Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", section 5.1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+
+from quickstudy.errors import check_at_least
+from quickstudy.task import Examples, Task
+from quickstudy.tasks.random import uniform
+
+AMPLITUDE = (0.1, 5.0)
+PHASE = (0.0, math.pi)
+X = (-5.0, 5.0)
+
+
+class SinusoidTasks:
+    """Tasks that fit `y = amplitude * sin(x - phase)`; amplitude in [0.1, 5], phase in [0, pi] and x in [-5, 5] are uniform.
+
+    Args:
+        shots: support points of each curve.
+        queries: query points of each curve.
+        seed: which stream of tasks.
+
+    >>> tasks = SinusoidTasks(shots=5).batch(range(3))
+    >>> tasks.support.x.shape, tasks.query.y.shape
+    (torch.Size([3, 5, 1]), torch.Size([3, 10, 1]))
+    """
+
+    objective: ClassVar[str] = "regression"
+
+    def __init__(self, shots: int = 10, queries: int = 10, seed: int = 0) -> None:
+        check_at_least("shots", shots, 1)
+        check_at_least("queries", queries, 1)
+        self.shots, self.queries, self.seed = shots, queries, seed
+
+    def __getitem__(self, index: int) -> Task:
+        return self.batch([index])[0]
+
+    def batch(self, indices: list[int] | range | np.ndarray) -> Task:
+        """The tasks of these indices, stacked: every tensor has one more leading axis."""
+        numbers = self._draw(np.asarray(indices, dtype=np.int64))
+        amplitude, phase, x = numbers[:, :1], numbers[:, 1:2], numbers[:, 2:]
+        points = torch.from_numpy(np.stack([x, amplitude * np.sin(x - phase)])).to(torch.get_default_dtype()).unsqueeze(-1)
+        return Task(*(Examples(x, y) for x, y in points.split([self.shots, self.queries], dim=2)))
+
+    def fingerprint(self, count: int) -> str:
+        """Hash of the first `count` tasks: equal hashes, equal curves and points in equal order."""
+        digest = hashlib.sha256(repr(self.describe()).encode())
+        for begin in range(0, count, 1024):  # in parts, so that memory does not grow with the number of tasks
+            digest.update(self._draw(np.arange(begin, min(begin + 1024, count))).tobytes())
+        return digest.hexdigest()[:16]
+
+    def describe(self) -> dict[str, Any]:
+        """The protocol, named beside every result."""
+        return {"dataset": "sinusoid", "shots": self.shots, "queries": self.queries, "seed": self.seed}
+
+    def _draw(self, index: np.ndarray) -> np.ndarray:
+        """Amplitude, phase, and x of each point, `[task, 2 + shots + queries]`."""
+        numbers = uniform(self.seed, index, 2 + self.shots + self.queries)
+        bounds = np.array([AMPLITUDE, PHASE, *[X] * (self.shots + self.queries)])
+        return bounds[:, 0] + numbers * (bounds[:, 1] - bounds[:, 0])

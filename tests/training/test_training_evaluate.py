@@ -1,0 +1,247 @@
+"""Evaluation of many tasks together, and of regression: accuracies and errors, from `evaluate` to early stopping and the tables."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import rich.console
+import torch
+from builders import make_learner, make_tasks, shown, variants
+
+from quickstudy import discovery
+from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ConfigError
+from quickstudy.learner import Learner
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
+from quickstudy.task import Examples, Task
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.tasks.sinusoid import SinusoidTasks
+from quickstudy.training import fit as fit_module
+from quickstudy.training.evaluate import BATCH, LARGEST, Result, _Largest, _mapped, _Score, _together, evaluate
+from quickstudy.training.fit import fit
+from quickstudy.training.measures import ACCURACY, MEAN_SQUARED_ERROR, MEASURES, measure_in
+from quickstudy.training.progress import progress_line
+from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.tracking import read_metrics
+
+Make = Callable[..., Any]
+LEARNERS = discovery.names("learners")
+VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
+
+
+def smooth_score(learner: Learner) -> _Score:
+    """The loss on the queries, in which every bit of a prediction can be seen."""
+    return _Score(learner, learner.criterion)
+
+
+def check_together(learner: Learner, tasks: Task, tolerance: float = 1e-10) -> None:
+    with torch.no_grad():
+        looped = _mapped(smooth_score(learner), tasks, 1)
+        for together in (2, 3, BATCH):
+            torch.testing.assert_close(_mapped(smooth_score(learner), tasks, together), looped, rtol=tolerance, atol=tolerance)
+    assert len(set(looped.tolist())) == len(looped)
+
+
+@pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=shown)
+def test_many_tasks_together_score_as_each_alone(name: str, changes: dict[str, Any]) -> None:
+    """Also where tasks are padded."""
+    check_together(make_learner(name, norm="batch", **changes), make_tasks(4, ragged=True))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("norm", ["none", "batch", "group", "instance"])
+def test_so_they_do_with_convolutions(name: str, norm: str) -> None:
+    check_together(make_learner(name, "conv4", norm), make_tasks(4, kind="conv4", ragged=norm == "batch"))
+
+
+def test_so_they_do_with_channels_last() -> None:
+    """Colour images arrive so, and convolutions hold their weights so; `vmap` cannot differentiate them twice, but once it can."""
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3)).astype(np.uint8)
+    names = tuple("abcdef")
+    dataset = ImageDataset(pixels, np.full(6, 10), names, names, ImageSpec(16, 16, 3), "colour", "f")
+    tasks = ClassTasks(dataset, ways=3, shots=2, queries=3).batch(range(4))
+    assert not tasks[0].query.x.is_contiguous()
+    learner = MAML(Conv4(in_channels=3, image_size=16, channels=4), inner_steps=3)
+    assert not next(learner.parameters()).is_contiguous()
+    check_together(learner, tasks, 1e-4)
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap", "auto"])
+def test_every_engine_gives_the_same_result(rows: Make, engine: str) -> None:
+    learner = make_learner("maml", norm="batch")
+    learner.net = MLP(4, (8,), norm="batch").double()
+    tasks, done = rows(dtype=torch.float64), []
+    result = evaluate(learner, tasks, 37, done.append, engine=engine)  # type: ignore[arg-type]
+    expected = [
+        float(ACCURACY.score(learner.predict(learner.adapt(tasks.batch(range(i, i + 1))[0].support), x), query))
+        for i in range(37)
+        for query in [tasks.batch(range(i, i + 1))[0].query]
+        for x in [query.x]
+    ]
+    np.testing.assert_allclose(result.scores, expected, rtol=1e-12)
+    assert done == [16, 16, 5]
+    assert 0.4 < result.mean < 1
+
+
+@pytest.mark.parametrize("engine", ["loop", "vmap"])
+def test_no_graph_is_built(rows: Make, engine: str) -> None:
+    class Watched(MAML):
+        def predict(self, state: Any, x: Any) -> torch.Tensor:
+            prediction = super().predict(state, x)
+            assert not any(value.requires_grad for value in [*state.values(), prediction])
+            seen.append(prediction.shape)
+            return prediction
+
+    seen: list[Any] = []
+    learner = Watched(MLP(4, (8,), norm="batch"), inner_steps=3)
+    evaluate(learner, rows(), 20, engine=engine)  # type: ignore[arg-type]
+    assert len(seen) == (20 if engine == "loop" else 2)
+    assert all(parameter.grad is None for parameter in learner.parameters())
+
+
+def test_few_large_tasks_or_many_small_ones_go_together() -> None:
+    def together(learner: Learner, tasks: Task) -> tuple[int, int]:
+        with torch.no_grad():
+            with _Largest() as largest:
+                smooth_score(learner)(tasks[0])
+            return _together(smooth_score(learner), tasks[0]), largest.elements
+
+    images = Task(*(Examples(torch.rand(1, count, 1, 28, 28), torch.eye(5).repeat(count // 5, 1)[None]) for count in (5, 75)))
+    assert together(ProtoNet(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)
+    assert together(ProtoNet(Conv4(channels=32)), images) == (2, 75 * 32 * 28 * 28)
+    assert together(MAML(Conv4(channels=16, halving="stride")), images) == (BATCH, 75 * 16 * 14 * 14)
+    assert together(make_learner("protonet"), make_tasks(1))[0] == BATCH
+    assert LARGEST["cpu"] // (75 * 32 * 28 * 28) == 2
+
+
+def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() -> None:
+    assert [measure.key for measure in MEASURES] == ["accuracy", "mean_squared_error"]
+    assert [measure.name for measure in MEASURES] == ["accuracy, %", "mean squared error"]
+    for measure in MEASURES:
+        plain = Result(np.array([0.25, 0.5]), "inductive", {"ways": 3}, "hash", measure).to_dict()
+        assert measure_in(json.loads(json.dumps(plain))) is measure
+        better, worse = (0.5, 0.25) if measure is ACCURACY else (0.25, 0.5)
+        assert measure.better(better, worse)
+        assert measure.better(worse, None)
+        assert not measure.better(worse, better)
+        assert not measure.better(better, better)
+
+
+def test_the_error_of_a_learner_that_says_zero_is_the_mean_square_of_the_curves() -> None:
+    """`E[amplitude^2] / 2`, since over all phases in [0, pi] the mean square of a sine is 1/2 at every x."""
+    learner = MAML(MLP(1), inner_steps=0, objective="regression")  # its head is zero, and stays so
+    result = evaluate(learner, SinusoidTasks(queries=40, seed=3), 2000)
+    expected = (0.1**2 + 0.1 * 5 + 5**2) / 3 / 2
+    assert abs(result.mean - expected) < 2 * result.ci95 < 0.6
+    plain = result.to_dict()
+    assert plain["mean_squared_error"] == pytest.approx(result.mean, rel=1e-5)
+    assert "accuracy" not in plain
+    assert plain["ci95"] == pytest.approx(1.96 * result.scores.std(ddof=1) / math.sqrt(2000), rel=1e-5)
+    assert plain["tasks_hash"] == SinusoidTasks(queries=40, seed=3).fingerprint(2000)
+
+
+def test_padding_has_no_error() -> None:
+    class Padded(SinusoidTasks):
+        def batch(self, indices: Any) -> Task:
+            task = super().batch(indices)
+            mask = torch.arange(self.queries).expand(len(indices), -1) < 3
+            loud = torch.where(mask.unsqueeze(-1), task.query.y, 1e6)
+            return Task(task.support, Examples(task.query.x, loud, mask))
+
+    learner = MAML(MLP(1), objective="regression", inner_lr=0.01)
+    padded = evaluate(learner, Padded(queries=7), 20)
+    whole = SinusoidTasks(queries=7)
+    expected = []
+    for index in range(20):
+        task = whole[index]
+        with torch.no_grad():
+            error = learner.predict(learner.adapt(task.support), task.query.x[:3]) - task.query.y[:3]
+        expected.append(float(error.square().mean()))
+    np.testing.assert_allclose(padded.scores, expected, rtol=1e-4)
+
+
+def test_a_learner_of_classes_is_no_learner_of_curves(make_learner: Make, settings: Make) -> None:
+    for learner in (ProtoNet(MLP(1)), MAML(MLP(1))):
+        with pytest.raises(
+            ConfigError, match=rf"regression, but this {type(learner).__name__} predicts classes; give it objective"
+        ):
+            evaluate(learner, SinusoidTasks(), 2)
+        with pytest.raises(ConfigError, match="predicts classes"):
+            fit(learner, SinusoidTasks(), None, settings())
+
+
+@pytest.mark.parametrize("keep", [True, False])
+def test_the_lowest_error_is_the_best(
+    settings: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch, keep: bool
+) -> None:
+    errors, seen = iter([7.0, 0.25, 0.5, 0.25]), []
+
+    def scripted(learner: Learner, tasks: Any, count: int, **options: Any) -> Result:
+        seen.append(torch.cat([value.detach().flatten() for value in learner.parameters()]))
+        return Result(np.full(count, next(errors)), "inductive", tasks.describe(), tasks.fingerprint(count), MEAN_SQUARED_ERROR)
+
+    monkeypatch.setattr(fit_module, "evaluate", scripted)
+    learner = MAML(MLP(1), objective="regression", inner_lr=0.01)
+    limits = settings(steps=100, validate_every=2, patience=2)
+    saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path if keep else None)
+    assert torch.equal(torch.cat([value.detach().flatten() for value in saved.learner.parameters()]), seen[1])
+    assert len(seen) == 4  # two without a better one: then patience is at an end
+    if keep:
+        assert saved.info["validation"]["mean_squared_error"] == 0.25
+
+
+def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
+    learner = MAML(MLP(1), objective="regression", inner_lr=0.05, inner_steps=2)
+    before = evaluate(learner, SinusoidTasks(seed=9), 100)
+    limits = TrainingSettings(steps=150, tasks_per_step=8, lr=0.01, engine="vmap", validate_every=75, validation_tasks=50)
+    saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path)
+    after = evaluate(saved.learner, SinusoidTasks(seed=9), 100)
+    assert after.tasks_hash == before.tasks_hash
+    assert after.mean < 0.75 * before.mean
+    table = [row for row in read_metrics(tmp_path / "metrics.csv") if row["validation_ci95"]]
+    assert [row["step"] for row in table] == ["75", "150"]
+    assert not any(row["validation_accuracy"] for row in table)
+    best = min(float(row["validation_mean_squared_error"]) for row in table)
+    assert saved.info["validation"]["mean_squared_error"] == pytest.approx(best, rel=1e-4)
+
+
+def test_a_run_of_curves_goes_on_where_it_stopped(settings: Make, tmp_path: pathlib.Path) -> None:
+    def start(name: str, **options: Any) -> list[tuple[str, ...]]:
+        learner = MAML(MLP(1, (8,)), objective="regression", inner_lr=0.01)
+        fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), settings(steps=8, validate_every=2), tmp_path / name, **options)
+        columns = ("step", "loss", "validation_mean_squared_error", "validation_ci95")
+        return [tuple(row[column] for column in columns) for row in read_metrics(tmp_path / name / "metrics.csv")]
+
+    class Stop:
+        def update(self, done: float, row: Any) -> None:
+            if done > 0.6:
+                raise KeyboardInterrupt
+
+        def note(self, text: str) -> None: ...
+
+    torch.manual_seed(5)
+    whole = start("whole")
+    torch.manual_seed(5)
+    with pytest.raises(KeyboardInterrupt):
+        start("broken", progress=Stop())
+    assert start("broken", resume=True) == whole
+
+
+def test_the_progress_line_names_the_error() -> None:
+    screen = io.StringIO()
+    with progress_line(rich.console.Console(file=screen, force_terminal=True, width=120)) as line:
+        row = {"loss": 0.5, "tasks_per_second": 3.0, "validation_mean_squared_error": 1.23456, "validation_ci95": 0.0456}
+        line.update(0.5, row)
+        line.update(1.0, {"loss": 0.5, "tasks_per_second": 3.0})
+    assert "validation 1.23 ± 0.0456 mean squared error" in screen.getvalue().split("\r")[-1]
