@@ -27,6 +27,7 @@ class Measure:
         scale: from the score to that unit.
         plain: how a plain result is rounded, as a format.
         short: how it is rounded in a table.
+        line: how it is rounded in a line of progress.
     """
 
     key: str
@@ -36,6 +37,7 @@ class Measure:
     scale: float = 1.0
     plain: str = ".6g"
     short: str = ".4g"
+    line: str = ".3g"
 
     @property
     def name(self) -> str:
@@ -52,7 +54,7 @@ class Measure:
         >>> ACCURACY.shown(0.876, 0.012)
         '87.6 ± 1.2 %'
         """
-        return f"{self.scale * score:.3g} ± {self.scale * ci95:.3g} {self.unit or self.name}"
+        return f"{self.scale * score:{self.line}} ± {self.scale * ci95:{self.line}} {self.unit or self.name}"
 
     def better(self, score: float, than: float | None) -> bool:
         """Whether a score is better than another one, or the first."""
@@ -69,7 +71,7 @@ def error(prediction: Float[Tensor, "query output"], query: Examples) -> Float[T
     return squared_error(prediction, query.y, query.weight)
 
 
-ACCURACY = Measure("accuracy", right, True, "%", 100.0, ".3f", ".2f")
+ACCURACY = Measure("accuracy", right, True, "%", 100.0, ".3f", ".2f", ".1f")
 MEAN_SQUARED_ERROR = Measure("mean_squared_error", error, False)
 MEASURES = (ACCURACY, MEAN_SQUARED_ERROR)
 
