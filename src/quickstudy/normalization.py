@@ -108,6 +108,13 @@ def masked_moments(
     return mean, centred.square().sum(axes) / count
 
 
+class GroupNorm(nn.GroupNorm):
+    """`torch.nn.GroupNorm` that `vmap` can map over channels-last images as well, the layout of convolutions."""
+
+    def forward(self, input: Float[Tensor, " example channel *position"]) -> Float[Tensor, " example channel *position"]:
+        return super().forward(input.contiguous())
+
+
 def make_norm(kind: NormKind, channels: int) -> nn.Module:
     """The normalisation layer of that kind. `layer` and `instance` are group norms of one group and of one channel a group."""
     if kind == "none":
@@ -120,7 +127,7 @@ def make_norm(kind: NormKind, channels: int) -> nn.Module:
     groups = {"group": up_to_eight, "layer": 1, "instance": channels}
     if kind not in groups:
         raise ConfigError(f"norm is {kind!r}; expected one of batch, group, layer, instance, none.")
-    return nn.GroupNorm(groups[kind], channels)
+    return GroupNorm(groups[kind], channels)
 
 
 def has_batch_norm(net: nn.Module) -> bool:

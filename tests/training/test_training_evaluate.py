@@ -28,7 +28,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training import fit as fit_module
-from quickstudy.training.evaluate import BATCH, LARGEST, Result, _Largest, _mapped, _Score, _together, evaluate
+from quickstudy.training.evaluate import BATCH, LARGEST, Result, _Largest, _Scorer, _together, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.measures import ACCURACY, MEAN_SQUARED_ERROR, MEASURES, measure_in
 from quickstudy.training.progress import progress_line
@@ -40,16 +40,18 @@ LEARNERS = discovery.names("learners")
 VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
 
 
-def smooth_score(learner: Learner) -> _Score:
-    """The loss on the queries, in which every bit of a prediction can be seen."""
-    return _Score(learner, learner.criterion)
+def scores(learner: Learner, tasks: Task, together: int, captured: bool = False) -> torch.Tensor:
+    """The losses on the queries, in which every bit of a prediction can be seen."""
+    with torch.no_grad():
+        return torch.tensor(_Scorer(learner, learner.criterion, together, captured)(tasks), dtype=torch.float64)
 
 
 def check_together(learner: Learner, tasks: Task, tolerance: float = 1e-10) -> None:
-    with torch.no_grad():
-        looped = _mapped(smooth_score(learner), tasks, 1)
-        for together in (2, 3, BATCH):
-            torch.testing.assert_close(_mapped(smooth_score(learner), tasks, together), looped, rtol=tolerance, atol=tolerance)
+    looped = scores(learner, tasks, 1)
+    for together in (2, 3, BATCH):
+        torch.testing.assert_close(scores(learner, tasks, together), looped, rtol=tolerance, atol=tolerance)
+    for together in (1, 3):
+        torch.testing.assert_close(scores(learner, tasks, together, captured=True), looped, rtol=tolerance, atol=tolerance)
     assert len(set(looped.tolist())) == len(looped)
 
 
@@ -114,8 +116,8 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
     def together(learner: Learner, tasks: Task) -> tuple[int, int]:
         with torch.no_grad():
             with _Largest() as largest:
-                smooth_score(learner)(tasks[0])
-            return _together(smooth_score(learner), tasks[0]), largest.elements
+                learner.predict(learner.adapt(tasks[0].support), tasks[0].query.x)
+            return _together(learner, tasks[0]), largest.elements
 
     images = Task(*(Examples(torch.rand(1, count, 1, 28, 28), torch.eye(5).repeat(count // 5, 1)[None]) for count in (5, 75)))
     assert together(ProtoNet(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)

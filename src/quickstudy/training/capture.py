@@ -6,8 +6,9 @@ derivatives in it, is exact, frees every tensor after its last use, and lets sev
 
 from __future__ import annotations
 
+import concurrent.futures
 from collections.abc import Callable
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +20,9 @@ from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 
 Tensors = dict[str, Tensor]
-Gradient = Callable[[Tensors, Tensors, Task], tuple[Tensors, Tensor]]
+T = TypeVar("T")
+Function = Callable[[Tensors, Tensors, Task], T]
+Gradient = Function[tuple[Tensors, Tensor]]
 Mapping = Literal["loop", "vmap"]
 
 
@@ -68,23 +71,41 @@ def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
     return gradients, loss
 
 
-class Captured:
-    """`summed_gradient` as graphs, one for each shape of tasks that it meets.
+class Captured(Generic[T]):
+    """A pure function of `(parameters, buffers, tasks)` as graphs, one for each shape of tasks that it meets.
 
     Args:
         learner: its hyperparameters are constants of the graph; when they change, it is captured again.
-        mapping: how tasks are mapped inside the graph.
+        function: what is captured.
+        graphs: where to keep them.
     """
 
-    def __init__(self, learner: Learner, mapping: Mapping) -> None:
-        self.learner = learner
-        self.function = summed_gradient(learner, mapping)
-        self.graphs: dict[str, Gradient] = {}
+    def __init__(self, learner: Learner, function: Function[T], graphs: dict[str, Function[T]] | None = None) -> None:
+        self.learner, self.function = learner, function
+        self.graphs = {} if graphs is None else graphs
 
-    def graph(self, parameters: Tensors, buffers: Tensors, tasks: Task) -> Gradient:
+    def graph(self, parameters: Tensors, buffers: Tensors, tasks: Task) -> Function[T]:
         """The graph for tasks of this shape, which has the casts of the present autocast in it. To be called by one thread at a time."""
         shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
         key = repr((shapes, hyperparameters(self.learner), torch.is_autocast_enabled(tasks.support.y.device.type)))
         if key not in self.graphs:
             self.graphs[key] = make_fx(self.function)(parameters, buffers, tasks)
         return self.graphs[key]
+
+    def replay(self, parameters: Tensors, buffers: Tensors, chunks: list[Task], workers: int) -> list[T]:
+        """The results for all chunks, in their order; several threads work on a CPU, of which each operation then has one."""
+        graphs = [self.graph(parameters, buffers, chunk) for chunk in chunks]
+
+        def one(graph: Function[T], chunk: Task) -> T:
+            return graph(parameters, buffers, chunk)
+
+        with torch.autocast(chunks[0].support.y.device.type, enabled=False):  # its casts are in the graph
+            if workers == 1 or len(chunks) == 1:
+                return list(map(one, graphs, chunks))
+            with concurrent.futures.ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                return list(pool.map(one, graphs, chunks))
+
+
+def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:
+    """Parameters, detached, and buffers, by name."""
+    return {name: value.detach() for name, value in learner.named_parameters()}, dict(learner.named_buffers())

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from quickstudy.learner import Learner
 from quickstudy.task import Task
-from quickstudy.training.capture import Captured, Gradient, Mapping, Tensors, added, summed_gradient
+from quickstudy.training.capture import Captured, Mapping, added, summed_gradient, tensors_of
 
 PAYS_AFTER = 30.0
 """Seconds of training from which it is worth some seconds to capture graphs and to try several workers."""
@@ -53,21 +52,18 @@ class Engine:
 
     def __init__(self, learner: Learner, plan: Plan) -> None:
         self.learner, self.plan = learner, plan
-        self.captured = Captured(learner, plan.mapping) if plan.captured else None
-        self.eager = summed_gradient(learner, plan.mapping)
+        self.gradient = summed_gradient(learner, plan.mapping)
+        self.captured = Captured(learner, self.gradient) if plan.captured else None
 
     def __call__(self, tasks: Task) -> Tensor:
         """Set the gradients; the mean loss over the tasks, a scalar."""
         count = len(tasks.support.y)
-        parameters = {name: value.detach() for name, value in self.learner.named_parameters()}
-        buffers = dict(self.learner.named_buffers())
+        parameters, buffers = tensors_of(self.learner)
         chunks = [tasks[part] for part in self._chunks(count)]
         if self.captured is None:
-            parts = [self.eager(parameters, buffers, chunk) for chunk in chunks]
+            parts = [self.gradient(parameters, buffers, chunk) for chunk in chunks]
         else:
-            graphs = [self.captured.graph(parameters, buffers, chunk) for chunk in chunks]
-            with torch.autocast(tasks.support.y.device.type, enabled=False):  # its casts are in the graph
-                parts = list(self._workers(lambda graph, chunk: graph(parameters, buffers, chunk), graphs, chunks))
+            parts = self.captured.replay(parameters, buffers, chunks, self.plan.workers)
         gradients, loss = added(parts)
         for name, parameter in self.learner.named_parameters():
             parameter.grad = gradients[name] / count
@@ -78,15 +74,6 @@ class Engine:
         most = 1 if self.plan.mapping == "loop" else min(self.plan.chunk or count, -(-count // self.plan.workers))
         parts = -(-count // most)
         return [slice(part * count // parts, (part + 1) * count // parts) for part in range(parts)]
-
-    def _workers(
-        self, replay: Callable[[Gradient, Task], tuple[Tensors, Tensor]], graphs: list[Gradient], chunks: list[Task]
-    ) -> Iterable[tuple[Tensors, Tensor]]:
-        """The results in the order of the chunks, so that their sum does not depend on which worker was faster."""
-        if self.plan.workers == 1 or len(chunks) == 1:
-            return map(replay, graphs, chunks)
-        with concurrent.futures.ThreadPoolExecutor(self.plan.workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-            return pool.map(replay, graphs, chunks)
 
 
 def meta_gradient(learner: Learner, tasks: Task, mapping: Mapping, chunk: int | None = None) -> Tensor:

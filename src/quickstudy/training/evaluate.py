@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import weakref
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
@@ -18,11 +19,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_leaves
 
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner
 from quickstudy.task import Task
+from quickstudy.training.capture import Captured, Tensors, tensors_of
 from quickstudy.training.distributed import ALONE, Group
 from quickstudy.training.measures import ACCURACY, Measure, Score, measure_of
 
@@ -33,8 +35,14 @@ LARGEST = {"cpu": 2**22}
 """Elements of the largest tensor of tasks mapped together, by kind of device: on a CPU, more than about 16 MB is faster task by task."""
 LARGEST_ELSEWHERE = 2**26
 
-CONTIGUOUS = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
-"""Layers that `vmap` cannot map over channels-last images, the layout of convolutions, which the other ones keep as it is faster."""
+CAPTURED_FROM = 150
+"""Tasks from which it is worth a second or more to capture a graph."""
+
+_GRAPHS: weakref.WeakKeyDictionary[Learner, dict[str, Any]] = weakref.WeakKeyDictionary()
+"""Captured graphs, for the next validation of the same learner."""
+
+UNMAPPED = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
+"""Layers of torch that `vmap` cannot map over channels-last images: nets that have them are judged task by task."""
 
 
 class TaskSource(Protocol):
@@ -117,15 +125,17 @@ def evaluate(
     check_fits(learner, tasks)
     measure = measure_of(learner)
     device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
-    score, together, scores = _Score(learner, measure.score), {"loop": 1, "vmap": BATCH}.get(engine), []
-    mine = group.share(range(count))
+    mine, scores, score = group.share(range(count)), [], None
+    together = {"loop": 1, "vmap": BATCH}.get(engine)
     with torch.no_grad():
         for begin in mine[::BATCH]:
             batch = tasks.batch(range(begin, min(begin + BATCH, mine.stop))).to(device)
             if measure is ACCURACY:
                 _check_answerable(batch, begin)
-            together = together or _together(score, batch[0])
-            scores += _mapped(score, batch, together).tolist()
+            score = score or _Scorer(
+                learner, measure.score, together or _together(learner, batch[0]), captured=count >= CAPTURED_FROM
+            )
+            scores += score(batch)
             if advance:
                 advance(len(batch.support.y))
     found = np.array(group.gather(scores))
@@ -142,7 +152,7 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
 
 
 class _Score(nn.Module):
-    """The score of a task as a forward pass, so that `functional_call` can lay the weights out anew."""
+    """The score of a task as a forward pass, so that `functional_call` can swap and lay out the weights."""
 
     def __init__(self, learner: Learner, score: Score) -> None:
         super().__init__()
@@ -152,15 +162,44 @@ class _Score(nn.Module):
         return self.score(self.learner.predict(self.learner.adapt(task.support), task.query.x), task.query)
 
 
-def _mapped(score: _Score, batch: Task, together: int) -> Float[Tensor, " task"]:
-    """The score of each task, with so many of them mapped together."""
-    if together == 1:
-        return torch.stack([score(batch[index]) for index in range(len(batch.support.y))])
-    weights: dict[str, Tensor] = dict(score.named_parameters())
-    if any(isinstance(layer, CONTIGUOUS) for layer in score.modules()):
-        weights, batch = tree_map(lambda leaf: leaf.clone(memory_format=torch.contiguous_format), (weights, batch))
-    mapped = vmap(lambda task: functional_call(score, weights, (task,)), chunk_size=together)
-    return mapped(batch)  # pyright: ignore[reportReturnType]
+class _Scorer:
+    """Scores of the tasks of a batch.
+
+    Args:
+        learner: what is judged.
+        score: by what.
+        together: how many tasks are mapped together.
+        captured: replay captured graphs, on all threads of a CPU.
+    """
+
+    def __init__(self, learner: Learner, score: Score, together: int, captured: bool) -> None:
+        self.learner, self.together = learner, together
+        model = _Score(learner, score)
+
+        def one(weights: Tensors, task: Task) -> Tensor:
+            return functional_call(model, {f"learner.{name}": value for name, value in weights.items()}, (task,))
+
+        def scores(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
+            weights = parameters | buffers
+            if together == 1:
+                return torch.stack([one(weights, tasks[index]) for index in range(len(tasks.support.y))])
+            return vmap(one, in_dims=(None, 0))(weights, tasks)
+
+        self.scores = scores
+        self.captured = Captured(learner, scores, _GRAPHS.setdefault(learner, {})) if captured else None
+
+    def __call__(self, batch: Task) -> list[float]:
+        """The score of each task."""
+        count = len(batch.support.y)
+        chunks = [batch[begin : min(begin + self.together, count)] for begin in range(0, count, self.together)]
+        parameters, buffers = tensors_of(self.learner)
+        if self.captured is not None:
+            try:
+                workers = torch.get_num_threads() if batch.support.y.device.type == "cpu" else 1
+                return torch.cat(self.captured.replay(parameters, buffers, chunks, workers)).tolist()
+            except (RuntimeError, NotImplementedError):  # a learner that cannot be traced is judged as it is
+                self.captured = None
+        return torch.cat([self.scores(parameters, buffers, chunk) for chunk in chunks]).tolist()
 
 
 class _Largest(TorchDispatchMode):
@@ -174,10 +213,12 @@ class _Largest(TorchDispatchMode):
         return found
 
 
-def _together(score: _Score, task: Task) -> int:
+def _together(learner: Learner, task: Task) -> int:
     """How many tasks to map together."""
+    if any(type(layer) in UNMAPPED for layer in learner.modules()):
+        return 1
     with _Largest() as largest:
-        score(task)
+        learner.predict(learner.adapt(task.support), task.query.x)
     return max(1, min(BATCH, LARGEST.get(task.support.y.device.type, LARGEST_ELSEWHERE) // largest.elements))
 
 
