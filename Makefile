@@ -6,7 +6,7 @@ INSTALLED := .venv/.installed
 
 export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test check format install clean pretrained
+.PHONY: demo test check format install clean pretrained bench-peers
 
 demo: $(INSTALLED)  ## render glyph tasks, meta-train for two minutes, meet tasks never seen before, write a report
 	$(BIN)/quickstudy demo --out runs/demo
@@ -40,5 +40,15 @@ pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trai
 	cp runs/glyphs/learner.safetensors src/quickstudy/pretrained/glyphs.safetensors
 	cp runs/omniglot/protonet/learner.safetensors src/quickstudy/pretrained/omniglot.safetensors
 
+PEERS_PYTHON ?= .venv-peers/bin/python
+PEERS := benchmarks/peers
+
+bench-peers: $(INSTALLED) $(if $(filter .venv-peers/%,$(PEERS_PYTHON)),.venv-peers/.installed)  ## speed beside other libraries; options in BENCH="--quick"
+	$(BIN)/python $(PEERS)/run.py --peers-python $(PEERS_PYTHON) $(BENCH)
+
+.venv-peers/.installed: $(PEERS)/requirements.txt $(PEERS)/setup_peers.py
+	$(PYTHON) $(PEERS)/setup_peers.py .venv-peers
+	touch $@
+
 clean:
-	rm -rf .venv build dist runs
+	rm -rf .venv .venv-peers build dist runs

@@ -1,0 +1,222 @@
+"""quickstudy, by its public interface."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from _images import CHECKED_EPISODES
+from _serve import Job, Setting, Work, serve
+from _torch import DEVICE, dtype_of, gradient_of, synchronize
+from torch.utils._pytree import tree_map
+
+from quickstudy.data import OwnData, load
+from quickstudy.learner import Learner
+from quickstudy.learners.anil import ANIL
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
+from quickstudy.task import Examples, Task, one_hot
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.training.engine import Wanted, choose_engine
+from quickstudy.training.evaluate import evaluate
+from quickstudy.training.memory import keep_freed_memory
+
+
+def make_engine(learner: Learner, tasks: Task) -> Callable[[Task], torch.Tensor]:
+    """Sets `.grad` to the mean over a batch of tasks, and returns the mean loss: all of quickstudy's engine that is used here."""
+    keep_freed_memory()  # as fit does
+    engine, why = choose_engine(learner, tasks, Wanted(), run=lambda per_task: math.inf)
+    print(f"{engine.plan} ({why})", file=sys.stderr)
+    return engine
+
+
+class Gradients:
+    """Mean meta-gradients of the given tasks."""
+
+    def __init__(self, work: Work, setting: Setting) -> None:
+        torch.set_num_threads(setting["threads"])
+        self.tasks, self.learner = work["tasks"], make_learner(work)
+        self.batch = given_tasks(work).to(DEVICE)
+        self.engine = make_engine(self.learner, self.batch)
+
+    def before(self) -> None:
+        pass
+
+    def step(self) -> None:
+        self.engine(self.batch)
+        synchronize()
+
+    def check(self) -> dict[str, np.ndarray]:
+        self.step()
+        return {theirs(name): gradient_of(value) for name, value in self.learner.named_parameters()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Given:
+    """Tasks in memory, as `evaluate` takes them."""
+
+    tasks: Task
+
+    def batch(self, indices: range) -> Task:
+        return self.tasks[indices.start : indices.stop]
+
+    def fingerprint(self, count: int) -> str:
+        return f"given-{count}"
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+class Evaluation:
+    """`evaluate` on the given tasks."""
+
+    def __init__(self, work: Work, setting: Setting) -> None:
+        torch.set_num_threads(setting["threads"])
+        self.tasks, self.learner, self.given = work["tasks"], make_learner(work), Given(given_tasks(work))
+        self.accuracy = np.zeros(0)
+
+    def before(self) -> None:
+        pass
+
+    def step(self) -> None:
+        self.accuracy = evaluate(self.learner, self.given, self.tasks).scores
+        synchronize()
+
+    def check(self) -> dict[str, np.ndarray]:
+        self.step()
+        return {"accuracy": self.accuracy}
+
+
+class Sampling:
+    """Batches of tasks from a folder of images; the rotations are classes."""
+
+    tasks = 32
+
+    def __init__(self, work: Work) -> None:
+        dataset = load(work["images"], "all", size=28, own=OwnData(channels=1, ink="dark")).rotated()
+        self.source = ClassTasks(dataset, work["ways"], work["shots"], work["queries"])
+        self.done = 0
+
+    def before(self) -> None:
+        pass
+
+    def step(self) -> None:
+        self.batch = self.source.batch(range(self.done, self.done + self.tasks))
+        self.done += self.tasks
+
+    def check(self) -> dict[str, np.ndarray]:
+        self.step()
+        task = self.batch[0]
+        return {
+            "support_x": task.support.x.numpy(),  # pyright: ignore[reportAttributeAccessIssue]
+            "support_y": task.support.y.argmax(-1).numpy(),
+            "query_x": task.query.x.numpy(),  # pyright: ignore[reportAttributeAccessIssue]
+            "query_y": task.query.y.argmax(-1).numpy(),
+        }
+
+
+class PrototypeTraining:
+    """Task, meta-gradient, Adam step, as `fit` does it; variant `bf16`: in mixed precision."""
+
+    tasks = 1
+
+    def __init__(self, work: Work, variant: str, setting: Setting) -> None:
+        torch.set_num_threads(setting["threads"])
+        self.learner, self.mixed = make_learner(work), variant == "bf16"
+        self.source = ClassTasks(
+            load(work["images"], "all", size=28, own=OwnData(channels=1, ink="dark")),
+            work["ways"],
+            work["shots"],
+            work["queries"],
+        )
+        self.optimizer = torch.optim.Adam(self.learner.parameters(), lr=1e-3)
+        with self._precision():
+            self.engine = make_engine(self.learner, self.source.batch(range(1)).to(DEVICE))
+        self.done, self.last = 0, 0.0
+
+    def before(self) -> None:
+        pass
+
+    def step(self) -> None:
+        tasks = self.source.batch(range(self.done, self.done + 1)).to(DEVICE)
+        with self._precision():
+            self.last = float(self.engine(tasks))
+        self.optimizer.step()
+        self.done += 1
+        synchronize()
+
+    def check(self) -> dict[str, np.ndarray]:
+        losses = []
+        for _ in range(CHECKED_EPISODES):
+            self.step()
+            losses.append(self.last)
+        return {"loss": np.array(losses)}
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.mixed)
+
+
+def make_learner(work: Work) -> Learner:
+    """The learner with the given weights."""
+    net = MLP(in_features=1, hidden=(40, 40)) if work["net"] == "mlp" else Conv4(halving=work["net"])
+    if work["kind"] == "protonet":
+        learner: Learner = ProtoNet(net)
+    else:
+        shared = {"inner_lr": work["inner_lr"], "inner_steps": work["inner_steps"], "first_order": work["first_order"]}
+        shared |= {"head_ways": work["ways"], "statistics": "query"}
+        objective = "regression" if work["net"] == "mlp" else "classification"
+        learner = (ANIL if work["learner"] == "anil" else MAML)(net, objective=objective, **shared)
+    with np.load(work["weights"]) as weights, torch.no_grad():
+        for name, parameter in learner.named_parameters():
+            parameter.copy_(torch.from_numpy(weights[theirs(name)]))
+    return learner.to(DEVICE, dtype_of(work))
+
+
+def theirs(name: str) -> str:
+    """The other contestants' name of a parameter.
+
+    >>> theirs("net.blocks.2.1.bias"), theirs("net.layers.1.0.weight"), theirs("head.weight")
+    ('body.norm2.bias', 'body.linear0.weight', 'head.weight')
+    """
+    if name.startswith("head."):
+        return name
+    _, kind, block, layer, part = name.split(".")
+    if kind == "layers":
+        return f"body.linear{int(block) - 1}.{part}"
+    return f"body.{('conv', 'norm')[int(layer)]}{block}.{part}"
+
+
+def given_tasks(work: Work) -> Task:
+    """The tasks that every contestant is given."""
+    with np.load(work["data"]) as data:
+        parts = {name: torch.from_numpy(data[name][: work["tasks"]]) for name in data}
+    regression = work["net"] == "mlp"
+    support_y, query_y = (
+        parts[name] if regression else one_hot(parts[name], work["ways"]) for name in ("support_y", "query_y")
+    )
+    given = Task(Examples(parts["support_x"], support_y), Examples(parts["query_x"], query_y))
+    return tree_map(lambda part: part.to(dtype_of(work)), given)
+
+
+def settings(work: Work, variant: str) -> list[Setting]:
+    return [{"threads": os.cpu_count() or 1}]  # the engine finds out itself how to use them
+
+
+def build(work: Work, variant: str, setting: Setting) -> Job:
+    if work["kind"] == "sampling":
+        return Sampling(work)
+    if work["kind"] == "protonet":
+        return PrototypeTraining(work, variant, setting)
+    return Evaluation(work, setting) if work["kind"] == "evaluate" else Gradients(work, setting)
+
+
+if __name__ == "__main__":
+    serve(settings, build, ("torch", "quickstudy"))
