@@ -27,7 +27,7 @@ from quickstudy.task import Examples, Task, one_hot
 from quickstudy.training.engine import Engine, Plan
 from quickstudy.training.memory import keep_freed_memory
 
-WAYS, SHOTS, QUERIES, TASKS, ROUNDS = 5, 1, 15, 8, 9
+WAYS, SHOTS, QUERIES, TASKS, ROUNDS = 5, 1, 15, 8, 3
 
 
 def examples(per_class: int) -> Examples:

@@ -20,7 +20,7 @@ def measure(recompute: bool) -> None:
     from quickstudy.learners.maml import MAML
     from quickstudy.nets.conv4 import Conv4
     from quickstudy.task import Examples, Task, one_hot
-    from quickstudy.training.engine import meta_gradient
+    from quickstudy.training.engine import Engine, Plan
 
     torch.manual_seed(0)
     learner = MAML(Conv4(), inner_lr=0.01, inner_steps=STEPS, head_ways=5, recompute=recompute)
@@ -29,7 +29,7 @@ def measure(recompute: bool) -> None:
         for count in (5, 15)
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    meta_gradient(learner, Task(support, query), "loop")
+    Engine(learner, Plan("loop", captured=True))(Task(support, query))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"recompute": recompute, "gigabytes": round(after / 2**20, 2), "before": round(before / 2**20, 2)}))
 

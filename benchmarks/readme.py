@@ -49,7 +49,7 @@ with its smallest and largest value. {peers_machine}
 
 {peers}
 
-{floor}
+{floor} {memory}
 
 What was tried, predicted and measured, failures too: `LOG.md`.
 
@@ -64,8 +64,9 @@ def peers_table(record: dict[str, Any]) -> str:
     lines = ["| work | quickstudy | best peer | ratio | goal |", "|---|---|---|---|---|"]
     for work in record["works"].values():
         best = work["best_peer"]
-        for ours, ratios in work["ratios"].items():
-            ratio, mine, theirs = ratios[best], work["contestants"][ours], work["contestants"][best]
+        shown_peers = [best, *(["easyfsl"] if work["title"] == "drawing tasks" else [])]  # from memory, and from files
+        for ours, best in ((ours, peer) for ours in work["ratios"] for peer in shown_peers):
+            ratio, mine, theirs = work["ratios"][ours][best], work["contestants"][ours], work["contestants"][best]
             title = work["title"] + (" (bfloat16)" if ours.endswith("bf16") else "")
             shown = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
             rates = [f"{facts['tasks_per_second']['median']:.4g}" for facts in (mine, theirs)]
@@ -83,6 +84,15 @@ def floor_text(record: dict[str, Any]) -> str:
     return (
         f"Second-order MAML on the max-pooling net takes so many times its floor, the time of its operations at the measured peak of a "
         f"channels-last convolution (`{record['command']}`; goal 1.7): {'; '.join(rows)}."
+    )
+
+
+def memory_text(record: dict[str, Any]) -> str:
+    """Peak memory with many inner steps."""
+    most = {row["recompute"]: row["gigabytes"] for row in record["rows"]}
+    return (
+        f"With {record['inner_steps']} inner steps, 5-way 5-shot, a process takes {most[False]} GB, or {most[True]} GB with "
+        f"`recompute=True` (`{record['command']}`; goal {record['goal_gigabytes']})."
     )
 
 
@@ -108,6 +118,7 @@ def main() -> None:
         commands="\n".join(commands),
         peers=peers_table(peers),
         peers_machine=f"{peers['machine']['cores']} cores, {peers['machine']['processor']}.",
+        memory=memory_text(json.loads((HERE / "results" / "memory.json").read_text())),
         floor=floor_text(json.loads((HERE / "results" / "floor.json").read_text())),
         cross=", ".join(
             f"{row['shots']}-shot {row['accuracy']:.2f} ± {row['ci95']:.2f} ({row['test_tasks']} tasks)" for row in cross

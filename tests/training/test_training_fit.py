@@ -109,6 +109,8 @@ def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
     assert engine.plan == Plan("loop", captured=True)
     assert "vmap" not in why
     engine, why = choose_engine(make_learner("maml"), tasks, Wanted("vmap", workers=2), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("vmap", captured=True, workers=2)
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("vmap"), run=lambda per_task: 0.0)
     assert engine.plan == Plan("vmap")  # too short to capture
     assert Wanted("vmap", True, 2, 3).plan() == Plan("vmap", True, 2, 3)
     assert Wanted("vmap", None, 2, 3).plan() is None

@@ -89,7 +89,7 @@ class Captured(Generic[T]):
         shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
         key = repr((shapes, hyperparameters(self.learner), torch.is_autocast_enabled(tasks.support.y.device.type)))
         if key not in self.graphs:
-            self.graphs[key] = make_fx(self.function)(parameters, buffers, tasks)
+            self.graphs[key] = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
         return self.graphs[key]
 
     def replay(self, parameters: Tensors, buffers: Tensors, chunks: list[Task], workers: int) -> list[T]:

@@ -111,7 +111,8 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
     for mapping in (wanted.mapping,) if wanted.mapping else ("loop", "vmap"):
         trials.add(Plan(mapping, chunk=wanted.chunk))
     pays = run(1 / max(trials.speeds.values())) > PAYS_AFTER
-    if wanted.captured or (wanted.captured is None and pays):
+    asked = wanted.captured or (wanted.workers or 1) > 1
+    if asked or (wanted.captured is None and pays):
         for plan, speed in list(trials.speeds.items()):
             if speed * 3 > max(trials.speeds.values()):
                 trials.add(dataclasses.replace(plan, captured=True))
