@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstudy.errors import TaskError
+from quickstudy.repeat import repeat
 
 Parameters = dict[str, Tensor]
 
@@ -127,11 +128,11 @@ def gradient_descent(
         gradients = torch.func.grad(loss)(adapted)
         return tuple(value - rate * gradients[name] for name, value in adapted.items())
 
-    values = tuple(start.values())
-    for _ in range(steps):
-        values = _Recomputed.apply(step, inner_lr, *values) if recompute and not first_order else step(inner_lr, *values)
-    adapted = dict(zip(start, values, strict=True))  # pyright: ignore[reportArgumentType]
-    if first_order:
+    def one_step(index: int | Tensor, values: tuple[Tensor, ...]) -> Any:
+        return _Recomputed.apply(step, inner_lr, *values) if recompute and not first_order else step(inner_lr, *values)
+
+    adapted = dict(zip(start, repeat(one_step, tuple(start.values()), steps, "inner_steps"), strict=True))
+    if first_order and torch.is_grad_enabled():
         return straight_through(parameters, start, adapted)
     return adapted
 

@@ -37,6 +37,12 @@ class Learner(nn.Module, abc.ABC):
     relabelling_free: ClassVar[bool] = True
     """Renaming the classes renames the predictions and changes nothing else (in the default configuration)."""
 
+    adjustable: ClassVar[tuple[str, ...]] = ()
+    """Hyperparameters of `adapt` that may be any number, also a tensor: they become inputs of an exported learner."""
+
+    not_exportable: ClassVar[str] = ""
+    """Why this learner cannot be exported; empty for one that can."""
+
     trains_on_query: ClassVar[bool] = True
     """`loss` looks at the query set (Reptile does not)."""
 

@@ -6,6 +6,8 @@ through the net once, whatever the number of steps. Head and statistics as in `m
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -29,6 +31,8 @@ class ANIL(Learner):
         statistics: what batch norm normalises queries by: the `support` set, or the `query` batch (transductive).
         objective: `classification` (cross-entropy) or `regression` (squared error).
     """
+
+    adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
 
     statistics: _weights.BatchStatistics
     objective: _weights.Objective

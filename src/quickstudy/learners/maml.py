@@ -8,6 +8,8 @@ normalised by the statistics of the adapted support set unless `statistics="quer
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -39,6 +41,8 @@ class MAML(Learner):
     >>> learner.predict(state, torch.zeros(3, 1)).shape
     torch.Size([3, 1])
     """
+
+    adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
 
     statistics: _weights.BatchStatistics
     objective: _weights.Objective

@@ -21,6 +21,7 @@ from quickstudy.functional import Parameters
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.normalization import batch_statistics, check_net
+from quickstudy.repeat import repeat
 from quickstudy.task import Examples, Input, Task
 
 
@@ -40,6 +41,7 @@ class Reptile(Learner):
     """
 
     order_free: ClassVar[bool] = False  # the mini-batches follow the order of the support set
+    adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
     trains_on_query: ClassVar[bool] = False
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "sgd", "lr": 1.0, "schedule": "linear"}
 
@@ -70,7 +72,7 @@ class Reptile(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         seen = _weights.counted(self.objective, support, state)
-        adapted = self._train(self._start(support, state), support, seen, self.adapt_steps)
+        adapted = self._train(self._start(support, state), support, seen, "adapt_steps")
         if self.statistics == "support":
             adapted |= _weights.support_statistics(self.net, adapted, support)
         return adapted | seen
@@ -83,7 +85,7 @@ class Reptile(Learner):
         start = self._start(task.support, None)
         detached = {name: value.detach() for name, value in start.items()}
         seen = _weights.counted(self.objective, task.support, None)
-        adapted = self._train(detached, task.support, seen, self.inner_steps)
+        adapted = self._train(detached, task.support, seen, "inner_steps")
         return sum(((start[name] - adapted[name].detach()).square().sum() for name in start), torch.zeros(())) / 2
 
     def criterion(self, prediction: Float[Tensor, "example output"], query: Examples) -> Float[Tensor, ""]:
@@ -96,22 +98,26 @@ class Reptile(Learner):
     def _start(self, support: Examples, state: State | None) -> Parameters:
         return _weights.start_net(self.net, state) | _weights.start_head(self.head, self.net, support, state)
 
-    def _train(self, weights: Parameters, support: Examples, seen: State, steps: int) -> Parameters:
-        """The weights after `steps` mini-batches; ways that `seen` does not count are hidden."""
-        second_moments = {name: torch.zeros_like(value) for name, value in weights.items()}
-        for step in range(steps):
-            batch = self._mini_batch(support, step)
+    def _train(
+        self, weights: Parameters, support: Examples, seen: State, steps: Literal["inner_steps", "adapt_steps"]
+    ) -> Parameters:
+        """The weights after as many mini-batches as the hyperparameter `steps` says; ways that `seen` does not count are hidden."""
 
-            def batch_loss(weights: Parameters, batch: Examples = batch) -> Tensor:
+        def train_step(index: int | Tensor, carried: tuple[Parameters, Parameters]) -> tuple[Parameters, Parameters]:
+            weights, second_moments = carried
+            batch = self._mini_batch(support, index)
+
+            def batch_loss(weights: Parameters) -> Tensor:
                 with batch_statistics(batch.mask):
                     prediction = _weights.outputs(self.net, weights, batch.x)
                     return self.criterion(_weights.hide_unseen(prediction, seen), batch)
 
-            gradients = torch.func.grad(batch_loss)(weights)
-            weights, second_moments = self._update(weights, gradients, second_moments, step + 1)
-        return weights
+            return self._update(weights, torch.func.grad(batch_loss)(weights), second_moments, index + 1)
 
-    def _mini_batch(self, support: Examples, step: int) -> Examples:
+        second_moments = {name: torch.zeros_like(value) for name, value in weights.items()}
+        return repeat(train_step, (weights, second_moments), getattr(self, steps), steps)[0]
+
+    def _mini_batch(self, support: Examples, step: int | Tensor) -> Examples:
         """The examples of a step, round and round. Padding takes no place, so that it changes nothing."""
         count = support.y.shape[0]
         size = torch.sym_min(self.inner_batch, count)
@@ -126,7 +132,7 @@ class Reptile(Learner):
         return dataclasses.replace(batch, mask=batch.mask & (place < fits))
 
     def _update(
-        self, weights: Parameters, gradients: Parameters, moments: Parameters, step: int
+        self, weights: Parameters, gradients: Parameters, moments: Parameters, step: int | Tensor
     ) -> tuple[Parameters, Parameters]:
         if self.inner_optimizer == "sgd":
             return {name: value - self.inner_lr * gradients[name] for name, value in weights.items()}, moments

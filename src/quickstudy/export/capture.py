@@ -1,0 +1,225 @@
+"""The functions of a learner as graphs of core tensor operations: what every target is compiled from.
+
+`adapt` (from nothing), `update` (from an earlier state) and `predict` are traced once with all gradients resolved, weights as inputs and
+loops between marks (`quickstudy.repeat`). Nothing of autograd, Python or the algorithm is left.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from quickstudy.errors import ModelError
+from quickstudy.export.decompositions import Table
+from quickstudy.functional import under
+from quickstudy.learner import Learner, State
+from quickstudy.repeat import as_loops
+from quickstudy.task import Examples
+
+Axes = tuple[str | int, ...]
+"""The size of each axis of a tensor: a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`)."""
+
+EXAMPLES, QUERIES, WAYS, EARLIER = 11, 13, 7, 17
+"""Sizes to trace with. They stand for any size."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    """One function of a learner.
+
+    Args:
+        module: the graph; its placeholders are `inputs` in order, its output is a tuple.
+        inputs: shape of each input, by name.
+        outputs: shape of each output, by name.
+        loops: the hyperparameter that holds the number of steps, for each loop in the graph.
+    """
+
+    module: fx.GraphModule
+    inputs: Mapping[str, Axes]
+    outputs: Mapping[str, Axes]
+    loops: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Programs:
+    """A captured learner.
+
+    Args:
+        adapt: `support_x`, `support_y`, settings and weights to a state.
+        update: the same, with an earlier state as `state.NAME`; for learners that can go on.
+        predict: `query_x`, `state.NAME` and weights to `prediction` `[query, way]`.
+        weights: the tensors behind the inputs `weight.NAME`.
+        settings: default values of the inputs that may be chosen at adaptation, such as `inner_lr` and `inner_steps`.
+    """
+
+    adapt: Program
+    update: Program | None
+    predict: Program
+    weights: Mapping[str, Tensor]
+    settings: Mapping[str, float | int]
+
+    @property
+    def state(self) -> Mapping[str, Axes]:
+        """Shape of each tensor of the state."""
+        return self.adapt.outputs
+
+
+@dataclasses.dataclass(frozen=True)
+class Sizes:
+    """Which sizes are fixed; None is any size.
+
+    Args:
+        example: support examples.
+        way: classes (or outputs of a regression).
+        query: queries predicted at once.
+    """
+
+    example: int | None = None
+    way: int | None = None
+    query: int | None = None
+
+
+def capture(
+    learner: Learner, shape: Sequence[int], table: Table, sizes: Sizes = Sizes(), dtype: torch.dtype = torch.float32
+) -> Programs:
+    """Trace a learner.
+
+    Args:
+        learner: ready to adapt; it is not changed.
+        shape: shape of one example, as the net sees it.
+        table: what operations that the target does not know are composed of (`quickstudy.export.decompositions`).
+        sizes: sizes to fix, for targets without dynamic shapes.
+        dtype: of all floating-point inputs.
+
+    Raises:
+        ModelError: the learner says that it cannot be exported, or does something that cannot be traced.
+    """
+    if learner.not_exportable:
+        raise ModelError(f"{type(learner).__name__} cannot be exported: {learner.not_exportable}")
+    return _Tracer(learner, tuple(shape), table, sizes, dtype).programs()
+
+
+class _Tracer:
+    """The examples to trace with, and how a function is traced."""
+
+    def __init__(self, learner: Learner, shape: tuple[int, ...], table: Table, sizes: Sizes, dtype: torch.dtype) -> None:
+        self.learner, self.table = learner, table
+        self.mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
+        ways = sizes.way or getattr(learner, "head_ways", None)
+        self.axes = {
+            "example": sizes.example or self._any(EXAMPLES),
+            "way": ways or self._any(WAYS),
+            "query": sizes.query or self._any(QUERIES),
+            "earlier": self._any(EARLIER),
+        }
+        self.weights = {name: value.detach().to(dtype) for name, value in learner.state_dict().items()}
+        self.settings = {name: float(getattr(learner, name)) for name in learner.adjustable}
+        with self.mode:
+            self.x = torch.zeros((self.axes["example"], *shape), dtype=dtype)
+            self.y = torch.zeros((self.axes["example"], self.axes["way"]), dtype=dtype)
+            self.query = torch.zeros((self.axes["query"], *shape), dtype=dtype)
+            self.fake_weights = {f"weight.{name}": torch.zeros_like(value) for name, value in self.weights.items()}
+            self.fake_settings = {name: torch.zeros((), dtype=dtype) for name in self.settings}
+
+    def programs(self) -> Programs:
+        support = {"support_x": self.x, "support_y": self.y, **self.fake_settings}
+        adapt = self.trace(self._adapt, support)
+        shapes = {
+            name: tuple("earlier" if axis == "example" else axis for axis in axes) for name, axes in adapt.outputs.items()
+        }
+        with self.mode:
+            state = {f"state.{name}": torch.zeros(self._sizes(axes), dtype=self.x.dtype) for name, axes in shapes.items()}
+        predict = self.trace(self._predict, {"query_x": self.query, **state})
+        update = self.trace(self._adapt, support | state)
+        times = {name: int(getattr(self.learner, name)) for name in adapt.loops}
+        return Programs(adapt, update, predict, self.weights, self.settings | times)
+
+    def trace(
+        self, function: Callable[[Learner, Mapping[str, Tensor]], Mapping[str, Tensor]], inputs: dict[str, Tensor]
+    ) -> Program:
+        """A function of the learner and of named inputs, with the weights as further inputs."""
+        inputs = inputs | self.fake_weights
+        outputs: dict[str, Tensor] = {}
+
+        def flat(*values: Tensor) -> tuple[Tensor, ...]:
+            outputs.update(self._with_weights(function, dict(zip(inputs, values, strict=True))))
+            return tuple(outputs.values())
+
+        with self.mode, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), as_loops() as loops:
+            try:
+                module = make_fx(flat, decomposition_table=self.table, tracing_mode="real")(*inputs.values())
+            except (RuntimeError, TypeError, NotImplementedError) as error:
+                reason = str(error).strip().splitlines()[0]
+                raise ModelError(
+                    f"{type(self.learner).__name__} cannot be captured for export: {reason}. Its adapt and predict must be tensor "
+                    "operations whose course does not depend on values."
+                ) from error
+        shapes = {name: self._axes(value) for name, value in outputs.items()}
+        return _tidied(module, {name: self._axes(value) for name, value in inputs.items()}, shapes, tuple(loops))
+
+    def _with_weights(self, function: Callable[..., Mapping[str, Tensor]], inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        learner = copy.copy(self.learner)  # shares everything, so that only the copy's settings become inputs
+        for name in self.settings:
+            if name in inputs:
+                setattr(learner, name, inputs[name])
+        weights = {
+            f"learner.{name.removeprefix('weight.')}": value for name, value in inputs.items() if name.startswith("weight.")
+        }
+        return functional_call(_Call(learner, function), weights, (inputs,))
+
+    @staticmethod
+    def _adapt(learner: Learner, inputs: Mapping[str, Tensor]) -> State:
+        state = under("state.", inputs)
+        return learner.adapt(Examples(inputs["support_x"], inputs["support_y"]), state or None)
+
+    @staticmethod
+    def _predict(learner: Learner, inputs: Mapping[str, Tensor]) -> State:
+        return {"prediction": learner.predict(under("state.", inputs), inputs["query_x"])}
+
+    def _any(self, hint: int) -> Any:
+        """A size that stands for any size."""
+        context = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DYNAMIC])
+        return self.mode.from_tensor(torch.zeros(hint), symbolic_context=context).shape[0]
+
+    def _axes(self, value: Tensor) -> Axes:
+        names = {str(size): name for name, size in self.axes.items() if not isinstance(size, int)}
+        return tuple(names.get(str(size), size if isinstance(size, int) else str(size)) for size in value.shape)
+
+    def _sizes(self, axes: Axes) -> list[Any]:
+        return [self.axes[axis] if isinstance(axis, str) else axis for axis in axes]
+
+
+class _Call(nn.Module):
+    """A function of a learner as a forward pass, so that `functional_call` can swap its tensors."""
+
+    def __init__(self, learner: Learner, function: Callable[..., Mapping[str, Tensor]]) -> None:
+        super().__init__()
+        self.learner, self.function = learner, function
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+        return self.function(self.learner, inputs)
+
+
+def _tidied(module: fx.GraphModule, inputs: dict[str, Axes], outputs: dict[str, Axes], loops: tuple[str, ...]) -> Program:
+    """Without operations and inputs that nothing reads, and without the addresses of source lines."""
+    module.graph.eliminate_dead_code()
+    kept = {}
+    for node, (name, axes) in zip(module.graph.find_nodes(op="placeholder"), inputs.items(), strict=True):
+        if node.users:
+            kept[name] = axes
+        else:
+            module.graph.erase_node(node)
+    for node in module.graph.nodes:
+        node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
+    module.recompile()
+    return Program(module, kept, outputs, loops)

@@ -1,0 +1,148 @@
+"""What operations that a target does not know are composed of: tables for `make_fx`, from operation to function.
+
+Gradients reach a captured graph as torch's backward operations, which neither ONNX nor anyone else has. Here they become ordinary
+convolutions, sums and scatters, chosen for speed in onnxruntime; `core` alone keeps the convolution's and max-pooling's backward
+operations, for a target that has kernels for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch._decomp import core_aten_decompositions, get_decompositions
+
+Table = Mapping[Any, Callable[..., Any]]
+Pair = Sequence[int]
+
+aten = torch.ops.aten
+
+
+def core() -> Table:
+    """Core operations, and the backward operations of convolution and max-pooling."""
+    table = dict(core_aten_decompositions())
+    table |= get_decompositions(
+        [
+            aten._batch_norm_with_update,
+            aten._log_softmax_backward_data,
+            aten._native_batch_norm_legit,
+            aten._native_batch_norm_legit.no_stats,
+            aten._softmax_backward_data,
+            aten.batch_norm_backward,
+            aten.mse_loss_backward,
+            aten.native_batch_norm,
+            aten.native_batch_norm_backward,
+            aten.native_group_norm,
+            aten.native_group_norm_backward,
+            aten.native_layer_norm,
+            aten.native_layer_norm_backward,
+            aten.addcmul,
+            aten.rsub,
+        ]
+    )
+    table[aten.threshold_backward.default] = _threshold_backward
+    table[aten.empty_permuted.default] = lambda size, order, **options: torch.zeros(size, dtype=options.get("dtype"))
+    for kept in (aten.max_pool2d_with_indices.default, aten.convolution_backward.default):
+        table.pop(kept, None)
+    return table
+
+
+def onnx() -> Table:
+    """Only operations that ONNX has."""
+    return {
+        **core(),
+        aten.convolution_backward.default: _convolution_backward,
+        aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
+        aten.avg_pool2d_backward.default: _avg_pool2d_backward,
+    }
+
+
+def _threshold_backward(grad: Tensor, y: Tensor, threshold: float) -> Tensor:
+    """Of ReLU, from its output: a multiplication by 0 or 1 is faster than a choice."""
+    return grad * torch.sign(y) if threshold == 0 else torch.where(y <= threshold, 0.0, grad)
+
+
+def _convolution_backward(
+    grad: Tensor,
+    x: Tensor,
+    weight: Tensor,
+    bias_sizes: Any,
+    stride: Pair,
+    padding: Pair,
+    dilation: Pair,
+    transposed: bool,
+    output_padding: Pair,
+    groups: int,
+    wanted: tuple[bool, bool, bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of a convolution with respect to input, weight and bias."""
+    if transposed:
+        raise NotImplementedError(
+            "the derivative of a transposed convolution is not exported; use an upsampling and a convolution"
+        )
+    to_x = _input_gradient(grad, x, weight, stride, padding, dilation, groups) if wanted[0] else None
+    to_weight = _weight_gradient(grad, x, weight, stride, padding, dilation, groups) if wanted[1] else None
+    return to_x, to_weight, grad.sum((0, 2, 3)) if wanted[2] else None
+
+
+def _input_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Tensor:
+    """A convolution with the turned kernel where the stride is 1 (which is faster), a transposed convolution elsewhere."""
+    reach = [dilation[axis] * (weight.shape[2 + axis] - 1) for axis in (0, 1)]
+    left_over = [
+        x.shape[2 + axis] - ((grad.shape[2 + axis] - 1) * stride[axis] - 2 * padding[axis] + reach[axis] + 1) for axis in (0, 1)
+    ]
+    if groups == 1 and all(step == 1 for step in stride) and not any(left_over):
+        turned, border = weight.flip(2, 3).transpose(0, 1), [reach[axis] - padding[axis] for axis in (0, 1)]
+        return aten.convolution(grad, turned, None, [1, 1], border, dilation, False, [0, 0], 1)
+    return aten.convolution(grad, weight, None, stride, padding, dilation, True, left_over, groups)
+
+
+def _weight_gradient(
+    grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int
+) -> Tensor:
+    """One matrix product of the output's gradient with the patches of the input, per group."""
+    examples, out_channels, rows, columns = grad.shape
+    padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    patches = []
+    for row in range(weight.shape[2]):
+        for column in range(weight.shape[3]):
+            top, left = row * dilation[0], column * dilation[1]
+            bottom, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
+            patches.append(padded[:, :, top : bottom : stride[0], left : right : stride[1]].transpose(0, 1))
+    channels, taps = x.shape[1] // groups, len(patches)
+    by_group = torch.stack(patches, 1).reshape(groups, channels * taps, -1)
+    outer = grad.transpose(0, 1).reshape(groups, out_channels // groups, -1)
+    product = torch.bmm(outer, by_group.transpose(1, 2)) if groups > 1 else (outer[0] @ by_group[0].t())
+    return product.reshape(weight.shape)
+
+
+def _max_pool2d_backward(
+    grad: Tensor, x: Tensor, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: Tensor
+) -> Tensor:
+    """Each gradient goes to the place that was the maximum."""
+    places = torch.zeros_like(x).flatten(2)
+    return places.scatter_add(2, indices.flatten(2), grad.flatten(2)).reshape(x.shape)
+
+
+def _avg_pool2d_backward(
+    grad: Tensor,
+    x: Tensor,
+    kernel: Pair,
+    stride: Pair,
+    padding: Pair,
+    ceil_mode: bool,
+    count_include_pad: bool,
+    divisor: int | None,
+) -> Tensor:
+    """A transposed convolution, channel by channel, with a constant kernel."""
+    if ceil_mode or (any(padding) and not count_include_pad):
+        raise NotImplementedError("the derivative of average pooling with ceil_mode, or without its padding, is not exported")
+    stride = list(stride) or list(kernel)
+    left_over = [x.shape[2 + a] - ((grad.shape[2 + a] - 1) * stride[a] - 2 * padding[a] + kernel[a]) for a in (0, 1)]
+    weight = grad.new_full((x.shape[1], 1, *kernel), 1.0 / (divisor or kernel[0] * kernel[1]))
+    return aten.convolution(grad, weight, None, stride, padding, [1, 1], True, left_over, x.shape[1])

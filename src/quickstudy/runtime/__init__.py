@@ -1,0 +1,1 @@
+"""A bundle adapts and predicts: numpy and onnxruntime, no torch."""
