@@ -106,7 +106,7 @@ def _weight_gradient(
     grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Tensor:
     """One matrix product of the output's gradient with the patches of the input, per group."""
-    examples, out_channels, rows, columns = grad.shape
+    _, out_channels, rows, columns = grad.shape
     padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
     patches = []
     for row in range(weight.shape[2]):
