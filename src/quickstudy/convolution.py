@@ -14,6 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.repeat import exporting
+
 PATCHES = 2**19
 """Most numbers in a task's patches (2 MB) for the matrix product; tasks with larger ones are convolved one by one, in place."""
 
@@ -87,7 +89,10 @@ class _InputGradient(torch.autograd.Function):
     def forward(grad: Tensor, weight: Tensor, geometry: Geometry) -> Tensor:
         shape = (grad.shape[0], weight.shape[1], *geometry.image)
         x = torch.empty(
-            shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
+            shape,
+            dtype=grad.dtype,
+            device=grad.device,
+            memory_format=torch.contiguous_format if exporting() else torch.channels_last,
         )  # only its shape is read
         return _backward(grad, x, weight, geometry, (True, False, False))[0]
 
@@ -124,7 +129,10 @@ class _WeightGradient(torch.autograd.Function):
     def forward(grad: Tensor, x: Tensor, geometry: Geometry) -> Tensor:
         shape = (grad.shape[1], x.shape[1], *geometry.kernel)
         weight = torch.empty(
-            shape, dtype=grad.dtype, device=grad.device, memory_format=torch.channels_last
+            shape,
+            dtype=grad.dtype,
+            device=grad.device,
+            memory_format=torch.contiguous_format if exporting() else torch.channels_last,
         )  # only its shape is read
         return _backward(grad, _channels_last(x), weight, geometry, (False, True, False))[1]
 
@@ -158,7 +166,9 @@ def _backward(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wante
 
 def _channels_last(x: Tensor) -> Tensor:
     """Strides that say channels-last also where there is one channel: torch would take its slower layout for both neighbours."""
-    return x.reshape(x.shape[0], x.shape[2], x.shape[3], 1).permute(0, 3, 1, 2) if x.shape[1] == 1 else x
+    if x.shape[1] != 1 or exporting():
+        return x
+    return x.reshape(x.shape[0], x.shape[2], x.shape[3], 1).permute(0, 3, 1, 2)
 
 
 def _leading(tensor: Tensor, axis: Axis, size: int) -> Tensor:

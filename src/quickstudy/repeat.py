@@ -60,6 +60,11 @@ def as_loops() -> Iterator[list[str]]:
         _loops.reset(token)
 
 
+def exporting() -> bool:
+    """True while a learner is captured for export, where memory layouts are the target's own affair."""
+    return _loops.get() is not None
+
+
 @torch.library.custom_op("quickstudy::enter", mutates_args=())
 def enter(value: Tensor, loop: int, place: int) -> Tensor:
     """Marks a value that enters a loop: place 0 is the index, the others are what the loop carries."""

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -38,7 +39,7 @@ class Program:
     """One function of a learner.
 
     Args:
-        module: the graph; its placeholders are `inputs` in order, its output is a tuple.
+        module: the graph; its placeholders are `inputs` in order, its output is a tuple that begins with `outputs`.
         inputs: shape of each input, by name.
         outputs: shape of each output, by name.
         loops: the hyperparameter that holds the number of steps, for each loop in the graph.
@@ -122,13 +123,15 @@ class _Tracer:
             "query": sizes.query or self._any(QUERIES),
             "earlier": self._any(EARLIER),
         }
-        self.weights = {name: value.detach().to(dtype) for name, value in learner.state_dict().items()}
+        self.weights = {name: value.detach().to(dtype).contiguous() for name, value in learner.state_dict().items()}
         self.settings = {name: float(getattr(learner, name)) for name in learner.adjustable}
         with self.mode:
             self.x = torch.zeros((self.axes["example"], *shape), dtype=dtype)
             self.y = torch.zeros((self.axes["example"], self.axes["way"]), dtype=dtype)
             self.query = torch.zeros((self.axes["query"], *shape), dtype=dtype)
-            self.fake_weights = {f"weight.{name}": torch.zeros_like(value) for name, value in self.weights.items()}
+            self.fake_weights = {
+                f"weight.{name}": torch.zeros(value.shape, dtype=dtype) for name, value in self.weights.items()
+            }
             self.fake_settings = {name: torch.zeros((), dtype=dtype) for name in self.settings}
 
     def programs(self) -> Programs:
@@ -155,7 +158,7 @@ class _Tracer:
             outputs.update(self._with_weights(function, dict(zip(inputs, values, strict=True))))
             return tuple(outputs.values())
 
-        with self.mode, torch.no_grad(), sdpa_kernel(SDPBackend.MATH), as_loops() as loops:
+        with self.mode, enable_python_dispatcher(), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), as_loops() as loops:
             try:
                 module = make_fx(flat, decomposition_table=self.table, tracing_mode="real")(*inputs.values())
             except (RuntimeError, TypeError, NotImplementedError) as error:
@@ -212,6 +215,9 @@ class _Call(nn.Module):
 
 def _tidied(module: fx.GraphModule, inputs: dict[str, Axes], outputs: dict[str, Axes], loops: tuple[str, ...]) -> Program:
     """Without operations and inputs that nothing reads, and without the addresses of source lines."""
+    (output,) = module.graph.find_nodes(op="output")
+    unread = [node for node in module.graph.nodes if node.target is torch.ops.quickstudy.leave.default and not node.users]
+    output.args = ((*output.args[0], *unread),)  # what only the loop itself reads must stay, behind the outputs
     module.graph.eliminate_dead_code()
     kept = {}
     for node, (name, axes) in zip(module.graph.find_nodes(op="placeholder"), inputs.items(), strict=True):

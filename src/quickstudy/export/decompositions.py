@@ -11,7 +11,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
@@ -45,6 +44,7 @@ def core() -> Table:
     )
     table[aten.threshold_backward.default] = _threshold_backward
     table[aten.empty_permuted.default] = lambda size, order, **options: torch.zeros(size, dtype=options.get("dtype"))
+    table[aten.pow.Scalar] = _power
     for kept in (aten.max_pool2d_with_indices.default, aten.convolution_backward.default):
         table.pop(kept, None)
     return table
@@ -58,6 +58,11 @@ def onnx() -> Table:
         aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
         aten.avg_pool2d_backward.default: _avg_pool2d_backward,
     }
+
+
+def _power(base: float, exponent: Tensor) -> Tensor:
+    """As a floating-point number also where the exponent is a whole one, which ONNX would take for the type of the result."""
+    return aten.pow.Tensor_Tensor(torch.full((), base), exponent.to(torch.get_default_dtype()))
 
 
 def _threshold_backward(grad: Tensor, y: Tensor, threshold: float) -> Tensor:
@@ -107,7 +112,7 @@ def _weight_gradient(
 ) -> Tensor:
     """One matrix product of the output's gradient with the patches of the input, per group."""
     _, out_channels, rows, columns = grad.shape
-    padded = F.pad(x, (padding[1], padding[1], padding[0], padding[0]))
+    padded = aten.constant_pad_nd(x, [padding[1], padding[1], padding[0], padding[0]])
     patches = []
     for row in range(weight.shape[2]):
         for column in range(weight.shape[3]):

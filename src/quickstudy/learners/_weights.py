@@ -90,7 +90,7 @@ def counted(objective: Objective, support: Examples, state: State | None) -> Par
     if objective == "regression":
         return {}
     counts = class_counts(support.y, support.weight)
-    return {"counts": counts if state is None else counts + pad_rows(state["counts"], len(counts))}
+    return {"counts": counts if state is None else counts + pad_rows(state["counts"], counts.shape[0])}
 
 
 def hide_unseen(prediction: Tensor, seen: State) -> Tensor:

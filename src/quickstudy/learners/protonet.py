@@ -53,7 +53,7 @@ class ProtoNet(Learner):
         features, statistics = self._embed_support(support, state)
         sums, counts = class_sums(features, support.y, support.weight), class_counts(support.y, support.weight)
         if state is not None:
-            sums, counts = sums + pad_rows(state["sums"], len(sums)), counts + pad_rows(state["counts"], len(counts))
+            sums, counts = sums + pad_rows(state["sums"], sums.shape[0]), counts + pad_rows(state["counts"], counts.shape[0])
         return {"sums": sums, "counts": counts, **statistics}
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:

@@ -120,16 +120,19 @@ class Reptile(Learner):
     def _mini_batch(self, support: Examples, step: int | Tensor) -> Examples:
         """The examples of a step, round and round. Padding takes no place, so that it changes nothing."""
         count = support.y.shape[0]
-        size = torch.sym_min(self.inner_batch, count)
-        place = torch.arange(size, device=support.y.device)
-        if support.mask is None:
-            rows = (place + step * size) % count
+        if support.mask is None and isinstance(count, int):
+            place = torch.arange(min(self.inner_batch, count), device=support.y.device)
+            rows = (place + step * len(place)) % count
             return tree_map(lambda leaf: leaf[rows], support)
-        real = support.mask.sum().clamp(min=1)
+        place = torch.arange(self.inner_batch, device=support.y.device)
+        real = support.weight.sum().long().clamp(min=1)
         fits = real.clamp(max=self.inner_batch)  # a tensor, so that it may differ from task to task under vmap
-        rows = torch.argsort(support.weight, descending=True, stable=True)[(place + step * fits) % real]
-        batch = tree_map(lambda leaf: leaf[rows], support)
-        return dataclasses.replace(batch, mask=batch.mask & (place < fits))
+        rows = (place + step * fits) % real
+        if support.mask is not None:
+            rows = torch.argsort(support.weight, descending=True, stable=True)[rows]
+        batch = tree_map(lambda leaf: leaf[rows], dataclasses.replace(support, mask=None))
+        mask = place < fits
+        return dataclasses.replace(batch, mask=mask if support.mask is None else mask & support.mask[rows])
 
     def _update(
         self, weights: Parameters, gradients: Parameters, moments: Parameters, step: int | Tensor

@@ -1,0 +1,236 @@
+"""A captured program as an ONNX graph: loops as `Loop`, any number of examples and ways, weights left to the bundle."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+
+import onnx
+import onnx.checker
+import onnx.helper
+import onnxscript.optimizer
+import torch
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
+from onnxscript import opset20 as op
+
+from quickstudy.errors import ModelError
+from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
+
+HINTS = {"example": EXAMPLES, "way": WAYS, "query": QUERIES, "earlier": EARLIER}
+EXTERNAL = b"location"
+"""What the bytes of a graph that refers to other files hold; runtimes refuse them."""
+
+
+def to_onnx(program: Program) -> bytes:
+    """The program as the bytes of an ONNX model, whose inputs `weight.NAME` are neither inputs nor initialisers: see docs/bundle.md.
+
+    Raises:
+        ModelError: an operation that ONNX does not have.
+    """
+    example = tuple(torch.zeros([HINTS.get(axis, axis) for axis in axes]) for axes in program.inputs.values())  # pyright: ignore
+    with _quietly():
+        try:
+            exported = torch.export.export(program.module, example, dynamic_shapes=_dynamic_shapes(program))
+            written = torch.onnx.export(
+                exported,
+                dynamo=True,
+                verbose=False,
+                optimize=False,
+                custom_translation_table=_TRANSLATIONS,
+                input_names=list(program.inputs),
+            )
+        except torch.onnx.OnnxExporterError as error:
+            raise ModelError(f"ONNX cannot express the captured learner: {_reason(error)}") from error
+        assert written is not None
+        marks = {node.name: node for node in written.exported_program.graph.nodes if _is_mark(node)}
+        model = written.model_proto
+        _name_outputs(model.graph, list(program.outputs))
+        for loop, name in enumerate(program.loops):
+            _make_loop(model.graph, loop, name, marks)
+        model = onnxscript.optimizer.optimize(model)
+    onnx.checker.check_model(model)
+    data = _bare(model).SerializeToString()
+    if EXTERNAL in data:
+        raise ModelError("a name in the net contains 'location', which bundles reserve; rename that module or parameter.")
+    return data
+
+
+def complete(graph: bytes, initializers: Sequence[TensorProto]) -> bytes:
+    """The graph with its weights, as one model: protocol buffers merge a field that occurs twice."""
+    return graph + ModelProto(graph=GraphProto(initializer=initializers)).SerializeToString()
+
+
+def _dynamic_shapes(program: Program) -> tuple[dict[int, object], ...]:
+    dims = {name: torch.export.Dim(name, min=1) for name in HINTS}
+    return tuple(
+        {place: dims[axis] for place, axis in enumerate(axes) if isinstance(axis, str)} for axes in program.inputs.values()
+    )
+
+
+def _max_pool2d(
+    self,  # noqa: ANN001 (the exporter's own type)
+    kernel_size: Sequence[int],
+    stride: Sequence[int] = (),
+    padding: Sequence[int] = (0, 0),
+    dilation: Sequence[int] = (1, 1),
+    ceil_mode: bool = False,
+):
+    """ONNX counts indices over the whole tensor, torch over one image: the remainder is the index in the image."""
+    output, indices = op.MaxPool(
+        self,
+        kernel_shape=list(kernel_size),
+        strides=list(stride or kernel_size),
+        pads=list(padding) * 2,
+        dilations=list(dilation),
+        ceil_mode=int(ceil_mode),
+    )
+    return output, op.Mod(indices, op.ReduceProd(op.Shape(self, start=2), keepdims=0))
+
+
+def _mark(value, loop: int, place: int):  # noqa: ANN001
+    del loop, place
+    return op.Identity(value)
+
+
+_TRANSLATIONS = {
+    torch.ops.quickstudy.enter.default: _mark,
+    torch.ops.quickstudy.leave.default: _mark,
+    torch.ops.aten.max_pool2d_with_indices.default: _max_pool2d,
+}
+
+
+def _is_mark(node: torch.fx.Node) -> bool:
+    return node.target in (torch.ops.quickstudy.enter.default, torch.ops.quickstudy.leave.default)
+
+
+def _make_loop(graph: GraphProto, loop: int, times: str, marks: dict[str, torch.fx.Node]) -> None:
+    """Put what lies between the marks of a loop into an ONNX `Loop`, whose trip count is the input `times`."""
+    entering, leaving = (_marked(marks, getattr(torch.ops.quickstudy, kind).default, loop) for kind in ("enter", "leave"))
+    inside = _between(graph, set(entering.values()), set(leaving.values()))
+    enters = {node.output[0]: node for node in graph.node if node.output[0] in set(entering.values())}
+    carried = [place for place in sorted(leaving)]
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+
+    def info(name: str) -> onnx.ValueInfoProto:
+        return onnx.helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), None)
+
+    index = entering.get(0, f"{times}_index_{loop}")
+    going_on = f"going_on_{loop}"
+    body = onnx.helper.make_graph(
+        [*inside, onnx.helper.make_node("Identity", [going_on], [f"{going_on}_next"])],
+        f"loop_{loop}",
+        [
+            onnx.helper.make_tensor_value_info(index, TensorProto.INT64, []),
+            onnx.helper.make_tensor_value_info(going_on, TensorProto.BOOL, []),
+            *(info(entering[place]) for place in carried),
+        ],
+        [
+            onnx.helper.make_tensor_value_info(f"{going_on}_next", TensorProto.BOOL, []),
+            *(info(leaving[place]) for place in carried),
+        ],
+    )
+    results = [f"{leaving[place]}_last" for place in carried]
+    starts = [enters[entering[place]].input[0] for place in carried]
+    node = onnx.helper.make_node("Loop", [times, "", *starts], results, body=body)
+    _replace(graph, inside, list(enters.values()), node, dict(zip((leaving[p] for p in carried), results, strict=True)))
+    if times not in {value.name for value in graph.input}:
+        graph.input.append(onnx.helper.make_tensor_value_info(times, TensorProto.INT64, []))
+
+
+def _name_outputs(graph: GraphProto, names: Sequence[str]) -> None:
+    """Give the outputs their names by nodes of their own, so that inner values keep those of the captured graph."""
+    del graph.output[len(names) :]
+    for output, name in zip(graph.output, names, strict=True):
+        graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+        output.name = name
+
+
+def _marked(marks: dict[str, torch.fx.Node], target: object, loop: int) -> dict[int, str]:
+    """The value of each place of a loop."""
+    return {
+        int(node.args[2]): name  # pyright: ignore[reportArgumentType]
+        for name, node in marks.items()
+        if node.target is target and node.args[1] == loop
+    }
+
+
+def _between(graph: GraphProto, entering: set[str], leaving: set[str]) -> list[NodeProto]:
+    """Nodes that depend on what enters, up to what leaves."""
+    inside, known = [], set(entering)
+    for node in graph.node:
+        if node.output[0] not in entering and known.intersection(node.input):
+            inside.append(node)
+            if node.output[0] not in leaving:  # behind the loop, its results have other names
+                known.update(node.output)
+    return inside
+
+
+def _replace(
+    graph: GraphProto, inside: list[NodeProto], enters: list[NodeProto], loop: NodeProto, renamed: dict[str, str]
+) -> None:
+    """The graph with the loop in the place of its first node."""
+    gone = {node.output[0] for node in (*inside, *enters)}
+    before = [node for node in graph.node if node.output[0] not in gone]
+    needed = _ancestors(before, [*loop.input, *(name for node in inside for name in node.input)])
+    first = [node for node in before if node.output[0] in needed]
+    last = [node for node in before if node.output[0] not in needed]
+    for node in last:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+    nodes = [*first, loop, *last]
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def _ancestors(nodes: list[NodeProto], names: Sequence[str]) -> set[str]:
+    """First outputs of the nodes that these values are computed by."""
+    wanted, found = set(names), set()
+    for node in reversed(nodes):
+        if wanted.intersection(node.output):
+            found.add(node.output[0])
+            wanted.update(node.input)
+    return found
+
+
+def _bare(model: ModelProto) -> ModelProto:
+    """Without weights among the inputs, and without what only people read."""
+    for index in reversed([i for i, value in enumerate(model.graph.input) if value.name.startswith("weight.")]):
+        del model.graph.input[index]
+    model.producer_name, model.producer_version = "quickstudy", ""
+    model.doc_string = model.graph.doc_string = ""
+    del model.metadata_props[:]
+    _strip(model.graph)
+    return model
+
+
+def _strip(graph: GraphProto) -> None:
+    del graph.value_info[:]
+    del graph.metadata_props[:]
+    for node in graph.node:
+        node.doc_string = ""
+        del node.metadata_props[:]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _strip(attribute.g)
+
+
+@contextlib.contextmanager
+def _quietly() -> Iterator[None]:
+    """The exporter talks of its own affairs, in warnings, logs and on standard output."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+def _reason(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return str(error).strip().splitlines()[0]
