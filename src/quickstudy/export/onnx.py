@@ -11,6 +11,8 @@ from collections.abc import Iterator, Sequence
 import onnx
 import onnx.checker
 import onnx.helper
+import onnx_ir
+import onnx_ir.passes.common
 import onnxscript.optimizer
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
@@ -50,7 +52,7 @@ def to_onnx(program: Program) -> bytes:
         _name_outputs(model.graph, list(program.outputs))
         for loop, name in enumerate(program.loops):
             _make_loop(model.graph, loop, name, marks)
-        model = onnxscript.optimizer.optimize(model)
+        model = _folded(model)
     onnx.checker.check_model(model)
     data = _bare(model).SerializeToString()
     if EXTERNAL in data:
@@ -71,7 +73,7 @@ def _dynamic_shapes(program: Program) -> tuple[dict[int, object], ...]:
 
 
 def _max_pool2d(
-    self,  # noqa: ANN001 (the exporter's own type)
+    self,
     kernel_size: Sequence[int],
     stride: Sequence[int] = (),
     padding: Sequence[int] = (0, 0),
@@ -90,7 +92,7 @@ def _max_pool2d(
     return output, op.Mod(indices, op.ReduceProd(op.Shape(self, start=2), keepdims=0))
 
 
-def _mark(value, loop: int, place: int):  # noqa: ANN001
+def _mark(value, loop: int, place: int):
     del loop, place
     return op.Identity(value)
 
@@ -111,7 +113,7 @@ def _make_loop(graph: GraphProto, loop: int, times: str, marks: dict[str, torch.
     entering, leaving = (_marked(marks, getattr(torch.ops.quickstudy, kind).default, loop) for kind in ("enter", "leave"))
     inside = _between(graph, set(entering.values()), set(leaving.values()))
     enters = {node.output[0]: node for node in graph.node if node.output[0] in set(entering.values())}
-    carried = [place for place in sorted(leaving)]
+    carried = sorted(leaving)
     kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
     kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
 
@@ -193,6 +195,16 @@ def _ancestors(nodes: list[NodeProto], names: Sequence[str]) -> set[str]:
             found.add(node.output[0])
             wanted.update(node.input)
     return found
+
+
+def _folded(model: ModelProto) -> ModelProto:
+    """Without constant and repeated computations. The optimizer's rewriting rules are left out: they drop `+ 1e-8` as if it were 0."""
+    graph = onnx_ir.from_proto(model)
+    onnxscript.optimizer.fold_constants(graph)
+    onnx_ir.passes.common.IdentityEliminationPass()(graph)
+    onnx_ir.passes.common.CommonSubexpressionEliminationPass()(graph)
+    onnx_ir.passes.common.RemoveUnusedNodesPass()(graph)
+    return onnx_ir.to_proto(graph)
 
 
 def _bare(model: ModelProto) -> ModelProto:
