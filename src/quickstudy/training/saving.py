@@ -37,7 +37,7 @@ class SavedLearner:
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
     """Write a learner to one safetensors file, whole or not at all."""
-    storage.save(path, "learner", to_arrays(saved.learner.state_dict()), _describe(saved))
+    storage.save(path, "learner", to_arrays(saved.learner.state_dict()), describe(saved))
 
 
 def load_learner(
@@ -96,7 +96,7 @@ def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
     if task.support is not None:
         arrays |= to_arrays({"support.x": task.support.x, "support.y": task.support.y})  # pyright: ignore[reportArgumentType]
     about = {"labels": list(task.labels), "ink": task.ink, "features": task.features}
-    storage.save(path, "task", arrays, _describe(task.saved) | about)
+    storage.save(path, "task", arrays, describe(task.saved) | about)
 
 
 def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learner: type[Learner] | None = None) -> SavedTask:
@@ -116,7 +116,7 @@ def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learne
     return SavedTask(saved, state, tuple(meta["labels"]), earlier, meta["ink"], meta.get("features"))
 
 
-def _describe(saved: SavedLearner) -> dict[str, Any]:
+def describe(saved: SavedLearner) -> dict[str, Any]:
     net = getattr(saved.learner, "net", None)
     return {
         "learner": _described_learner(saved.learner),

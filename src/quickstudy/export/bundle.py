@@ -1,0 +1,107 @@
+"""A saved learner as a bundle: captured, written as ONNX, its weights stored once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+
+import quickstudy
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ConfigError
+from quickstudy.export import decompositions
+from quickstudy.export.capture import Program, Programs, capture
+from quickstudy.export.onnx import to_onnx
+from quickstudy.runtime import manifest as manifests
+from quickstudy.runtime.bundle import Bundle
+from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput
+from quickstudy.tasks.inputs import to_input
+from quickstudy.training.saving import SavedLearner, describe
+
+LICENCE = "Apache-2.0"
+
+
+def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = LICENCE) -> Bundle:
+    """A learner as a bundle of float32 graphs.
+
+    Args:
+        saved: the learner, and what its inputs are.
+        features: numbers per row, for a learner on rows whose net does not say.
+        licence: of the weights, as an SPDX name.
+
+    Raises:
+        ModelError: the learner cannot be exported.
+        ConfigError: the length of a row is not known.
+    """
+    expected = input_of(saved, features)
+    programs = capture(saved.learner.eval(), expected.shape, decompositions.onnx())
+    graphs = {f"{name}.onnx": to_onnx(program) for name, program in named(programs).items()}
+    weights = {f"weight.{name}": value.numpy() for name, value in programs.weights.items()}
+    return Bundle(_manifest(saved, expected, programs, graphs, licence), graphs, weights)
+
+
+def named(programs: Programs) -> dict[str, Program]:
+    """The programs by name."""
+    return {"adapt": programs.adapt, "update": programs.update, "predict": programs.predict}
+
+
+def input_of(saved: SavedLearner, features: int | None = None) -> ImageInput | RowsInput:
+    """What the learner's inputs are."""
+    if saved.spec is None:
+        features = features or getattr(getattr(saved.learner, "net", None), "in_features", None)
+        if not isinstance(features, int):
+            raise ConfigError("the learner does not say how long its rows are; give features.")
+        return RowsInput(features=features)
+    spec: ImageSpec = saved.spec
+    zero, full = to_input(torch.tensor([0, 255], dtype=torch.uint8), spec).tolist()
+    return ImageInput(**spec.to_dict(), scale=(full - zero) / 255, offset=zero)
+
+
+def _manifest(
+    saved: SavedLearner, expected: ImageInput | RowsInput, programs: Programs, graphs: Mapping[str, bytes], licence: str
+) -> Manifest:
+    about, info = describe(saved), dict(saved.info)
+    return Manifest(
+        format=manifests.FORMAT,
+        kind="learner",
+        learner=about["learner"],
+        net=about["net"],
+        input=expected,
+        objective=getattr(saved.learner, "objective", "classification"),
+        programs=manifests.Programs(
+            **{name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()}
+        ),
+        settings=dict(programs.settings),
+        state=dict(programs.state),
+        continues=saved.learner.continues,
+        protocol=saved.learner.protocol,
+        results=info,
+        licence=licence,
+        made_by=f"quickstudy {quickstudy.__version__}",
+    )
+
+
+def _described(program: Program, graph: bytes) -> manifests.Program:
+    inputs = {name: axes for name, axes in program.inputs.items() if not name.startswith("weight.")}
+    inputs |= {name: () for name in program.loops}
+    return manifests.Program(inputs=inputs, outputs=dict(program.outputs), weights=tuple(sorted(_missing(graph))))
+
+
+def _missing(graph: bytes) -> set[str]:
+    """Values that the nodes of a graph read and nothing gives: its weights."""
+    return _free(onnx.load_from_string(graph).graph)
+
+
+def _free(graph: onnx.GraphProto) -> set[str]:
+    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    read: set[str] = {value.name for value in graph.output}
+    for node in graph.node:
+        read |= set(node.input)
+        given |= set(node.output)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                read |= _free(attribute.g)
+    return read - given

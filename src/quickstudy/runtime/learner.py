@@ -1,0 +1,316 @@
+"""Learner and Task: a bundle that adapts and predicts, with numpy and onnxruntime alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from quickstudy.data.image import Ink
+from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
+from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime.bundle import Arrays, Bundle
+from quickstudy.runtime.graph import Graph
+from quickstudy.runtime.inputs import to_input
+from quickstudy.runtime.manifest import Label, Manifest
+
+BATCH = 256
+"""Queries predicted at once, so that memory does not grow with their number."""
+
+
+class Learner:
+    """A learner from a bundle. Several threads may adapt and predict at the same time.
+
+    Args:
+        bundle: as `bundle.read` returns it.
+        threads: that one operation may use.
+
+    >>> from quickstudy import pretrained
+    >>> learner = Learner.load(pretrained.find("omniglot"))
+    >>> drawings = np.random.default_rng(0).random((4, 28, 28))
+    >>> task = learner.adapt(drawings, ["a", "a", "b", "b"])
+    >>> task.predict(drawings)
+    ['a', 'a', 'b', 'b']
+    """
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.bundle, self.threads = bundle, threads
+        self._lock = threading.Lock()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:
+        """The learner in a bundle, also in that of an adapted task.
+
+        Raises:
+            FileFormatError: a damaged, foreign, newer or hostile file.
+        """
+        return cls(bundles.read(path), threads)
+
+    @property
+    def manifest(self) -> Manifest:
+        """What the bundle says about itself."""
+        return self.bundle.manifest
+
+    def adapt(self, x: Any, y: Sequence[Any], state: Task | None = None, *, ink: Ink | None = None, **settings: float) -> Task:
+        """Learn a task from a few labelled examples.
+
+        Args:
+            x: a list of images (paths, encoded bytes, Pillow images, arrays), or rows of numbers `[example, feature]`.
+            y: one label per example; for a regression, one value or row of values.
+            state: a task to go on from; it stays as it is.
+            ink: polarity of the images, where it is not the learner's: `dark` on light or `light` on dark.
+            settings: other values for what may be chosen, such as `inner_steps=10` (see `manifest.settings`).
+
+        Raises:
+            DataError: examples or labels that cannot be used.
+            TaskError: a single class, or more ways than the learner's head has.
+            ConfigError: a setting that the learner does not have.
+        """
+        if state is not None and state.learner.bundle.weights is not self.bundle.weights:
+            raise ConfigError("the state is a task of another learner; use the learner that it came from, task.learner.")
+        task = Task(
+            self, None if state is None else state.known, ink or (state.ink if state else None), self._settings(settings)
+        )
+        return task.add(x, y)
+
+    def _settings(self, changes: Mapping[str, float]) -> dict[str, np.ndarray]:
+        defaults = self.manifest.settings
+        for name, value in changes.items():
+            if name not in defaults:
+                known = ", ".join(sorted(defaults)) or "none"
+                raise ConfigError(f"{name} is no setting of {self.manifest.learner.get('name')}; it has: {known}.")
+            if not (np.isfinite(value) and value >= 0) or (isinstance(defaults[name], int) and int(value) != value):
+                kind = "a whole number" if isinstance(defaults[name], int) else "a number"
+                raise ConfigError(f"{name} is {value!r}; expected {kind}, 0 or more.")
+        return {
+            name: np.array(changes.get(name, default), np.int64 if isinstance(default, int) else np.float32)
+            for name, default in defaults.items()
+        }
+
+    def run(self, name: str, values: Arrays) -> dict[str, np.ndarray]:
+        """Outputs of `adapt`, `update` or `predict` for inputs by name."""
+        return self._graph(name)(values)
+
+    def _graph(self, name: str) -> Graph:
+        with self._lock:  # loaded when first needed, by one thread
+            return self._loaded(name)
+
+    @functools.cache  # noqa: B019 (as long-lived as the learner)
+    def _loaded(self, name: str) -> Graph:
+        program = getattr(self.manifest.programs, name)
+        weights = {key: self.bundle.weights[key] for key in program.weights}
+        return Graph(self.bundle.graphs[f"{name}.onnx"], weights, list(program.outputs), self.threads)
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What a task knows at one moment; replaced as a whole, so that threads never see half of it."""
+
+    state: Arrays
+    labels: tuple[Label, ...]
+    x: np.ndarray | None = None
+    y: np.ndarray | None = None
+
+
+class Task:
+    """What a learner has learned. Made by `Learner.adapt` or read by `Task.load`; `predict` may run while another thread adds.
+
+    Args:
+        learner: that learned it.
+        known: what it knows; None for nothing yet.
+        ink: polarity of the images it is given, where it is not the learner's.
+        settings: inputs of `adapt`, by name.
+    """
+
+    def __init__(self, learner: Learner, known: Known | None, ink: Ink | None, settings: dict[str, np.ndarray]) -> None:
+        self.learner, self.ink, self.settings = learner, ink, settings
+        self.known = known
+        self._changing = threading.Lock()
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Task:
+        """A task that `save` wrote, with its learner.
+
+        Raises:
+            FileFormatError: the bundle holds no task, or as for `Learner.load`.
+        """
+        learner = Learner.load(path, threads)
+        bundle, manifest = learner.bundle, learner.manifest
+        if manifest.kind != "task" or manifest.labels is None:
+            raise FileFormatError(f"{path} is a learner that has learned no task yet; adapt it first.")
+        known = Known(bundle.state, manifest.labels, bundle.support.get("x"), bundle.support.get("y"))
+        return cls(learner, known, manifest.ink, learner._settings({}))
+
+    @property
+    def labels(self) -> list[Label]:
+        """What each way stands for, in the order of the columns of `predict_proba`."""
+        return [] if self.known is None else list(self.known.labels)
+
+    @property
+    def state(self) -> Arrays:
+        """What the learner knows, float32 arrays by name."""
+        return {} if self.known is None else self.known.state
+
+    def add(self, x: Any, y: Sequence[Any]) -> Task:
+        """Learn from more examples, of known or of new classes; the task itself, changed.
+
+        Raises:
+            DataError, TaskError: as `Learner.adapt`; the task stays as it was.
+        """
+        inputs = to_input(x, self.learner.manifest.input, self.ink)
+        if len(inputs) != len(y):
+            raise DataError(f"there are {len(inputs)} examples but {len(y)} labels; expected one label per example.")
+        with self._changing:
+            if self.learner.manifest.objective == "regression":
+                self.known = self._learned(inputs, _values(y), (), self.known)
+                return self
+            given = [_plain(label) for label in y]
+            before = self.labels
+            labels = (*before, *_in_order(set(given) - set(before), given))
+            if len(labels) < 2:
+                raise TaskError(
+                    f"there is a single class, {labels[0]!r}; give examples of at least two, so that they can be told apart."
+                )
+            one_hot = np.eye(len(labels), dtype=np.float32)[[labels.index(label) for label in given]]
+            self.known = self._learned(inputs, one_hot, labels, self.known)
+        return self
+
+    def forget(self, label: Label) -> Task:
+        """Unlearn a class; the task itself, changed.
+
+        Raises:
+            DataError: a label that the task does not know.
+            TaskError: fewer than two classes would be left.
+        """
+        with self._changing:
+            if self.known is None or label not in self.known.labels:
+                raise DataError(f"label {label!r} is not known; the task knows {', '.join(map(repr, self.labels))}.")
+            if len(self.known.labels) < 3:
+                raise TaskError(f"without {label!r} a single class would be left; add another class first.")
+            way = self.known.labels.index(label)
+            labels = tuple(known for known in self.known.labels if known != label)
+            if self.known.x is None or self.known.y is None:
+                self.known = Known(self._without(self.known.state, way), labels)
+            else:
+                rest = self.known.y[:, way] == 0
+                self.known = self._learned(self.known.x[rest], np.delete(self.known.y[rest], way, axis=1), labels, None)
+        return self
+
+    def predict(self, x: Any, unknown: Any = None) -> list[Any]:
+        """The most likely label of each example; for a regression, its values.
+
+        Args:
+            x: as in `Learner.adapt`.
+            unknown: what to say where an example belongs to no class, by the bundle's calibrated threshold; None: always name a class.
+
+        Raises:
+            ConfigError: `unknown` is given, but the bundle has no threshold.
+        """
+        logits, labels = self._outputs(x)
+        if self.learner.manifest.objective == "regression":
+            return logits.tolist()
+        found = [labels[way] for way in logits.argmax(-1)]
+        if unknown is None:
+            return found
+        calibrated = self.learner.manifest.unknown
+        if calibrated is None:
+            raise ConfigError("this bundle has no calibrated threshold for unknown classes; export it again with --data.")
+        return [label if logit >= calibrated.threshold else unknown for label, logit in zip(found, logits.max(-1), strict=True)]
+
+    def predict_proba(self, x: Any) -> np.ndarray:
+        """Probability of each class, `[example, class]`, in the order of `labels`: the softmax of the logits."""
+        logits, _ = self._outputs(x)
+        powers = np.exp(logits - logits.max(-1, keepdims=True))
+        return powers / powers.sum(-1, keepdims=True)
+
+    def logits(self, x: Any) -> np.ndarray:
+        """What the learner returns, `[example, way]` (or values, `[example, output]`)."""
+        return self._outputs(x)[0]
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the task, with its learner, as one bundle."""
+        known = self._checked()
+        for label in known.labels:
+            if not isinstance(label, str | int | float | bool):
+                raise DataError(
+                    f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values."
+                )
+        about = {"kind": "task", "labels": known.labels, "ink": self.ink}
+        support = {} if known.x is None or known.y is None else {"x": known.x, "y": known.y}
+        manifest = self.learner.manifest.model_copy(update=about)
+        bundles.write(path, dataclasses.replace(self.learner.bundle, manifest=manifest, state=known.state, support=support))
+
+    def _checked(self) -> Known:
+        if self.known is None:
+            raise TaskError("the task has learned nothing yet; add examples first.")
+        return self.known
+
+    def _outputs(self, x: Any) -> tuple[np.ndarray, tuple[Label, ...]]:
+        known = self._checked()
+        inputs = to_input(x, self.learner.manifest.input, self.ink)
+        state = {f"state.{name}": value for name, value in known.state.items()}
+        parts = [
+            self.learner.run("predict", {"query_x": inputs[at : at + BATCH], **state})["prediction"]
+            for at in range(0, len(inputs), BATCH)
+        ]
+        return np.concatenate(parts), known.labels
+
+    def _learned(self, x: np.ndarray, y: np.ndarray, labels: tuple[Label, ...], earlier: Known | None) -> Known:
+        """What is known after these examples too. A learner that would forget adapts to all examples again."""
+        manifest = self.learner.manifest
+        self._check_ways(y.shape[1])
+        if earlier is not None and manifest.continues:
+            state = {f"state.{name}": value for name, value in self._padded(earlier.state, y.shape[1]).items()}
+            return Known(self.learner.run("update", {"support_x": x, "support_y": y, **self.settings, **state}), labels)
+        if earlier is not None and earlier.x is not None and earlier.y is not None:
+            before = np.pad(earlier.y, ((0, 0), (0, y.shape[1] - earlier.y.shape[1])))
+            x, y = np.concatenate([earlier.x, x]), np.concatenate([before, y])
+        state = self.learner.run("adapt", {"support_x": x, "support_y": y, **self.settings})
+        return Known(state, labels) if manifest.continues else Known(state, labels, x, y)
+
+    def _check_ways(self, ways: int) -> None:
+        fixed = self.learner.manifest.programs.adapt.inputs["support_y"][1]
+        if isinstance(fixed, int) and ways != fixed:
+            raise TaskError(
+                f"the task has {ways} ways, but this learner's head is fixed to {fixed}; give it tasks of {fixed} ways."
+            )
+
+    def _padded(self, state: Arrays, ways: int) -> Arrays:
+        """With zeros for ways that are new."""
+        axes = self.learner.manifest.state
+        return {
+            name: np.pad(
+                value, [(0, ways - size if axis == "way" else 0) for axis, size in zip(axes[name], value.shape, strict=True)]
+            )
+            for name, value in state.items()
+        }
+
+    def _without(self, state: Arrays, way: int) -> Arrays:
+        for name, axes in self.learner.manifest.state.items():
+            if "way" in axes:
+                state = {**state, name: np.delete(state[name], way, axis=axes.index("way"))}
+        return state
+
+
+def _values(y: Any) -> np.ndarray:
+    values = np.asarray(y, dtype=np.float32)
+    if not np.isfinite(values).all():
+        raise DataError("y holds NaN or infinity; leave these examples out.")
+    return values.reshape(len(values), -1)
+
+
+def _plain(label: Any) -> Any:
+    return label.item() if isinstance(label, np.generic) else label
+
+
+def _in_order(new: set[Any], labels: list[Any]) -> list[Any]:
+    """New labels sorted, or in order of appearance where they cannot be compared."""
+    try:
+        return sorted(new)
+    except TypeError:
+        return [label for label in dict.fromkeys(labels) if label in new]
