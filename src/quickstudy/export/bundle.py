@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-import numpy as np
 import onnx
 import torch
 
@@ -86,7 +84,7 @@ def _manifest(
 
 def _described(program: Program, graph: bytes) -> manifests.Program:
     inputs = {name: axes for name, axes in program.inputs.items() if not name.startswith("weight.")}
-    inputs |= {name: () for name in program.loops}
+    inputs |= dict.fromkeys(program.loops, ())
     return manifests.Program(inputs=inputs, outputs=dict(program.outputs), weights=tuple(sorted(_missing(graph))))
 
 

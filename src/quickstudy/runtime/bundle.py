@@ -23,7 +23,7 @@ from quickstudy.storage import write_atomically
 SUFFIX = ".qs"
 GRAPHS = ("adapt.onnx", "update.onnx", "predict.onnx")
 TENSORS = ("weights.safetensors", "state.safetensors", "support.safetensors")
-LARGEST = 2**31
+LARGEST = 2**30
 """Bytes of all parts together."""
 EXTERNAL = b"location"
 """Part of every graph that refers to other files: the name of the entry that says where they are."""

@@ -117,6 +117,7 @@ def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learne
 
 
 def describe(saved: SavedLearner) -> dict[str, Any]:
+    """What a file says about a learner, as plain values: `learner`, `net`, `input` and `info`."""
     net = getattr(saved.learner, "net", None)
     return {
         "learner": _described_learner(saved.learner),
