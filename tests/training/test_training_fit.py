@@ -102,7 +102,7 @@ def test_auto_measures_both_engines_and_says_so(rows: Make, make_learner: Make, 
 
 def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
     tasks = rows().batch(range(4))
-    engine, why = choose_engine(make_learner("maml"), tasks, Wanted(), run=lambda per_task: 1e9)
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted(compiled=False), run=lambda per_task: 1e9)
     assert engine.plan.mapping in ("loop", "vmap")
     assert "captured loop " in why or "captured vmap " in why
     engine, why = choose_engine(make_learner("maml"), tasks, Wanted("loop", captured=True), run=lambda per_task: 0.0)
@@ -114,6 +114,23 @@ def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
     assert engine.plan == Plan("vmap")  # too short to capture
     assert Wanted("vmap", True, 2, 3).plan() == Plan("vmap", True, 2, 3)
     assert Wanted("vmap", None, 2, 3).plan() is None
+    assert Wanted("vmap", True, 1).plan() is None  # whether to compile is open
+    assert Wanted("vmap", True, 1, compiled=True).plan() == Plan("vmap", True, 1, compiled=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own affairs
+def test_a_compiled_graph_gives_the_same_gradient_and_follows_the_weights(rows: Make, make_learner: Make) -> None:
+    learner, tasks = make_learner("anil").double(), rows(dtype=torch.float64).batch(range(2))
+    engine, why = choose_engine(learner, tasks, Wanted("vmap", compiled=True), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("vmap", captured=True, compiled=True), why
+    for _ in range(2):
+        loss = engine(tasks)
+        found = torch.cat([loss.view(1), *(parameter.grad.flatten() for parameter in learner.parameters())])
+        loss = meta_gradient(learner, tasks, "loop")
+        expected = torch.cat([loss.view(1), *(parameter.grad.flatten() for parameter in learner.parameters())])
+        assert torch.dist(found, expected) < 1e-10 * expected.norm()
+        torch.nn.init.normal_(next(learner.parameters()))
 
 
 @pytest.mark.parametrize("mapping", ["loop", "vmap"])

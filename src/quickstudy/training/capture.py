@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -78,18 +78,25 @@ class Captured(Generic[T]):
         learner: its hyperparameters are constants of the graph; when they change, it is captured again.
         function: what is captured.
         graphs: where to keep them.
+        compiled: have each graph compiled to C++ or GPU code, which takes a good part of a minute and is kept on disk by torch.
     """
 
-    def __init__(self, learner: Learner, function: Function[T], graphs: dict[str, Function[T]] | None = None) -> None:
-        self.learner, self.function = learner, function
+    def __init__(
+        self, learner: Learner, function: Function[T], graphs: dict[str, Function[T]] | None = None, compiled: bool = False
+    ) -> None:
+        self.learner, self.function, self.compiled = learner, function, compiled
         self.graphs = {} if graphs is None else graphs
+        self.operations = 0
+        """Length of the longest graph."""
 
     def graph(self, parameters: Tensors, buffers: Tensors, tasks: Task) -> Function[T]:
         """The graph for tasks of this shape, which has the casts of the present autocast in it. To be called by one thread at a time."""
         shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
         key = repr((shapes, hyperparameters(self.learner), torch.is_autocast_enabled(tasks.support.y.device.type)))
         if key not in self.graphs:
-            self.graphs[key] = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
+            graph = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
+            self.operations = max(self.operations, len(graph.graph.nodes))
+            self.graphs[key] = _compiled(graph) if self.compiled else graph
         return self.graphs[key]
 
     def replay(self, parameters: Tensors, buffers: Tensors, chunks: list[Task], workers: int) -> list[T]:
@@ -104,6 +111,11 @@ class Captured(Generic[T]):
                 return list(map(one, graphs, chunks))
             with concurrent.futures.ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
                 return list(pool.map(one, graphs, chunks))
+
+
+def _compiled(graph: Callable[..., Any]) -> Callable[..., Any]:
+    """The graph as machine code that does not return to Python between its operations."""
+    return torch.compile(graph, dynamic=False, options={"cpp_wrapper": True})
 
 
 def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:

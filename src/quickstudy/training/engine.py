@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,10 @@ PAYS_AFTER = 30.0
 """Seconds of training from which it is worth some seconds to capture graphs and to try several workers."""
 TRIAL_TASKS = 32
 """Most tasks of a trial."""
+COMPILES_AFTER = 300.0
+"""Seconds of training from which it is worth a minute to compile."""
+SHORT = 2e-5
+"""Mean seconds of an operation below which most of them is the call: there compiling pays, elsewhere it brings little (8 % for Conv4)."""
 AGREEMENT = {torch.float64: 1e-6, torch.float32: 0.25}
 """Largest relative difference between the gradients of two engines: rounding, which ReLU and max-pooling turn into other paths of the
 gradient (in second order through 5 steps, a plain loop in float32 is off by up to 0.2 of its own value in float64)."""
@@ -32,15 +37,18 @@ class Plan:
         workers: threads that replay captured graphs of tasks, or chunks, at the same time; with several, every operation runs on one
             thread.
         chunk: most tasks that vmap holds in memory at once; None for all.
+        compiled: the captured graph is compiled to machine code; with one worker.
     """
 
     mapping: Mapping = "loop"
     captured: bool = False
     workers: int = 1
     chunk: int | None = None
+    compiled: bool = False
 
     def __str__(self) -> str:
-        return f"{'captured ' * self.captured}{self.mapping}" + (f" x{self.workers}" if self.workers > 1 else "")
+        kind = "compiled " if self.compiled else "captured "
+        return f"{kind * self.captured}{self.mapping}" + (f" x{self.workers}" if self.workers > 1 else "")
 
 
 class Engine:
@@ -54,7 +62,7 @@ class Engine:
     def __init__(self, learner: Learner, plan: Plan) -> None:
         self.learner, self.plan = learner, plan
         self.gradient = summed_gradient(learner, plan.mapping)
-        self.captured = Captured(learner, self.gradient) if plan.captured else None
+        self.captured = Captured(learner, self.gradient, compiled=plan.compiled) if plan.captured else None
 
     def __call__(self, tasks: Task) -> Tensor:
         """Set the gradients; the mean loss over the tasks, a scalar."""
@@ -90,12 +98,14 @@ class Wanted:
     captured: bool | None = None
     workers: int | None = None
     chunk: int | None = None
+    compiled: bool | None = None
 
     def plan(self) -> Plan | None:
         """The plan, if nothing is open."""
-        if self.mapping is None or self.captured is None or (self.captured and self.workers is None):
+        open_within = self.workers is None or (self.workers == 1 and self.compiled is None)
+        if self.mapping is None or self.captured is None or (self.captured and open_within):
             return None
-        return Plan(self.mapping, self.captured, self.workers or 1, self.chunk)
+        return Plan(self.mapping, self.captured, self.workers or 1, self.chunk, bool(self.compiled))
 
 
 def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[float], float]) -> tuple[Engine, str]:
@@ -111,7 +121,7 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
     for mapping in (wanted.mapping,) if wanted.mapping else ("loop", "vmap"):
         trials.add(Plan(mapping, chunk=wanted.chunk))
     pays = run(1 / max(trials.speeds.values())) > PAYS_AFTER
-    asked = wanted.captured or (wanted.workers or 1) > 1
+    asked = wanted.captured or wanted.compiled or (wanted.workers or 1) > 1
     if asked or (wanted.captured is None and pays):
         for plan, speed in list(trials.speeds.items()):
             if speed * 3 > max(trials.speeds.values()):
@@ -119,6 +129,10 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
     best = trials.best(wanted)
     if best.captured and tasks.support.y.device.type == "cpu":
         trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
+    alone = dataclasses.replace(best, workers=1)
+    pays = run(1 / trials.speeds[best]) > COMPILES_AFTER and trials.seconds_per_operation(alone) < SHORT
+    if best.captured and (wanted.compiled or (wanted.compiled is None and (wanted.workers or 1) == 1 and pays)):
+        trials.add(dataclasses.replace(alone, compiled=True))
     best = trials.best(wanted)
     return trials.engines[best], f"tasks/s: {trials}"
 
@@ -155,9 +169,15 @@ class _Trials:
             return
         self.engines[plan], self.speeds[plan] = engine, len(self.tasks.support.y) / seconds
 
+    def seconds_per_operation(self, plan: Plan) -> float:
+        """Mean time of an operation of a captured plan; infinite where nothing is captured."""
+        captured = self.engines[plan].captured if plan in self.engines else None
+        return math.inf if captured is None else len(self.tasks.support.y) / self.speeds[plan] / max(captured.operations, 1)
+
     def best(self, wanted: Wanted) -> Plan:
-        """The fastest; captured, and with so many workers, if that is wanted and works."""
-        allowed = [plan for plan in self.speeds if plan.captured] if wanted.captured or (wanted.workers or 1) > 1 else []
+        """The fastest; captured, compiled, and with so many workers, if that is wanted and works."""
+        asked = wanted.captured or wanted.compiled or (wanted.workers or 1) > 1
+        allowed = [plan for plan in self.speeds if plan.captured and (plan.compiled or not wanted.compiled)] if asked else []
         as_many = [plan for plan in allowed if plan.workers == (wanted.workers or plan.workers)]
         return max(as_many or allowed or self.speeds, key=self.speeds.__getitem__)
 
