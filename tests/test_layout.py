@@ -16,6 +16,7 @@ WITHOUT_TORCH = (
     "storage.py",
     "pretrained",
     "data",
+    "serve",
     "cli/__init__.py",
     "cli/_output.py",
     "cli/list.py",

@@ -18,9 +18,22 @@ function serveRuntime(): Plugin {
   };
 }
 
+/** The page uses the module as others do: as one file beside it. */
+function useModule(): Plugin {
+  return {
+    name: "use-module",
+    apply: "build",
+    enforce: "pre",
+    resolveId(source, importer) {
+      const module = source === "../src/index.ts" && importer?.includes("/page/");
+      return module ? { id: "./quickstudy.js", external: "relative" } : undefined;
+    },
+  };
+}
+
 export default defineConfig({
   base: "./",
-  plugins: [serveRuntime()],
+  plugins: [useModule(), serveRuntime()],
   // without it the 14 MB of WebAssembly would be inlined
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "development|production"] },
   build: {

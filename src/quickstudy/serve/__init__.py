@@ -1,0 +1,1 @@
+"""Learners behind a local web server."""
