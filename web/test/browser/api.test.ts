@@ -1,0 +1,214 @@
+/** The module in a tab does what Python does, and asks nobody else. */
+import { readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import type * as Module from "../../src/index.ts";
+import { python, type Served, serve } from "../python.ts";
+import { type Browser, offer, openBrowser } from "./browser.ts";
+
+interface Plain {
+  width: number;
+  height: number;
+  data: number[];
+}
+
+interface Case {
+  support: Plain[];
+  labels: string[];
+  more: Plain[];
+  moreLabels: string[];
+  query: Plain[];
+  logits: number[][];
+  logitsAfterMore: number[][];
+  classes: string[];
+}
+
+const HERE = fileURLToPath(new URL("..", import.meta.url));
+const fixtures = inject("fixtures");
+let served: Served;
+let browser: Browser;
+
+beforeAll(async () => {
+  served = await serve(join(HERE, "serve.py"), join(fixtures, "prototypes.qs"));
+  browser = await openBrowser();
+  await offer(browser.context, fixtures);
+  await browser.page.goto(served.url);
+  await browser.page.evaluate("import('/quickstudy.js').then((module) => void Object.assign(window, module))");
+  await browser.page.evaluate(() => {
+    const image = ({ width, height, data }: Plain) => ({ width, height, data: Uint8Array.from(data) });
+    const read = async (name: string) => (await (await fetch(`/fixtures/${name}.json`)).json()) as Case;
+    Object.assign(window, { image, read });
+  });
+});
+
+afterAll(async () => {
+  await browser?.close();
+  served?.stop();
+});
+
+declare const Learner: typeof Module.Learner;
+declare const image: (plain: Plain) => Module.PixelArray;
+declare const read: (name: string) => Promise<Case>;
+
+function caseOf(name: string): Case {
+  return JSON.parse(readFileSync(join(fixtures, `${name}.json`), "utf8"));
+}
+
+/** Largest difference, relative to the largest logit where that is above 1. */
+function apart(found: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number {
+  expect(found.map((row) => row.length)).toEqual(expected.map((row) => row.length));
+  const scale = Math.max(1, ...expected.flat().map(Math.abs));
+  return Math.max(...expected.flatMap((row, query) => row.map((value, way) => Math.abs(value - found[query]![way]!)))) / scale;
+}
+
+describe.each(["prototypes", "maml"])("%s", (name) => {
+  test("adapts, predicts and learns more as Python does", async () => {
+    const found = await browser.page.evaluate(async (name) => {
+      const { support, labels, more, moreLabels, query } = await read(name);
+      const learner = await Learner.load(`/fixtures/${name}.qs`);
+      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
+      const first = await task.predict(query.map(image));
+      await task.add(more.map(image), moreLabels);
+      return { first, second: await task.predict(query.map(image)), classes: task.labels };
+    }, name);
+    const expected = caseOf(name);
+    expect(found.classes).toEqual(expected.classes);
+    expect(apart(found.first.map(({ logits }) => logits), expected.logits)).toBeLessThan(1e-4);
+    expect(apart(found.second.map(({ logits }) => logits), expected.logitsAfterMore)).toBeLessThan(1e-4);
+    for (const { label, logits, probabilities } of found.second) {
+      expect(label).toBe(expected.classes[logits.indexOf(Math.max(...logits))]);
+      expect(probabilities.reduce((sum, value) => sum + value)).toBeCloseTo(1, 6);
+    }
+  });
+
+  test("one example at a time is the same as all at once, where the learner continues or keeps its examples", async () => {
+    const found = await browser.page.evaluate(async (name) => {
+      const { support, labels, query } = await read(name);
+      const learner = await Learner.load(`/fixtures/${name}.qs`);
+      const task = await learner.adapt(support.slice(0, 5).map(image), labels.slice(0, 5), { ink: "light" });
+      await Promise.all(support.slice(5).map((picture, index) => task.add([image(picture)], [labels[index + 5]!])));
+      return (await task.predict(query.map(image))).map(({ logits }) => logits);
+    }, name);
+    expect(apart(found, caseOf(name).logits)).toBeLessThan(1e-4);
+  });
+
+  test("forgetting a class is never having learned it", async () => {
+    const found = await browser.page.evaluate(async (name) => {
+      const { support, labels, query } = await read(name);
+      const learner = await Learner.load(`/fixtures/${name}.qs`);
+      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
+      await task.forget("class 1");
+      const others = labels.flatMap((label, index) => (label === "class 1" ? [] : [index]));
+      const without = await learner.adapt(others.map((index) => image(support[index]!)), others.map((index) => labels[index]!), { ink: "light" });
+      const logits = async (of: Module.Task) => (await of.predict(query.map(image))).map((found) => found.logits);
+      return { labels: task.labels, forgot: await logits(task), never: await logits(without) };
+    }, name);
+    expect(found.labels).toEqual(["class 0", "class 2", "class 3", "class 4"]);
+    expect(apart(found.forgot, found.never)).toBeLessThan(1e-5);
+  });
+
+  test("a saved task goes on here, and in Python", async () => {
+    const found = await browser.page.evaluate(async (name) => {
+      const { support, labels, more, moreLabels, query } = await read(name);
+      const learner = await Learner.load(`/fixtures/${name}.qs`);
+      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
+      const saved = await task.save();
+      const again = (await Learner.load(saved)).task!;
+      const first = (await again.predict(query.map(image))).map(({ logits }) => logits);
+      await again.add(more.map(image), moreLabels);
+      const second = (await again.predict(query.map(image))).map(({ logits }) => logits);
+      return { first, second, file: [...new Uint8Array(await saved.arrayBuffer())] };
+    }, name);
+    const expected = caseOf(name);
+    expect(apart(found.first, expected.logits)).toBeLessThan(1e-4);
+    expect(apart(found.second, expected.logitsAfterMore)).toBeLessThan(1e-4);
+    const file = join(fixtures, `${name}.saved.qs`);
+    writeFileSync(file, Uint8Array.from(found.file));
+    const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, `${name}.json`)));
+    expect(there.labels).toEqual(expected.classes.slice(0, 5));
+    expect(apart(there.probabilities, expected.logits.map(softmax))).toBeLessThan(1e-4);
+    expect(apart(there.probabilitiesAfterMore, expected.logitsAfterMore.map(softmax))).toBeLessThan(1e-4);
+  });
+});
+
+function softmax(logits: readonly number[]): number[] {
+  const powers = logits.map((logit) => Math.exp(logit - Math.max(...logits)));
+  return powers.map((power) => power / powers.reduce((sum, value) => sum + value));
+}
+
+test("fewer steps are another adaptation, and an unknown setting is refused by name", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels, query } = await read("maml");
+    const learner = await Learner.load("/fixtures/maml.qs");
+    const logits = async (steps: number) => {
+      const task = await learner.adapt(support.map(image), labels, { ink: "light", settings: { inner_steps: steps } });
+      return (await task.predict(query.map(image))).map((prediction) => prediction.logits);
+    };
+    const refused = await learner.adapt(support.map(image), labels, { settings: { steps: 3 } }).catch(String);
+    return { none: await logits(0), all: await logits(learner.manifest.settings["inner_steps"]!), refused };
+  });
+  expect(apart(found.all, caseOf("maml").logits)).toBeLessThan(1e-4);
+  expect(apart(found.none, caseOf("maml").logits)).toBeGreaterThan(1e-2);
+  expect(found.refused).toMatch(/ConfigError: unknown setting "steps"; expected .*inner_steps/);
+});
+
+test("what cannot be is refused in words", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels } = await read("prototypes");
+    const [first, second] = support.map(image);
+    const learner = await Learner.load("/fixtures/prototypes.qs");
+    const task = await learner.adapt(support.map(image), labels);
+    const nan = { width: 2, height: 2, data: Float32Array.of(0, 1, Number.NaN, 0.5) };
+    const attempts: Record<string, Promise<unknown>> = {
+      none: task.predict([]),
+      nan: task.predict([nan]),
+      shape: task.predict([{ width: 9, height: 9, data: new Uint8Array(82) }]),
+      single: learner.adapt([first!, second!], ["a", "a"]),
+      count: learner.adapt([first!, second!], ["a"]),
+      label: task.forget("class 9"),
+      ink: task.predict([first!], { ink: "blue" as Module.Ink }),
+      file: task.predict([new File([Uint8Array.of(1, 2, 3)], "broken.png")]),
+      absent: Learner.load("/absent.qs"),
+      foreign: Learner.load(Uint8Array.of(1, 2, 3)),
+    };
+    return Object.fromEntries(await Promise.all(Object.entries(attempts).map(async ([key, attempt]) => [key, String(await attempt.catch((error) => error))])));
+  });
+  expect(found["none"]).toMatch(/DataError: no example/);
+  expect(found["nan"]).toMatch(/DataError: .*NaN at 2; expected floats in 0..1/);
+  expect(found["shape"]).toMatch(/DataError: .*82 values for 9x9 pixels/);
+  expect(found["single"]).toMatch(/DataError: "a" would be the only class; expected two/);
+  expect(found["count"]).toMatch(/DataError: there are 2 examples but 1 labels/);
+  expect(found["label"]).toMatch(/DataError: label "class 9" was not learned; expected one of "class 0", /);
+  expect(found["ink"]).toMatch(/DataError: ink is "blue"; expected "dark"/);
+  expect(found["file"]).toMatch(/DataError: image "broken.png" cannot be read/);
+  expect(found["absent"]).toMatch(/FileFormatError: .*404/);
+  expect(found["foreign"]).toMatch(/FileFormatError: the file \(3 bytes\) is cut off or no zip archive/);
+});
+
+test("an image means the same as an array, a canvas, and a file", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels, query } = await read("prototypes");
+    const learner = await Learner.load("/fixtures/prototypes.qs");
+    const task = await learner.adapt(support.map(image), labels, { ink: "light" });
+    const plain = image(query[0]!);
+    const canvas = document.createElement("canvas");
+    [canvas.width, canvas.height] = [plain.width, plain.height];
+    const pixels = new ImageData(plain.width, plain.height);
+    for (let at = 0; at < plain.data.length; at++) pixels.data.set([plain.data[at]!, plain.data[at]!, plain.data[at]!, 255], 4 * at);
+    canvas.getContext("2d")!.putImageData(pixels, 0, 0);
+    const file = await new Promise<Blob>((resolve) => canvas.toBlob((blob) => resolve(blob!)));
+    const element = new Image();
+    element.src = canvas.toDataURL();
+    await element.decode();
+    return (await task.predict([plain, pixels, canvas, file, element])).map(({ logits }) => logits);
+  });
+  for (const logits of found) expect(logits).toEqual(found[0]);
+});
+
+test("two threads run, and nothing was asked of anyone else", async () => {
+  const isolated = await browser.page.evaluate(() => crossOriginIsolated);
+  expect(isolated).toBe(true);
+  expect(browser.requests.length).toBeGreaterThan(10);
+  expect(browser.requests.filter((url) => !url.startsWith(served.url) && !/^(blob|data):/.test(url))).toEqual([]);
+});
