@@ -94,7 +94,7 @@ function models(manifest: Manifest, parts: Parts): Record<ProgramName, Bytes> {
     const needed = manifest.programs[name].weights.map((weight) => {
       const tensor = weights.get(weight);
       if (tensor === undefined) throw new FileFormatError(`${name}.onnx needs the weight ${weight}, which ${WEIGHTS} lacks. Export the learner again.`);
-      return [`weight.${weight}`, tensor] as const;
+      return [weight, tensor] as const;
     });
     return withWeights(graph, new Map(needed));
   };

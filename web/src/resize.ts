@@ -1,7 +1,7 @@
 /**
  * Pillow's Lanczos resampling to the last bit, since a learner has seen images that it made smaller.
  *
- * Two passes, across then down, each a weighted sum in fixed point (22 bits) rounded to a byte (Pillow's `Resample.c`).
+ * Two passes, each a weighted sum in fixed point (22 bits) rounded to a byte (Pillow's `Resample.c`).
  */
 import type { Bytes } from "./zip.ts";
 
@@ -18,16 +18,21 @@ export interface Pixels {
 
 /** The image, stretched to a size. */
 export function resize(image: Pixels, width: number, height: number): Pixels {
-  const { channels } = image;
-  const row = image.width * channels;
-  const narrow =
-    image.width === width
-      ? image
-      : { ...image, width, data: along(image, weights(image.width, width), image.height, row, channels) };
-  if (image.height === height) return narrow;
-  // a column is a row whose neighbours are a whole row apart
-  const whole = width * channels;
-  return { width, height, channels, data: along(narrow, weights(image.height, height), 1, 0, whole) };
+  // where the height shrinks much more, Pillow (since 13) makes it shorter first
+  const downFirst = image.height > height && image.height - height > 2 * (image.width - width);
+  return downFirst ? across(down(image, height), width) : down(across(image, width), height);
+}
+
+function across(image: Pixels, width: number): Pixels {
+  if (image.width === width) return image;
+  const row = image.width * image.channels;
+  return { ...image, width, data: along(image, weights(image.width, width), image.height, row, image.channels) };
+}
+
+function down(image: Pixels, height: number): Pixels {
+  if (image.height === height) return image;
+  // a column is a line whose neighbours are a whole row apart, and all columns are one such line
+  return { ...image, height, data: along(image, weights(image.height, height), 1, 0, image.width * image.channels) };
 }
 
 interface Weights {

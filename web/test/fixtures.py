@@ -9,9 +9,10 @@ import torch
 
 from quickstudy import FewShotClassifier
 from quickstudy.data.image import ImageSpec, load_image
-from quickstudy.export.bundle import export_bundle
+from quickstudy.export.bundle import to_bundle
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.runtime import bundle
 from quickstudy.training.saving import SavedLearner, load_learner
 
 WAYS, SHOTS, QUERIES = 5, 2, 6
@@ -32,7 +33,7 @@ def plain(pixels: np.ndarray) -> dict[str, object]:
 
 def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
     """A bundle, a first and a second set of examples, and logits after each."""
-    export_bundle(saved, folder / f"{name}.qs")
+    bundle.write(folder / f"{name}.qs", to_bundle(saved))
     support, more, query = images(WAYS * SHOTS, 1), images(3, 2), images(QUERIES, 3)
     labels, more_labels = [f"class {way}" for way in range(WAYS)] * SHOTS, ["class 1", "a newcomer", "class 4"]
     classifier = FewShotClassifier(saved, ink="light").fit(support, labels)
@@ -52,7 +53,7 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
 def pixels(folder: pathlib.Path) -> None:
     """What load_image makes of arrays of many sizes and kinds."""
     rng = np.random.default_rng(0)
-    shapes = [(28, 28), (105, 105), (13, 90), (64, 20, 3), (50, 41, 4), (31, 30, 2), (90, 120, 3), (1, 1)]
+    shapes = [(28, 28), (105, 105), (13, 90), (64, 20, 3), (50, 41, 4), (31, 30, 2), (90, 30), (90, 120, 3), (1, 1)]
     found = []
     for shape in shapes:
         array = rng.integers(0, 256, shape, dtype=np.uint8)

@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from quickstudy import runtime
+from quickstudy.runtime.learner import Task
 
 
 def pixels(plain: dict) -> np.ndarray:
@@ -15,11 +15,11 @@ def pixels(plain: dict) -> np.ndarray:
 
 def main() -> None:
     case = json.loads(pathlib.Path(sys.argv[2]).read_text())
-    task = runtime.load(sys.argv[1])
+    task = Task.load(sys.argv[1])
     query = [pixels(plain) for plain in case["query"]]
-    found = {"labels": list(task.labels), "probabilities": task.predict_proba(query).tolist()}
+    found = {"labels": task.labels, "logits": task.logits(query).tolist()}
     task.add([pixels(plain) for plain in case["more"]], case["moreLabels"])
-    found["probabilitiesAfterMore"] = task.predict_proba(query).tolist()
+    found["logitsAfterMore"] = task.logits(query).tolist()
     print(json.dumps(found))  # noqa: T201
 
 
