@@ -50,5 +50,33 @@ bench-peers: $(INSTALLED) $(if $(filter .venv-peers/%,$(PEERS_PYTHON)),.venv-pee
 	$(PYTHON) $(PEERS)/setup_peers.py .venv-peers
 	touch $@
 
+# --- the browser module and its page: needs Node.js 20.19 or newer, and Chromium for its tests
+
+.PHONY: web test-web bench-web
+
+WEB := web/node_modules/.installed
+BUILT := src/quickstudy/serve/built
+CHROMIUM ?= /usr/bin/chromium
+
+web: $(WEB)  ## web/dist: the module; and the page that `quickstudy demo --browser` serves
+	cd web && npm run --silent build
+	rm -rf $(BUILT)
+	mkdir -p $(BUILT)
+	cp web/dist/*.* $(BUILT)
+
+test-web: $(INSTALLED) web $(CHROMIUM)  ## the module and the page, in Node.js and in Chromium, against Python
+	cd web && PYTHON=$(abspath $(BIN)/python) CHROMIUM=$(CHROMIUM) npm test --silent
+
+bench-web: $(INSTALLED) web $(CHROMIUM)  ## benchmarks/results/edge_browser.json
+	cd web && PYTHON=$(abspath $(BIN)/python) CHROMIUM=$(CHROMIUM) npm run --silent bench
+
+$(WEB): web/package.json web/package-lock.json
+	cd web && npm ci
+	touch $@
+
+/usr/bin/chromium:
+	apt-get update -qq
+	apt-get install -qq --yes --no-install-recommends chromium
+
 clean:
-	rm -rf .venv .venv-peers build dist runs
+	rm -rf .venv .venv-peers build dist runs web/node_modules web/dist $(BUILT)

@@ -60,7 +60,11 @@ export async function writeTask(bundle: Bundle, learned: Learned, facts: Partial
 
 /** A FileFormatError where values do not have the shape that `axes` says, with sizes for its names. */
 export function checkShape(name: string, values: Values | undefined, axes: Axes, sizes: Record<string, number>): void {
-  const fits = values?.shape.length === axes.length && axes.every((axis, index) => (sizes[axis] ?? axis) === values.shape[index] || !(axis in sizes || typeof axis === "number"));
+  const agrees = (axis: string | number, size: number) => {
+    const expected = typeof axis === "number" ? axis : sizes[axis];
+    return expected === undefined || expected === size;
+  };
+  const fits = values?.shape.length === axes.length && axes.every((axis, index) => agrees(axis, values.shape[index]!));
   if (!fits) throw new FileFormatError(`${name} has the shape [${values?.shape}]; expected [${axes}]. Save the task again.`);
 }
 
@@ -107,6 +111,9 @@ function learned(manifest: Manifest, parts: Parts): Learned {
   const extra = [...state.keys()].filter((name) => !(name in manifest.state));
   if (extra.length > 0) throw new FileFormatError(`${STATE} holds ${extra.join(", ")}, which is no part of this learner's state.`);
   for (const [name, axes] of Object.entries(manifest.state)) checkShape(`${name} in ${STATE}`, state.get(name), axes, ways);
+  for (const [name, { data }] of state) {
+    if (!data.every(Number.isFinite)) throw new FileFormatError(`${name} in ${STATE} holds NaN or infinity. Adapt again.`);
+  }
   if (manifest.continues) return { state, support: null };
   const support = parseFloats(SUPPORT!, parts.get(SUPPORT!)!);
   const { support_x: xAxes, support_y: yAxes } = manifest.programs.adapt.inputs;

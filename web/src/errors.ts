@@ -3,6 +3,7 @@
  *
  *     QuickstudyError
  *     ├── DataError        images, labels
+ *     ├── TaskError        too few classes, or another number than a fixed head has
  *     ├── ConfigError      an unknown name, option or value
  *     └── FileFormatError  a damaged, foreign or newer file
  *
@@ -14,6 +15,10 @@ export class QuickstudyError extends Error {
 
 export class DataError extends QuickstudyError {
   override name = "DataError";
+}
+
+export class TaskError extends QuickstudyError {
+  override name = "TaskError";
 }
 
 export class ConfigError extends QuickstudyError {

@@ -5,7 +5,7 @@
  *     const task = await learner.adapt(images, ["alpha", "beta"]);
  *     const [{ label, probabilities, unknown }] = await task.predict([image]);
  */
-export { ConfigError, DataError, FileFormatError, QuickstudyError } from "./errors.ts";
+export { ConfigError, DataError, FileFormatError, QuickstudyError, TaskError } from "./errors.ts";
 export type { Example } from "./examples.ts";
 export type { ImageLike, PixelArray } from "./image.ts";
 export { type AdaptOptions, Learner, type Source } from "./learner.ts";

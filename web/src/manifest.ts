@@ -95,7 +95,7 @@ function checks(found: Manifest): Record<string, boolean> {
     state: isObject(found.state) && Object.values(found.state).every(isAxes),
     continues: typeof found.continues === "boolean",
     unknown: unknown == null || Number.isFinite(unknown.threshold),
-    labels: found.kind === "learner" || (Array.isArray(labels) && labels.length > 0 && labels.every(isLabel)),
+    labels: found.kind === "learner" || areLabels(labels),
     ink: found.ink == null || isInk(found.ink),
     parts: isObject(found.parts) && Object.values(found.parts).every((hash) => /^[0-9a-f]{64}$/.test(hash)),
   };
@@ -109,6 +109,10 @@ function isImage(input: ImageInput): boolean {
 function isProgram(program: ProgramFacts | undefined): boolean {
   const shapes = [program?.inputs, program?.outputs];
   return shapes.every((found) => isObject(found) && Object.values(found).every(isAxes)) && Array.isArray(program?.weights);
+}
+
+function areLabels(found: unknown): boolean {
+  return Array.isArray(found) && found.length > 0 && found.every(isLabel) && new Set(found).size === found.length;
 }
 
 export function isLabel(value: unknown): value is Label {

@@ -1,6 +1,6 @@
 /** A learner's three functions on plain values: `adapt`, `update`, `predict`. */
 import { type Bundle, type Examples, readBundle, type State } from "./bundle.ts";
-import { ConfigError, DataError } from "./errors.ts";
+import { ConfigError, TaskError } from "./errors.ts";
 import type { Manifest, ProgramName } from "./manifest.ts";
 import { type Inputs, Program } from "./session.ts";
 import { NOTHING, range, takeWays } from "./state.ts";
@@ -45,7 +45,7 @@ export class Model {
     const ways = y.shape[1]!;
     const fixed = this.manifest.programs.adapt.inputs["support_y"]?.[1];
     if (typeof fixed === "number" && fixed !== ways) {
-      throw new DataError(`the task has ${ways} classes, but this learner's head is fixed to ${fixed}. Give it examples of ${fixed} classes.`);
+      throw new TaskError(`the task has ${ways} classes, but this learner's head is fixed to ${fixed}. Give it examples of ${fixed} classes.`);
     }
     const inputs = new Map<string, Values | number>([["support_x", x], ["support_y", y], ...Object.entries(settings)]);
     if (earlier !== undefined) {

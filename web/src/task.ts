@@ -1,6 +1,6 @@
 /** A learner that has learned one task: it predicts, learns more, forgets, and is saved. */
 import { type Examples, type Learned, writeTask } from "./bundle.ts";
-import { DataError } from "./errors.ts";
+import { DataError, TaskError } from "./errors.ts";
 import { checkLabels, type Example, oneHot, stack, withNew } from "./examples.ts";
 import type { Ink, Label } from "./manifest.ts";
 import type { Model, Settings } from "./model.ts";
@@ -154,6 +154,6 @@ function joined(earlier: Examples, more: Examples): Examples {
 
 function checkWays(ways: readonly Label[]): void {
   if (ways.length < 2) {
-    throw new DataError(`${JSON.stringify(ways[0] ?? null)} would be the only class; expected two at least. Add examples of another.`);
+    throw new TaskError(`${JSON.stringify(ways[0] ?? null)} would be the only class; expected two at least. Add examples of another.`);
   }
 }

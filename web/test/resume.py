@@ -20,7 +20,7 @@ def main() -> None:
     found = {"labels": task.labels, "logits": task.logits(query).tolist()}
     task.add([pixels(plain) for plain in case["more"]], case["moreLabels"])
     found["logitsAfterMore"] = task.logits(query).tolist()
-    print(json.dumps(found))  # noqa: T201
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":

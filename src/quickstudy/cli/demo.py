@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 import shutil
+import sys
+import tempfile
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,13 +25,14 @@ from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.report import PicturedTask, Report, write_report
+from quickstudy.serve.page import check_built, page_server
 from quickstudy.storage import write_atomically
 from quickstudy.task import labels
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.progress import progress_line
-from quickstudy.training.saving import SavedLearner
+from quickstudy.training.saving import SavedLearner, load_learner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.training.tracking import read_metrics
 
@@ -52,13 +56,35 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--minutes", type=float, default=2.0, help="minutes of meta-training")
     parser.add_argument("--tasks", type=int, default=100, help="test tasks for each cell of the table")
     parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--browser", action="store_true", help="instead: a page on this machine, to teach a shipped learner by drawing"
+    )
+    parser.add_argument("--port", type=int, default=0, help="where the page listens; 0 is any port that is free")
     options = parser.parse(arguments)
+    if options.browser:
+        show_page(options.port)
+        return
     out = _cleared(pathlib.Path(options.out))
     saved = train(out, options.minutes)
     sets = {"held-out scripts": data.load("glyphs", "test"), "handwritten digits": data.load("digits", "all")}
     results = compare(saved, sets, options.tasks)
     write_report(out / "report.html", _report(out, saved, sets, results))
     _print(results, out, options.json)
+
+
+def show_page(port: int) -> None:
+    """Serve the page with the learner `omniglot`, until interrupted."""
+    check_built()
+    from quickstudy.export.bundle import to_bundle  # needs onnx, and the rest of the demo does not
+    from quickstudy.runtime import bundle
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = pathlib.Path(folder) / "learner.qs"
+        bundle.write(path, to_bundle(load_learner("omniglot")))
+        with page_server(path, port) as server, contextlib.suppress(KeyboardInterrupt):
+            _output.text(f"open http://127.0.0.1:{server.server_port}/ in a browser; Ctrl-C ends it")
+            sys.stdout.flush()  # also where it is a pipe, as whoever reads it waits for the address
+            server.serve_forever()
 
 
 def train(out: pathlib.Path, minutes: float) -> SavedLearner:

@@ -172,7 +172,7 @@ test("what cannot be is refused in words", async () => {
   expect(found["none"]).toMatch(/DataError: no example/);
   expect(found["nan"]).toMatch(/DataError: .*NaN at 2; expected floats in 0..1/);
   expect(found["shape"]).toMatch(/DataError: .*82 values for 9x9 pixels/);
-  expect(found["single"]).toMatch(/DataError: "a" would be the only class; expected two/);
+  expect(found["single"]).toMatch(/TaskError: "a" would be the only class; expected two/);
   expect(found["count"]).toMatch(/DataError: there are 2 examples but 1 labels/);
   expect(found["label"]).toMatch(/DataError: label "class 9" was not learned; expected one of "class 0", /);
   expect(found["ink"]).toMatch(/DataError: ink is "blue"; expected "dark"/);
