@@ -40,6 +40,7 @@ export default defineConfig({
     target: "es2023",
     modulePreload: { polyfill: false },
     assetsInlineLimit: 0,
+    license: { fileName: "LICENSES.md" },
     rolldownOptions: {
       input: { page: "index.html", quickstudy: "src/index.ts" },
       preserveEntrySignatures: "strict",

@@ -31,15 +31,18 @@ declare const run: Record<"adapt" | "predict", () => Promise<unknown>>;
 /** Wall times of calls in the tab, without the first ones, which are for warming up. */
 async function timed({ page, context }: Browser, name: "adapt" | "predict", count: number): Promise<Timed> {
   const calls = (times: number) =>
-    page.evaluate(async ({ name, times }) => {
-      const taken: number[] = [];
-      for (let call = 0; call < times; call++) {
-        const start = performance.now();
-        await run[name]();
-        taken.push(performance.now() - start);
-      }
-      return taken.sort((a, b) => a - b);
-    }, { name, times });
+    page.evaluate(
+      async ({ name, times }) => {
+        const taken: number[] = [];
+        for (let call = 0; call < times; call++) {
+          const start = performance.now();
+          await run[name]();
+          taken.push(performance.now() - start);
+        }
+        return taken.sort((a, b) => a - b);
+      },
+      { name, times },
+    );
   const session = await context.browser()!.newBrowserCDPSession();
   const seconds = async () => {
     const { processInfo } = await session.send("SystemInfo.getProcessInfo");
@@ -58,7 +61,9 @@ async function measure(url: string, name: string, threads: number) {
   try {
     await offer(browser.context, inject("fixtures"));
     const isolated = { "Cross-Origin-Opener-Policy": "same-origin", "Cross-Origin-Embedder-Policy": "require-corp" };
-    await browser.context.route("**/blank.html", (route) => route.fulfill({ contentType: "text/html", headers: isolated, body: "<!doctype html>" }));
+    await browser.context.route("**/blank.html", (route) =>
+      route.fulfill({ contentType: "text/html", headers: isolated, body: "<!doctype html>" }),
+    );
     await browser.page.goto(`${url}blank.html`);
     await browser.page.evaluate("import('/quickstudy.js').then((quickstudy) => void Object.assign(window, { quickstudy }))");
     const first = await browser.page.evaluate(
@@ -98,7 +103,9 @@ function sizes(): Record<string, { bytes: number; gzip_bytes: number }> {
   const read = (folder: string, name: string) => readFileSync(join(folder, name));
   const files = readdirSync(BUILT).map((name) => [name, read(BUILT, name)] as const);
   const bundles = ["prototypes.qs", "maml.qs"].map((name) => [name, read(inject("fixtures"), name)] as const);
-  return Object.fromEntries([...files, ...bundles].map(([name, content]) => [name, { bytes: content.length, gzip_bytes: gzipSync(content).length }]));
+  return Object.fromEntries(
+    [...files, ...bundles].map(([name, content]) => [name, { bytes: content.length, gzip_bytes: gzipSync(content).length }]),
+  );
 }
 
 test("measured", async () => {

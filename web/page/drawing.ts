@@ -68,7 +68,12 @@ export class Drawing {
   }
 
   private key(event: KeyboardEvent): void {
-    const moves: Record<string, [number, number]> = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const moves: Record<string, [number, number]> = {
+      ArrowLeft: [-1, 0],
+      ArrowRight: [1, 0],
+      ArrowUp: [0, -1],
+      ArrowDown: [0, 1],
+    };
     const move = moves[event.key];
     if (event.key === "Escape") this.clear();
     else if (event.key === " ") this.pen.down = !this.pen.down;

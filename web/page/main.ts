@@ -39,7 +39,10 @@ async function open(source: Source): Promise<void> {
   } else {
     const running = threads() === 1 ? "1 thread" : `${threads()} threads`;
     const seen = `${input.width}×${input.height} ${input.channels === 1 ? "grey" : "colour"}`;
-    say("facts", `Learner: ${facts.name}, images of ${seen}. Loaded in ${Math.round(performance.now() - start)} ms; WebAssembly, ${running}.`);
+    say(
+      "facts",
+      `Learner: ${facts.name}, images of ${seen}. Loaded in ${Math.round(performance.now() - start)} ms; WebAssembly, ${running}.`,
+    );
     element("polarity").hidden = !teacher.strokes;
   }
   say("status", "");
@@ -56,7 +59,11 @@ async function predict(): Promise<void> {
     await attempt(async () => {
       if (teacher === null) return;
       const { labels } = teacher;
-      if (!teacher.ready) showPrediction(labels, labels.length === 0 ? "Waiting for two classes." : "One class so far: add an example of another.");
+      if (!teacher.ready)
+        showPrediction(
+          labels,
+          labels.length === 0 ? "Waiting for two classes." : "One class so far: add an example of another.",
+        );
       else if (drawing.empty) showPrediction(labels, "Draw something to see what it is.");
       else {
         const found = await teacher.predict(drawing.canvas);
@@ -153,4 +160,5 @@ addEventListener("drop", (event) => {
 });
 
 await attempt(() => open(new URL("learner.qs", location.href)));
-if (teacher === null && element("error").textContent !== "") say("verdict", "No learner yet. Open a file of quickstudy export.");
+if (teacher === null && element("error").textContent !== "")
+  say("verdict", "No learner yet. Open a file of quickstudy export.");

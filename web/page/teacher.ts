@@ -44,7 +44,8 @@ export class Teacher {
 
   /** Unlearn a class. */
   async forget(label: Label): Promise<void> {
-    if (this.task?.labels.length === 2 && !this.fromFile) this.task = null; // one class is no task yet
+    if (this.task?.labels.length === 2 && !this.fromFile)
+      this.task = null; // one class is no task yet
     else await this.task?.forget(label);
     this.examples = this.examples.filter((example) => example.label !== label);
   }

@@ -26,7 +26,11 @@ function bar(label: Label, probability: number | null, best: boolean): HTMLLIEle
   item.classList.toggle("best", best);
   const fill = document.createElement("i");
   fill.style.width = `${100 * (probability ?? 0)}%`;
-  item.append(fill, text("span", String(label)), text("span", probability === null ? "–" : `${(100 * probability).toFixed(1)} %`));
+  item.append(
+    fill,
+    text("span", String(label)),
+    text("span", probability === null ? "–" : `${(100 * probability).toFixed(1)} %`),
+  );
   return item;
 }
 

@@ -38,13 +38,20 @@ export async function readBundle(archive: Bytes): Promise<Bundle> {
   const all = unzip(archive);
   const text = all.get(MANIFEST);
   if (text === undefined) {
-    throw new FileFormatError(`the file holds ${[...all.keys()].join(", ") || "nothing"}; expected a bundle with a ${MANIFEST}.`);
+    throw new FileFormatError(
+      `the file holds ${[...all.keys()].join(", ") || "nothing"}; expected a bundle with a ${MANIFEST}.`,
+    );
   }
   const manifest = parseManifest(text);
   const parts = new Map([...all].filter(([name]) => name !== MANIFEST));
   checkNames(manifest, parts);
   await checkHashes(manifest, parts);
-  return { manifest, parts, models: models(manifest, parts), learned: manifest.kind === "task" ? learned(manifest, parts) : null };
+  return {
+    manifest,
+    parts,
+    models: models(manifest, parts),
+    learned: manifest.kind === "task" ? learned(manifest, parts) : null,
+  };
 }
 
 /** The file of a task that `bundle`'s learner has learned. */
@@ -77,15 +84,21 @@ function checkNames(manifest: Manifest, parts: Parts): void {
   const expected = expectedParts(manifest);
   const missing = expected.filter((name) => !parts.has(name) || !(name in manifest.parts));
   const extra = [...parts.keys(), ...Object.keys(manifest.parts)].filter((name) => !expected.includes(name));
-  if (missing.length > 0) throw new FileFormatError(`the file lacks ${missing.join(", ")}; get it again, or export the learner again.`);
-  if (extra.length > 0) throw new FileFormatError(`the file holds ${extra.join(", ")}, which is no part of a ${manifest.kind}. Export the learner again.`);
+  if (missing.length > 0)
+    throw new FileFormatError(`the file lacks ${missing.join(", ")}; get it again, or export the learner again.`);
+  if (extra.length > 0)
+    throw new FileFormatError(
+      `the file holds ${extra.join(", ")}, which is no part of a ${manifest.kind}. Export the learner again.`,
+    );
 }
 
 async function checkHashes(manifest: Manifest, parts: Parts): Promise<void> {
   for (const [name, content] of parts) {
     const found = await sha256(content);
     if (found !== manifest.parts[name]) {
-      throw new FileFormatError(`${name} is damaged: its SHA-256 is ${found}; expected ${manifest.parts[name]}. Get the file again.`);
+      throw new FileFormatError(
+        `${name} is damaged: its SHA-256 is ${found}; expected ${manifest.parts[name]}. Get the file again.`,
+      );
     }
   }
 }
@@ -97,7 +110,8 @@ function models(manifest: Manifest, parts: Parts): Record<ProgramName, Bytes> {
     refuseExternalData(`${name}.onnx`, graph);
     const needed = manifest.programs[name].weights.map((weight) => {
       const tensor = weights.get(weight);
-      if (tensor === undefined) throw new FileFormatError(`${name}.onnx needs the weight ${weight}, which ${WEIGHTS} lacks. Export the learner again.`);
+      if (tensor === undefined)
+        throw new FileFormatError(`${name}.onnx needs the weight ${weight}, which ${WEIGHTS} lacks. Export the learner again.`);
       return [weight, tensor] as const;
     });
     return withWeights(graph, new Map(needed));
@@ -109,7 +123,8 @@ function learned(manifest: Manifest, parts: Parts): Learned {
   const ways = { way: manifest.labels!.length };
   const state = parseFloats(STATE!, parts.get(STATE!)!);
   const extra = [...state.keys()].filter((name) => !(name in manifest.state));
-  if (extra.length > 0) throw new FileFormatError(`${STATE} holds ${extra.join(", ")}, which is no part of this learner's state.`);
+  if (extra.length > 0)
+    throw new FileFormatError(`${STATE} holds ${extra.join(", ")}, which is no part of this learner's state.`);
   for (const [name, axes] of Object.entries(manifest.state)) checkShape(`${name} in ${STATE}`, state.get(name), axes, ways);
   for (const [name, { data }] of state) {
     if (!data.every(Number.isFinite)) throw new FileFormatError(`${name} in ${STATE} holds NaN or infinity. Adapt again.`);
@@ -125,7 +140,9 @@ function learned(manifest: Manifest, parts: Parts): Learned {
 
 async function sha256(content: Bytes): Promise<string> {
   if (globalThis.crypto?.subtle === undefined) {
-    throw new FileFormatError("this page may not check the file's SHA-256, as it is not served securely; use https or localhost.");
+    throw new FileFormatError(
+      "this page may not check the file's SHA-256, as it is not served securely; use https or localhost.",
+    );
   }
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");

@@ -9,12 +9,18 @@ export type Example = ImageLike | ArrayLike<number>;
 
 /** Examples as one tensor `[example, ...]`. */
 export async function stack(examples: readonly Example[], input: Manifest["input"], ink: Ink | undefined): Promise<Values> {
-  if (!Array.isArray(examples)) throw new DataError(`the examples are ${typeof examples}; expected an array of images (or of rows).`);
+  if (!Array.isArray(examples))
+    throw new DataError(`the examples are ${typeof examples}; expected an array of images (or of rows).`);
   if (examples.length === 0) throw new DataError("no example was given; expected at least one.");
-  if (ink !== undefined && !isInk(ink)) throw new DataError(`ink is ${JSON.stringify(ink)}; expected "dark" (on light) or "light" (on dark, or photos).`);
+  if (ink !== undefined && !isInk(ink))
+    throw new DataError(`ink is ${JSON.stringify(ink)}; expected "dark" (on light) or "light" (on dark, or photos).`);
   const rows: ArrayLike<number>[] = [];
   for (const [index, example] of examples.entries()) {
-    rows.push(input.kind === "rows" ? checkedRow(example, index, input.features) : await toInput(example as ImageLike, input, ink ?? input.ink));
+    rows.push(
+      input.kind === "rows"
+        ? checkedRow(example, index, input.features)
+        : await toInput(example as ImageLike, input, ink ?? input.ink),
+    );
   }
   const length = rows[0]!.length;
   const data = new Float32Array(rows.length * length);
@@ -25,20 +31,26 @@ export async function stack(examples: readonly Example[], input: Manifest["input
 
 function checkedRow(example: Example, index: number, features: number): ArrayLike<number> {
   const row = example as ArrayLike<number>;
-  if (row?.length !== features) throw new DataError(`row ${index} has ${row?.length} values; expected ${features}, as in training.`);
+  if (row?.length !== features)
+    throw new DataError(`row ${index} has ${row?.length} values; expected ${features}, as in training.`);
   for (let at = 0; at < features; at++) {
-    if (!Number.isFinite(row[at])) throw new DataError(`row ${index} holds ${row[at]} at ${at}; expected numbers. Leave this example out.`);
+    if (!Number.isFinite(row[at]))
+      throw new DataError(`row ${index} holds ${row[at]} at ${at}; expected numbers. Leave this example out.`);
   }
   return row;
 }
 
 /** A DataError unless there is one label for each example. */
 export function checkLabels(labels: readonly Label[], count: number): void {
-  if (!Array.isArray(labels)) throw new DataError(`labels is ${JSON.stringify(labels)}; expected an array with one label per example.`);
-  if (labels.length !== count) throw new DataError(`there are ${count} examples but ${labels.length} labels; expected one label per example.`);
+  if (!Array.isArray(labels))
+    throw new DataError(`labels is ${JSON.stringify(labels)}; expected an array with one label per example.`);
+  if (labels.length !== count)
+    throw new DataError(`there are ${count} examples but ${labels.length} labels; expected one label per example.`);
   const strange = labels.find((label) => !isLabel(label));
   if (labels.some((label) => !isLabel(label))) {
-    throw new DataError(`label ${String(strange)} is ${strange === null ? "null" : typeof strange}; expected a text, a number or a truth value.`);
+    throw new DataError(
+      `label ${String(strange)} is ${strange === null ? "null" : typeof strange}; expected a text, a number or a truth value.`,
+    );
   }
 }
 

@@ -42,7 +42,8 @@ function withChannels(picture: Pixels, channels: number, ground: number): Pixels
     const at = pixel * picture.channels;
     const mask = alpha ? data[at + picture.channels - 1]! : 255;
     const shade = (channel: number) => over(data[grey ? at : at + channel]!, ground, mask);
-    if (channels === 1) made[pixel] = (shade(0) * 19595 + shade(1) * 38470 + shade(2) * 7471 + 0x8000) >> 16; // ITU-R 601-2, as Pillow
+    if (channels === 1)
+      made[pixel] = (shade(0) * 19595 + shade(1) * 38470 + shade(2) * 7471 + 0x8000) >> 16; // ITU-R 601-2, as Pillow
     else for (let channel = 0; channel < 3; channel++) made[pixel * 3 + channel] = shade(channel);
   }
   return { width, height, channels, data: made };
@@ -65,10 +66,16 @@ async function decode(image: ImageLike): Promise<Pixels> {
     const context = new OffscreenCanvas(bitmap.width, bitmap.height).getContext("2d", { willReadFrequently: true })!;
     context.drawImage(bitmap, 0, 0);
     bitmap.close();
-    return { ...size(context.canvas), channels: 4, data: context.getImageData(0, 0, context.canvas.width, context.canvas.height).data };
+    return {
+      ...size(context.canvas),
+      channels: 4,
+      data: context.getImageData(0, 0, context.canvas.width, context.canvas.height).data,
+    };
   } catch (thrown) {
     const name = image instanceof File ? `image ${JSON.stringify(image.name)}` : `the image (${describe(image)})`;
-    throw new DataError(`${name} cannot be read (${reason(thrown)}); expected a PNG, JPEG, GIF or WebP file, or a canvas. Convert it first.`);
+    throw new DataError(
+      `${name} cannot be read (${reason(thrown)}); expected a PNG, JPEG, GIF or WebP file, or a canvas. Convert it first.`,
+    );
   }
 }
 
@@ -79,7 +86,8 @@ function fromArray({ width, height, data }: PixelArray): Pixels {
       `the image array has ${data.length} values for ${height}x${width} pixels; expected [height, width, channel] with 1 to 4 channels.`,
     );
   }
-  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray) return { width, height, channels, data: Uint8Array.from(data) };
+  if (data instanceof Uint8Array || data instanceof Uint8ClampedArray)
+    return { width, height, channels, data: Uint8Array.from(data) };
   const strange = data.findIndex((value) => !(value >= 0 && value <= 1)); // NaN too
   if (strange >= 0) {
     throw new DataError(

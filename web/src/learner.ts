@@ -43,7 +43,9 @@ async function bytesOf(source: Source): Promise<Bytes> {
   if (source instanceof ArrayBuffer) return limited(new Uint8Array(source));
   if (source instanceof Uint8Array) return limited(source.slice());
   if (typeof source !== "string" && !(source instanceof URL)) {
-    throw new DataError(`the learner is given as ${typeof source}; expected an address, an ArrayBuffer, a Uint8Array or a File.`);
+    throw new DataError(
+      `the learner is given as ${typeof source}; expected an address, an ArrayBuffer, a Uint8Array or a File.`,
+    );
   }
   let response: Response;
   try {
@@ -51,11 +53,13 @@ async function bytesOf(source: Source): Promise<Bytes> {
   } catch (thrown) {
     throw new FileFormatError(`${source} cannot be fetched (${reason(thrown)}); check the address.`);
   }
-  if (!response.ok) throw new FileFormatError(`${source} answered ${response.status} ${response.statusText}; check the address.`);
+  if (!response.ok)
+    throw new FileFormatError(`${source} answered ${response.status} ${response.statusText}; check the address.`);
   return limited(new Uint8Array(await response.arrayBuffer()));
 }
 
 function limited(bytes: Bytes): Bytes {
-  if (bytes.length > LIMITS.bytes) throw new FileFormatError(`the file has ${bytes.length} bytes; expected at most ${LIMITS.bytes}.`);
+  if (bytes.length > LIMITS.bytes)
+    throw new FileFormatError(`the file has ${bytes.length} bytes; expected at most ${LIMITS.bytes}.`);
   return bytes;
 }

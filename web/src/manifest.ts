@@ -56,7 +56,8 @@ export const PROGRAMS: readonly ProgramName[] = ["adapt", "update", "predict"];
 
 /** The manifest in these bytes, or a FileFormatError. */
 export function parseManifest(content: Bytes): Manifest {
-  if (content.length > MOST_BYTES) throw new FileFormatError(`manifest.json has ${content.length} bytes; expected at most ${MOST_BYTES}.`);
+  if (content.length > MOST_BYTES)
+    throw new FileFormatError(`manifest.json has ${content.length} bytes; expected at most ${MOST_BYTES}.`);
   let found: Record<string, unknown>;
   try {
     found = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(content));
@@ -65,7 +66,9 @@ export function parseManifest(content: Bytes): Manifest {
   }
   const format = found?.["format"];
   if (!Number.isInteger(format) || (format as number) < 1) {
-    throw new FileFormatError(`manifest.json has the format ${JSON.stringify(format)}; expected ${FORMAT}. Export the learner again.`);
+    throw new FileFormatError(
+      `manifest.json has the format ${JSON.stringify(format)}; expected ${FORMAT}. Export the learner again.`,
+    );
   }
   if ((format as number) > FORMAT) {
     throw new FileFormatError(`the file has format ${format}, and this module reads up to ${FORMAT}: update quickstudy.`);

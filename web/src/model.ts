@@ -17,7 +17,9 @@ export class Model {
   static async load(archive: Bytes): Promise<Model> {
     const model = new Model(await readBundle(archive));
     if (model.manifest.objective !== "classification") {
-      throw new ConfigError(`the learner's objective is ${model.manifest.objective}; this module runs classification. Use quickstudy.runtime.`);
+      throw new ConfigError(
+        `the learner's objective is ${model.manifest.objective}; this module runs classification. Use quickstudy.runtime.`,
+      );
     }
     await model.program("predict"); // a fault of the graph is one of the file: find it now
     if (model.manifest.kind === "learner") await model.program("adapt");
@@ -34,8 +36,10 @@ export class Model {
     for (const [name, value] of Object.entries(changes)) {
       const expected = Object.keys(known).join(", ") || "none, as this learner has no settings";
       if (!(name in known)) throw new ConfigError(`unknown setting ${JSON.stringify(name)}; expected ${expected}.`);
-      if (!(Number.isFinite(value) && value >= 0)) throw new ConfigError(`${name} is ${value}; expected a number of at least 0.`);
-      if (name.endsWith("steps") && !Number.isInteger(value)) throw new ConfigError(`${name} is ${value}; expected a whole number.`);
+      if (!(Number.isFinite(value) && value >= 0))
+        throw new ConfigError(`${name} is ${value}; expected a number of at least 0.`);
+      if (name.endsWith("steps") && !Number.isInteger(value))
+        throw new ConfigError(`${name} is ${value}; expected a whole number.`);
     }
     return { ...known, ...changes };
   }
@@ -45,7 +49,9 @@ export class Model {
     const ways = y.shape[1]!;
     const fixed = this.manifest.programs.adapt.inputs["support_y"]?.[1];
     if (typeof fixed === "number" && fixed !== ways) {
-      throw new TaskError(`the task has ${ways} classes, but this learner's head is fixed to ${fixed}. Give it examples of ${fixed} classes.`);
+      throw new TaskError(
+        `the task has ${ways} classes, but this learner's head is fixed to ${fixed}. Give it examples of ${fixed} classes.`,
+      );
     }
     const inputs = new Map<string, Values | number>([["support_x", x], ["support_y", y], ...Object.entries(settings)]);
     if (earlier !== undefined) {

@@ -15,7 +15,11 @@ const EXTERNAL = new TextEncoder().encode("location"); // the key under which a 
 export function withWeights(graph: Bytes, weights: ReadonlyMap<string, RawTensor>): Bytes {
   const fields: Bytes[] = [];
   for (const [name, { dtype, shape, bytes }] of weights) {
-    const header = [...shape.flatMap((size) => [...tag(DIMS, 0), ...varint(size)]), ...tag(DATA_TYPE, 0), ...varint(DATA_TYPES[dtype])];
+    const header = [
+      ...shape.flatMap((size) => [...tag(DIMS, 0), ...varint(size)]),
+      ...tag(DATA_TYPE, 0),
+      ...varint(DATA_TYPES[dtype]),
+    ];
     const tensor = join(Uint8Array.from(header), field(NAME, new TextEncoder().encode(name)), field(RAW_DATA, bytes));
     fields.push(field(INITIALIZER, tensor));
   }
@@ -26,7 +30,9 @@ export function withWeights(graph: Bytes, weights: ReadonlyMap<string, RawTensor
 export function refuseExternalData(part: string, graph: Bytes): void {
   for (let at = graph.indexOf(EXTERNAL[0]!); at >= 0; at = graph.indexOf(EXTERNAL[0]!, at + 1)) {
     if (EXTERNAL.every((byte, index) => graph[at + index] === byte)) {
-      throw new FileFormatError(`${part} names a file outside the bundle ("location"); expected all weights inside. Export it again.`);
+      throw new FileFormatError(
+        `${part} names a file outside the bundle ("location"); expected all weights inside. Export it again.`,
+      );
     }
   }
 }

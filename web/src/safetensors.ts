@@ -43,7 +43,8 @@ export function parse(part: string, content: Bytes): Map<string, RawTensor> {
     const { dtype, shape, data_offsets: offsets } = entry ?? {};
     const size = SIZES[dtype as Dtype];
     if (size === undefined) throw damaged(`${name} has the unknown type ${dtype}`);
-    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0)) throw damaged(`${name} has the shape ${shape}`);
+    if (!Array.isArray(shape) || !shape.every((n) => Number.isSafeInteger(n) && n >= 0))
+      throw damaged(`${name} has the shape ${shape}`);
     const [begin, end] = offsets ?? [];
     if (!(begin >= 0 && end <= values.length && end - begin === size * count(shape))) {
       throw damaged(`${name} of shape [${shape}] lies at ${begin} to ${end} of ${values.length} bytes`);

@@ -53,7 +53,10 @@ export class Program {
       started = true;
     }
     try {
-      return new Program(name, await ort.InferenceSession.create(model, { executionProviders: ["wasm"], graphOptimizationLevel: "all" }));
+      return new Program(
+        name,
+        await ort.InferenceSession.create(model, { executionProviders: ["wasm"], graphOptimizationLevel: "all" }),
+      );
     } catch (thrown) {
       throw new FileFormatError(`${name}.onnx cannot be loaded (${reason(thrown)}). Export the learner again.`);
     }
@@ -64,11 +67,16 @@ export class Program {
     const feeds: Record<string, ort.Tensor> = {};
     for (const { name, ...facts } of this.session.inputMetadata) {
       const value = inputs.get(name);
-      if (value === undefined) throw new FileFormatError(`${this.name}.onnx reads ${name}, which the manifest does not have. Export the learner again.`);
+      if (value === undefined)
+        throw new FileFormatError(
+          `${this.name}.onnx reads ${name}, which the manifest does not have. Export the learner again.`,
+        );
       feeds[name] = tensor(value, "type" in facts ? facts.type : "float32");
     }
     const outputs = await this.session.run(feeds);
-    return new Map(Object.entries(outputs).map(([name, { dims, data }]) => [name, { shape: dims, data: data as Float32Array<ArrayBuffer> }]));
+    return new Map(
+      Object.entries(outputs).map(([name, { dims, data }]) => [name, { shape: dims, data: data as Float32Array<ArrayBuffer> }]),
+    );
   }
 }
 

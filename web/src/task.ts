@@ -37,7 +37,13 @@ export class Task {
   ) {}
 
   /** What `Learner.adapt` does. */
-  static async adapt(model: Model, images: readonly Example[], labels: readonly Label[], settings: Settings, ink?: Ink): Promise<Task> {
+  static async adapt(
+    model: Model,
+    images: readonly Example[],
+    labels: readonly Label[],
+    settings: Settings,
+    ink?: Ink,
+  ): Promise<Task> {
     const task = new Task(model, [], { state: new Map(), support: null }, settings, ink);
     await task.add(images, labels);
     return task;
@@ -78,7 +84,11 @@ export class Task {
       const more = { x, y: oneHot(labels, ways) };
       const { state, support } = this.learned;
       if (!this.model.manifest.continues) await this.adaptTo(support === null ? more : joined(support, more), ways);
-      else await this.keep({ state: await this.model.adapt(more, this.settings, this.ways.length > 0 ? state : undefined), support: null }, ways);
+      else
+        this.keep(
+          { state: await this.model.adapt(more, this.settings, this.ways.length > 0 ? state : undefined), support: null },
+          ways,
+        );
     });
   }
 
@@ -87,7 +97,9 @@ export class Task {
     return this.inTurn(async () => {
       const gone = this.ways.indexOf(label);
       if (gone < 0) {
-        throw new DataError(`label ${JSON.stringify(label)} was not learned; expected one of ${this.ways.map((way) => JSON.stringify(way)).join(", ")}.`);
+        throw new DataError(
+          `label ${JSON.stringify(label)} was not learned; expected one of ${this.ways.map((way) => JSON.stringify(way)).join(", ")}.`,
+        );
       }
       const kept = range(this.ways.length).filter((way) => way !== gone);
       const ways = kept.map((way) => this.ways[way]!);
@@ -109,13 +121,15 @@ export class Task {
   }
 
   private async adaptTo(support: Examples, ways: readonly Label[]): Promise<void> {
-    return this.keep({ state: await this.model.adapt(support, this.settings), support }, ways);
+    this.keep({ state: await this.model.adapt(support, this.settings), support }, ways);
   }
 
-  private async keep(learned: Learned, ways: readonly Label[]): Promise<void> {
+  private keep(learned: Learned, ways: readonly Label[]): void {
     for (const [name, { data }] of learned.state) {
       if (!data.every(Number.isFinite)) {
-        throw new DataError(`adapting gave a ${name} that is no number any more; what was learned before stays. Try a smaller inner_lr.`);
+        throw new DataError(
+          `adapting gave a ${name} that is no number any more; what was learned before stays. Try a smaller inner_lr.`,
+        );
       }
     }
     this.learned = learned;
@@ -154,6 +168,8 @@ function joined(earlier: Examples, more: Examples): Examples {
 
 function checkWays(ways: readonly Label[]): void {
   if (ways.length < 2) {
-    throw new TaskError(`${JSON.stringify(ways[0] ?? null)} would be the only class; expected two at least. Add examples of another.`);
+    throw new TaskError(
+      `${JSON.stringify(ways[0] ?? null)} would be the only class; expected two at least. Add examples of another.`,
+    );
   }
 }

@@ -40,7 +40,9 @@ export function unzip(archive: Bytes, limits = LIMITS): Parts {
   }
   for (const [name, size] of sizes) {
     if (found[name]?.length !== size) {
-      throw new FileFormatError(`${name} is damaged: it has ${found[name]?.length} bytes instead of ${size}. Get the file again.`);
+      throw new FileFormatError(
+        `${name} is damaged: it has ${found[name]?.length} bytes instead of ${size}. Get the file again.`,
+      );
     }
   }
   return new Map(Object.entries(found));

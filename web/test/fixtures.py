@@ -1,5 +1,6 @@
 """Bundles, and what Python makes of them, for the tests in the browser: python fixtures.py FOLDER."""
 
+import dataclasses
 import json
 import pathlib
 import sys
@@ -13,6 +14,7 @@ from quickstudy.export.bundle import to_bundle
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.runtime import bundle
+from quickstudy.runtime.manifest import Unknown
 from quickstudy.training.saving import SavedLearner, load_learner
 
 WAYS, SHOTS, QUERIES = 5, 2, 6
@@ -50,6 +52,15 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
     (folder / f"{name}.json").write_text(json.dumps(expected))
 
 
+def unknown(folder: pathlib.Path) -> None:
+    """The prototypes, calibrated so that about half of the queries belong to no class."""
+    known = bundle.read(folder / "prototypes.qs")
+    logits = np.array(json.loads((folder / "prototypes.json").read_text())["logits"])
+    calibrated = Unknown(threshold=float(np.median(logits.max(axis=1))), rejected=0.5, detected=0.5, tasks="queries of a test")
+    manifest = known.manifest.model_copy(update={"unknown": calibrated})
+    bundle.write(folder / "unknown.qs", dataclasses.replace(known, manifest=manifest))
+
+
 def pixels(folder: pathlib.Path) -> None:
     """What load_image makes of arrays of many sizes and kinds."""
     rng = np.random.default_rng(0)
@@ -72,6 +83,7 @@ def main() -> None:
     case(folder, "prototypes", load_learner("omniglot"))
     # small steps: on random weights, large ones magnify rounding until torch in 32 bits is not torch in 64 bits
     case(folder, "maml", SavedLearner(MAML(Conv4(), inner_lr=0.02, inner_steps=5), spec))
+    unknown(folder)
     pixels(folder)
 
 

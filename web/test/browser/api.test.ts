@@ -74,8 +74,18 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
     }, name);
     const expected = caseOf(name);
     expect(found.classes).toEqual(expected.classes);
-    expect(apart(found.first.map(({ logits }) => logits), expected.logits)).toBeLessThan(1e-4);
-    expect(apart(found.second.map(({ logits }) => logits), expected.logitsAfterMore)).toBeLessThan(1e-4);
+    expect(
+      apart(
+        found.first.map(({ logits }) => logits),
+        expected.logits,
+      ),
+    ).toBeLessThan(1e-4);
+    expect(
+      apart(
+        found.second.map(({ logits }) => logits),
+        expected.logitsAfterMore,
+      ),
+    ).toBeLessThan(1e-4);
     for (const { label, logits, probabilities } of found.second) {
       expect(label).toBe(expected.classes[logits.indexOf(Math.max(...logits))]);
       expect(probabilities.reduce((sum, value) => sum + value)).toBeCloseTo(1, 6);
@@ -100,7 +110,11 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
       const task = await learner.adapt(support.map(image), labels, { ink: "light" });
       await task.forget("class 1");
       const others = labels.flatMap((label, index) => (label === "class 1" ? [] : [index]));
-      const without = await learner.adapt(others.map((index) => image(support[index]!)), others.map((index) => labels[index]!), { ink: "light" });
+      const without = await learner.adapt(
+        others.map((index) => image(support[index]!)),
+        others.map((index) => labels[index]!),
+        { ink: "light" },
+      );
       const logits = async (of: Module.Task) => (await of.predict(query.map(image))).map((found) => found.logits);
       return { labels: task.labels, forgot: await logits(task), never: await logits(without) };
     }, name);
@@ -148,6 +162,23 @@ test("fewer steps are another adaptation, and an unknown setting is refused by n
   expect(found.refused).toMatch(/ConfigError: unknown setting "steps"; expected .*inner_steps/);
 });
 
+test("a query whose largest logit is below the calibrated threshold belongs to no class", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels, query } = await read("prototypes");
+    const predict = async (name: string) => {
+      const learner = await Learner.load(`/fixtures/${name}.qs`);
+      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
+      const unknown = (await task.predict(query.map(image))).map((prediction) => prediction.unknown);
+      return { unknown, threshold: learner.manifest.unknown?.threshold };
+    };
+    return { calibrated: await predict("unknown"), not: await predict("prototypes") };
+  });
+  const highest = caseOf("prototypes").logits.map((row) => Math.max(...row));
+  expect(found.calibrated.unknown).toEqual(highest.map((logit) => logit < found.calibrated.threshold!));
+  expect(new Set(found.calibrated.unknown).size).toBe(2);
+  expect(new Set(found.not.unknown)).toEqual(new Set([null]));
+});
+
 test("what cannot be is refused in words", async () => {
   const found = await browser.page.evaluate(async () => {
     const { support, labels } = await read("prototypes");
@@ -167,7 +198,11 @@ test("what cannot be is refused in words", async () => {
       absent: Learner.load("/absent.qs"),
       foreign: Learner.load(Uint8Array.of(1, 2, 3)),
     };
-    return Object.fromEntries(await Promise.all(Object.entries(attempts).map(async ([key, attempt]) => [key, String(await attempt.catch((error) => error))])));
+    return Object.fromEntries(
+      await Promise.all(
+        Object.entries(attempts).map(async ([key, attempt]) => [key, String(await attempt.catch((error) => error))]),
+      ),
+    );
   });
   expect(found["none"]).toMatch(/DataError: no example/);
   expect(found["nan"]).toMatch(/DataError: .*NaN at 2; expected floats in 0..1/);
@@ -190,7 +225,8 @@ test("an image means the same as an array, a canvas, and a file", async () => {
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [plain.width, plain.height];
     const pixels = new ImageData(plain.width, plain.height);
-    for (let at = 0; at < plain.data.length; at++) pixels.data.set([plain.data[at]!, plain.data[at]!, plain.data[at]!, 255], 4 * at);
+    for (let at = 0; at < plain.data.length; at++)
+      pixels.data.set([plain.data[at]!, plain.data[at]!, plain.data[at]!, 255], 4 * at);
     canvas.getContext("2d")!.putImageData(pixels, 0, 0);
     const file = await new Promise<Blob>((resolve) => canvas.toBlob((blob) => resolve(blob!)));
     const element = new Image();

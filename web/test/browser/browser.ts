@@ -44,5 +44,7 @@ export async function openBrowser(options: BrowserContextOptions = {}): Promise<
 
 /** Let pages of `context` read the files of a folder under `/fixtures/`. */
 export async function offer(context: BrowserContext, folder: string): Promise<void> {
-  await context.route("**/fixtures/*", (route) => route.fulfill({ path: join(folder, new URL(route.request().url()).pathname.split("/").at(-1)!) }));
+  await context.route("**/fixtures/*", (route) =>
+    route.fulfill({ path: join(folder, new URL(route.request().url()).pathname.split("/").at(-1)!) }),
+  );
 }

@@ -8,8 +8,20 @@ import { type Browser, openBrowser } from "./browser.ts";
 
 type Point = readonly [number, number];
 
-const RING: Point[] = Array.from({ length: 25 }, (_, step) => [0.5 + 0.3 * Math.cos(step / 3.8), 0.5 + 0.3 * Math.sin(step / 3.8)]);
-const CROSS: Point[][] = [[[0.2, 0.2], [0.8, 0.8]], [[0.8, 0.2], [0.2, 0.8]]];
+const RING: Point[] = Array.from({ length: 25 }, (_, step) => [
+  0.5 + 0.3 * Math.cos(step / 3.8),
+  0.5 + 0.3 * Math.sin(step / 3.8),
+]);
+const CROSS: Point[][] = [
+  [
+    [0.2, 0.2],
+    [0.8, 0.8],
+  ],
+  [
+    [0.8, 0.2],
+    [0.2, 0.8],
+  ],
+];
 
 let served: Served;
 const opened: Browser[] = [];
@@ -74,7 +86,8 @@ test("drawn, labelled, learned at once, recognised, saved, and known in Python",
   const [download] = await Promise.all([page.waitForEvent("download"), page.click("#save")]);
   const file = join(inject("fixtures"), "page.qs");
   await download.saveAs(file);
-  const code = "import sys; from quickstudy.runtime.learner import Task; t = Task.load(sys.argv[1]); print(t.labels, t.state['counts'].tolist())";
+  const code =
+    "import sys; from quickstudy.runtime.learner import Task; t = Task.load(sys.argv[1]); print(t.labels, t.state['counts'].tolist())";
   expect(python("-c", code, file).trim()).toBe("['cross', 'ring'] [2.0, 1.0]");
 
   const again = await context.newPage();
@@ -91,7 +104,10 @@ test("drawn, labelled, learned at once, recognised, saved, and known in Python",
 
 test("by keyboard alone", async () => {
   const { page, problems } = await visit();
-  const lines: [string, string[]][] = [["line", ["ArrowRight"]], ["pole", ["ArrowDown"]]];
+  const lines: [string, string[]][] = [
+    ["line", ["ArrowRight"]],
+    ["pole", ["ArrowDown"]],
+  ];
   for (const [label, keys] of lines) {
     await page.focus("#canvas");
     await page.keyboard.press("Escape");
@@ -120,11 +136,12 @@ test("with a finger, on a phone", async () => {
   await client.send("Input.dispatchTouchEvent", { type: "touchStart", touchPoints: points[0]! });
   for (const touchPoints of points) await client.send("Input.dispatchTouchEvent", { type: "touchMove", touchPoints });
   await client.send("Input.dispatchTouchEvent", { type: "touchEnd", touchPoints: [] });
-  const inked = () => page.evaluate(() => {
-    const canvas = document.querySelector("canvas")!;
-    const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
-    return data.filter((value, index) => index % 4 === 0 && value < 128).length;
-  });
+  const inked = () =>
+    page.evaluate(() => {
+      const canvas = document.querySelector("canvas")!;
+      const { data } = canvas.getContext("2d")!.getImageData(0, 0, canvas.width, canvas.height);
+      return data.filter((value, index) => index % 4 === 0 && value < 128).length;
+    });
   expect(await inked()).toBeGreaterThan(2000);
   expect(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth)).toBe(true);
   expect(problems).toEqual([]);
@@ -149,8 +166,19 @@ test("image files become examples, and what is no image is said", async () => {
   await page.fill("#label", "");
   await page.setInputFiles("#files", ring);
   await says(page, "#verdict", /^ring$/);
+  await page.fill("#label", "dropped");
+  await page.evaluate((bytes) => {
+    const dataTransfer = new DataTransfer();
+    dataTransfer.items.add(new File([Uint8Array.from(bytes)], "cross.png", { type: "image/png" }));
+    document.querySelector("#paper")!.dispatchEvent(new DragEvent("drop", { dataTransfer, bubbles: true, cancelable: true }));
+  }, [...cross.buffer]);
+  await expect.poll(() => page.locator("#classes h3").allTextContents()).toEqual(["cross", "ring", "dropped"]);
   await page.setInputFiles("#files", { name: "broken.png", mimeType: "image/png", buffer: Buffer.from([1, 2, 3]) });
   await says(page, "#error", /broken.png cannot be read as an image/);
-  await page.setInputFiles("#open", { name: "broken.qs", mimeType: "application/zip", buffer: readFileSync(new URL(import.meta.url)) });
+  await page.setInputFiles("#open", {
+    name: "broken.qs",
+    mimeType: "application/zip",
+    buffer: readFileSync(new URL(import.meta.url)),
+  });
   await says(page, "#error", /cut off or no zip archive/);
 });

@@ -9,12 +9,22 @@ import { type Bytes, unzip, zip } from "../../src/zip.ts";
 type Content = Record<string, Bytes>;
 
 const text = (value: string) => new TextEncoder().encode(value) as Bytes;
-const program = (weights: string[]) => ({ inputs: { support_x: ["example", 2], support_y: ["example", "way"] }, outputs: {}, weights });
+const program = (weights: string[]) => ({
+  inputs: { support_x: ["example", 2], support_y: ["example", "way"] },
+  outputs: {},
+  weights,
+});
 
 /** A small bundle: the graphs are no graphs, which a reader does not look at. */
 function contents(changes: object = {}, parts: Content = {}): Content {
   const weight = serializeFloats(new Map([["weight.w", { shape: [2], data: Float32Array.of(1, 2) }]]));
-  const all: Content = { "adapt.onnx": text("a"), "update.onnx": text("u"), "predict.onnx": text("p"), "weights.safetensors": weight, ...parts };
+  const all: Content = {
+    "adapt.onnx": text("a"),
+    "update.onnx": text("u"),
+    "predict.onnx": text("p"),
+    "weights.safetensors": weight,
+    ...parts,
+  };
   const hash = (bytes: Bytes) => createHash("sha256").update(bytes).digest("hex");
   const manifest = {
     format: 1,
@@ -37,7 +47,9 @@ function archive(files: Content): Bytes {
   return zipSync(files) as Bytes;
 }
 
-const state = (values: number[], shape = [2, 2]) => ({ "state.safetensors": serializeFloats(new Map([["sums", { shape, data: Float32Array.from(values) }]])) });
+const state = (values: number[], shape = [2, 2]) => ({
+  "state.safetensors": serializeFloats(new Map([["sums", { shape, data: Float32Array.from(values) }]])),
+});
 const task = { kind: "task", labels: ["a", "b"] };
 
 test("a sound bundle is read, and its weights are appended to its graphs", async () => {
@@ -65,19 +77,55 @@ describe("refused in words", () => {
     ["no format", () => archive(contents({ format: "1" })), /the format "1"; expected 1/],
     ["no JSON", () => archive({ ...contents(), "manifest.json": text("{") }), /manifest.json is no JSON/],
     ["JSON that is no object", () => archive({ ...contents(), "manifest.json": text("null") }), /the format undefined/],
-    ["a wrong input", () => archive(contents({ input: { kind: "image", height: -1 } })), /the input {"kind":"image","height":-1}/],
+    [
+      "a wrong input",
+      () => archive(contents({ input: { kind: "image", height: -1 } })),
+      /the input {"kind":"image","height":-1}/,
+    ],
     ["a wrong threshold", () => archive(contents({ unknown: { threshold: "x" } })), /the unknown {"threshold":"x"}/],
-    ["labels twice", () => archive(contents({ kind: "task", labels: ["a", "a"] }, state([1, 2, 3, 4]))), /the labels \["a","a"\]/],
-    ["a missing part", () => { const files = contents(); delete files["update.onnx"]; return archive(files); }, /lacks update.onnx/],
+    [
+      "labels twice",
+      () => archive(contents({ kind: "task", labels: ["a", "a"] }, state([1, 2, 3, 4]))),
+      /the labels \["a","a"\]/,
+    ],
+    [
+      "a missing part",
+      () => {
+        const files = contents();
+        delete files["update.onnx"];
+        return archive(files);
+      },
+      /lacks update.onnx/,
+    ],
     ["an extra part", () => archive({ ...contents(), "run.sh": text("x") }), /holds run.sh, which is no part of a learner/],
     ["a part outside its folder", () => archive(contents({}, { "../x": text("x") })), /holds \.\.\/x/],
     ["a changed part", () => archive({ ...contents(), "adapt.onnx": text("b") }), /adapt.onnx is damaged: its SHA-256/],
-    ["a graph that names files", () => archive(contents({}, { "adapt.onnx": text("..location..") })), /adapt.onnx names a file outside/],
-    ["a missing weight", () => archive(contents({ programs: { adapt: program(["weight.v"]), update: program([]), predict: program([]) } })), /needs the weight weight.v/],
-    ["a state of another shape", () => archive(contents(task, state([1, 2, 3], [3, 1]))), /sums in state.safetensors has the shape \[3,1\]; expected \[way,2\]/],
+    [
+      "a graph that names files",
+      () => archive(contents({}, { "adapt.onnx": text("..location..") })),
+      /adapt.onnx names a file outside/,
+    ],
+    [
+      "a missing weight",
+      () => archive(contents({ programs: { adapt: program(["weight.v"]), update: program([]), predict: program([]) } })),
+      /needs the weight weight.v/,
+    ],
+    [
+      "a state of another shape",
+      () => archive(contents(task, state([1, 2, 3], [3, 1]))),
+      /sums in state.safetensors has the shape \[3,1\]; expected \[way,2\]/,
+    ],
     ["a state with fewer classes", () => archive(contents(task, state([1, 2], [1, 2]))), /has the shape \[1,2\]/],
-    ["a state that is no number", () => archive(contents(task, state([1, 2, Number.NaN, 4]))), /sums in state.safetensors holds NaN/],
-    ["a task that would forget, without its examples", () => archive(contents({ ...task, continues: false }, state([1, 2, 3, 4]))), /lacks support.safetensors/],
+    [
+      "a state that is no number",
+      () => archive(contents(task, state([1, 2, Number.NaN, 4]))),
+      /sums in state.safetensors holds NaN/,
+    ],
+    [
+      "a task that would forget, without its examples",
+      () => archive(contents({ ...task, continues: false }, state([1, 2, 3, 4]))),
+      /lacks support.safetensors/,
+    ],
   ];
   test.each(cases)("%s", async (_, make, message) => {
     await expect(readBundle(make())).rejects.toThrow(message);
@@ -115,8 +163,20 @@ describe("safetensors", () => {
 
   const damaged: [string, (bytes: Bytes) => Bytes][] = [
     ["no header", () => text("short")],
-    ["a header that is too long", (bytes) => { bytes[6] = 1; return bytes; }],
-    ["a header that is no JSON", (bytes) => { bytes[8] = 0x5b; return bytes; }],
+    [
+      "a header that is too long",
+      (bytes) => {
+        bytes[6] = 1;
+        return bytes;
+      },
+    ],
+    [
+      "a header that is no JSON",
+      (bytes) => {
+        bytes[8] = 0x5b;
+        return bytes;
+      },
+    ],
     ["values that are missing", (bytes) => bytes.slice(0, -4)],
     ["values that belong to nothing", (bytes) => Uint8Array.from([...bytes, 0, 0, 0, 0])],
   ];

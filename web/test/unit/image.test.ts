@@ -14,13 +14,16 @@ interface PixelCase {
 
 const cases: PixelCase[] = JSON.parse(readFileSync(join(inject("fixtures"), "pixels.json"), "utf8"));
 
-describe.each(cases)("$image.width x $image.height, $input.channels channels, $ink on $input.ink", ({ image, input, ink, stored }) => {
-  test("every byte is Pillow's", () => {
-    const channels = image.data.length / image.width / image.height;
-    const found = asStored({ ...image, channels, data: Uint8Array.from(image.data) }, input, ink);
-    expect([...found.data]).toEqual(stored);
-  });
-});
+describe.each(cases)(
+  "$image.width x $image.height, $input.channels channels, $ink on $input.ink",
+  ({ image, input, ink, stored }) => {
+    test("every byte is Pillow's", () => {
+      const channels = image.data.length / image.width / image.height;
+      const found = asStored({ ...image, channels, data: Uint8Array.from(image.data) }, input, ink);
+      expect([...found.data]).toEqual(stored);
+    });
+  },
+);
 
 test("the network sees byte * scale + offset, one channel after the other", async () => {
   const input: ImageInput = { kind: "image", height: 1, width: 2, channels: 3, ink: "light", scale: 2, offset: -1 };

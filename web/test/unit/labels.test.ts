@@ -17,13 +17,17 @@ test("one row of ones and zeros for each label", () => {
 });
 
 test("labels that are none are refused", () => {
-  for (const wrong of [null, undefined, Number.NaN, {}]) expect(() => checkLabels([wrong as Label], 1)).toThrow(/label .*; expected a text/);
+  for (const wrong of [null, undefined, Number.NaN, {}])
+    expect(() => checkLabels([wrong as Label], 1)).toThrow(/label .*; expected a text/);
   expect(() => checkLabels("ab" as never, 2)).toThrow(/expected an array/);
 });
 
 test("rows are checked", async () => {
   const input = { kind: "rows", features: 2 } as const;
-  expect(await stack([[1, 2], Float32Array.of(3, 4)], input, undefined)).toEqual({ shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) });
+  expect(await stack([[1, 2], Float32Array.of(3, 4)], input, undefined)).toEqual({
+    shape: [2, 2],
+    data: Float32Array.of(1, 2, 3, 4),
+  });
   await expect(stack([[1, 2, 3]], input, undefined)).rejects.toThrow(/row 0 has 3 values; expected 2/);
   await expect(stack([[1, Number.NaN]], input, undefined)).rejects.toThrow(/row 0 holds NaN at 1/);
 });
@@ -32,10 +36,18 @@ test("ways are padded with zeros and taken out, along whichever axis", () => {
   const values = { shape: [2, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6) };
   expect(take(values, 0, [0, 1, NOTHING])).toEqual({ shape: [3, 3], data: Float32Array.of(1, 2, 3, 4, 5, 6, 0, 0, 0) });
   expect(take(values, 1, [2, 0])).toEqual({ shape: [2, 2], data: Float32Array.of(3, 1, 6, 4) });
-  const state = new Map([["counts", { shape: [3], data: Float32Array.of(7, 8, 9) }], ["y", values], ["net", values]]);
+  const state = new Map([
+    ["counts", { shape: [3], data: Float32Array.of(7, 8, 9) }],
+    ["y", values],
+    ["net", values],
+  ]);
   const axes = { counts: ["way"], y: ["earlier", "way"], net: [2, 3] };
   expect(takeWays(state, axes, [0, 2])).toEqual(
-    new Map([["counts", { shape: [2], data: Float32Array.of(7, 9) }], ["y", { shape: [2, 2], data: Float32Array.of(1, 3, 4, 6) }], ["net", values]]),
+    new Map([
+      ["counts", { shape: [2], data: Float32Array.of(7, 9) }],
+      ["y", { shape: [2, 2], data: Float32Array.of(1, 3, 4, 6) }],
+      ["net", values],
+    ]),
   );
   expect(concatenate(take(values, 0, [1]), values).shape).toEqual([3, 3]);
 });
