@@ -7,6 +7,7 @@ each public name below loads what it needs when it is first used (PEP 562).
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -67,12 +68,16 @@ __all__ = [
 ]
 
 _RENAMED = {"load_data": "load"}
+_WITHOUT_TORCH = {"FewShotClassifier": "quickstudy.runtime.classifier"}
+"""What stands in on a machine that has the runtime alone."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_WHERE[name]), _RENAMED.get(name, name))
+    torch_is_here = name not in _WITHOUT_TORCH or importlib.util.find_spec("torch") is not None
+    module = importlib.import_module(_WHERE[name] if torch_is_here else _WITHOUT_TORCH[name])
+    value = getattr(module, _RENAMED.get(name, name))
     globals()[name] = value
     return value
 

@@ -4,13 +4,34 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
 
 from quickstudy import pretrained, storage
-from quickstudy.classifier import FewShotClassifier
 from quickstudy.cli import _output, _parser
+from quickstudy.data.image import Ink
 from quickstudy.data.tree import is_image
 from quickstudy.errors import ConfigError
-from quickstudy.training.saving import load_learner
+from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import classifier as runtime
+from quickstudy.runtime.learner import Learner
+from quickstudy.runtime.manifest import RowsInput
+
+_NOT_IMAGES = "{} learns from rows of numbers, not from images; use FewShotClassifier in Python for it."
+
+
+class Classifier(Protocol):
+    """What this verb and `predict` need of a classifier, with PyTorch or without."""
+
+    def partial_fit(self, X: Any, y: Any) -> Any: ...
+
+    def predict_proba(self, X: Any) -> np.ndarray: ...
+
+    def save(self, path: str) -> None: ...
+
+    @property
+    def classes_(self) -> np.ndarray: ...
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -40,17 +61,41 @@ def run(arguments: Sequence[str]) -> None:
     _output.text(f"next: quickstudy predict {options.out} IMAGE...")
 
 
-def open_classifier(path: str, ink: str | None) -> FewShotClassifier:
+def open_classifier(path: str, ink: str | None) -> Classifier:
     """A classifier on a learner, or on a task that was learned before."""
-    if ink not in (None, "dark", "light"):
-        raise ConfigError(f"ink is {ink!r}; expected dark (drawn dark on light) or light (light on dark, and photos).")
     found = pretrained.find(path)
+    if bundles.is_bundle(found):
+        bundle = bundles.read(found)
+        if isinstance(bundle.manifest.input, RowsInput):
+            raise ConfigError(_NOT_IMAGES.format(path))
+        if bundle.manifest.kind == "task":
+            return open_task(found, ink)
+        return runtime.FewShotClassifier(Learner(bundle), checked_ink(ink))
     if storage.load(found, "learner", "task").kind == "task":
-        return FewShotClassifier.load(found, ink)  # pyright: ignore[reportArgumentType]
+        return open_task(found, ink)
+    from quickstudy.classifier import FewShotClassifier  # imports torch, for files that need it
+    from quickstudy.training.saving import load_learner
+
     saved = load_learner(found)
     if saved.spec is None:
-        raise ConfigError(f"{path} learns from rows of numbers, not from images; use FewShotClassifier in Python for it.")
-    return FewShotClassifier(saved, ink)  # pyright: ignore[reportArgumentType]
+        raise ConfigError(_NOT_IMAGES.format(path))
+    return FewShotClassifier(saved, checked_ink(ink))
+
+
+def open_task(path: str | pathlib.Path, ink: str | None) -> Classifier:
+    """A classifier that learned a task before."""
+    if bundles.is_bundle(path):
+        return runtime.FewShotClassifier.load(path, checked_ink(ink))
+    from quickstudy.classifier import FewShotClassifier
+
+    return FewShotClassifier.load(path, checked_ink(ink))
+
+
+def checked_ink(ink: str | None) -> Ink | None:
+    """The value of `--ink`, or a ConfigError."""
+    if ink in (None, "dark", "light"):
+        return ink
+    raise ConfigError(f"ink is {ink!r}; expected dark (drawn dark on light) or light (light on dark, and photos).")
 
 
 def read_support(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from quickstudy.classifier import FewShotClassifier
 from quickstudy.cli import _output, _parser
-from quickstudy.errors import ConfigError
+from quickstudy.cli.adapt import open_task
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -19,9 +18,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
-    if options.ink not in (None, "dark", "light"):
-        raise ConfigError(f"ink is {options.ink!r}; expected dark (drawn dark on light) or light (light on dark, and photos).")
-    classifier = FewShotClassifier.load(options.task, options.ink)
+    classifier = open_task(options.task, options.ink)
     probabilities = classifier.predict_proba(options.images)
     classes = [str(label) for label in classifier.classes_]
     if options.json:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import onnx
+import pydantic
 import torch
 
 import quickstudy
 from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError
 from quickstudy.export import decompositions
-from quickstudy.export.capture import Program, Programs, capture
+from quickstudy.export.capture import Axes, Program, Programs, capture
 from quickstudy.export.onnx import to_onnx
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.bundle import Bundle
@@ -73,7 +74,7 @@ def _manifest(
             **{name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()}
         ),
         settings=dict(programs.settings),
-        state=dict(programs.state),
+        state=_checked(programs.state),
         continues=saved.learner.continues,
         protocol=saved.learner.protocol,
         results=info,
@@ -85,7 +86,12 @@ def _manifest(
 def _described(program: Program, graph: bytes) -> manifests.Program:
     inputs = {name: axes for name, axes in program.inputs.items() if not name.startswith("weight.")}
     inputs |= dict.fromkeys(program.loops, ())
-    return manifests.Program(inputs=inputs, outputs=dict(program.outputs), weights=tuple(sorted(_missing(graph))))
+    return manifests.Program(inputs=_checked(inputs), outputs=_checked(program.outputs), weights=tuple(sorted(_missing(graph))))
+
+
+def _checked(shapes: Mapping[str, Axes]) -> dict[str, manifests.Axes]:
+    """Shapes whose names of axes are those that a bundle knows."""
+    return pydantic.TypeAdapter(dict[str, manifests.Axes]).validate_python(shapes)
 
 
 def _missing(graph: bytes) -> set[str]:

@@ -28,7 +28,8 @@ from quickstudy.repeat import as_loops
 from quickstudy.task import Examples
 
 Axes = tuple[str | int, ...]
-"""The size of each axis of a tensor: a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`)."""
+"""The size of each axis of a tensor: a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`), or a sum of
+such names."""
 
 EXAMPLES, QUERIES, WAYS, EARLIER = 11, 13, 7, 17
 """Sizes to trace with. They stand for any size."""
@@ -57,14 +58,14 @@ class Programs:
 
     Args:
         adapt: `support_x`, `support_y`, settings and weights to a state.
-        update: the same, with an earlier state as `state.NAME`; for learners that can go on.
+        update: the same, with an earlier state as `state.NAME`.
         predict: `query_x`, `state.NAME` and weights to `prediction` `[query, way]`.
         weights: the tensors behind the inputs `weight.NAME`.
         settings: default values of the inputs that may be chosen at adaptation, such as `inner_lr` and `inner_steps`.
     """
 
     adapt: Program
-    update: Program | None
+    update: Program
     predict: Program
     weights: Mapping[str, Tensor]
     settings: Mapping[str, float | int]
@@ -196,10 +197,15 @@ class _Tracer:
 
     def _axes(self, value: Tensor) -> Axes:
         names = {str(size): name for name, size in self.axes.items() if not isinstance(size, int)}
-        return tuple(names.get(str(size), size if isinstance(size, int) else str(size)) for size in value.shape)
+        return tuple(size if isinstance(size, int) else _worded(str(size), names) for size in value.shape)
 
     def _sizes(self, axes: Axes) -> list[Any]:
         return [self.axes[axis] if isinstance(axis, str) else axis for axis in axes]
+
+
+def _worded(size: str, names: Mapping[str, str]) -> str:
+    """An expression of sizes, such as `s26 + s29`, in words."""
+    return " + ".join(sorted(names.get(part, part) for part in size.split(" + ")))
 
 
 class _Call(nn.Module):

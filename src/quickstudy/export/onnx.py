@@ -44,9 +44,10 @@ def to_onnx(program: Program) -> bytes:
                 custom_translation_table=_TRANSLATIONS,
                 input_names=list(program.inputs),
             )
+            assert written is not None
+            assert written.exported_program is not None
         except torch.onnx.OnnxExporterError as error:
             raise ModelError(f"ONNX cannot express the captured learner: {_reason(error)}") from error
-        assert written is not None
         marks = {node.name: node for node in written.exported_program.graph.nodes if _is_mark(node)}
         model = written.model_proto
         _name_outputs(model.graph, list(program.outputs))
@@ -81,7 +82,7 @@ def _max_pool2d(
     ceil_mode: bool = False,
 ):
     """ONNX counts indices over the whole tensor, torch over one image: the remainder is the index in the image."""
-    output, indices = op.MaxPool(
+    output, indices = op.MaxPool(  # pyright: ignore[reportGeneralTypeIssues]
         self,
         kernel_shape=list(kernel_size),
         strides=list(stride or kernel_size),
@@ -89,7 +90,8 @@ def _max_pool2d(
         dilations=list(dilation),
         ceil_mode=int(ceil_mode),
     )
-    return output, op.Mod(indices, op.ReduceProd(op.Shape(self, start=2), keepdims=0))
+    area = op.ReduceProd(op.Shape(self, start=2), keepdims=0)  # pyright: ignore[reportArgumentType]
+    return output, op.Mod(indices, area)  # pyright: ignore[reportArgumentType]
 
 
 def _mark(value, loop: int, place: int):

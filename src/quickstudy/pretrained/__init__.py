@@ -16,17 +16,17 @@ def names() -> list[str]:
     >>> "omniglot" in names()
     True
     """
-    return sorted(file.stem for file in FOLDER.glob("*.safetensors"))
+    return sorted(file.stem for file in FOLDER.glob("*.qs"))
 
 
 def find(path: str | os.PathLike[str]) -> pathlib.Path:
     """The file meant by a path, the folder of a run, or the name of a learner that ships with quickstudy.
 
     >>> find("omniglot").name
-    'omniglot.safetensors'
+    'omniglot.qs'
     """
     if str(path) in names():  # a name wins over a path; write ./omniglot for the path
-        return FOLDER / f"{path}.safetensors"
+        return FOLDER / f"{path}.qs"
     given = pathlib.Path(path)
     if given.is_dir():
         return given / "learner.safetensors"

@@ -84,4 +84,4 @@ class Graph:
     def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name; inputs that the graph does not have are left out."""
         feeds = {name: value for name, value in values.items() if name in self.inputs}
-        return dict(zip(self.outputs, self.session.run(self.outputs, feeds), strict=True))
+        return dict(zip(self.outputs, map(np.asarray, self.session.run(self.outputs, feeds)), strict=True))

@@ -128,7 +128,8 @@ class Task:
     """
 
     def __init__(self, learner: Learner, known: Known | None, ink: Ink | None, settings: dict[str, np.ndarray]) -> None:
-        self.learner, self.ink, self.settings = learner, ink, settings
+        self.learner, self.settings = learner, settings
+        self.ink: Ink | None = ink
         self.known = known
         self._changing = threading.Lock()
 
@@ -169,12 +170,12 @@ class Task:
             if self.learner.manifest.objective == "regression":
                 self.known = self._learned(inputs, _values(y), (), self.known)
                 return self
-            given = [_plain(label) for label in y]
+            given: list[Label] = [_plain(label) for label in y]
             before = self.labels
-            labels = (*before, *_in_order(set(given) - set(before), given))
+            labels: tuple[Label, ...] = (*before, *_in_order(set(given) - set(before), given))
             if len(labels) < 2:
                 raise TaskError(
-                    f"there is a single class, {labels[0]!r}; give examples of at least two, so that they can be told apart."
+                    f"there is a single class, {given[0]!r}; give examples of at least two, so that they can be told apart."
                 )
             one_hot = np.eye(len(labels), dtype=np.float32)[[labels.index(label) for label in given]]
             self.known = self._learned(inputs, one_hot, labels, self.known)

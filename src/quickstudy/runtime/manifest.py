@@ -7,14 +7,15 @@ from typing import Annotated, Any, Literal
 import annotated_types
 import pydantic
 
-from quickstudy.data.image import ImageSpec
+from quickstudy.data.image import ImageSpec, Ink
 from quickstudy.errors import FileFormatError
 
 FORMAT = 1
 """Version of the bundle format; newer bundles are refused by name."""
 
 Size = Annotated[int, annotated_types.Interval(ge=0, le=2**24)]
-Axes = Annotated[tuple[Literal["example", "way", "query", "earlier"] | Size, ...], annotated_types.MaxLen(8)]
+Count = Annotated[str, pydantic.StringConstraints(pattern=r"^(example|way|query|earlier)( \+ (example|way|query|earlier))?$")]
+Axes = Annotated[tuple[Count | Size, ...], annotated_types.MaxLen(8)]
 Label = str | int | float | bool
 
 
@@ -29,7 +30,7 @@ class ImageInput(_Part):
     height: Annotated[int, annotated_types.Interval(ge=1, le=4096)]
     width: Annotated[int, annotated_types.Interval(ge=1, le=4096)]
     channels: Literal[1, 3]
-    ink: Literal["dark", "light"]
+    ink: Ink
     scale: float
     offset: float
 
@@ -106,7 +107,7 @@ class Manifest(_Part):
     results: dict[str, Any] = {}
     unknown: Unknown | None = None
     labels: tuple[Label, ...] | None = None
-    ink: Literal["dark", "light"] | None = None
+    ink: Ink | None = None
     licence: str = ""
     made_by: str = ""
     parts: dict[str, str] = {}

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from typing import Any, Generic, Literal, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 from torch.func import functional_call, grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
@@ -96,7 +96,7 @@ class Captured(Generic[T]):
         if key not in self.graphs:
             graph = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
             self.operations = max(self.operations, len(graph.graph.nodes))
-            self.graphs[key] = _compiled(graph) if self.compiled else graph
+            self.graphs[key] = _compiled(graph, (parameters, buffers, tasks)) if self.compiled else graph
         return self.graphs[key]
 
     def replay(self, parameters: Tensors, buffers: Tensors, chunks: list[Task], workers: int) -> list[T]:
@@ -113,9 +113,28 @@ class Captured(Generic[T]):
                 return list(pool.map(one, graphs, chunks))
 
 
-def _compiled(graph: Callable[..., Any]) -> Callable[..., Any]:
-    """The graph as machine code that does not return to Python between its operations."""
-    return torch.compile(graph, dynamic=False, options={"cpp_wrapper": True})
+def _compiled(graph: fx.GraphModule, arguments: tuple[Any, ...]) -> Callable[..., Any]:
+    """The graph as machine code that does not return to Python between its operations.
+
+    Not by `torch.compile`, which would check its assumptions at every call and compile again when an object is a new one.
+    """
+    import torch._inductor  # which takes a second, for those who compile
+
+    leaves, structure = tree_flatten(arguments)
+    results, result_structure = tree_flatten(graph(*arguments))
+    del results
+
+    def flat(*leaves: Tensor) -> list[Tensor]:
+        return tree_leaves(graph(*tree_unflatten(leaves, structure)))
+
+    with torch.no_grad():
+        code = torch._inductor.compile(make_fx(flat, tracing_mode="fake")(*leaves), leaves, options={"cpp_wrapper": True})
+
+    def run(*arguments: Any) -> Any:
+        with torch.no_grad():
+            return tree_unflatten(code(*tree_leaves(arguments)), result_structure)  # pyright: ignore[reportCallIssue]
+
+    return run
 
 
 def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:

@@ -17,6 +17,9 @@ from quickstudy import discovery, pretrained, storage
 from quickstudy.data.image import ImageSpec, Ink
 from quickstudy.errors import ConfigError, FileFormatError, ModelError, unknown_name
 from quickstudy.learner import Learner, State, hyperparameters
+from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime.bundle import Bundle
+from quickstudy.runtime.manifest import ImageInput, RowsInput
 from quickstudy.task import Examples
 
 
@@ -55,7 +58,8 @@ def load_learner(
         FileFormatError: damaged, foreign or newer file, or weights that do not fit the net.
         ConfigError: unknown hyperparameter, or a net of your own that was not given.
     """
-    _, arrays, meta = storage.load(pretrained.find(path), "learner")
+    found = pretrained.find(path)
+    arrays, meta = _opened(bundles.read(found), path) if bundles.is_bundle(found) else storage.load(found, "learner")[1:]
     return _build(path, arrays, meta, (net, learner), changes)
 
 
@@ -105,6 +109,8 @@ def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learne
     Raises:
         FileFormatError: damaged, foreign or newer file.
     """
+    if bundles.is_bundle(path):
+        return _task_in(bundles.read(path), path, (net, learner))
     _, arrays, meta = storage.load(path, "task")
     parts: dict[str, dict[str, np.ndarray]] = {"learner": {}, "state": {}, "support": {}}
     for name, value in arrays.items():
@@ -114,6 +120,31 @@ def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learne
     state, support = ({name: torch.from_numpy(value) for name, value in parts[part].items()} for part in ("state", "support"))
     earlier = Examples(**support) if support else None
     return SavedTask(saved, state, tuple(meta["labels"]), earlier, meta["ink"], meta.get("features"))
+
+
+def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+    """Weights and description of the learner in a bundle."""
+    manifest = bundle.manifest
+    if manifest.precision != "float32":
+        raise FileFormatError(
+            f"{path} is an {manifest.precision} bundle, for quickstudy.runtime; load the run that it was exported from."
+        )
+    weights = {name.removeprefix("weight."): value for name, value in bundle.weights.items()}
+    spec = manifest.input.spec.to_dict() if isinstance(manifest.input, ImageInput) else None
+    return weights, {"learner": manifest.learner, "net": manifest.net, "input": spec, "info": manifest.results}
+
+
+def _task_in(bundle: Bundle, path: str | os.PathLike[str], own: tuple[nn.Module | None, type[Learner] | None]) -> SavedTask:
+    """The task in a bundle."""
+    manifest = bundle.manifest
+    if manifest.kind != "task" or manifest.labels is None:
+        raise FileFormatError(f"{path} is a saved learner; expected a saved task.")
+    saved = _build(path, *_opened(bundle, path), own, {})
+    state, support = (
+        {name: torch.from_numpy(value) for name, value in part.items()} for part in (bundle.state, bundle.support)
+    )
+    features = manifest.input.features if isinstance(manifest.input, RowsInput) else None
+    return SavedTask(saved, state, manifest.labels, Examples(**support) if support else None, manifest.ink, features)
 
 
 def describe(saved: SavedLearner) -> dict[str, Any]:

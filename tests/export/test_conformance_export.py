@@ -1,0 +1,205 @@
+"""What every learner promises of its export: the graphs that run without torch are the learner, to torch's own rounding."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import SHAPES, make_learner, make_tasks
+from torch import Tensor, nn
+from torch.func import vmap
+
+from quickstudy import discovery
+from quickstudy.convolution import Conv2d
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ModelError
+from quickstudy.export.bundle import to_bundle
+from quickstudy.learner import Learner
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.normalization import make_norm
+from quickstudy.runtime import learner as runtime
+from quickstudy.runtime.manifest import ImageInput
+from quickstudy.task import Examples
+from quickstudy.training.saving import SavedLearner
+
+LEARNERS = discovery.names("learners")
+NETS_AND_NORMS = [("mlp", "none"), ("mlp", "layer"), ("conv4", "batch")]
+ROUNDING = 8
+"""Times torch's own float32 error (its difference from float64) that another runtime may be off."""
+FLOOR = 4e-6
+"""Relative error that is always allowed: a few roundings of float32."""
+
+
+def exported(learner: Learner, shape: tuple[int, ...]) -> runtime.Learner:
+    """The learner as it runs without torch."""
+    spec = ImageSpec(shape[1], shape[2], shape[0]) if len(shape) == 3 else None
+    return runtime.Learner(to_bundle(SavedLearner(learner.float(), spec), features=shape[0]))
+
+
+@functools.cache
+def pair(name: str, kind: str, norm: str) -> tuple[Learner, Learner, runtime.Learner]:
+    """A learner in float64 and in float32, and exported."""
+    single = make_learner(name, kind, norm, dtype=torch.float32)
+    return make_learner(name, kind, norm), single, exported(single, SHAPES[kind])
+
+
+def run(shipped: runtime.Learner, graph: str, settings: dict[str, Any] | None = None, **values: Any) -> dict[str, np.ndarray]:
+    named = {name.replace("state_", "state.", 1): np.asarray(value) for name, value in values.items()}
+    return shipped.run(graph, named | shipped._settings(settings or {}))
+
+
+def check(found: dict[str, np.ndarray], single: dict[str, Tensor], double: dict[str, Tensor]) -> None:
+    """`found` is as near to float64 as torch in float32, up to a small factor."""
+    assert found.keys() == single.keys()
+    for name, right in double.items():
+        size = float(right.abs().clamp(max=1e20).max()) + 1e-12
+        here = float((torch.from_numpy(found[name]).double() - right).abs().max())
+        torchs = float((single[name].double() - right).abs().max())
+        assert here <= ROUNDING * torchs + FLOOR * size, (name, here, torchs, size)
+
+
+def both(single: Learner, double: Learner, support: Examples, queries: Tensor) -> list[tuple[dict[str, Tensor], Tensor]]:
+    results = []
+    for learner in (single, double):
+        dtype = next(iter(learner.state_dict().values()), torch.zeros(())).dtype
+        with torch.no_grad():
+            state = learner.adapt(Examples(support.x.to(dtype), support.y.to(dtype)))
+            results.append((dict(state), learner.predict(state, queries.to(dtype))))
+    return results
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize(("kind", "norm"), NETS_AND_NORMS)
+def test_exported_equals_torch_for_any_ways_and_shots(name: str, kind: str, norm: str) -> None:
+    double, single, shipped = pair(name, kind, norm)
+    for ways, shots, queries in ((3, 3, 4), (5, 1, 1), (2, 6, 2)):
+        task = make_tasks(kind=kind, ways=ways, shots=shots, queries=queries, seed=ways)[0]
+        (state32, logits32), (state64, logits64) = both(single, double, task.support, task.query.x)
+        given = {"support_x": task.support.x.float(), "support_y": task.support.y.float()}
+        state = run(shipped, "adapt", **given)
+        check(state, state32, state64)
+        known = {f"state_{key}": value for key, value in state.items()}
+        prediction = run(shipped, "predict", query_x=task.query.x.float(), **known)
+        check(prediction, {"prediction": logits32}, {"prediction": logits64})
+        with torch.no_grad():
+            more32 = single.adapt(Examples(given["support_x"].flip(0), given["support_y"].flip(0)), state32)
+            more64 = double.adapt(Examples(task.support.x.flip(0), task.support.y.flip(0)), state64)
+        flipped = {key: value.flip(0) for key, value in given.items()}
+        check(run(shipped, "update", **flipped, **known), dict(more32), dict(more64))
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_the_same_answers_on_a_thousand_tasks(name: str) -> None:
+    _, single, shipped = pair(name, "mlp", "none")
+    tasks = make_tasks(1000, kind="mlp", dtype=torch.float32, seed=9)
+    with torch.no_grad():
+        logits = vmap(lambda task: single.predict(single.adapt(task.support), task.query.x))(tasks)
+    best = logits.topk(2, -1).values
+    clear = (best[..., 0] - best[..., 1]) > 1e-4 * (1 + best[..., 0].abs())  # nearer ones are rounding
+    differing = 0
+    for index in range(1000):
+        support = {"support_x": tasks.support.x[index], "support_y": tasks.support.y[index]}
+        state = {f"state_{key}": value for key, value in run(shipped, "adapt", **support).items()}
+        found = run(shipped, "predict", query_x=tasks.query.x[index], **state)["prediction"].argmax(-1)
+        differing += int((torch.from_numpy(found) != logits[index].argmax(-1))[clear[index]].sum())
+    assert clear.float().mean() > 0.99
+    assert differing == 0
+
+
+@pytest.mark.parametrize("name", [name for name in LEARNERS if discovery.load("learners", name).adjustable])
+def test_steps_and_rate_may_be_chosen_on_the_device(name: str) -> None:
+    double, single, shipped = pair(name, "mlp", "none")
+    (steps,) = [key for key, value in shipped.manifest.settings.items() if isinstance(value, int)]
+    task = make_tasks()[0]
+    changed = {steps: 7, "inner_lr": 0.02}
+    before = {key: getattr(single, key) for key in changed}
+    try:
+        for learner in (single, double):
+            for key, value in changed.items():
+                setattr(learner, key, value)
+        (state32, _), (state64, _) = both(single, double, task.support, task.query.x)
+    finally:
+        for learner in (single, double):
+            for key, value in before.items():
+                setattr(learner, key, value)
+    given = {"support_x": task.support.x.float(), "support_y": task.support.y.float()}
+    check(run(shipped, "adapt", changed, **given), state32, state64)
+    assert np.abs(run(shipped, "adapt", **given)["head.weight"] - state32["head.weight"].numpy()).max() > 1e-3
+
+
+class Separable(nn.Module):
+    """Depthwise-separable convolutions with what mobile nets are made of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 8, 3, stride=2, padding=1), make_norm("group", 8), nn.Hardswish(),
+            nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU6(), nn.Conv2d(8, 12, 1), nn.SiLU(),
+            nn.AvgPool2d(2), nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=12), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        )  # fmt: skip
+        self.features = 12
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+class Attentive(nn.Module):
+    """A small vision transformer: patches, layer norm, attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = Conv2d(1, 16, 4, stride=4)
+        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True, activation="gelu")
+        self.features = 16
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.block(self.patches(x).flatten(2).transpose(1, 2)).mean(1)
+
+
+@pytest.mark.parametrize("learner", [MAML, ProtoNet])
+@pytest.mark.parametrize("net", [lambda: ResNet12(1, (4, 4, 8, 8)), Separable, Attentive], ids=["resnet12", "separable", "transformer"])
+def test_other_nets(learner: type[Learner], net: Any) -> None:
+    torch.manual_seed(0)
+    single = learner(net())
+    double = learner(net()).double()
+    double.load_state_dict(single.state_dict())
+    shipped = exported(single, (1, 16, 16))
+    task = make_tasks(kind="conv4", shots=2)[0]
+    (state32, _), (state64, _) = both(single, double, task.support, task.query.x)
+    check(run(shipped, "adapt", support_x=task.support.x.float(), support_y=task.support.y.float()), state32, state64)
+
+
+def test_graphs_hold_no_weights_and_no_traces() -> None:
+    bundle = pair("maml", "conv4", "batch")[2].bundle
+    largest = max(value.nbytes for value in bundle.weights.values())
+    assert sum(value.nbytes for value in bundle.weights.values()) > largest > 0
+    for graph in bundle.graphs.values():
+        assert b"/src/" not in graph
+        assert b".py" not in graph
+
+
+def test_a_learner_that_cannot_be_exported_says_why() -> None:
+    class Deciding(ProtoNet):
+        def predict(self, state: Any, x: Tensor) -> Tensor:
+            return super().predict(state, x) * (2 if float(x.sum()) > 0 else 1)
+
+    learner = make_learner("protonet", dtype=torch.float32)
+    deciding = Deciding(learner.net)
+    with pytest.raises(ModelError, match="Deciding cannot be captured for export: .*whose course does not depend on values"):
+        exported(deciding, SHAPES["mlp"])
+    deciding.__class__.not_exportable = "it asks an oracle."
+    with pytest.raises(ModelError, match="Deciding cannot be exported: it asks an oracle"):
+        exported(deciding, SHAPES["mlp"])
+
+
+def test_pixels_reach_the_network_alike() -> None:
+    for ink in ("dark", "light"):
+        saved = SavedLearner(make_learner("protonet", "conv4", "batch", dtype=torch.float32), ImageSpec(16, 16, 1, ink))
+        expected = to_bundle(saved).manifest.input
+        assert isinstance(expected, ImageInput)
+        assert (expected.scale, expected.offset) == ((-1 / 255, 1.0) if ink == "dark" else (1 / 255, 0.0))
