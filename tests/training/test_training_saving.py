@@ -127,7 +127,7 @@ def test_foreign_files(learner_file: pathlib.Path, task_file: pathlib.Path, tmp_
     (tmp_path / "text").write_text("hello")
     (tmp_path / "empty").mkdir()
     for file in (tmp_path / "torch.pt", tmp_path / "text"):
-        with pytest.raises(FileFormatError, match="no safetensors file|no part of a bundle"):
+        with pytest.raises(FileFormatError, match=r"no safetensors file|no part of a bundle"):
             load_learner(file)
     with pytest.raises(FileFormatError, match="is a saved task; expected a saved learner"):
         load_learner(task_file)

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy import pretrained
 from quickstudy.data.image import Ink
 from quickstudy.errors import DataError, TaskError
 from quickstudy.runtime.learner import Learner, Task
@@ -28,7 +27,7 @@ class FewShotClassifier:
     """
 
     def __init__(self, learner: Learner | str | os.PathLike[str], ink: Ink | None = None) -> None:
-        self.learner = learner if isinstance(learner, Learner) else Learner.load(pretrained.find(learner))
+        self.learner = learner if isinstance(learner, Learner) else Learner.load(learner)
         self.ink: Ink | None = ink
         self.task: Task | None = None
 

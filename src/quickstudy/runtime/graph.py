@@ -21,6 +21,8 @@ from quickstudy.errors import FileFormatError
 
 KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}
 """ONNX's number of each type."""
+_TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
+"""Of inputs, by onnxruntime's name."""
 FAILURES = (EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented, RuntimeException)
 
 
@@ -78,10 +80,11 @@ class Graph:
             raise FileFormatError(
                 f"a graph of the bundle cannot be loaded ({str(error).splitlines()[0]}). Export it again."
             ) from error
-        self.inputs = {value.name for value in self.session.get_inputs()}
+        self.kinds = {value.name: np.dtype(_TYPES[value.type]) for value in self.session.get_inputs()}
+        """Type of each input."""
         self.outputs = outputs
 
     def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs by name; inputs that the graph does not have are left out."""
-        feeds = {name: value for name, value in values.items() if name in self.inputs}
+        feeds = {name: value for name, value in values.items() if name in self.kinds}
         return dict(zip(self.outputs, map(np.asarray, self.session.run(self.outputs, feeds)), strict=True))

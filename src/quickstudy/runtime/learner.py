@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from quickstudy import pretrained
 from quickstudy.data.image import Ink
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
 from quickstudy.runtime import bundle as bundles
@@ -30,8 +31,7 @@ class Learner:
         bundle: as `bundle.read` returns it.
         threads: that one operation may use.
 
-    >>> from quickstudy import pretrained
-    >>> learner = Learner.load(pretrained.find("omniglot"))
+    >>> learner = Learner.load("omniglot")
     >>> drawings = np.random.default_rng(0).random((4, 28, 28))
     >>> task = learner.adapt(drawings, ["a", "a", "b", "b"])
     >>> task.predict(drawings)
@@ -44,12 +44,12 @@ class Learner:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:
-        """The learner in a bundle, also in that of an adapted task.
+        """The learner in a bundle (also in that of an adapted task), or one that ships with quickstudy, by its name.
 
         Raises:
             FileFormatError: a damaged, foreign, newer or hostile file.
         """
-        return cls(bundles.read(path), threads)
+        return cls(bundles.read(pretrained.find(path)), threads)
 
     @property
     def manifest(self) -> Manifest:
@@ -79,18 +79,18 @@ class Learner:
         return task.add(x, y)
 
     def _settings(self, changes: Mapping[str, float]) -> dict[str, np.ndarray]:
+        """Values of all settings, of the types that the graph expects."""
         defaults = self.manifest.settings
+        strange = [name for name in changes if name not in defaults]
+        if strange:
+            known = ", ".join(sorted(defaults)) or "none"
+            raise ConfigError(f"{strange[0]} is no setting of {self.manifest.learner.get('name')}; it has: {known}.")
+        kinds = self._graph("adapt").kinds if defaults else {}
         for name, value in changes.items():
-            if name not in defaults:
-                known = ", ".join(sorted(defaults)) or "none"
-                raise ConfigError(f"{name} is no setting of {self.manifest.learner.get('name')}; it has: {known}.")
-            if not (np.isfinite(value) and value >= 0) or (isinstance(defaults[name], int) and int(value) != value):
-                kind = "a whole number" if isinstance(defaults[name], int) else "a number"
-                raise ConfigError(f"{name} is {value!r}; expected {kind}, 0 or more.")
-        return {
-            name: np.array(changes.get(name, default), np.int64 if isinstance(default, int) else np.float32)
-            for name, default in defaults.items()
-        }
+            whole = kinds[name].kind == "i"
+            if not (np.isfinite(value) and value >= 0) or (whole and int(value) != value):
+                raise ConfigError(f"{name} is {value!r}; expected {'a whole number' if whole else 'a number'}, 0 or more.")
+        return {name: np.array(changes.get(name, default), kinds[name]) for name, default in defaults.items()}
 
     def run(self, name: str, values: Arrays) -> dict[str, np.ndarray]:
         """Outputs of `adapt`, `update` or `predict` for inputs by name."""
@@ -241,7 +241,8 @@ class Task:
                 raise DataError(
                     f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values."
                 )
-        about = {"kind": "task", "labels": known.labels, "ink": self.ink}
+        settings = {name: value.item() for name, value in self.settings.items()}
+        about = {"kind": "task", "labels": known.labels, "ink": self.ink, "settings": settings}
         support = {} if known.x is None or known.y is None else {"x": known.x, "y": known.y}
         manifest = self.learner.manifest.model_copy(update=about)
         bundles.write(path, dataclasses.replace(self.learner.bundle, manifest=manifest, state=known.state, support=support))

@@ -1,0 +1,335 @@
+"""The runtime: a bundle adapts, predicts, goes on, forgets, without torch; and says clearly what is wrong with what it is given."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import json
+import pathlib
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from builders import make_learner, make_tasks
+
+from quickstudy import pretrained
+from quickstudy.classifier import FewShotClassifier
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
+from quickstudy.export.bundle import to_bundle
+from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime.classifier import FewShotClassifier as Light
+from quickstudy.runtime.graph import with_weights
+from quickstudy.runtime.learner import Learner, Task
+from quickstudy.training.saving import SavedLearner, load_learner, load_task
+
+Rows = tuple[np.ndarray, list[str], np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def omniglot() -> Learner:
+    return Learner.load(pretrained.find("omniglot"))
+
+
+@pytest.fixture(scope="module", params=["protonet", "maml", "nearest"])
+def on_rows(request: pytest.FixtureRequest) -> Learner:
+    return Learner(to_bundle(SavedLearner(make_learner(request.param, dtype=torch.float32)), features=6))
+
+
+@pytest.fixture
+def rows() -> Rows:
+    task = make_tasks(dtype=torch.float32, shots=4, seed=5)[0]
+    return task.support.x.numpy(), ["abc"[way] for way in task.support.y.argmax(-1)], task.query.x.numpy()
+
+
+@pytest.fixture
+def drawings() -> np.ndarray:
+    return np.random.default_rng(3).random((6, 40, 30))
+
+
+def test_it_is_the_classifier_with_torch(omniglot: Learner, drawings: np.ndarray) -> None:
+    labels = ["x", "y", "z", "x", "y", "z"]
+    here, there = omniglot.adapt(drawings, labels), FewShotClassifier.from_pretrained("omniglot").fit(drawings, labels)
+    others = np.random.default_rng(4).random((300, 28, 28))  # more than one batch
+    np.testing.assert_allclose(here.predict_proba(others), there.predict_proba(others), atol=2e-5)
+    assert here.predict(others) == there.predict(others).tolist()
+    light = Light.from_pretrained("omniglot").fit(drawings, labels)
+    assert light.predict(others).tolist() == there.predict(others).tolist()
+    assert light.classes_.tolist() == there.classes_.tolist()
+
+
+def test_examples_one_by_one_are_examples_at_once(on_rows: Learner, rows: Rows) -> None:
+    x, labels, queries = rows
+    at_once = on_rows.adapt(x, labels)
+    task = on_rows.adapt(x[:6], labels[:6])
+    for index in range(6, len(x)):
+        task.add(x[index : index + 1], [labels[index]])
+    assert task.labels == at_once.labels
+    np.testing.assert_allclose(task.predict_proba(queries), at_once.predict_proba(queries), atol=1e-5)
+
+
+def test_a_new_class_and_a_forgotten_one(on_rows: Learner, rows: Rows) -> None:
+    x, labels, queries = rows
+    known = [index for index, label in enumerate(labels) if label != "c"]
+    without = on_rows.adapt(x[known], [labels[index] for index in known])
+    task = on_rows.adapt(x, labels, without)
+    assert without.labels == ["a", "b"]
+    assert task.labels == ["a", "b", "c"]
+    forgotten = on_rows.adapt(x, labels).forget("c")
+    assert forgotten.labels == ["a", "b"]
+    np.testing.assert_allclose(forgotten.predict_proba(queries), without.predict_proba(queries), atol=1e-5)
+    with pytest.raises(DataError, match="label 'c' is not known; the task knows 'a', 'b'"):
+        forgotten.forget("c")
+    with pytest.raises(TaskError, match="without 'a' a single class would be left"):
+        forgotten.forget("a")
+
+
+def test_a_saved_task_goes_on_here_and_with_torch(on_rows: Learner, rows: Rows, tmp_path: pathlib.Path) -> None:
+    x, labels, queries = rows
+    task = on_rows.adapt(x[:6], labels[:6])
+    task.save(tmp_path / "mine.qs")
+    again = Task.load(tmp_path / "mine.qs")
+    np.testing.assert_array_equal(again.predict_proba(queries), task.predict_proba(queries))
+    whole = on_rows.adapt(x, labels).predict_proba(queries)
+    np.testing.assert_allclose(again.add(x[6:], labels[6:]).predict_proba(queries), whole, atol=1e-5)
+    with_torch = FewShotClassifier.load(tmp_path / "mine.qs")
+    assert with_torch.classes_.tolist() == ["a", "b", "c"]
+    np.testing.assert_allclose(with_torch.partial_fit(x[6:], labels[6:]).predict_proba(queries), whole, atol=1e-5)
+    assert load_task(tmp_path / "mine.qs").labels == ("a", "b", "c")
+    bundles.write(tmp_path / "learner.qs", on_rows.bundle)
+    with pytest.raises(FileFormatError, match="has learned no task yet"):
+        Task.load(tmp_path / "learner.qs")
+
+
+def test_settings_are_chosen_and_kept(rows: Rows, tmp_path: pathlib.Path) -> None:
+    learner = Learner(to_bundle(SavedLearner(make_learner("maml", dtype=torch.float32)), features=6))
+    x, labels, queries = rows
+    task = learner.adapt(x, labels, inner_steps=9, inner_lr=0.2)
+    assert not np.allclose(task.logits(queries), learner.adapt(x, labels).logits(queries), atol=1e-3)
+    task.save(tmp_path / "task.qs")
+    assert Task.load(tmp_path / "task.qs").settings == task.settings
+    with pytest.raises(ConfigError, match="inner_rate is no setting of maml; it has: inner_lr, inner_steps"):
+        learner.adapt(x, labels, inner_rate=1)
+    for bad in (-1, 2.5, float("nan")):
+        with pytest.raises(ConfigError, match=r"inner_steps is .*; expected a whole number, 0 or more"):
+            learner.adapt(x, labels, inner_steps=bad)
+
+
+def test_several_threads_adapt_and_predict_at_the_same_time(on_rows: Learner, rows: Rows) -> None:
+    x, labels, queries = rows
+    expected = on_rows.adapt(x, labels).predict_proba(queries)
+    shared = on_rows.adapt(x, labels)
+
+    def work(index: int) -> np.ndarray:
+        return (on_rows.adapt(x, labels) if index % 2 else shared).predict_proba(queries)
+
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        for found in pool.map(work, range(40)):
+            np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(
+    ("x", "labels", "error", "words"),
+    [
+        (np.zeros((2, 5)), ["a", "b"], DataError, r"the rows have shape \[2, 5\]; expected \[example, 6\]"),
+        (np.full((2, 6), np.nan), ["a", "b"], DataError, "12 values that are NaN or infinite"),
+        ([["x"] * 6], ["a"], DataError, "no table of numbers"),
+        (np.zeros((0, 6)), [], DataError, "no example was given"),
+        (np.zeros((2, 6)), ["a"], DataError, "2 examples but 1 labels"),
+        (np.zeros((2, 6)), ["a", "a"], TaskError, "a single class, 'a'; give examples of at least two"),
+        ("file.png", ["a"], DataError, "one image was given"),
+    ],
+)
+def test_bad_examples(on_rows: Learner, x: Any, labels: list[str], error: type[Exception], words: str) -> None:
+    with pytest.raises(error, match=words):
+        on_rows.adapt(x, labels)
+
+
+def test_more_bad_input(omniglot: Learner, on_rows: Learner, rows: Rows, drawings: np.ndarray) -> None:
+    with pytest.raises(DataError, match=r"lies in 0\.\d+\.\.7\d\.\d+; expected 0\.\.1"):
+        omniglot.adapt(75 * drawings, list("aabbcc"))
+    with pytest.raises(ConfigError, match="a task of another learner"):
+        omniglot.adapt(drawings, list("aabbcc"), on_rows.adapt(*rows[:2]))
+    fixed = Learner(to_bundle(SavedLearner(make_learner("maml", dtype=torch.float32, head_ways=3)), features=6))
+    with pytest.raises(TaskError, match="the task has 2 ways, but this learner's head is fixed to 3"):
+        fixed.adapt(rows[0][:2], ["a", "b"])
+    with pytest.raises(DataError, match=r"label \('a', 1\) is a tuple"):
+        on_rows.adapt(rows[0][:2], [("a", 1), ("b", 2)]).save("never.qs")
+    if omniglot.manifest.unknown is None:
+        with pytest.raises(ConfigError, match="no calibrated threshold"):
+            omniglot.adapt(drawings, list("aabbcc")).predict(drawings, unknown="?")
+
+
+def rewritten(source: pathlib.Path, target: pathlib.Path, change: Callable[[dict[str, bytes]], None]) -> pathlib.Path:
+    with zipfile.ZipFile(source) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
+    change(parts)
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(name, data)
+    return target
+
+
+def manifest(**changes: Any) -> Callable[[dict[str, bytes]], None]:
+    def change(parts: dict[str, bytes]) -> None:
+        parts["manifest.json"] = json.dumps(json.loads(parts["manifest.json"]) | changes).encode()
+
+    return change
+
+
+def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str, bytes]], None]:
+    def change(parts: dict[str, bytes]) -> None:
+        parts[name] = data
+        about = json.loads(parts["manifest.json"])
+        if listed:
+            about["parts"][name] = __import__("hashlib").sha256(data).hexdigest()
+        parts["manifest.json"] = json.dumps(about).encode()
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (manifest(format=2), "has bundle format 2, this quickstudy reads up to 1"),
+        (manifest(surprise=1), "damaged manifest: surprise"),
+        (manifest(state={"sums": [10**12, 64]}), "damaged manifest: state.sums"),
+        (manifest(input={"kind": "image", "height": 10**9}), "damaged manifest: input.image.height"),
+        (lambda parts: parts.update({"manifest.json": b"{"}), "damaged manifest"),
+        (lambda parts: parts.pop("manifest.json"), "damaged manifest"),
+        (
+            lambda parts: parts.pop("weights.safetensors"),
+            "weights.safetensors is in the archive or in its manifest, but not in both",
+        ),
+        (with_part("weights.safetensors", b"short"), "weights.safetensors is damaged"),
+        (with_part("adapt.onnx", b"other", listed=False), "adapt.onnx does not match its hash"),
+        (with_part("adapt.onnx", b"location"), "adapt.onnx refers to data in other files"),
+        (with_part("../../evil.py", b"", listed=False), r"holds '../../evil.py', which is no part of a bundle"),
+        (with_part("code.pkl", b""), "which is no part of a bundle"),
+        (manifest(kind="task"), "a task without labels"),
+        (manifest(kind="task", labels=["a", "b"]), "a state of another learner"),
+    ],
+)
+def test_damaged_and_hostile_bundles(tmp_path: pathlib.Path, change: Callable[[dict[str, bytes]], None], words: str) -> None:
+    bad = rewritten(pretrained.find("omniglot"), tmp_path / "bad.qs", change)
+    with pytest.raises(FileFormatError, match=words):
+        bundles.read(bad)
+
+
+def test_a_graph_that_is_none_is_an_error_when_it_is_needed(tmp_path: pathlib.Path, drawings: np.ndarray) -> None:
+    bad = rewritten(pretrained.find("omniglot"), tmp_path / "bad.qs", with_part("adapt.onnx", b"\x3a\x05hello"))
+    with pytest.raises(FileFormatError, match="a graph of the bundle cannot be loaded"):
+        Learner.load(bad).adapt(drawings, list("aabbcc"))
+
+
+def test_a_bomb_is_not_unpacked(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bundles, "LARGEST", 10**6)
+    bomb = rewritten(pretrained.find("omniglot"), tmp_path / "bomb.qs", with_part("predict.onnx", b"\0" * 10**7))
+    assert bomb.stat().st_size < 10**6
+    with pytest.raises(FileFormatError, match="would unpack to more than"):
+        bundles.read(bomb)
+
+
+@pytest.mark.parametrize("keep", [0, 3, 1000, 200_000, -30])
+def test_bundles_cut_short(tmp_path: pathlib.Path, keep: int) -> None:
+    data = pretrained.find("omniglot").read_bytes()
+    (tmp_path / "short.qs").write_bytes(data[:keep])
+    with pytest.raises(FileFormatError, match="damaged or no bundle"):
+        bundles.read(tmp_path / "short.qs")
+
+
+def test_flipped_bits_are_noticed(tmp_path: pathlib.Path) -> None:
+    good = pretrained.find("omniglot").read_bytes()
+    random, refused = np.random.default_rng(0), 0
+    for place in random.integers(0, len(good), 60).tolist():
+        bad = bytearray(good)
+        bad[place] ^= 1 << int(random.integers(8))
+        (tmp_path / "bad.qs").write_bytes(bad)
+        try:
+            found = bundles.read(tmp_path / "bad.qs")
+        except FileFormatError:
+            refused += 1
+        else:  # a bit that means nothing, such as a date in the archive's directory
+            assert found.manifest == bundles.read(pretrained.find("omniglot")).manifest
+    assert refused > 55
+
+
+def test_a_state_with_holes_is_refused(tmp_path: pathlib.Path, omniglot: Learner, drawings: np.ndarray) -> None:
+    task = omniglot.adapt(drawings, list("aabbcc"))
+    for change, words in (
+        ({"sums": np.full((3, 64), np.nan, np.float32)}, "holds NaN or infinity"),
+        ({"sums": np.zeros((3, 63), np.float32)}, r"state sums is float32 \[3, 63\]; expected float32 \['way', 64\]"),
+        ({"more": np.zeros(1, np.float32)}, "a state of another learner"),
+    ):
+        with pytest.raises(FileFormatError, match=words):
+            bundles.check_state({**task.state, **change}, omniglot.manifest, "mine.qs")
+
+
+def test_appended_weights_are_read_by_onnx() -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    values = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b": np.array(300, np.int64), "c": np.zeros((0, 2), np.int8)}
+    empty = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], [])).SerializeToString()
+    read = {
+        tensor.name: numpy_helper.to_array(tensor)
+        for tensor in onnx.load_from_string(with_weights(empty, values)).graph.initializer
+    }
+    assert read.keys() == values.keys()
+    for name, value in values.items():
+        np.testing.assert_array_equal(read[name], value)
+        assert read[name].dtype == value.dtype
+
+
+def test_int8_bundles_are_for_the_runtime_alone(tmp_path: pathlib.Path, omniglot: Learner) -> None:
+    changed = omniglot.manifest.model_copy(update={"precision": "int8"})
+    bundles.write(tmp_path / "int8.qs", bundles.Bundle(changed, omniglot.bundle.graphs, omniglot.bundle.weights))
+    with pytest.raises(FileFormatError, match=r"int8 bundle, for quickstudy\.runtime"):
+        load_learner(tmp_path / "int8.qs")
+
+
+def test_equal_content_equal_bytes(tmp_path: pathlib.Path) -> None:
+    saved = SavedLearner(make_learner("protonet", "conv4", "batch", dtype=torch.float32), ImageSpec(16, 16, 1))
+    for name in ("one.qs", "two.qs"):
+        bundles.write(tmp_path / name, to_bundle(saved))
+    assert (tmp_path / "one.qs").read_bytes() == (tmp_path / "two.qs").read_bytes()
+
+
+WITHOUT_TORCH = """
+import sys
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "sklearn", "jaxtyping", "onnx", "lightning_fabric"):
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+sys.meta_path.insert(0, Absent())
+import importlib.util
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "torch" else found(name, *rest)
+"""
+
+
+def test_the_command_line_and_the_classifier_without_torch(tmp_path: pathlib.Path, drawings: np.ndarray) -> None:
+    import PIL.Image
+
+    for index, drawing in enumerate(drawings):
+        folder = tmp_path / "classes" / "ab"[index % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        PIL.Image.fromarray((255 * drawing).astype(np.uint8)).save(folder / f"{index}.png")
+    code = f"""{WITHOUT_TORCH}
+from quickstudy import FewShotClassifier
+from quickstudy.cli import main
+assert FewShotClassifier.__module__ == "quickstudy.runtime.classifier"
+folder = {str(tmp_path)!r}
+assert main(["adapt", "omniglot", folder + "/classes", "-o", folder + "/mine.qs"]) == 0
+assert main(["predict", folder + "/mine.qs", folder + "/classes/a/0.png", "--json"]) == 0
+assert main(["info", folder + "/mine.qs"]) == 0
+assert main(["train", "--data", "digits"]) == 2
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert '"class": "a"' in done.stdout
+    assert "torch is not installed, and train needs it" in done.stderr
