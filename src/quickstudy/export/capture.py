@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -19,6 +20,7 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.overrides import TorchFunctionMode
 
 from quickstudy.errors import ModelError
 from quickstudy.export.decompositions import Table
@@ -159,7 +161,14 @@ class _Tracer:
             outputs.update(self._with_weights(function, dict(zip(inputs, values, strict=True))))
             return tuple(outputs.values())
 
-        with self.mode, enable_python_dispatcher(), torch.no_grad(), sdpa_kernel(SDPBackend.MATH), as_loops() as loops:
+        with (
+            self.mode,
+            enable_python_dispatcher(),
+            torch.no_grad(),
+            sdpa_kernel(SDPBackend.MATH),
+            _FlatLinear(),
+            as_loops() as loops,
+        ):
             try:
                 module = make_fx(flat, decomposition_table=self.table, tracing_mode="real")(*inputs.values())
             except (RuntimeError, TypeError, NotImplementedError) as error:
@@ -168,8 +177,20 @@ class _Tracer:
                     f"{type(self.learner).__name__} cannot be captured for export: {reason}. Its adapt and predict must be tensor "
                     "operations whose course does not depend on values."
                 ) from error
+        self._check_free()
         shapes = {name: self._axes(value) for name, value in outputs.items()}
         return _tidied(module, {name: self._axes(value) for name, value in inputs.items()}, shapes, tuple(loops))
+
+    def _check_free(self) -> None:
+        """A ModelError where the number of examples or ways was read as a plain number, and so has become that of the trace."""
+        environment = self.mode.shape_env
+        assert environment is not None
+        for name, size in self.axes.items():
+            if not isinstance(size, int) and environment.replace(size.node.expr).is_number:
+                raise ModelError(
+                    f"{type(self.learner).__name__} cannot be captured for any number of {name} axes: somewhere in its adapt, predict or "
+                    "net a size is read as a plain number (len(x), int(x.shape[0])). Use x.shape[0] as it is, or reshape with -1."
+                )
 
     def _with_weights(self, function: Callable[..., Mapping[str, Tensor]], inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
         learner = copy.copy(self.learner)  # shares everything, so that only the copy's settings become inputs
@@ -206,6 +227,18 @@ class _Tracer:
 def _worded(size: str, names: Mapping[str, str]) -> str:
     """An expression of sizes, such as `s26 + s29`, in words."""
     return " + ".join(sorted(names.get(part, part) for part in size.split(" + ")))
+
+
+class _FlatLinear(TorchFunctionMode):
+    """Linear layers on more than two axes as on two: torch's own way would read a size as a plain number, and so fix it."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if func is F.linear and args[0].dim() > 2:
+            x, *rest = args
+            return func(x.flatten(0, -2), *rest, **(kwargs or {})).unflatten(0, x.shape[:-1])
+        return func(*args, **(kwargs or {}))
 
 
 class _Call(nn.Module):
