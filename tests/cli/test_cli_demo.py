@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quickstudy.cli import demo
+from quickstudy.cli import _glyphs_demo as demo
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.image import ImageSpec

@@ -3,52 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import pathlib
-import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 
-import numpy as np
-import rich.console
-import rich.progress
-import torch
-
-from quickstudy import data
+from quickstudy import pretrained
 from quickstudy.cli import _output, _parser
-from quickstudy.data.dataset import ImageDataset
-from quickstudy.errors import ConfigError
-from quickstudy.learner import Learner
-from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import ProtoNet
-from quickstudy.learners.reptile import Reptile
-from quickstudy.nets.conv4 import Conv4
-from quickstudy.nets.identity import Identity
-from quickstudy.report import PicturedTask, Report, write_report
-from quickstudy.serve.page import check_built, page_server
-from quickstudy.storage import write_atomically
-from quickstudy.task import labels
-from quickstudy.tasks.classes import ClassTasks
-from quickstudy.training.evaluate import Result, evaluate
-from quickstudy.training.fit import fit
-from quickstudy.training.progress import progress_line
-from quickstudy.training.saving import SavedLearner, load_learner
-from quickstudy.training.settings import TrainingSettings
-from quickstudy.training.tracking import read_metrics
-
-KINDS = ((5, 1), (5, 5), (10, 1), (10, 5))
-"""Ways and shots of the table."""
-
-MARK = ".demo"
-"""File that tells a demo's folder, which the next demo may replace, from a run that somebody needs."""
-
-QUERIES = 5
-SLOW_TASKS = 10
-"""Tasks for the network trained from scratch, which takes a second for each."""
+from quickstudy.serve.page import page_server
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Render, train, compare, report."""
+    """Train and report; or, with `--browser`, serve the page."""
     parser = _parser.make_parser("demo", __doc__)
     parser.add_argument(
         "--out", type=str, default="runs/demo", help="folder for the learner and the report; an earlier demo is replaced"
@@ -64,160 +28,14 @@ def run(arguments: Sequence[str]) -> None:
     if options.browser:
         show_page(options.port)
         return
-    out = _cleared(pathlib.Path(options.out))
-    saved = train(out, options.minutes)
-    sets = {"held-out scripts": data.load("glyphs", "test"), "handwritten digits": data.load("digits", "all")}
-    results = compare(saved, sets, options.tasks)
-    write_report(out / "report.html", _report(out, saved, sets, results))
-    _print(results, out, options.json)
+    from quickstudy.cli import _glyphs_demo  # imports torch, which the page does not need
+
+    _glyphs_demo.show(options.out, options.minutes, options.tasks, options.json)
 
 
 def show_page(port: int) -> None:
     """Serve the page with the learner `omniglot`, until interrupted."""
-    check_built()
-    from quickstudy.export.bundle import to_bundle  # needs onnx, and the rest of the demo does not
-    from quickstudy.runtime import bundle
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = pathlib.Path(folder) / "learner.qs"
-        bundle.write(path, to_bundle(load_learner("omniglot")))
-        with page_server(path, port) as server, contextlib.suppress(KeyboardInterrupt):
-            _output.text(f"open http://127.0.0.1:{server.server_port}/ in a browser; Ctrl-C ends it")
-            sys.stdout.flush()  # also where it is a pipe, as whoever reads it waits for the address
-            server.serve_forever()
-
-
-def train(out: pathlib.Path, minutes: float) -> SavedLearner:
-    """Meta-train prototypes on the glyphs of the training scripts."""
-    torch.manual_seed(0)
-    tasks = ClassTasks(data.load("glyphs", "train"), ways=30, shots=1, queries=5, augment="affine")
-    validation = ClassTasks(data.load("glyphs", "val"), ways=5, shots=1, queries=QUERIES, seed=1)
-    settings = TrainingSettings(
-        steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validate_every=100, validation_tasks=100
-    )
-    with progress_line() as progress:
-        return fit(ProtoNet(Conv4()), tasks, validation, settings, out=out, progress=progress)
-
-
-def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> dict[str, dict[str, list[Result]]]:
-    """Results by method and data set, one for each of `KINDS`."""
-    torch.manual_seed(1)
-    untrained = ProtoNet(Conv4())
-    calibration = ClassTasks(sets["held-out scripts"], 5, 5, QUERIES, seed=2).batch(range(8))
-    untrained.calibrate(calibration[index] for index in range(8))
-    methods: dict[str, tuple[Learner, int]] = {
-        "quickstudy, meta-trained": (saved.learner, count),
-        "same net, untrained": (untrained, count),
-        "nearest neighbour on pixels": (Nearest(Identity(28 * 28)), count),
-        "same net, from scratch": (Reptile(Conv4(), adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
-    }
-    total = len(sets) * len(KINDS) * sum(number for _, number in methods.values())
-    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("meeting new tasks", total=total)
-        return {
-            name: {
-                where: [
-                    evaluate(
-                        learner, ClassTasks(dataset, ways, shots, QUERIES), number, lambda done: progress.advance(bar, done)
-                    )
-                    for ways, shots in KINDS
-                ]
-                for where, dataset in sets.items()
-            }
-            for name, (learner, number) in methods.items()
-        }
-
-
-def picture(learner: Learner, dataset: ImageDataset, ways: int, seed: int) -> PicturedTask:
-    """One task with its predictions, as images to look at."""
-    task = ClassTasks(dataset, ways, 1, QUERIES, seed=seed)[0]
-    with torch.no_grad():
-        predicted = labels(learner.predict(learner.adapt(task.support), task.query.x))
-    shown = [(255 * (1 - np.asarray(part.x))).astype(np.uint8).transpose(0, 2, 3, 1) for part in (task.support, task.query)]
-    names = [f"class {way + 1}" for way in range(ways)]
-    return PicturedTask(
-        names, shown[0], labels(task.support.y).numpy(), shown[1], labels(task.query.y).numpy(), predicted.numpy()
-    )
-
-
-def _cleared(out: pathlib.Path) -> pathlib.Path:
-    """The folder, without an earlier demo; anything else in it is nobody's to delete."""
-    if out.is_file():
-        raise ConfigError(f"{out} is a file; expected a folder for the demo.")
-    if out.exists() and any(out.iterdir()):
-        if not (out / MARK).exists():
-            raise ConfigError(f"{out} holds files that are not a demo's. Choose another --out.")
-        shutil.rmtree(out)
-    write_atomically(out / MARK, b"quickstudy demo replaces this folder\n")
-    return out
-
-
-def _cell(result: Result) -> str:
-    return f"{100 * result.mean:.1f} ± {100 * result.ci95:.1f}"
-
-
-def _columns(results: dict[str, dict[str, list[Result]]]) -> list[str]:
-    return ["tasks never seen before", *results]
-
-
-def _rows(results: dict[str, dict[str, list[Result]]]) -> list[list[str]]:
-    where = next(iter(results.values()))
-    return [
-        [f"{name}, {ways}-way {shots}-shot", *(_cell(by_set[name][index]) for by_set in results.values())]
-        for name in where
-        for index, (ways, shots) in enumerate(KINDS)
-    ]
-
-
-def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_json: bool) -> None:
-    if as_json:
-        plain = {name: {where: [r.to_dict() for r in row] for where, row in by_set.items()} for name, by_set in results.items()}
-        _output.as_json({"learner": str(out / "learner.safetensors"), "report": str(out / "report.html"), "results": plain})
-        return
-    _output.table(_columns(results), _rows(results), "Accuracy, %, and the 95 % confidence interval")
-    ours = [result for row in next(iter(results.values())).values() for result in row]
-    _output.text(f"protocol: {ours[0].protocol}; tasks hash of each row: {' '.join(result.tasks_hash for result in ours)}")
-    lines = [
-        f"saved: {out / 'learner.safetensors'}",
-        f"look:  {out / 'report.html'}",
-        "next:",
-        *(f"  {line}" for line in _next(out)),
-    ]
-    _output.text("\n".join(lines))
-
-
-def _next(out: pathlib.Path) -> list[str]:
-    return [
-        f"quickstudy info {out}",
-        f"quickstudy evaluate {out} --data glyphs --split test --ways 5 20 --shots 1 5",
-        f"quickstudy adapt {out} FOLDER_WITH_ONE_SUBFOLDER_PER_CLASS -o mine.task --ink dark",
-        "quickstudy predict mine.task IMAGE.png --ink dark",
-        "quickstudy train --learner maml --data glyphs --ways 5 --shots 1 --out runs/maml",
-    ]
-
-
-def _report(
-    out: pathlib.Path, saved: SavedLearner, sets: dict[str, ImageDataset], results: dict[str, dict[str, list[Result]]]
-) -> Report:
-    curves = {
-        where: {
-            shots: round(100 * evaluate(saved.learner, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2)
-            for shots in (1, 2, 3, 5, 10)
-        }
-        for where, dataset in sets.items()
-    }
-    history = [row for row in read_metrics(out / "metrics.csv") if row["validation_accuracy"]]
-    learning = [(float(row["seconds"]) / 60, 100 * float(row["validation_accuracy"])) for row in history]
-    first = results["quickstudy, meta-trained"]["held-out scripts"][0]
-    return Report(
-        "quickstudy: a learner that has learned how to learn",
-        f"Prototypical network on Conv4, {saved.info['minutes']} minutes of meta-training on rendered glyphs "
-        f"({saved.info['steps']} steps). "
-        f"{len(first.scores)} test tasks per cell ({SLOW_TASKS} from scratch), {first.protocol}, tasks hash {first.tasks_hash}.",
-        _columns(results),
-        _rows(results),
-        {f"A task of {where}, one example per class": picture(saved.learner, d, 5, seed=7) for where, d in sets.items()},
-        curves,
-        learning,
-        _next(out),
-    )
+    with page_server(pretrained.find("omniglot"), port) as server, contextlib.suppress(KeyboardInterrupt):
+        _output.text(f"open http://127.0.0.1:{server.server_port}/ in a browser; Ctrl-C ends it")
+        sys.stdout.flush()  # also where it is a pipe, as whoever reads it waits for the address
+        server.serve_forever()
