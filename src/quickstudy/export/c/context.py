@@ -1,0 +1,184 @@
+"""The program being built: where values are, memory that is asked for, kernels that are added."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import sympy
+import torch
+from torch import fx
+
+from quickstudy.errors import ModelError
+from quickstudy.export.c import ops
+from quickstudy.export.c.ir import Buffer, Index, Item, Kernel, Value, constant, expanded, literal, loops, nested, stored
+from quickstudy.export.c.sections import Cut
+
+INLINE = 4
+"""An expression of more operations is computed once where it is used more than once."""
+
+Bind = Callable[[str], Value]
+"""From the C expression of an example's number to what the program is given for that example."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Frame:
+    """What surrounds a program.
+
+    Args:
+        inputs: what stands behind each input, by name.
+        outputs: where each output goes, by name; outputs with an axis of examples go to rows.
+        count: C expression of the number of examples.
+        capacity: the most examples there may be.
+        steps: C expression of the number of steps of each loop.
+    """
+
+    inputs: Mapping[str, Bind]
+    outputs: Mapping[str, Buffer]
+    count: str = "count"
+    capacity: int = 1
+    steps: Sequence[str] = ()
+
+
+class Context:
+    """One program on its way to kernels."""
+
+    def __init__(self, graph: fx.Graph, cut: Cut, names: Sequence[str], frame: Frame, outputs: Sequence[str]) -> None:
+        self.graph, self.cut, self.frame = graph, cut, frame
+        self.names = dict(zip(graph.find_nodes(op="placeholder"), names, strict=True))
+        results: Any = graph.find_nodes(op="output")[0].args[0]
+        self.results = dict(zip(outputs, results, strict=True))
+        self.destination = {node: frame.outputs[name] for name, node in self.results.items()}
+        self.items: list[Item] = []
+        self.before: list[Item] = []  # what must happen before the pass at hand
+        self.values: dict[fx.Node, Value] = {}  # that hold for the whole program
+        self.local: dict[fx.Node, Value] = {}  # of the example at hand
+        self.rows: dict[fx.Node, Buffer] = {}
+        self.taken: set[str] = set()
+        self.constants: dict[tuple[str, str], str] = {}
+
+    def value(self, node: Any) -> Value:
+        """What a node computed, for the example at hand."""
+        if node.op == "placeholder":
+            return self.frame.inputs[self.names[node]]("row")
+        if node in self.local:
+            return self.local[node]
+        if node in self.rows:
+            shape = ops.shape_of(node)
+            return stored(self.rows[node], shape, f"row * {math.prod(shape)}")
+        if node.op == "get_attr":
+            tensor = operator.attrgetter(node.target)(self.graph.owning_module)
+            return constant(tensor.item(), (), tensor.dtype)
+        return self.values[node]
+
+    def operand(self, item: Any, dtype: torch.dtype) -> Value:
+        """An argument of an elementwise operation: a tensor, a number or a size."""
+        if isinstance(item, fx.Node):
+            if ops.is_tensor(item):
+                return self.value(item)
+            return constant(c_size(item.meta["val"].node.expr, self.frame.count), (), dtype)
+        return constant(item, (), dtype)
+
+    def new(self, name: str, size: int, dtype: torch.dtype = torch.float32) -> Buffer:
+        """A buffer in the arena."""
+        unique, number = name, 1
+        while unique in self.taken:
+            number += 1
+            unique = f"{name}_{number}"
+        self.taken.add(unique)
+        return Buffer(unique, size, dtype)
+
+    def allocate(self, node: fx.Node, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Value:
+        """Where a kernel may put a node's elements: in a row of its own for every example if they are kept."""
+        size = math.prod(shape)
+        if node not in self.cut.kept:
+            return stored(self.new(node.name, size, dtype), shape)
+        buffer = self.destination.get(node)
+        self.rows[node] = buffer or self.new(f"all_{node.name}", size * self.frame.capacity, dtype)
+        return stored(self.rows[node], shape, f"row * {size}")
+
+    def collector(self, node: fx.Node, shape: Sequence[int], start: float = 0.0) -> Value:
+        """A buffer that a pass adds to."""
+        buffer = self.new(node.name, math.prod(shape))
+        self.before.append(
+            Kernel(
+                nested([f"for (int i = 0; i < {buffer.size}; i++)"], [f"{buffer.name}[i] = {literal(start, torch.float32)};"]),
+                frozenset(),
+                frozenset({buffer}),
+            )
+        )
+        return stored(buffer, shape)
+
+    def emit(self, code: str, reads: Sequence[Value], writes: Sequence[Value], over: frozenset[Buffer] = frozenset()) -> None:
+        """Add a kernel."""
+        read = frozenset().union(*(value.reads for value in reads)) if reads else frozenset()
+        self.items.append(Kernel(code, read, frozenset().union(*(value.reads for value in writes)), over))
+
+    def write(self, value: Value, target: Value) -> Value:
+        """Compute all elements into a place."""
+        opening, index = loops(target.shape)
+        self.emit(nested(opening, [f"{target.read(index)} = {value.read(index)};"]), [value], [target], value.aligned)
+        return target
+
+    def copy(self, value: Value, name: str = "copied") -> Value:
+        """All elements, in a buffer of their own."""
+        return self.write(value, stored(self.new(name, value.size, value.dtype), value.shape))
+
+    def in_memory(self, value: Value, name: str = "gathered") -> Value:
+        """All elements in row-major order, where they are or copied."""
+        return value if value.place is not None else self.copy(value, name)
+
+    def constant(self, kind: str, name: str, text: str) -> str:
+        """The name of a C constant of that type and content."""
+        return self.constants.setdefault((kind, text), f"{name}_{len(self.constants) + 1}")
+
+    def elementwise(self, node: fx.Node, template: str, cost: int, arguments: Sequence[Any] | None = None) -> Value:
+        """An operation on each element, from its C form."""
+        shape, dtype = ops.shape_of(node), node.meta["val"].dtype
+        given = node.args[:3] if arguments is None else arguments
+        tensors = [item for item in given if isinstance(item, fx.Node) and ops.is_tensor(item)]
+        number = dtype if dtype != torch.bool else tensors[0].meta["val"].dtype
+        operands = [self._broadcast(self.operand(item, number), shape) for item in given]
+        if dtype == torch.float32:
+            operands = [self._as_float(value) for value in operands]
+
+        def read(index: Index) -> str:
+            return template.format(*(value.read(index) for value in operands))
+
+        reads = frozenset().union(*(value.reads for value in operands))
+        unaligned = frozenset().union(*(value.reads - value.aligned for value in operands))
+        aligned = frozenset().union(*(value.aligned for value in operands)) - unaligned
+        return Value(shape, dtype, read, reads, cost + sum(value.cost for value in operands), None, aligned)
+
+    def _broadcast(self, value: Value, shape: tuple[int, ...]) -> Value:
+        if value.shape == shape:
+            return value
+        if value.cost >= INLINE and value.size < math.prod(shape):
+            value = self.copy(value)  # rather than once for each element that it is spread over
+        return expanded(value, shape)
+
+    @staticmethod
+    def _as_float(value: Value) -> Value:
+        if value.dtype in (torch.float32, torch.bool):
+            return value
+        return dataclasses.replace(
+            value, dtype=torch.float32, read=lambda index: f"(float){value.read(index)}", place=None, aligned=frozenset()
+        )
+
+
+def c_size(expression: sympy.Expr | int, count: str) -> str:
+    """A size that depends on the number of examples, as C."""
+    if isinstance(expression, int) or expression.is_number:
+        return f"{float(expression)!r}f" if not isinstance(expression, int) and not expression.is_integer else str(expression)
+    if isinstance(expression, sympy.Symbol):
+        return count
+    parts = [c_size(part, count) for part in expression.args]
+    form = {"Add": " + ", "Mul": " * ", "IntTrueDiv": " / (float)", "FloatTrueDiv": " / (float)"}.get(type(expression).__name__)
+    if type(expression).__name__ == "Min":
+        return f"qs_min({parts[0]}, {parts[1]})"
+    if form is None:
+        raise ModelError(f"the size {expression} cannot be computed in C")
+    return f"({form.join(parts)})"

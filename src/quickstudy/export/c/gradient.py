@@ -1,0 +1,364 @@
+"""A learner in float32, of any algorithm whose operations have kernels: header, weights and code."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ModelError
+from quickstudy.export.c import emit
+from quickstudy.export.c.context import Bind, Context, Frame
+from quickstudy.export.c.ir import Buffer, Index, Item, Value, stored
+from quickstudy.export.c.lower import lowered
+from quickstudy.export.c.plan import planned, without_unread
+from quickstudy.export.c.schedule import scheduled
+from quickstudy.export.c.sections import cut
+from quickstudy.export.c.table import table
+from quickstudy.export.capture import Axes, Program, Programs, Sizes, capture
+from quickstudy.learner import Learner
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """C files by name, and the bytes of memory that they take.
+
+    Args:
+        files: content of each file.
+        state: bytes of one adapted task.
+        arena: bytes of working memory.
+        weights: bytes of constants.
+        grows: whether memory grows with the number of support examples.
+    """
+
+    files: Mapping[str, str]
+    state: int
+    arena: int
+    weights: int
+    grows: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Request:
+    """What a learner is built for.
+
+    Args:
+        ways: classes of a task, or outputs of a regression.
+        examples: the most support examples.
+        shape: of one input, as the net sees it.
+        spec: what an image is, so that inputs are bytes; None for rows of float32.
+    """
+
+    ways: int
+    examples: int
+    shape: tuple[int, ...]
+    spec: ImageSpec | None
+
+
+def compile_float(learner: Learner, request: Request) -> Source:
+    """The learner as C.
+
+    Raises:
+        ModelError: an operation has no C form, or does not go example by example.
+    """
+    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1))
+    return _Compiler(learner, programs, request).source()
+
+
+class _Compiler:
+    def __init__(self, learner: Learner, programs: Programs, request: Request) -> None:
+        self.learner, self.programs, self.request = learner, programs, request
+        self.regression = getattr(learner, "objective", "classification") == "regression"
+        self.constants: dict[tuple[str, str], str] = {}
+        self.used: set[str] = set()
+
+    def source(self) -> Source:
+        adapt, adapt_size, grows = self._function(
+            self.programs.adapt,
+            "static void adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count"
+            + "".join(f", {'float' if isinstance(value, float) else 'int'} {name}" for name, value in self._settings().items())
+            + ")",
+            self._adapt_frame(),
+        )
+        predict, predict_size, _ = self._function(
+            self.programs.predict,
+            "static void predict(const qs_state *state, const qs_input *query, float *scores)",
+            self._predict_frame(),
+        )
+        arena = max(adapt_size, predict_size, 4)
+        weights = {name: value for name, value in self.programs.weights.items() if name in self.used}
+        text = "\n".join(emit.array("float", _weight(name), value.cpu().numpy()) for name, value in weights.items())
+        code = _CODE.format(
+            arena=arena // 4,
+            constants=emit.constants(self.constants),
+            adapt=adapt,
+            predict=predict,
+            checks=self._checks(),
+            settings=self._defaults(),
+            call="".join(f", settings->{name}" for name in self._settings()),
+            counted=_COUNTED if not self.regression else "",
+            result="return qs_best(scores);" if not self.regression else "return QS_OK;",
+        )
+        files = {"learner.h": self._header(), "weights.h": _WEIGHTS.format(text=text), "learner.c": code}
+        state = 4 + sum(4 * math.prod(self._sized(axes)) for axes in self.programs.state.values())
+        return Source(files, state, arena, sum(4 * value.numel() for value in weights.values()), grows)
+
+    def _function(self, program: Program, signature: str, frame: Frame) -> tuple[str, int, bool]:
+        graph = program.module.graph
+        context = Context(graph, cut(graph), list(program.inputs), frame, list(program.outputs))
+        context.constants = self.constants
+        items: list[Item] = without_unread(lowered(context))
+        items = scheduled(items)
+        arena = planned(items)
+        used = {name for item in items for buffer in getattr(item, "reads", ()) for name in [buffer.name]}
+        self.used |= {name for name in self.programs.weights if _weight(name) in used}
+        return emit.function(signature, items, arena), arena.size, bool(context.rows)
+
+    def _sized(self, axes: Axes) -> tuple[int, ...]:
+        return tuple(self.request.examples if isinstance(axis, str) else axis for axis in axes)
+
+    def _settings(self) -> Mapping[str, float | int]:
+        return self.programs.settings
+
+    def _adapt_frame(self) -> Frame:
+        inputs = self._weights() | {name: _scalar(name) for name in self._settings()}
+        inputs["support_x"] = self._examples("support")
+        inputs["support_y"] = self._targets()
+        outputs = {
+            name: Buffer(f"state->{emit.c_name(name)}", math.prod(self._sized(axes)), outside=True)
+            for name, axes in self.programs.state.items()
+        }
+        return Frame(inputs, outputs, "count", self.request.examples, self.programs.adapt.loops)
+
+    def _predict_frame(self) -> Frame:
+        inputs = self._weights()
+        inputs["query_x"] = self._examples("query")
+        for name, axes in self.programs.state.items():
+            inputs[f"state.{name}"] = _tensor(f"state->{emit.c_name(name)}", axes)
+        return Frame(
+            inputs, {"prediction": Buffer("scores", self.request.ways, outside=True)}, "state->examples", self.request.examples
+        )
+
+    def _weights(self) -> dict[str, Bind]:
+        return {f"weight.{name}": _tensor(_weight(name), tuple(value.shape)) for name, value in self.programs.weights.items()}
+
+    def _examples(self, name: str) -> Bind:
+        shape, spec = self.request.shape, self.request.spec
+        size = math.prod(shape)
+        if spec is None:
+            buffer = Buffer(name, size, outside=True)
+            return lambda row: stored(buffer, (1, *shape), f"{row} * {size}" if name == "support" else "")
+        buffer = Buffer(name, size, torch.uint8, outside=True)
+        start = f"{{row}} * {size} + " if name == "support" else ""
+
+        def bind(row: str) -> Value:
+            def read(index: Index) -> str:
+                _, channel, i, j = index
+                place = f"({i} * {spec.width} + {j}) * {spec.channels} + {channel}"
+                return f"qs_pixel({name}[{start.format(row=row)}{place}])"
+
+            return Value((1, *shape), torch.float32, read, frozenset({buffer}), 2)
+
+        return bind
+
+    def _targets(self) -> Bind:
+        ways = self.request.ways
+        buffer = Buffer("targets", self.request.examples, outside=True)
+        if self.regression:
+            return lambda row: stored(buffer, (1, ways), f"{row} * {ways}")
+        return lambda row: Value(
+            (1, ways), torch.float32, lambda index: f"(float)(targets[{row}] == {index[1]})", frozenset({buffer}), 1
+        )
+
+    def _header(self) -> str:
+        fields = "\n".join(
+            f"    float {emit.c_name(name)}[{math.prod(self._sized(axes))}];" for name, axes in self.programs.state.items()
+        )
+        settings = "\n".join(
+            f"    {'float' if isinstance(value, float) else 'int'} {name}; /* {value} */" for name, value in self._settings().items()
+        )
+        image = self.request.spec is not None
+        return HEADER.format(
+            learner=type(self.learner).__name__,
+            ways=self.request.ways,
+            values=math.prod(self.request.shape),
+            examples=self.request.examples,
+            input="uint8_t" if image else "float",
+            input_note="bytes [row][column][channel] as in an image file" if image else "float numbers",
+            target="float" if self.regression else "int32_t",
+            target_note="QS_WAYS values per example" if self.regression else "class of each example, 0 to QS_WAYS - 1",
+            state=fields,
+            settings=settings or "    int unused;",
+            score="float",
+            score_note="values" if self.regression else "logits",
+            returns="QS_OK" if self.regression else "the class with the largest score",
+        )
+
+    def _checks(self) -> str:
+        spec = self.request.spec
+        checks = [] if spec is not None else ["    if (qs_any_strange(support, count * QS_VALUES))\n        return QS_NOT_FINITE;"]
+        if self.regression:
+            checks.append("    if (qs_any_strange(targets, count * QS_WAYS))\n        return QS_NOT_FINITE;")
+        else:
+            checks.append("    if ((code = qs_check_labels(targets, count)) != QS_OK)\n        return code;")
+        return "\n".join(checks)
+
+    def _defaults(self) -> str:
+        values = ", ".join(
+            f"{value!r}f" if isinstance(value, float) else str(value) for value in self._settings().values()
+        )
+        checks = [f"!(settings->{name} >= 0)" for name in self._settings()]
+        strange = [f"qs_strange(settings->{name})" for name, value in self._settings().items() if isinstance(value, float)]
+        refused = " || ".join([*strange, *checks])
+        lines = f"    static const qs_settings usual = {{{values or '0'}}};\n    if (!settings)\n        settings = &usual;\n"
+        return lines + (f"    if ({refused})\n        return QS_BAD_SETTING;\n" if refused else "")
+
+
+def _weight(name: str) -> str:
+    return f"weight_{emit.c_name(name)}"
+
+
+def _scalar(name: str) -> Bind:
+    return lambda row: Value((), torch.float32, lambda index: name)
+
+
+def _tensor(name: str, axes: Sequence[Any]) -> Bind:
+    """A tensor of the caller; one with a named first axis has a row for each example."""
+    if any(isinstance(axis, str) for axis in axes[1:]):
+        raise ModelError(f"{name} has axes {tuple(axes)}; the C target can count examples along the first axis only.")
+    shape = tuple(1 if isinstance(axis, str) else axis for axis in axes)
+    size = math.prod(shape)
+    by_row = bool(axes) and isinstance(axes[0], str)
+    buffer = Buffer(name, size, outside=True)
+    return lambda row: stored(buffer, shape, f"{row} * {size}" if by_row else "")
+
+
+HEADER = """/* {learner}: adapts to a new task from a few examples, and predicts. Written by quickstudy. */
+#ifndef QS_LEARNER_H
+#define QS_LEARNER_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define QS_WAYS {ways} /* classes (or outputs) of a task, at most */
+#define QS_VALUES {values} /* numbers of one input */
+#define QS_MAX_SUPPORT {examples} /* support examples, at most */
+
+typedef {input} qs_input; /* {input_note} */
+typedef {target} qs_target; /* {target_note} */
+typedef {score} qs_score; /* {score_note} */
+
+typedef struct {{ /* an adapted task: copy it, store it, send it */
+    int32_t examples; /* 0: not adapted */
+{state}
+}} qs_state;
+
+typedef struct {{ /* and their usual values */
+{settings}
+}} qs_settings;
+
+enum {{
+    QS_OK = 0,
+    QS_BAD_POINTER = -1, /* a pointer is NULL */
+    QS_BAD_COUNT = -2, /* fewer than 1 or more than QS_MAX_SUPPORT examples */
+    QS_BAD_LABEL = -3, /* a label is negative, or the task has more ways than QS_WAYS */
+    QS_SINGLE_CLASS = -4, /* all examples are of one class */
+    QS_NOT_FINITE = -5, /* an input or a result is infinite or not a number */
+    QS_BAD_SETTING = -6, /* a setting is negative or not a number */
+    QS_NOT_ADAPTED = -7 /* the state holds no task */
+}};
+
+/* Learn a task from `count` examples: inputs one after the other, and their targets. `settings` may be NULL.
+   QS_OK or an error; after an error the state holds no task. */
+int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count, const qs_settings *settings);
+
+/* Scores of one input. Returns {returns}, or an error (negative). */
+int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_WAYS]);
+
+#ifdef __cplusplus
+}}
+#endif
+#endif
+"""
+
+_WEIGHTS = """/* The meta-learned weights. */
+#include <stdint.h>
+
+{text}"""
+
+_COUNTED = """
+static int qs_check_labels(const qs_target *labels, int count)
+{
+    int several = 0;
+    for (int i = 0; i < count; i++) {
+        if (labels[i] < 0 || labels[i] >= QS_WAYS)
+            return QS_BAD_LABEL;
+        several |= labels[i] != labels[0];
+    }
+    return several || QS_WAYS == 1 ? QS_OK : QS_SINGLE_CLASS;
+}
+
+static int qs_best(const float *scores)
+{
+    int best = 0;
+    for (int i = 1; i < QS_WAYS; i++)
+        if (scores[i] > scores[best])
+            best = i;
+    return best;
+}
+"""
+
+_CODE = """/* Written by quickstudy: adapt and predict, compiled from the learner's graph. No malloc; one arena; not reentrant. */
+#include "learner.h"
+#include "kernels.h"
+#include "weights.h"
+
+static union {{ float f; int32_t i; uint8_t b; }} arena[{arena}];
+
+{constants}
+
+{adapt}
+
+{predict}
+
+static inline int qs_any_strange(const float *values, int count)
+{{
+    for (int i = 0; i < count; i++)
+        if (qs_strange(values[i]))
+            return 1;
+    return 0;
+}}
+{counted}
+int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count, const qs_settings *settings)
+{{
+    int code = QS_OK;
+    if (!state || !support || !targets)
+        return QS_BAD_POINTER;
+    state->examples = 0;
+    if (count < 1 || count > QS_MAX_SUPPORT)
+        return QS_BAD_COUNT;
+{settings}{checks}
+    adapt(state, support, targets, count{call});
+    state->examples = count;
+    return code;
+}}
+
+int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_WAYS])
+{{
+    if (!state || !query || !scores)
+        return QS_BAD_POINTER;
+    if (state->examples < 1 || state->examples > QS_MAX_SUPPORT)
+        return QS_NOT_ADAPTED;
+    predict(state, query, scores);
+    if (qs_any_strange(scores, QS_WAYS))
+        return QS_NOT_FINITE;
+    {result}
+}}
+"""

@@ -1,0 +1,257 @@
+"""From a graph in sections to kernels: values stay expressions until something needs their elements in memory."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import fx
+
+from quickstudy.errors import ModelError
+from quickstudy.export.c import layers, ops, views
+from quickstudy.export.c.context import INLINE, Context, c_size
+from quickstudy.export.c.ir import Begin, Buffer, End, Item, Value, constant, literal, loops, nested, stored
+from quickstudy.export.c.ops import shape_of
+from quickstudy.export.c.sections import Section, example_axis
+
+aten = torch.ops.aten
+
+LONGEST = 24
+"""An expression of more operations is computed once in any case."""
+
+
+def lowered(context: Context) -> list[Item]:
+    """All kernels and loops of a program, in order."""
+    return _Lowering(context).run()
+
+
+class _Lowering:
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self.carried: dict[tuple[int, int], Buffer] = {}
+        self.live = {node for section in context.cut.sections for node in section.nodes}
+        self.fused = layers.fusions(self.live, context.cut.kept)
+
+    def run(self) -> list[Item]:
+        loop: int | None = None
+        for section in self.context.cut.sections:
+            if section.loop != loop:
+                self._close(loop)
+                self._open(section.loop)
+                loop = section.loop
+            self._section(section)
+        self._close(loop)
+        self._outputs()
+        return self.context.items
+
+    def _marks(self, mark: Any, loop: int) -> dict[int, fx.Node]:
+        """The marks of what enters or leaves a loop, by their place."""
+        found: dict[int, fx.Node] = {
+            node.args[2]: node  # pyright: ignore[reportAssignmentType]
+            for node in self.live
+            if node.target is mark and node.args[1] == loop
+        }
+        return dict(sorted(found.items()))
+
+    def _open(self, loop: int | None) -> None:
+        """Put what enters a loop where it will be changed in place: into the state, if it ends there."""
+        if loop is None:
+            return
+        context, leaves = self.context, self._marks(ops.LEAVE, loop)
+        entering = self._marks(ops.ENTER, loop)
+        for place, node in entering.items():
+            if place == 0:
+                context.values[node] = constant("step", (), torch.int64)
+                continue
+            start = context.value(node.args[0])
+            buffer = context.destination.get(leaves[place]) if place in leaves else None
+            buffer = buffer or context.new(node.name, start.size, start.dtype)
+            self.carried[loop, place] = buffer
+            context.values[node] = context.write(start, stored(buffer, start.shape))
+        context.items.append(Begin(f"for (int step = 0; step < {context.frame.steps[loop]}; step++)"))
+
+    def _close(self, loop: int | None) -> None:
+        """Hand the values of this step on to the next: each in place, after whatever still reads the old one."""
+        if loop is None:
+            return
+        context = self.context
+        waiting = [
+            (node, self.carried[loop, place], context.value(node.args[0]))
+            for place, node in self._marks(ops.LEAVE, loop).items()
+            if (loop, place) in self.carried
+        ]
+        while waiting:
+            free = [one for one in waiting if not any(one[1] in other[2].reads for other in waiting if other is not one)]
+            node, buffer, value = chosen = (free or waiting)[0]
+            waiting.remove(chosen)
+            if not free:  # two need each other's old value
+                waiting = [(n, b, context.copy(v) if buffer in v.reads else v) for n, b, v in waiting]
+            if buffer in value.reads - value.aligned:
+                value = context.copy(value)
+            context.values[node] = context.write(value, stored(buffer, value.shape))
+        context.items.append(End())
+
+    def _section(self, section: Section) -> None:
+        context = self.context
+        context.local, context.before = {}, []
+        outside, context.items = context.items, []
+        for node in section.nodes:
+            if node.target in (ops.ENTER, ops.LEAVE) or node in self.fused.inner:
+                continue
+            value = self._settled(node, self._lower(node))
+            if example_axis(node) is None:
+                context.values[node] = value
+                continue
+            context.local[node] = value
+            if node in context.destination:  # a row of the state for every example
+                context.write(value, stored(context.destination[node], value.shape, f"row * {value.size}"))
+        inside, context.items = context.items, outside
+        if section.over is not None and inside:
+            count = c_size(section.over, context.frame.count)
+            inside = [*context.before, Begin(f"for (int row = 0; row < {count}; row++)"), *inside, End()]
+        context.items += inside
+
+    def _outputs(self) -> None:
+        for name, node in self.context.results.items():
+            if example_axis(node) is None:
+                value, buffer = self.context.value(node), self.context.frame.outputs[name]
+                if value.place != (buffer, ""):
+                    self.context.write(value, stored(buffer, value.shape))
+
+    def _settled(self, node: fx.Node, value: Any) -> Any:
+        """What is long, or used often, is computed once."""
+        if not isinstance(value, Value) or value.dtype == torch.bool:
+            return value
+        users = sum(user in self.live or user.op == "output" for user in node.users)
+        if value.cost > LONGEST or (users > 1 and value.cost > INLINE):
+            return self.context.copy(value, node.name)
+        return value
+
+    def _lower(self, node: fx.Node) -> Any:
+        target = node.target
+        if node in self.fused.outer:
+            return layers.fused(self.context, self.fused.outer[node], node)
+        if target in ops.ELEMENTWISE:
+            return self.context.elementwise(node, *ops.ELEMENTWISE[target])
+        rule = RULES.get(target) or layers.RULES.get(target) or views.RULES.get(target)
+        if rule is None:
+            raise ModelError(
+                f"operator {target} in layer {ops.layer_of(node, self.context.names)} has no C form. Use layers made of convolution, "
+                "linear, max-pooling, ReLU, group norm and elementwise functions, or export the learner to ONNX."
+            )
+        return rule(self.context, node)
+
+
+def _sum(context: Context, node: fx.Node) -> Value:
+    return reduced(context, node, "sum")
+
+
+def _amax(context: Context, node: fx.Node) -> Value:
+    return reduced(context, node, "max")
+
+
+def reduced(context: Context, node: fx.Node, kind: str) -> Value:
+    """A sum or maximum over axes; over the examples it is collected by the pass."""
+    source: Any = node.args[0]
+    value, dimensions = context.value(source), len(source.meta["val"].shape)
+    given: Any = node.args[1] if len(node.args) > 1 else None
+    axes = {axis % dimensions for axis in given} if given else set(range(dimensions))
+    examples = example_axis(source)
+    collected = examples is not None and examples[0] in axes
+    kept = tuple(1 if axis in axes else size for axis, size in enumerate(value.shape))
+    start = 0.0 if kind == "sum" else -math.inf
+    target = context.collector(node, kept, start) if collected else context.allocate(node, kept)
+    opening, index = loops(kept)
+    inner, place = loops(tuple(size if axis in axes else 1 for axis, size in enumerate(value.shape)), "r")
+    full = tuple(r if axis in axes else i for axis, (i, r) in enumerate(zip(index, place, strict=True)))
+    first = target.read(index) if collected else literal(start, torch.float32)
+    step = "total += {};" if kind == "sum" else "total = qs_maxf(total, {});"
+    body = [f"float total = {first};", *nested(inner, [step.format(value.read(full))]).split("\n")]
+    if not inner:
+        body = [f"float total = {first};", step.format(value.read(full))]
+    context.emit(nested(opening, [*body, f"{target.read(index)} = total;"]), [value, target] if collected else [value], [target])
+    assert target.place is not None
+    return stored(target.place[0], shape_of(node), target.place[1])
+
+
+def _matrix_product(context: Context, node: fx.Node) -> Value:
+    left, right = (context.value(item) for item in node.args[:2])
+    left, right = (context.copy(value) if value.cost else value for value in (left, right))
+    axis = example_axis(node.args[0])  # pyright: ignore[reportArgumentType]
+    collected = axis is not None and axis[0] == 1
+    shape = shape_of(node)
+    target = context.collector(node, shape) if collected else context.allocate(node, shape)
+    opening, (i, j) = loops(shape)
+    inner, (k,) = loops(left.shape[1:], "k")
+    term = f"total += {left.read((i, k))} * {right.read((k, j))};"
+    first = target.read((i, j)) if collected else "0.0f"
+    body = [f"float total = {first};", *(nested(inner, [term]).split("\n") if inner else [term])]
+    reads = [left, right, target] if collected else [left, right]
+    context.emit(nested(opening, [*body, f"{target.read((i, j))} = total;"]), reads, [target])
+    return target
+
+
+def _clamp(context: Context, node: fx.Node) -> Value:
+    low: Any = node.args[1] if len(node.args) > 1 else None
+    high: Any = node.args[2] if len(node.args) > 2 else None
+    text = "{0}"
+    for bound, function in ((low, "qs_maxf"), (high, "qs_minf")):
+        if bound is not None:
+            text = f"{function}({text}, {literal(bound, torch.float32)})"
+    return context.elementwise(node, text, 2, node.args[:1])
+
+
+def _power(context: Context, node: fx.Node) -> Value:
+    exponent: Any = node.args[1]
+    forms = {2: ("qs_square({0})", 1), -1: ("(1.0f / {0})", 4), -2: ("(1.0f / qs_square({0}))", 5), 0.5: ("sqrtf({0})", 4)}
+    text, cost = forms.get(exponent, (f"powf({{0}}, {literal(exponent, torch.float32)})", 40))
+    return context.elementwise(node, text, cost, node.args[:1])
+
+
+def _filled(context: Context, node: fx.Node) -> Value:
+    name = str(node.target)
+    zeros = "zeros" in name or "empty" in name
+    number: Any = 0 if zeros else 1 if "ones" in name else node.args[0] if "scalar_tensor" in name else node.args[-1]
+    return constant(number, shape_of(node), node.meta["val"].dtype)
+
+
+def _arange(context: Context, node: fx.Node) -> Value:
+    start: Any = node.args[0] if len(node.args) > 1 else 0
+    if example_axis(node) is not None:
+        return constant(f"(row + {start})" if start else "row", (1,), torch.int64)
+    return Value(shape_of(node), torch.int64, lambda index: f"({index[0]} + {start})" if start else index[0])
+
+
+def _item(context: Context, node: fx.Node) -> Any:
+    source, part = node.args
+    if source.target is aten.convolution_backward.default:  # pyright: ignore[reportOptionalMemberAccess,reportAttributeAccessIssue]
+        return layers.convolution_gradient(context, node)
+    return context.value(source)[part]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]
+
+
+def _index(context: Context, node: fx.Node) -> Value:
+    source: Any = node.args[0]
+    places: Any = node.args[1]
+    if source.op != "placeholder" or len(places) != 1 or example_axis(source) is None:
+        raise ModelError("the C target indexes only the support examples themselves, along their first axis.")
+    row = context.value(places[0]).read(("0",))
+    return context.frame.inputs[context.names[source]](row)
+
+
+RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {
+    **dict.fromkeys(ops.SHAPE_ONLY, _filled),
+    operator.getitem: _item,
+    aten.amax.default: _amax,
+    aten.arange.default: _arange,
+    aten.arange.start_step: _arange,
+    aten.clamp.default: _clamp,
+    aten.clamp_min.default: _clamp,
+    aten.index.Tensor: _index,
+    aten.mm.default: _matrix_product,
+    aten.pow.Tensor_Scalar: _power,
+    aten.sum.default: _sum,
+    aten.sum.dim_IntList: _sum,
+}

@@ -1,0 +1,139 @@
+"""Facts about captured operations that several passes need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, fx
+
+from quickstudy import repeat
+
+aten = torch.ops.aten
+ENTER = repeat.enter._opoverload
+LEAVE = repeat.leave._opoverload
+
+ELEMENTWISE: dict[object, tuple[str, int]] = {
+    aten.abs.default: ("fabsf({0})", 1),
+    aten.add.Scalar: ("({0} + {1})", 1),
+    aten.add.Tensor: ("({0} + {1})", 1),
+    aten.bitwise_and.Tensor: ("({0} & {1})", 1),
+    aten.bitwise_not.default: ("(!{0})", 1),
+    aten.div.Scalar: ("({0} / {1})", 4),
+    aten.div.Tensor: ("({0} / {1})", 4),
+    aten.eq.Scalar: ("({0} == {1})", 1),
+    aten.eq.Tensor: ("({0} == {1})", 1),
+    aten.erf.default: ("erff({0})", 20),
+    aten.exp.default: ("expf({0})", 20),
+    aten.ge.Scalar: ("({0} >= {1})", 1),
+    aten.gt.Scalar: ("({0} > {1})", 1),
+    aten.gt.Tensor: ("({0} > {1})", 1),
+    aten.le.Scalar: ("({0} <= {1})", 1),
+    aten.log.default: ("logf({0})", 20),
+    aten.logical_and.default: ("({0} && {1})", 1),
+    aten.logical_not.default: ("(!{0})", 1),
+    aten.lt.Scalar: ("({0} < {1})", 1),
+    aten.maximum.default: ("qs_max({0}, {1})", 1),
+    aten.minimum.default: ("qs_min({0}, {1})", 1),
+    aten.mul.Scalar: ("({0} * {1})", 1),
+    aten.mul.Tensor: ("({0} * {1})", 1),
+    aten.ne.Scalar: ("({0} != {1})", 1),
+    aten.neg.default: ("(-{0})", 1),
+    aten.pow.Scalar: ("powf({0}, {1})", 40),
+    aten.reciprocal.default: ("(1.0f / {0})", 4),
+    aten.reciprocal_.default: ("(1.0f / {0})", 4),
+    aten.relu.default: ("qs_relu({0})", 1),
+    aten.remainder.Scalar: ("({0} % {1})", 2),
+    aten.rsqrt.default: ("(1.0f / sqrtf({0}))", 8),
+    aten.sigmoid.default: ("(1.0f / (1.0f + expf(-{0})))", 24),
+    aten.sign.default: ("qs_sign({0})", 2),
+    aten.sqrt.default: ("sqrtf({0})", 4),
+    aten.sub.Scalar: ("({0} - {1})", 1),
+    aten.sub.Tensor: ("({0} - {1})", 1),
+    aten.tanh.default: ("tanhf({0})", 20),
+    aten.where.self: ("({0} ? {1} : {2})", 1),
+}
+"""Element by element: the C expression, and about how many operations it is."""
+
+SHAPE_ONLY = {
+    aten.arange.default,
+    aten.arange.start_step,
+    aten.empty.memory_format,
+    aten.full.default,
+    aten.full_like.default,
+    aten.new_full.default,
+    aten.new_zeros.default,
+    aten.ones.default,
+    aten.ones_like.default,
+    aten.scalar_tensor.default,
+    aten.zeros.default,
+    aten.zeros_like.default,
+}
+"""Made from a shape or a number; the values of tensor arguments do not matter."""
+
+VIEWS = {
+    aten._to_copy.default,
+    aten._unsafe_view.default,
+    aten.alias.default,
+    aten.as_strided.default,
+    aten.clone.default,
+    aten.detach.default,
+    aten.expand.default,
+    aten.permute.default,
+    aten.reshape.default,
+    aten.select.int,
+    aten.slice.Tensor,
+    aten.squeeze.dim,
+    aten.squeeze.dims,
+    aten.t.default,
+    aten.unsqueeze.default,
+    aten.unsqueeze_.default,
+    aten.view.default,
+}
+"""The same elements, elsewhere."""
+
+LIGHT = {*ELEMENTWISE, *SHAPE_ONLY, *VIEWS, aten.clamp.default, aten.clamp_min.default, aten.index.Tensor, aten.pow.Tensor_Scalar}
+"""Cheap enough to be computed again rather than kept for every example."""
+
+
+def is_light(node: fx.Node) -> bool:
+    """True for a node that is computed again rather than kept."""
+    return node.target in LIGHT
+
+
+def inputs(node: fx.Node) -> Iterator[fx.Node]:
+    """Nodes whose values, not only shapes, a node reads."""
+    if node.target in SHAPE_ONLY:
+        return
+    for other in node.all_input_nodes:
+        if is_tensor(other) and not (other.target is aten.empty.memory_format):
+            yield other
+
+
+def is_tensor(node: fx.Node) -> bool:
+    """True for a tensor or a tuple of them, not a size."""
+    value = node.meta.get("val")
+    return node.op in ("get_attr", "output") or isinstance(value, (Tensor, tuple, list))
+
+
+def shape_of(node: fx.Node, part: int | None = None) -> tuple[int, ...]:
+    """Shape of a node's value for one example."""
+    value = node.meta["val"] if part is None else node.meta["val"][part]
+    return tuple(
+        int(size) if isinstance(size, int) or not size.node.expr.free_symbols else 1 for size in value.shape
+    )
+
+
+def layer_of(node: fx.Node, names: dict[fx.Node, str]) -> str:
+    """The layer that a node probably belongs to, by the nearest weights that it comes from; for messages."""
+    seen, queue = {node}, [node]
+    while queue:
+        current = queue.pop(0)
+        name = names.get(current, "")
+        if name.startswith("weight."):
+            return name.removeprefix("weight.").rpartition(".")[0]
+        for other in current.all_input_nodes:
+            if other not in seen:
+                seen.add(other)
+                queue.append(other)
+    return "the learner itself"

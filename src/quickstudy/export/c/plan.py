@@ -1,0 +1,108 @@
+"""Where each buffer lies in the arena: those that are needed at the same time apart, the others on top of each other."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from quickstudy.export.c.ir import Begin, Buffer, End, Item, Kernel
+
+
+@dataclasses.dataclass(frozen=True)
+class Arena:
+    """Offsets in bytes of each buffer, and the size of the whole."""
+
+    offsets: dict[Buffer, int]
+    size: int
+
+
+def without_unread(items: Sequence[Item]) -> list[Item]:
+    """Kernels whose results nobody reads are left out."""
+    items = list(items)
+    while True:
+        read = {buffer for item in items if isinstance(item, Kernel) for buffer in item.reads - (item.reads & item.writes)}
+        kept = [
+            item for item in items if not isinstance(item, Kernel) or any(b.outside or b in read for b in item.writes)
+        ]
+        if len(kept) == len(items):
+            return kept
+        items = kept
+
+
+def planned(items: Sequence[Item]) -> Arena:
+    """First fit, largest buffers first."""
+    spans = _spans(items)
+    groups = _shared(items, spans)
+    offsets: dict[Buffer, int] = {}
+    size = 0
+    for group in sorted(groups, key=lambda group: (-max(b.bytes for b in group), min(spans[b] for b in group))):
+        need = max(buffer.bytes for buffer in group)
+        busy = sorted(
+            (offset, offset + other.bytes)
+            for other, offset in offsets.items()
+            if any(spans[other][0] <= spans[b][1] and spans[b][0] <= spans[other][1] for b in group)
+        )
+        place = 0
+        for low, high in busy:
+            if place + need <= low:
+                break
+            place = max(place, high)
+        offsets |= dict.fromkeys(group, place)
+        size = max(size, place + need)
+    return Arena(offsets, size)
+
+
+def _spans(items: Sequence[Item]) -> dict[Buffer, tuple[int, int]]:
+    """From which to which item each buffer must not be touched by others."""
+    around = _loops_around(items)
+    uses: dict[Buffer, list[int]] = {}
+    for place, item in enumerate(items):
+        if isinstance(item, Kernel):
+            for buffer in item.reads | item.writes:
+                if not buffer.outside:
+                    uses.setdefault(buffer, []).append(place)
+    spans = {}
+    for buffer, places in uses.items():
+        common = set.intersection(*(set(around[place]) for place in places))
+        low, high = min(places), max(places)
+        for place in places:  # what is used inside and outside of a loop must survive all its rounds
+            for begin, end in around[place]:
+                if (begin, end) not in common:
+                    low, high = min(low, begin), max(high, end)
+        spans[buffer] = (low, high)
+    return spans
+
+
+def _loops_around(items: Sequence[Item]) -> list[tuple[tuple[int, int], ...]]:
+    """For each item, first and last place of the loops around it."""
+    ends: dict[int, int] = {}
+    stack: list[int] = []
+    for place, item in enumerate(items):
+        if isinstance(item, Begin):
+            stack.append(place)
+        elif isinstance(item, End):
+            ends[stack.pop()] = place
+    return [tuple((begin, end) for begin, end in ends.items() if begin <= place <= end) for place in range(len(items))]
+
+
+def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list[list[Buffer]]:
+    """Buffers in groups that lie in the same place: a result on what it is computed from, where that dies there."""
+    group = {buffer: [buffer] for buffer in spans}
+    for place, item in enumerate(items):
+        if not isinstance(item, Kernel):
+            continue
+        for result in item.writes - item.reads:
+            for source in item.overwrites:
+                if (
+                    not result.outside
+                    and not source.outside
+                    and group[result] is not group[source]
+                    and spans[source][1] == place == spans[result][0]
+                    and source.bytes >= result.bytes
+                ):
+                    group[source] += group[result]
+                    for buffer in group[result]:
+                        group[buffer] = group[source]
+                    break
+    unique = {id(buffers): buffers for buffers in group.values()}
+    return list(unique.values())

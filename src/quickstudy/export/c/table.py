@@ -1,0 +1,46 @@
+"""What operations that this target has no kernel for are composed of, so that one pass over the examples computes each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from quickstudy.export import decompositions
+
+aten = torch.ops.aten
+
+
+def table() -> decompositions.Table:
+    """Core operations with reductions and normalisations spelled out."""
+    return {
+        **decompositions.core(),
+        aten.var_mean.correction: _var_mean,
+        aten.mean.dim: _mean,
+        aten._log_softmax.default: _log_softmax,
+        aten._softmax.default: lambda x, dim, half: torch.exp(_log_softmax(x, dim, half)),
+        aten.addmm.default: lambda bias, a, b, *, beta=1, alpha=1: a @ b * alpha + bias * beta,
+    }
+
+
+def _mean(x: Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    axes = list(range(x.dim())) if not dim else list(dim)
+    return x.sum(axes, keepdim=keepdim) / math.prod(x.shape[axis] for axis in axes)
+
+
+def _var_mean(
+    x: Tensor, dim: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
+    axes = list(range(x.dim())) if not dim else list(dim)
+    count = math.prod(x.shape[axis] for axis in axes)
+    mean = x.sum(axes, keepdim=True) / count
+    var = (x - mean).square().sum(axes, keepdim=keepdim) / (count - (1 if correction is None else correction))
+    return var, mean if keepdim else mean.sum(axes)
+
+
+def _log_softmax(x: Tensor, dim: int, half_to_float: bool) -> Tensor:
+    shifted = x - x.amax(dim, keepdim=True)
+    return shifted - shifted.exp().sum(dim, keepdim=True).log()

@@ -1,0 +1,125 @@
+"""Views: the same elements under other indices. Nothing is computed or moved unless an order must change."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import fx
+
+from quickstudy.errors import ModelError
+from quickstudy.export.c.context import Context
+from quickstudy.export.c.ir import C_TYPE, Index, Value, expanded, remapped, reshaped_in_place, stored
+from quickstudy.export.c.ops import shape_of
+from quickstudy.export.c.sections import example_axis
+
+aten = torch.ops.aten
+
+
+def reshaped(context: Context, value: Value, shape: tuple[int, ...]) -> Value:
+    """The same elements in row-major order under another shape."""
+    if value.shape == shape:
+        return value
+    old = [axis for axis, size in enumerate(value.shape) if size != 1]
+    new = [axis for axis, size in enumerate(shape) if size != 1]
+    if [value.shape[axis] for axis in old] == [shape[axis] for axis in new]:
+        source = dict(zip(old, new, strict=True))
+        return reshaped_in_place(
+            value, shape, lambda index: tuple(index[source[a]] if a in source else "0" for a in range(len(value.shape)))
+        )
+    buffer, offset = context.in_memory(value).place or (None, "")
+    assert buffer is not None
+    return stored(buffer, shape, offset)
+
+
+def _view(context: Context, node: fx.Node) -> Value:
+    source: Any = node.args[0]
+    before, after = example_axis(source), example_axis(node)
+    shape = shape_of(node)
+    if (before is None) != (after is None) or (
+        before and after and math.prod(shape_of(source)[: before[0]]) != math.prod(shape[: after[0]])
+    ):
+        raise ModelError(f"operator {node.target} merges the axis of the examples with another; the C target cannot follow it.")
+    return reshaped(context, context.value(source), shape)
+
+
+def _as_strided(context: Context, node: fx.Node) -> Value:
+    shape = shape_of(node)
+    strides: Any = node.args[2]
+    expected = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
+    offset = node.args[3] if len(node.args) > 3 else 0
+    if offset or any(s != e for s, e, size in zip(strides, expected, shape, strict=True) if size != 1):
+        raise ModelError(f"operator {node.target} with strides {strides} has no C form; only row-major views have.")
+    return reshaped(context, context.value(node.args[0]), shape)
+
+
+def _same(context: Context, node: fx.Node) -> Value:
+    value, dtype = context.value(node.args[0]), node.meta["val"].dtype
+    if dtype == value.dtype:
+        return value
+    kind = C_TYPE[dtype]
+    return dataclasses.replace(
+        value,
+        dtype=dtype,
+        read=lambda index: f"({kind})({value.read(index)}{' != 0' if dtype == torch.bool else ''})",
+        place=None,
+        aligned=frozenset(),
+    )
+
+
+def _expand(context: Context, node: fx.Node) -> Value:
+    return expanded(context.value(node.args[0]), shape_of(node))
+
+
+def _permute(context: Context, node: fx.Node) -> Value:
+    value = context.value(node.args[0])
+    dimensions = len(value.shape)
+    order = [1, 0] if node.target is aten.t.default else [axis % dimensions for axis in node.args[1]]  # pyright: ignore
+    shape = [value.shape[axis] for axis in order]
+    moved = [axis for axis in order if value.shape[axis] != 1]
+
+    def back(index: Index) -> Index:
+        return tuple(index[order.index(axis)] for axis in range(dimensions))
+
+    if moved == sorted(moved):
+        return reshaped_in_place(value, shape, back)
+    return remapped(value, shape, back)
+
+
+def _select(context: Context, node: fx.Node) -> Value:
+    value, axis, place = context.value(node.args[0]), *node.args[1:3]
+    dimensions = len(value.shape)
+    axis, place = axis % dimensions, place % value.shape[axis]  # pyright: ignore
+    shape = value.shape[:axis] + value.shape[axis + 1 :]  # pyright: ignore
+    return remapped(value, shape, lambda index: (*index[:axis], str(place), *index[axis:]))  # pyright: ignore
+
+
+def _slice(context: Context, node: fx.Node) -> Value:
+    value = context.value(node.args[0])
+    axis, start, _, step = (*node.args[1:], *(0, 0, None, 1)[len(node.args) - 1 :])
+    shape = shape_of(node)
+    first = start if start >= 0 else value.shape[axis] + start  # pyright: ignore
+
+    def back(index: Index) -> Index:
+        moved = [*index]
+        if moved[axis] != "0" or first:  # pyright: ignore
+            moved[axis] = f"({moved[axis]}{f' * {step}' if step != 1 else ''} + {first})"  # pyright: ignore
+        return tuple(moved)
+
+    return value if shape == value.shape else remapped(value, shape, back)
+
+
+RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {
+    **dict.fromkeys((aten.view.default, aten.reshape.default, aten._unsafe_view.default), _view),
+    **dict.fromkeys((aten.unsqueeze.default, aten.unsqueeze_.default, aten.squeeze.dim, aten.squeeze.dims), _view),
+    **dict.fromkeys((aten.clone.default, aten.alias.default, aten.detach.default, aten._to_copy.default), _same),
+    aten.as_strided.default: _as_strided,
+    aten.expand.default: _expand,
+    aten.permute.default: _permute,
+    aten.select.int: _select,
+    aten.slice.Tensor: _slice,
+    aten.t.default: _permute,
+}
