@@ -86,11 +86,13 @@ class Sizes:
         example: support examples.
         way: classes (or outputs of a regression).
         query: queries predicted at once.
+        any: hyperparameters that are sizes, such as that of a mini-batch, traced as the size of an input `size.NAME`.
     """
 
     example: int | None = None
     way: int | None = None
     query: int | None = None
+    any: tuple[str, ...] = ()
 
 
 def capture(
@@ -127,6 +129,7 @@ class _Tracer:
             "earlier": self._any(EARLIER),
         }
         self.weights = {name: value.detach().to(dtype).contiguous() for name, value in learner.state_dict().items()}
+        batches = {name: self._any(getattr(learner, name)) for name in sizes.any}
         self.settings = {name: float(getattr(learner, name)) for name in learner.adjustable}
         with self.mode:
             self.x = torch.zeros((self.axes["example"], *shape), dtype=dtype)
@@ -135,6 +138,7 @@ class _Tracer:
             self.fake_weights = {
                 f"weight.{name}": torch.zeros(value.shape, dtype=dtype) for name, value in self.weights.items()
             }
+            self.fake_sizes = {f"size.{name}": torch.zeros(size) for name, size in batches.items()}
             self.fake_settings = {name: torch.zeros((), dtype=dtype) for name in self.settings}
 
     def programs(self) -> Programs:
@@ -154,7 +158,7 @@ class _Tracer:
         self, function: Callable[[Learner, Mapping[str, Tensor]], Mapping[str, Tensor]], inputs: dict[str, Tensor]
     ) -> Program:
         """A function of the learner and of named inputs, with the weights as further inputs."""
-        inputs = inputs | self.fake_weights
+        inputs = inputs | self.fake_weights | self.fake_sizes
         outputs: dict[str, Tensor] = {}
 
         def flat(*values: Tensor) -> tuple[Tensor, ...]:
@@ -194,6 +198,8 @@ class _Tracer:
 
     def _with_weights(self, function: Callable[..., Mapping[str, Tensor]], inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
         learner = copy.copy(self.learner)  # shares everything, so that only the copy's settings become inputs
+        for name in self.fake_sizes:
+            setattr(learner, name.removeprefix("size."), inputs[name].shape[0])
         for name in self.settings:
             if name in inputs:
                 setattr(learner, name, inputs[name])

@@ -126,7 +126,7 @@ class Reptile(Learner):
             return tree_map(lambda leaf: leaf[rows], support)
         place = torch.arange(self.inner_batch, device=support.y.device)
         real = support.weight.sum().long().clamp(min=1)
-        fits = real.clamp(max=self.inner_batch)  # a tensor, so that it may differ from task to task under vmap
+        fits = torch.minimum(real, torch.ones_like(place).sum())  # tensors, so that both may differ from task to task
         rows = (place + step * fits) % real
         if support.mask is not None:
             rows = torch.argsort(support.weight, descending=True, stable=True)[rows]

@@ -34,6 +34,7 @@ class Frame:
         count: C expression of the number of examples.
         capacity: the most examples there may be.
         steps: C expression of the number of steps of each loop.
+        sizes: C expressions of other sizes, by their symbol.
     """
 
     inputs: Mapping[str, Bind]
@@ -41,6 +42,23 @@ class Frame:
     count: str = "count"
     capacity: int = 1
     steps: Sequence[str] = ()
+    sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
+
+    def size(self, expression: sympy.Expr | int) -> str:
+        """A size that depends on the number of examples, as C."""
+        if isinstance(expression, int) or expression.is_number:
+            whole = isinstance(expression, int) or expression.is_integer
+            return str(int(expression)) if whole else literal(float(expression), torch.float32)
+        if isinstance(expression, sympy.Symbol):
+            return self.sizes.get(str(expression), self.count)
+        parts = [self.size(part) for part in expression.args]
+        form = {"Add": " + ", "Mul": " * ", "IntTrueDiv": " / (float)", "FloatTrueDiv": " / (float)"}
+        kind = type(expression).__name__
+        if kind == "Min":
+            return f"qs_min({parts[0]}, {parts[1]})"
+        if kind not in form:
+            raise ModelError(f"the size {expression} cannot be computed in C.")
+        return f"({form[kind].join(parts)})"
 
 
 class Context:
@@ -50,7 +68,7 @@ class Context:
         self.graph, self.cut, self.frame = graph, cut, frame
         self.names = dict(zip(graph.find_nodes(op="placeholder"), names, strict=True))
         results: Any = graph.find_nodes(op="output")[0].args[0]
-        self.results = dict(zip(outputs, results, strict=True))
+        self.results = dict(zip(outputs, results, strict=False))  # behind the outputs may be what only loops read
         self.destination = {node: frame.outputs[name] for name, node in self.results.items()}
         self.items: list[Item] = []
         self.before: list[Item] = []  # what must happen before the pass at hand
@@ -79,7 +97,7 @@ class Context:
         if isinstance(item, fx.Node):
             if ops.is_tensor(item):
                 return self.value(item)
-            return constant(c_size(item.meta["val"].node.expr, self.frame.count), (), dtype)
+            return constant(self.frame.size(item.meta["val"].node.expr), (), dtype)
         return constant(item, (), dtype)
 
     def new(self, name: str, size: int, dtype: torch.dtype = torch.float32) -> Buffer:
@@ -142,6 +160,8 @@ class Context:
         tensors = [item for item in given if isinstance(item, fx.Node) and ops.is_tensor(item)]
         number = dtype if dtype != torch.bool else tensors[0].meta["val"].dtype
         operands = [self._broadcast(self.operand(item, number), shape) for item in given]
+        if dtype == torch.int64:  # of whole numbers
+            template = template.replace("qs_maxf", "qs_max").replace("qs_minf", "qs_min")
         if dtype == torch.float32:
             operands = [self._as_float(value) for value in operands]
 
@@ -167,18 +187,3 @@ class Context:
         return dataclasses.replace(
             value, dtype=torch.float32, read=lambda index: f"(float){value.read(index)}", place=None, aligned=frozenset()
         )
-
-
-def c_size(expression: sympy.Expr | int, count: str) -> str:
-    """A size that depends on the number of examples, as C."""
-    if isinstance(expression, int) or expression.is_number:
-        return f"{float(expression)!r}f" if not isinstance(expression, int) and not expression.is_integer else str(expression)
-    if isinstance(expression, sympy.Symbol):
-        return count
-    parts = [c_size(part, count) for part in expression.args]
-    form = {"Add": " + ", "Mul": " * ", "IntTrueDiv": " / (float)", "FloatTrueDiv": " / (float)"}.get(type(expression).__name__)
-    if type(expression).__name__ == "Min":
-        return f"qs_min({parts[0]}, {parts[1]})"
-    if form is None:
-        raise ModelError(f"the size {expression} cannot be computed in C")
-    return f"({form.join(parts)})"

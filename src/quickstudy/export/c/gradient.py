@@ -65,7 +65,8 @@ def compile_float(learner: Learner, request: Request) -> Source:
     Raises:
         ModelError: an operation has no C form, or does not go example by example.
     """
-    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1))
+    batches = tuple(name for name in ("inner_batch",) if hasattr(learner, name))
+    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1, any=batches))
     return _Compiler(learner, programs, request).source()
 
 
@@ -132,7 +133,12 @@ class _Compiler:
             name: Buffer(f"state->{emit.c_name(name)}", math.prod(self._sized(axes)), outside=True)
             for name, axes in self.programs.state.items()
         }
-        return Frame(inputs, outputs, "count", self.request.examples, self.programs.adapt.loops)
+        sizes = {
+            str(axes[0]): str(getattr(self.learner, name.removeprefix("size.")))
+            for name, axes in self.programs.adapt.inputs.items()
+            if name.startswith("size.")
+        }
+        return Frame(inputs, outputs, "count", self.request.examples, self.programs.adapt.loops, sizes)
 
     def _predict_frame(self) -> Frame:
         inputs = self._weights()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import operator
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from torch import fx
 
 from quickstudy.errors import ModelError
 from quickstudy.export.c import layers, ops, views
-from quickstudy.export.c.context import INLINE, Context, c_size
+from quickstudy.export.c.context import INLINE, Context
 from quickstudy.export.c.ir import Begin, Buffer, End, Item, Value, constant, literal, loops, nested, stored
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import Section, example_axis
@@ -110,7 +111,7 @@ class _Lowering:
                 context.write(value, stored(context.destination[node], value.shape, f"row * {value.size}"))
         inside, context.items = context.items, outside
         if section.over is not None and inside:
-            count = c_size(section.over, context.frame.count)
+            count = context.frame.size(section.over)
             inside = [*context.before, Begin(f"for (int row = 0; row < {count}; row++)"), *inside, End()]
         context.items += inside
 
@@ -237,8 +238,9 @@ def _index(context: Context, node: fx.Node) -> Value:
     places: Any = node.args[1]
     if source.op != "placeholder" or len(places) != 1 or example_axis(source) is None:
         raise ModelError("the C target indexes only the support examples themselves, along their first axis.")
-    row = context.value(places[0]).read(("0",))
-    return context.frame.inputs[context.names[source]](row)
+    row = context.value(places[0])
+    value = context.frame.inputs[context.names[source]](row.read(("0",)))
+    return dataclasses.replace(value, reads=value.reads | row.reads)
 
 
 RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterator
 
 import torch
@@ -32,14 +34,19 @@ ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.log.default: ("logf({0})", 20),
     aten.logical_and.default: ("({0} && {1})", 1),
     aten.logical_not.default: ("(!{0})", 1),
+    aten.le.Tensor: ("({0} <= {1})", 1),
+    aten.lt.Tensor: ("({0} < {1})", 1),
+    aten.ge.Tensor: ("({0} >= {1})", 1),
+    aten.remainder.Tensor: ("({0} % {1})", 2),
     aten.lt.Scalar: ("({0} < {1})", 1),
-    aten.maximum.default: ("qs_max({0}, {1})", 1),
-    aten.minimum.default: ("qs_min({0}, {1})", 1),
+    aten.maximum.default: ("qs_maxf({0}, {1})", 1),
+    aten.minimum.default: ("qs_minf({0}, {1})", 1),
     aten.mul.Scalar: ("({0} * {1})", 1),
     aten.mul.Tensor: ("({0} * {1})", 1),
     aten.ne.Scalar: ("({0} != {1})", 1),
     aten.neg.default: ("(-{0})", 1),
     aten.pow.Scalar: ("powf({0}, {1})", 40),
+    aten.pow.Tensor_Tensor: ("powf({0}, {1})", 40),
     aten.reciprocal.default: ("(1.0f / {0})", 4),
     aten.reciprocal_.default: ("(1.0f / {0})", 4),
     aten.relu.default: ("qs_relu({0})", 1),
@@ -92,12 +99,20 @@ VIEWS = {
 }
 """The same elements, elsewhere."""
 
-LIGHT = {*ELEMENTWISE, *SHAPE_ONLY, *VIEWS, aten.clamp.default, aten.clamp_min.default, aten.index.Tensor, aten.pow.Tensor_Scalar}
+LIGHT = {*ELEMENTWISE, *SHAPE_ONLY, *VIEWS, aten.clamp.default, aten.clamp_min.default, aten.index.Tensor, aten.max_pool2d_with_indices.default, aten.pow.Tensor_Scalar}
 """Cheap enough to be computed again rather than kept for every example."""
+
+
+SMALL = 256
+"""A reduction of so many elements is cheap too."""
 
 
 def is_light(node: fx.Node) -> bool:
     """True for a node that is computed again rather than kept."""
+    if node.target is operator.getitem:
+        return node.args[0].target is aten.max_pool2d_with_indices.default  # pyright: ignore
+    if node.target in (aten.sum.dim_IntList, aten.amax.default):
+        return math.prod(shape_of(node.args[0])) <= SMALL  # pyright: ignore[reportArgumentType]
     return node.target in LIGHT
 
 

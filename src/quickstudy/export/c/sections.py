@@ -10,7 +10,6 @@ computed is the sum that the graph says, exactly, and memory grows with the numb
 from __future__ import annotations
 
 import dataclasses
-import operator
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -136,7 +135,7 @@ class _Cutter:
         """Make a value of one example available in a pass."""
         if self.axis[node] is None or node.op == "placeholder" or self.home[node] == home or node in self.again[home]:
             return
-        if node.target is operator.getitem or not ops.is_light(node):
+        if not ops.is_light(node):
             self.kept.add(node)
             return
         self.again[home].add(node)
