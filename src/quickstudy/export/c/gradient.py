@@ -13,6 +13,7 @@ from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError
 from quickstudy.export.c import emit
 from quickstudy.export.c.context import Bind, Context, Frame
+from quickstudy.export.c.header import HEADER
 from quickstudy.export.c.ir import Buffer, Index, Item, Value, stored
 from quickstudy.export.c.lower import lowered
 from quickstudy.export.c.plan import planned, without_unread
@@ -95,6 +96,7 @@ class _Compiler:
         text = "\n".join(emit.array("float", _weight(name), value.cpu().numpy()) for name, value in weights.items())
         code = _CODE.format(
             arena=arena // 4,
+            pixel=self._pixel(),
             constants=emit.constants(self.constants),
             adapt=adapt,
             predict=predict,
@@ -201,8 +203,16 @@ class _Compiler:
             settings=settings or "    int unused;",
             score="float",
             score_note="values" if self.regression else "logits",
+            more="",
             returns="QS_OK" if self.regression else "the class with the largest score",
         )
+
+    def _pixel(self) -> str:
+        """A byte of an image as the net sees it."""
+        if self.request.spec is None:
+            return ""
+        value = "255 - byte" if self.request.spec.ink == "dark" else "byte"
+        return f"static inline float qs_pixel(uint8_t byte) {{ return (float)({value}) * (1.0f / 255.0f); }}\n\n"
 
     def _checks(self) -> str:
         spec = self.request.spec
@@ -243,57 +253,6 @@ def _tensor(name: str, axes: Sequence[Any]) -> Bind:
     return lambda row: stored(buffer, shape, f"{row} * {size}" if by_row else "")
 
 
-HEADER = """/* {learner}: adapts to a new task from a few examples, and predicts. Written by quickstudy. */
-#ifndef QS_LEARNER_H
-#define QS_LEARNER_H
-
-#include <stdint.h>
-
-#ifdef __cplusplus
-extern "C" {{
-#endif
-
-#define QS_WAYS {ways} /* classes (or outputs) of a task, at most */
-#define QS_VALUES {values} /* numbers of one input */
-#define QS_MAX_SUPPORT {examples} /* support examples, at most */
-
-typedef {input} qs_input; /* {input_note} */
-typedef {target} qs_target; /* {target_note} */
-typedef {score} qs_score; /* {score_note} */
-
-typedef struct {{ /* an adapted task: copy it, store it, send it */
-    int32_t examples; /* 0: not adapted */
-{state}
-}} qs_state;
-
-typedef struct {{ /* and their usual values */
-{settings}
-}} qs_settings;
-
-enum {{
-    QS_OK = 0,
-    QS_BAD_POINTER = -1, /* a pointer is NULL */
-    QS_BAD_COUNT = -2, /* fewer than 1 or more than QS_MAX_SUPPORT examples */
-    QS_BAD_LABEL = -3, /* a label is negative, or the task has more ways than QS_WAYS */
-    QS_SINGLE_CLASS = -4, /* all examples are of one class */
-    QS_NOT_FINITE = -5, /* an input or a result is infinite or not a number */
-    QS_BAD_SETTING = -6, /* a setting is negative or not a number */
-    QS_NOT_ADAPTED = -7 /* the state holds no task */
-}};
-
-/* Learn a task from `count` examples: inputs one after the other, and their targets. `settings` may be NULL.
-   QS_OK or an error; after an error the state holds no task. */
-int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count, const qs_settings *settings);
-
-/* Scores of one input. Returns {returns}, or an error (negative). */
-int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_WAYS]);
-
-#ifdef __cplusplus
-}}
-#endif
-#endif
-"""
-
 _WEIGHTS = """/* The meta-learned weights. */
 #include <stdint.h>
 
@@ -326,7 +285,7 @@ _CODE = """/* Written by quickstudy: adapt and predict, compiled from the learne
 #include "kernels.h"
 #include "weights.h"
 
-static union {{ float f; int32_t i; uint8_t b; }} arena[{arena}];
+{pixel}static union {{ float f; int32_t i; uint8_t b; }} arena[{arena}];
 
 {constants}
 

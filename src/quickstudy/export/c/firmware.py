@@ -1,0 +1,147 @@
+"""A folder of C that adapts and predicts: what `quickstudy export --target c` writes."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+from typing import Literal, get_args
+
+import numpy as np
+
+from quickstudy import storage
+from quickstudy.errors import ConfigError, check_at_least, check_choice
+from quickstudy.export.c.gradient import Request, Source, compile_float
+from quickstudy.export.c.integer import compile_integer
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.training.saving import SavedLearner
+
+HERE = pathlib.Path(__file__).parent
+Precision = Literal["auto", "float32", "int8"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Firmware:
+    """What was written.
+
+    Args:
+        folder: where.
+        precision: `float32` or `int8`.
+        files: names of the files.
+        weights: bytes of constants (flash).
+        arena: bytes of working memory (RAM), once for all tasks.
+        state: bytes of one adapted task (RAM).
+        grows: True if the working memory is for `examples` support examples and would be less for fewer, because the learner needs all
+            of them at once (batch norm on support statistics). Without batch norm it holds one example at a time.
+    """
+
+    folder: pathlib.Path
+    precision: Literal["float32", "int8"]
+    files: tuple[str, ...]
+    weights: int
+    arena: int
+    state: int
+    grows: bool
+
+
+def write_firmware(
+    folder: str | os.PathLike[str],
+    saved: SavedLearner,
+    *,
+    ways: int = 5,
+    examples: int = 25,
+    precision: Precision = "auto",
+    images: np.ndarray | None = None,
+    features: int | None = None,
+) -> Firmware:
+    """Write a learner as C99: `learner.h` (`qs_adapt`, `qs_predict`), `learner.c`, `weights.h`, kernels, an example and a README.
+
+    Args:
+        folder: where to write; files of the same names are replaced.
+        saved: the learner, from `load_learner`.
+        ways: classes of a task, at most (outputs, for regression).
+        examples: support examples of a task, at most.
+        precision: `float32`; `int8`, integers only, for ProtoNet on a chain of convolutions (conv4); `auto` is int8 for a ProtoNet on
+            images and float32 for everything else.
+        images: uint8 `[image, row, column, channel]`, for int8: a few hundred images such as the device will see, to measure ranges
+            with. None draws glyphs, for learners on grey images.
+        features: length of a row, for a learner on rows whose net does not say.
+
+    Raises:
+        ModelError: the learner does something that has no C form; the message names the operator and the layer, and what to use instead.
+        ConfigError: arguments out of range.
+
+    >>> import tempfile
+    >>> from quickstudy.learners.maml import MAML
+    >>> from quickstudy.nets.mlp import MLP
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     write_firmware(folder, SavedLearner(MAML(MLP(in_features=4, hidden=(8,)))), ways=2).state
+    368
+    """
+    check_at_least("ways", ways, 1)
+    check_at_least("examples", examples, 1)
+    check_choice("precision", precision, get_args(Precision))
+    request = Request(ways, examples, _input_shape(saved, features), saved.spec)
+    prototypes = isinstance(saved.learner, ProtoNet) and saved.spec is not None
+    if precision == "int8" or (precision == "auto" and prototypes):
+        if not prototypes:
+            raise ConfigError(
+                f"precision is 'int8' and the learner is {type(saved.learner).__name__}"
+                f"{'' if saved.spec else ' on rows of numbers'}; int8 is for protonet on images. Use precision='float32'."
+            )
+        source = compile_integer(saved.learner, request, _calibration(request) if images is None else images)
+        return _write(pathlib.Path(folder), saved, request, source, "int8")
+    return _write(pathlib.Path(folder), saved, request, compile_float(saved.learner, request), "float32")
+
+
+def _input_shape(saved: SavedLearner, features: int | None) -> tuple[int, ...]:
+    if saved.spec is not None:
+        return saved.spec.channels, saved.spec.height, saved.spec.width
+    length = features or getattr(getattr(saved.learner, "net", None), "in_features", None)
+    if not isinstance(length, int):
+        raise ConfigError("the learner does not say how long its rows are; give features.")
+    return (length,)
+
+
+def _calibration(request: Request) -> np.ndarray:
+    """Drawn letters, at the size and in the ink that the learner expects."""
+    from PIL import Image
+
+    from quickstudy.data.glyphs import load_glyphs
+
+    spec = request.spec
+    if spec is None or spec.channels != 1:
+        raise ConfigError("int8 needs images to measure the ranges of activations with; give a few hundred, or precision='float32'.")
+    glyphs = load_glyphs("val", copies=4)
+    chosen = glyphs.pixels[:: max(1, len(glyphs.pixels) // 300), :, :, 0]
+    chosen = chosen if spec.ink == glyphs.spec.ink else 255 - chosen
+    resized = [np.asarray(Image.fromarray(image).resize((spec.width, spec.height))) for image in chosen]
+    return np.stack(resized)[..., None]
+
+
+def _write(
+    folder: pathlib.Path, saved: SavedLearner, request: Request, source: Source, precision: Literal["float32", "int8"]
+) -> Firmware:
+    kernels = "int8.h" if precision == "int8" else "kernels.h"
+    files = {**source.files, kernels: (HERE / kernels).read_text(), "example.c": (HERE / "example.c").read_text()}
+    facts = {
+        "learner": type(saved.learner).__name__,
+        "precision": precision,
+        "ways": request.ways,
+        "examples": request.examples,
+        "weights": source.weights,
+        "arena": source.arena,
+        "state": source.state,
+        "kernels": kernels,
+        "grows": _GROWS if source.grows else "It holds one support example at a time, however many there are.",
+    }
+    files["README.md"] = (HERE / "README.template").read_text().format(**facts)
+    for name, text in files.items():
+        storage.write_atomically(folder / name, text.encode())
+    return Firmware(folder, precision, tuple(files), source.weights, source.arena, source.state, source.grows)
+
+
+_GROWS = (
+    "It grows with the number of support examples, since this learner looks at all of them at once (batch norm on their statistics); "
+    "train with `--net.norm group` or `none` for memory that does not."
+)

@@ -1,0 +1,229 @@
+"""A prototype learner in integers: a state of integer sums, streamed one example at a time, and squared distances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ModelError
+from quickstudy.export.c import emit
+from quickstudy.export.c.gradient import Request, Source
+from quickstudy.export.c.header import HEADER
+from quickstudy.export.c.quantize import IntegerLayer, layers_of, quantized
+from quickstudy.export.c.table import table
+from quickstudy.export.capture import Sizes, capture
+from quickstudy.learner import Learner
+from quickstudy.tasks.inputs import to_input
+
+
+def compile_integer(learner: Learner, request: Request, images: np.ndarray) -> Source:
+    """The learner as integer-only C.
+
+    Args:
+        learner: a ProtoNet whose net is a chain of convolutions, with `statistics="population"` or without batch norm.
+        request: what to build for; needs an image spec.
+        images: uint8 `[example, row, column, channel]`, as stored by the spec, to measure ranges with: a few hundred of the kind
+            to be seen.
+
+    Raises:
+        ModelError: the learner or its net has no integer form.
+    """
+    return integer_source(type(learner).__name__, integer_layers(learner, request, images), request)
+
+
+def integer_layers(learner: Learner, request: Request, images: np.ndarray) -> list[IntegerLayer]:
+    """The integer layers of a prototype learner."""
+    assert request.spec is not None
+    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1))
+    if set(programs.state) != {"sums", "counts"}:
+        raise ModelError(
+            f"{type(learner).__name__} keeps {', '.join(programs.state)} of a task; int8 firmware is for ProtoNet with "
+            "statistics='population', whose state is sums and counts. Export with precision='float32'."
+        )
+    x = to_input(torch.from_numpy(np.ascontiguousarray(images)), request.spec).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        return quantized(layers_of(programs.adapt, dict(programs.weights)), x)[0]
+
+
+def fraction_bits(features: int) -> int:
+    """Bits after the point of a prototype, so that a squared distance of that many features fits 31 bits.
+
+    >>> fraction_bits(64)
+    4
+    """
+    return max(0, int(math.log2(math.sqrt(2**31 / features) / 256)))
+
+
+def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) -> Source:
+    """C files of a prototype learner with these layers."""
+    spec = request.spec
+    assert spec is not None
+    sizes = _sizes(layers, spec)
+    features = math.prod(sizes[-1])
+    arrays, table, longest = [], [], 4
+    for number, (layer, before, after) in enumerate(zip(layers, sizes[:-1], sizes[1:], strict=True)):
+        weight = layer.weight.reshape(len(layer.weight), -1)
+        taps = -(-weight.shape[1] // 4) * 4
+        longest = max(longest, 4 * taps)
+        padded = np.pad(weight, ((0, 0), (0, taps - weight.shape[1])))
+        for kind, what, values in (
+            ("int8_t", "weights", padded),
+            ("int32_t", "bias", layer.bias),
+            ("int32_t", "multiplier", layer.multiplier),
+            ("int8_t", "shift", layer.shift),
+        ):
+            arrays.append(emit.array(kind, f"{what}_{number}", values))
+        numbers = (*before, *after, layer.weight.shape[1], layer.stride, layer.padding, layer.pool, taps)
+        names = ", ".join(f"{what}_{number}" for what in ("weights", "bias", "multiplier", "shift"))
+        table.append(f"    {{{', '.join(map(str, numbers))}, {names}}},")
+    first, second = ([math.prod(size) for size in sizes[start::2]] for start in (1, 2))
+    dark = spec.ink == "dark"
+    halves = max(first, default=0), max([*second, *([math.prod(sizes[0])] if dark else [])], default=0)
+    arena = sum(-(-half // 4) * 4 for half in halves) + 2 * longest
+    code = _CODE.format(
+        layers=len(layers),
+        table="\n".join(table),
+        features=features,
+        fraction=fraction_bits(features),
+        patch=longest,
+        first=-(-halves[0] // 4) * 4,
+        second=max(4, -(-halves[1] // 4) * 4),
+        invert=_INVERT if dark else "",
+        start="b" if dark else "pixels",
+    )
+    header = HEADER.format(
+        learner=name,
+        ways=request.ways,
+        values=math.prod(spec.shape),
+        examples=request.examples,
+        input="uint8_t",
+        input_note="bytes [row][column][channel] as in an image file",
+        target="int32_t",
+        target_note="class of each example, 0 to QS_WAYS - 1",
+        state=f"    int32_t sums[{request.ways * features}]; /* [way][feature] */\n    int32_t counts[{request.ways}];",
+        settings="    int unused;",
+        score="int32_t",
+        score_note="minus a squared distance; INT32_MIN for a class without examples",
+        returns="the class with the largest score",
+        more=_MORE,
+    )
+    weights = sum(4 * -(-array.nbytes // 4) for layer in layers for array in (layer.weight, layer.bias, layer.multiplier, layer.shift))
+    files = {"learner.h": header, "weights.h": "/* The meta-learned weights. */\n#include <stdint.h>\n\n" + "\n".join(arrays)}
+    return Source(files | {"learner.c": code}, 4 + 4 * request.ways * (features + 1), arena, weights, False)
+
+
+def _sizes(layers: Sequence[IntegerLayer], spec: ImageSpec) -> list[tuple[int, int, int]]:
+    """Rows, columns and channels before, between and after the layers."""
+    rows, columns, channels = spec.shape
+    sizes = [(rows, columns, channels)]
+    for layer in layers:
+        window = layer.weight.shape[1]
+        rows, columns = (((side + 2 * layer.padding - window) // layer.stride + 1) // layer.pool for side in (rows, columns))
+        sizes.append((rows, columns, len(layer.weight)))
+    return sizes
+
+
+_MORE = """
+/* Learn from one more example; a state of zeros knows nothing yet. Examples need not be kept. */
+int qs_add(qs_state *state, const qs_input *example, qs_target target);
+"""
+
+_INVERT = """    for (int i = 0; i < QS_VALUES; i++)
+        b[i] = 255 - pixels[i]; /* dark strokes on a light ground */
+"""
+
+_CODE = """/* Written by quickstudy: a prototype learner in integers. No malloc, no floating point; not reentrant. */
+#include "learner.h"
+#include "int8.h"
+#include "weights.h"
+
+enum {{ FEATURES = {features}, FRACTION = {fraction} }};
+
+static const qs_layer layers[{layers}] = {{
+{table}
+}};
+
+static uint8_t a[{first}], b[{second}]; /* activations of odd and even layers */
+static int16_t patch[{patch}]; /* inputs of four outputs */
+
+/* Features of an image; they lie in `a` or `b`. */
+static const uint8_t *embed(const qs_input *pixels)
+{{
+{invert}    const uint8_t *x = {start};
+    for (int i = 0; i < {layers}; i++) {{
+        uint8_t *y = i % 2 ? b : a;
+        qs_convolve(x, &layers[i], y, patch);
+        x = y;
+    }}
+    return x;
+}}
+
+static void add(qs_state *state, const qs_input *example, qs_target target)
+{{
+    const uint8_t *features = embed(example);
+    for (int i = 0; i < FEATURES; i++)
+        state->sums[target * FEATURES + i] += features[i];
+    state->counts[target]++;
+    state->examples++;
+}}
+
+int qs_add(qs_state *state, const qs_input *example, qs_target target)
+{{
+    if (!state || !example)
+        return QS_BAD_POINTER;
+    if (target < 0 || target >= QS_WAYS)
+        return QS_BAD_LABEL;
+    if (state->examples < 0 || state->examples >= QS_MAX_SUPPORT)
+        return QS_BAD_COUNT;
+    add(state, example, target);
+    return QS_OK;
+}}
+
+int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count, const qs_settings *settings)
+{{
+    int several = 0;
+    (void)settings;
+    if (!state || !support || !targets)
+        return QS_BAD_POINTER;
+    memset(state, 0, sizeof *state);
+    if (count < 1 || count > QS_MAX_SUPPORT)
+        return QS_BAD_COUNT;
+    for (int i = 0; i < count; i++) {{
+        if (targets[i] < 0 || targets[i] >= QS_WAYS)
+            return QS_BAD_LABEL;
+        several |= targets[i] != targets[0];
+    }}
+    if (!several && QS_WAYS > 1)
+        return QS_SINGLE_CLASS;
+    for (int i = 0; i < count; i++)
+        add(state, support + i * QS_VALUES, targets[i]);
+    return QS_OK;
+}}
+
+int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_WAYS])
+{{
+    int best = 0;
+    if (!state || !query || !scores)
+        return QS_BAD_POINTER;
+    if (state->examples < 1 || state->examples > QS_MAX_SUPPORT)
+        return QS_NOT_ADAPTED;
+    const uint8_t *features = embed(query);
+    for (int way = 0; way < QS_WAYS; way++) {{
+        const int32_t count = state->counts[way], *sums = state->sums + way * FEATURES;
+        int32_t distance = 0;
+        for (int i = 0; i < FEATURES && count > 0; i++) {{
+            const int32_t prototype = ((sums[i] << FRACTION) + count / 2) / count;
+            const int32_t difference = (features[i] << FRACTION) - prototype;
+            distance += difference * difference;
+        }}
+        scores[way] = count > 0 ? -distance : INT32_MIN;
+        if (scores[way] > scores[best])
+            best = way;
+    }}
+    return best;
+}}
+"""
