@@ -45,7 +45,11 @@ static inline void qs_widen(const uint8_t *from, int16_t *to)
 #endif
 }
 
-/* The inputs of one output, row by row, with zeros outside of the image. */
+/* Where `qs_widen` puts a number. */
+static inline int qs_place(int at) { return (at & ~3) << 2 | (at & 1) << 1 | (at >> 1 & 1); }
+
+/* The inputs of one output, row by row, with zeros outside of the image. Four of them lie in 16 places, since those of four outputs are
+   interleaved: one pointer then serves all. */
 static inline void qs_gather(const uint8_t *x, const qs_layer *layer, int row, int column, int16_t *patch)
 {
     const int channels = layer->in_channels, columns = layer->in_columns, run = layer->window * channels;
@@ -53,7 +57,7 @@ static inline void qs_gather(const uint8_t *x, const qs_layer *layer, int row, i
     if (channels % 4 == 0) {
         for (int i = top; i < top + layer->window; i++) {
             const uint8_t *line = x + i * columns * channels;
-            for (int k = left; k < left + run; k += 4, patch += 4) {
+            for (int k = left; k < left + run; k += 4, patch += 16) {
                 if (i >= 0 && i < layer->in_rows && k >= 0 && k < columns * channels)
                     qs_widen(line + k, patch);
                 else
@@ -67,33 +71,31 @@ static inline void qs_gather(const uint8_t *x, const qs_layer *layer, int row, i
         const uint8_t *line = x + i * columns * channels;
         for (int k = left; k < left + run; k++, at++) {
             const int inside = i >= 0 && i < layer->in_rows && k >= 0 && k < columns * channels;
-            patch[(at & ~3) | (at & 1) << 1 | (at >> 1 & 1)] = inside ? line[k] : 0;
+            patch[qs_place(at)] = inside ? line[k] : 0;
         }
     }
     for (; at < layer->taps; at++)
-        patch[(at & ~3) | (at & 1) << 1 | (at >> 1 & 1)] = 0;
+        patch[qs_place(at)] = 0;
 }
 
-/* Weighted sums of four patches with the same weights. */
-static inline void qs_dot4(const int16_t *patch, const int8_t *weights, int taps, int32_t sums[4])
+/* Weighted sums of four interleaved patches with the same weights. */
+static inline void qs_dot4(const int16_t *restrict p, const int8_t *restrict weights, int taps, int32_t bias, int32_t sums[4])
 {
-    int32_t a = sums[0], b = a, c = a, d = a;
-    const int16_t *p = patch, *q = p + taps, *r = q + taps, *s = r + taps;
-    const int8_t *end = weights + taps;
-    for (; weights < end; weights += 4, p += 4, q += 4, r += 4, s += 4) {
+    int32_t a = bias, b = bias, c = bias, d = bias;
+    for (const int8_t *end = weights + taps; weights < end; weights += 4, p += 16) {
 #if defined(__ARM_FEATURE_SIMD32)
         const uint32_t word = qs_word(weights);
         const int16x2_t even = __sxtb16((int8x4_t)word), odd = __sxtb16((int8x4_t)((word >> 8) | (word << 24)));
         a = __smlad((int16x2_t)qs_word(p), even, __smlad((int16x2_t)qs_word(p + 2), odd, a));
-        b = __smlad((int16x2_t)qs_word(q), even, __smlad((int16x2_t)qs_word(q + 2), odd, b));
-        c = __smlad((int16x2_t)qs_word(r), even, __smlad((int16x2_t)qs_word(r + 2), odd, c));
-        d = __smlad((int16x2_t)qs_word(s), even, __smlad((int16x2_t)qs_word(s + 2), odd, d));
+        b = __smlad((int16x2_t)qs_word(p + 4), even, __smlad((int16x2_t)qs_word(p + 6), odd, b));
+        c = __smlad((int16x2_t)qs_word(p + 8), even, __smlad((int16x2_t)qs_word(p + 10), odd, c));
+        d = __smlad((int16x2_t)qs_word(p + 12), even, __smlad((int16x2_t)qs_word(p + 14), odd, d));
 #else
         const int32_t w0 = weights[0], w1 = weights[2], w2 = weights[1], w3 = weights[3];
         a += p[0] * w0 + p[1] * w1 + p[2] * w2 + p[3] * w3;
-        b += q[0] * w0 + q[1] * w1 + q[2] * w2 + q[3] * w3;
-        c += r[0] * w0 + r[1] * w1 + r[2] * w2 + r[3] * w3;
-        d += s[0] * w0 + s[1] * w1 + s[2] * w2 + s[3] * w3;
+        b += p[4] * w0 + p[5] * w1 + p[6] * w2 + p[7] * w3;
+        c += p[8] * w0 + p[9] * w1 + p[10] * w2 + p[11] * w3;
+        d += p[12] * w0 + p[13] * w1 + p[14] * w2 + p[15] * w3;
 #endif
     }
     sums[0] = a, sums[1] = b, sums[2] = c, sums[3] = d;
@@ -122,13 +124,13 @@ static QS_HOT void qs_convolve(const uint8_t *restrict x, const qs_layer *layer,
             for (int k = 0; k < 4; k++) {
                 const int i = pooled ? 2 * row + k / 2 : row, j = pooled ? 2 * column + k % 2 : column + k;
                 if (pooled || k < some)
-                    qs_gather(x, layer, i, j, patch + k * taps);
+                    qs_gather(x, layer, i, j, patch + 4 * k);
             }
             const int8_t *weights = layer->weights;
             uint8_t *out = y + (row * layer->out_columns + column) * channels;
             for (int o = 0; o < channels; o++, out++, weights += taps) {
-                int32_t sums[4] = {layer->bias[o], 0, 0, 0};
-                qs_dot4(patch, weights, taps, sums);
+                int32_t sums[4];
+                qs_dot4(patch, weights, taps, layer->bias[o], sums);
                 if (pooled) {
                     const int32_t best = qs_larger(qs_larger(sums[0], sums[1]), qs_larger(sums[2], sums[3]));
                     *out = qs_scaled(best, layer->multiplier[o], layer->shift[o]);

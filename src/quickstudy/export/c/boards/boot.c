@@ -52,6 +52,8 @@ void reset(void)
     SYST_RVR = 0xffffff;
     SYST_CVR = 0;
     SYST_CSR = 7;
+    while (SYST_CVR == 0) { /* it starts to count at the next tick */
+    }
     leave((uint32_t)main());
 }
 
