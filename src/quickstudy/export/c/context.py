@@ -14,7 +14,7 @@ from torch import fx
 
 from quickstudy.errors import ModelError
 from quickstudy.export.c import ops
-from quickstudy.export.c.ir import Buffer, Index, Item, Kernel, Value, constant, expanded, literal, loops, nested, stored
+from quickstudy.export.c.ir import C_TYPE, Buffer, Index, Item, Kernel, Value, constant, expanded, literal, loops, nested, stored
 from quickstudy.export.c.sections import Cut
 
 INLINE = 4
@@ -137,6 +137,10 @@ class Context:
 
     def write(self, value: Value, target: Value) -> Value:
         """Compute all elements into a place."""
+        if value.place is not None and value.dtype == target.dtype:
+            code = f"memcpy({target.pointer}, {value.pointer}, {value.size} * sizeof({C_TYPE[value.dtype]}));"
+            self.emit(code, [value], [target])
+            return target
         opening, index = loops(target.shape)
         self.emit(nested(opening, [f"{target.read(index)} = {value.read(index)};"]), [value], [target], value.aligned)
         return target

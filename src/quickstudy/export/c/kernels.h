@@ -7,8 +7,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__GNUC__) && !defined(__clang__) && !defined(QS_SMALL)
-#define QS_HOT __attribute__((optimize("O3"), noinline)) /* the rest may be compiled for size */
+#if defined(__clang__) || defined(QS_SMALL)
+#define QS_HOT __attribute__((unused))
+#elif defined(__GNUC__)
+#define QS_HOT __attribute__((unused, noinline, optimize("O3"))) /* the rest may be compiled for size */
 #else
 #define QS_HOT
 #endif

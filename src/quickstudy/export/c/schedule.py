@@ -1,4 +1,8 @@
-"""The order of kernels between two ends of loops: the one that needs least memory next, as far as they do not depend on each other."""
+"""The order of kernels between two ends of loops: whatever frees memory, or takes none, as soon as its inputs are there.
+
+So a weight's gradient comes before the gradient of the layer's input, which may then take the place of the input itself; and what takes
+memory comes in the order of the graph, next to its use.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Sequence
 from quickstudy.export.c.ir import Buffer, Item, Kernel
 
 
-def scheduled(items: Sequence[Item], sizes: bool = True) -> list[Item]:
+def scheduled(items: Sequence[Item]) -> list[Item]:
     """The same items; kernels between the same loop marks may have changed places."""
     result: list[Item] = []
     run: list[Kernel] = []
@@ -37,7 +41,8 @@ def _ordered(run: list[Kernel], needed: set[Buffer]) -> list[Kernel]:
     remaining, done, result = list(run), set(), []
     while remaining:
         ready = [kernel for kernel in remaining if waits[kernel] <= done]
-        chosen = min(ready, key=lambda kernel: _growth(kernel, local, readers, done))  # the first of equals
+        growth = {kernel: _growth(kernel, local, readers, done) for kernel in ready}
+        chosen = min(ready, key=lambda kernel: min(growth[kernel], 1))  # the first that occupies more, if all do
         result.append(chosen)
         remaining.remove(chosen)
         done.add(chosen)

@@ -8,20 +8,27 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch._decomp import get_decompositions
 
 from quickstudy.export import decompositions
 
 aten = torch.ops.aten
+
+ACTIVATIONS = ("elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_relu", "silu")
+"""Functions that are composed of others, with their derivatives."""
 
 
 def table() -> decompositions.Table:
     """Core operations with reductions and normalisations spelled out."""
     return {
         **decompositions.core(),
+        **get_decompositions([operation for name in ACTIVATIONS for operation in (getattr(aten, name), getattr(aten, f"{name}_backward"))]),
         aten.var_mean.correction: _var_mean,
         aten.mean.dim: _mean,
         aten._log_softmax.default: _log_softmax,
         aten._softmax.default: lambda x, dim, half: torch.exp(_log_softmax(x, dim, half)),
+        aten.sigmoid_backward.default: lambda grad, y: grad * (y * (1 - y)),
+        aten.tanh_backward.default: lambda grad, y: grad * (1 - y * y),
         aten.addmm.default: lambda bias, a, b, *, beta=1, alpha=1: a @ b * alpha + bias * beta,
     }
 

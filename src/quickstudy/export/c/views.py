@@ -30,9 +30,9 @@ def reshaped(context: Context, value: Value, shape: tuple[int, ...]) -> Value:
         return reshaped_in_place(
             value, shape, lambda index: tuple(index[source[a]] if a in source else "0" for a in range(len(value.shape)))
         )
-    buffer, offset = context.in_memory(value).place or (None, "")
-    assert buffer is not None
-    return stored(buffer, shape, offset)
+    value = context.in_memory(value)
+    assert value.place is not None
+    return dataclasses.replace(stored(value.place[0], shape, value.place[1]), reads=value.reads)
 
 
 def _view(context: Context, node: fx.Node) -> Value:

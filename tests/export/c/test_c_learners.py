@@ -1,0 +1,153 @@
+"""Whole learners in C against torch: in float64, within a small multiple of torch's own float32 error."""
+
+from __future__ import annotations
+
+import copy
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from quickstudy.errors import ConfigError, ModelError
+from quickstudy.export.c.firmware import write_firmware
+from quickstudy.learner import Learner
+from quickstudy.learners.anil import ANIL
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.nearest import Nearest
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.learners.reptile import Reptile
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
+from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.task import Examples, one_hot
+from quickstudy.training.saving import SavedLearner
+
+IMAGE = (1, 16, 16)
+
+
+class Strange(nn.Module):
+    """Odd sizes, windows, strides and paddings, and functions other than ReLU."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Conv2d(1, 5, 5, stride=3, padding=2), nn.Conv2d(5, 6, 1)
+        self.c = nn.Conv2d(6, 3, 2, padding=1)
+        self.features = 3 * 2 * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = torch.tanh(self.a(x.reshape(-1, *IMAGE)))
+        x = nn.functional.max_pool2d(x, 3, stride=2, padding=1)
+        x = nn.functional.leaky_relu(self.b(x), 0.1)
+        return nn.functional.max_pool2d(torch.sigmoid(self.c(x)), 3, stride=2, ceil_mode=True).flatten(1)
+
+
+def conv4(norm: str = "none", halving: str = "stride") -> Conv4:
+    return Conv4(channels=6, image_size=16, norm=norm, halving=halving)  # type: ignore[arg-type]
+
+
+CASES: dict[str, Callable[[], Learner]] = {
+    "maml": lambda: MAML(conv4(), inner_lr=1.0, inner_steps=4),
+    "maml, pooling": lambda: MAML(conv4("none", "pool"), inner_lr=1.0, inner_steps=4),
+    "maml, batch norm": lambda: MAML(conv4("batch", "pool"), inner_lr=0.1, inner_steps=2),
+    "maml, group norm": lambda: MAML(conv4("group"), inner_lr=0.1),
+    "maml, layer norm": lambda: MAML(conv4("layer", "pool"), inner_lr=0.1, inner_steps=2),
+    "maml, learned head": lambda: MAML(conv4(), head_ways=5, inner_lr=0.5),
+    "maml, strange net": lambda: MAML(Strange(), inner_lr=0.5),
+    "maml, mlp": lambda: MAML(MLP(256, (20, 10)), inner_lr=0.5),
+    "anil": lambda: ANIL(conv4(), inner_lr=1.0),
+    "anil, batch norm": lambda: ANIL(conv4("batch", "pool"), inner_lr=0.1),
+    "reptile": lambda: Reptile(conv4(), inner_lr=0.002, adapt_steps=5, inner_batch=4),
+    "reptile, sgd, batch norm": lambda: Reptile(conv4("batch"), inner_lr=0.05, adapt_steps=3, inner_optimizer="sgd"),
+    "protonet": lambda: ProtoNet(conv4("batch", "pool")),
+    "protonet, support statistics": lambda: ProtoNet(conv4("batch", "pool"), statistics="support"),
+    "protonet, resnet12": lambda: ProtoNet(ResNet12(1, (4, 4, 6, 6))),
+    "nearest": lambda: Nearest(conv4("batch")),
+}
+
+
+def in_precision(learner: Learner, dtype: torch.dtype, data: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    learner = copy.deepcopy(learner).to(dtype)
+    x, y, queries = (value.to(dtype) for value in data)
+    return learner.predict(learner.adapt(Examples(x, y)), queries).detach().double()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_equal_to_torch(name: str, build: Callable) -> None:
+    learner = CASES[name]()
+    shape = (256,) if "mlp" in name else IMAGE
+    classes = torch.arange(11) % 4  # the fifth way has no example
+    x = torch.randn(11, *shape) + torch.randn(4, *shape)[classes]
+    queries, data = torch.randn(6, *shape), one_hot(classes, 5)
+    saved = SavedLearner(learner) if shape == (256,) else SavedLearner(Rows(learner))
+    host = build(saved, ways=5, examples=12, features=256, precision="float32")
+    assert host.adapt(x.numpy(), classes.numpy()) == 0
+    answers, scores = host.predict(queries.numpy())
+    exact = in_precision(learner, torch.float64, (x, data, queries))
+    error = (in_precision(learner, torch.float32, (x, data, queries)) - exact)[:, :4].abs().max().item()
+    scale = exact[:, :4].abs().max().item()
+    assert np.abs(scores[:, :4] - exact[:, :4].numpy()).max() <= 10 * error + 2e-5 * max(scale, 1e-3)
+    assert (scores[:, 4] == np.float32(-1e30)).all()  # hidden
+    clear = exact.topk(2).values.diff().abs().squeeze(1) > 1e-4 * scale
+    assert clear.any()
+    assert (answers == exact.argmax(1).numpy())[clear.numpy()].all()
+
+
+def Rows(learner: Learner) -> Learner:  # noqa: N802
+    """A learner on images that is given them as float rows."""
+    learner = copy.deepcopy(learner)
+    net = learner.net
+    learner.net = _Unflattened(net)  # type: ignore[assignment]
+    return learner
+
+
+class _Unflattened(nn.Module):
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.inner, self.features = net, net.features
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x.reshape(x.shape[0], *IMAGE))
+
+
+def test_memory_does_not_grow_with_shots_without_batch_norm(tmp_path: pathlib.Path) -> None:
+    for norm, grows in (("none", False), ("group", False), ("batch", True)):
+        sizes = [
+            write_firmware(tmp_path, SavedLearner(Rows(MAML(conv4(norm)))), examples=examples, features=256)
+            for examples in (5, 50)
+        ]
+        assert (sizes[1].arena > sizes[0].arena) == grows == sizes[0].grows
+
+
+def test_regression(build: Callable) -> None:
+    learner = MAML(MLP(1, (10, 10)), objective="regression", inner_lr=0.05)
+    host = build(SavedLearner(learner), ways=1, examples=10)
+    x = torch.linspace(-1, 1, 10).unsqueeze(1)
+    assert host.adapt(x.numpy(), x.sin().numpy()) == 0
+    expected = learner.predict(learner.adapt(Examples(x, x.sin())), x).detach()
+    answers, scores = host.predict(x.numpy())
+    np.testing.assert_allclose(scores, expected, atol=1e-5)
+    assert (answers == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("net", "words"),
+    [
+        (nn.Sequential(nn.Conv2d(1, 4, 3, groups=1, dilation=2), nn.ReLU(), nn.Flatten()), "dilation"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(256, 4), nn.Softplus()), "aten"),
+    ],
+)
+def test_what_has_no_c_form_is_named(net: nn.Module, words: str, tmp_path: pathlib.Path) -> None:
+    net.features = 4 if words == "aten" else 4 * 12 * 12  # type: ignore[assignment]
+    with pytest.raises(ModelError, match=rf"(?s){words}.*(Use|export)"):
+        write_firmware(tmp_path, SavedLearner(Rows(MAML(net))), features=256)
+
+
+def test_arguments_out_of_range(tmp_path: pathlib.Path) -> None:
+    saved = SavedLearner(MAML(MLP(4, (4,))))
+    for options in ({"ways": 0}, {"examples": 0}, {"precision": "int4"}, {"precision": "int8"}):
+        with pytest.raises(ConfigError):
+            write_firmware(tmp_path, saved, **options)
+    assert not list(tmp_path.iterdir())
