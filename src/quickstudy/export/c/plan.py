@@ -35,7 +35,7 @@ def planned(items: Sequence[Item]) -> Arena:
     groups = _shared(items, spans)
     offsets: dict[Buffer, int] = {}
     size = 0
-    for group in sorted(groups, key=lambda group: (-max(b.bytes for b in group), min(spans[b] for b in group))):
+    for group in sorted(groups, key=lambda group: (-max(b.bytes for b in group), min(spans[b] for b in group), group[0].name)):
         need = max(buffer.bytes for buffer in group)
         busy = sorted(
             (offset, offset + other.bytes)
@@ -58,7 +58,7 @@ def _spans(items: Sequence[Item]) -> dict[Buffer, tuple[int, int]]:
     uses: dict[Buffer, list[int]] = {}
     for place, item in enumerate(items):
         if isinstance(item, Kernel):
-            for buffer in item.reads | item.writes:
+            for buffer in sorted(item.reads | item.writes, key=_name):
                 if not buffer.outside:
                     uses.setdefault(buffer, []).append(place)
     spans = {}
@@ -91,8 +91,8 @@ def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list
     for place, item in enumerate(items):
         if not isinstance(item, Kernel):
             continue
-        for result in item.writes - item.reads:
-            for source in item.overwrites:
+        for result in sorted(item.writes - item.reads, key=_name):
+            for source in sorted(item.overwrites, key=_name):
                 if (
                     not result.outside
                     and not source.outside
@@ -106,3 +106,8 @@ def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list
                     break
     unique = {id(buffers): buffers for buffers in group.values()}
     return list(unique.values())
+
+
+def _name(buffer: Buffer) -> str:
+    """To go through sets in the same order every time."""
+    return buffer.name
