@@ -101,6 +101,9 @@ class _Compiler:
             adapt=adapt,
             predict=predict,
             checks=self._checks(),
+            query_check=""
+            if self.request.spec is not None
+            else "    if (qs_any_strange(query, QS_VALUES))\n        return QS_NOT_FINITE;\n",
             settings=self._defaults(),
             call="".join(f", settings->{name}" for name in self._settings()),
             counted=_COUNTED if not self.regression else "",
@@ -321,7 +324,7 @@ int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_
         return QS_BAD_POINTER;
     if (state->examples < 1 || state->examples > QS_MAX_SUPPORT)
         return QS_NOT_ADAPTED;
-    predict(state, query, scores);
+{query_check}    predict(state, query, scores);
     if (qs_any_strange(scores, QS_WAYS))
         return QS_NOT_FINITE;
     {result}

@@ -1,0 +1,123 @@
+"""Wrong calls return codes and never crash: under the address and undefined-behaviour sanitizers, on this machine."""
+
+from __future__ import annotations
+
+import pathlib
+import subprocess
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from quickstudy.data.image import ImageSpec
+from quickstudy.export.c.firmware import write_firmware
+from quickstudy.learner import Learner
+from quickstudy.learners.anil import ANIL
+from quickstudy.learners.maml import MAML
+from quickstudy.learners.nearest import Nearest
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.learners.reptile import Reptile
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
+from quickstudy.training.saving import SavedLearner
+
+SANITIZED = "gcc -std=c99 -Wall -Wextra -Werror -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all".split()
+
+CHECKS = """
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include "learner.h"
+#define COUNT QS_MAX_SUPPORT
+
+int main(void)
+{
+    qs_input *x = calloc(COUNT * QS_VALUES, sizeof *x), *query = calloc(QS_VALUES, sizeof *query);
+    qs_target *y = calloc(COUNT, sizeof *y);
+    qs_score scores[QS_WAYS];
+    qs_state *state = calloc(1, sizeof *state);
+    assert(qs_predict(state, query, scores) == QS_NOT_ADAPTED);
+    for (int i = 0; i < COUNT * QS_VALUES; i++)
+        x[i] = (qs_input)((i * 7919) % 251 / (sizeof(qs_input) == 1 ? 1 : 251.0));
+    assert(qs_adapt(NULL, x, y, 1, NULL) == QS_BAD_POINTER && qs_adapt(state, NULL, y, 1, NULL) == QS_BAD_POINTER);
+    assert(qs_adapt(state, x, NULL, 1, NULL) == QS_BAD_POINTER);
+    const int counts[] = {0, -1, COUNT + 1, 1 << 30};
+    for (int i = 0; i < 4; i++)
+        assert(qs_adapt(state, x, y, counts[i], NULL) == QS_BAD_COUNT);
+    assert(qs_adapt(state, x, y, COUNT, NULL) == QS_SINGLE_CLASS && qs_adapt(state, x, y, 1, NULL) == QS_SINGLE_CLASS);
+    y[1] = QS_WAYS;
+    assert(qs_adapt(state, x, y, COUNT, NULL) == QS_BAD_LABEL);
+    y[1] = -1;
+    assert(qs_adapt(state, x, y, COUNT, NULL) == QS_BAD_LABEL);
+    assert(qs_predict(state, query, scores) == QS_NOT_ADAPTED);
+    for (int count = 2; count <= COUNT; count++) {
+        for (int i = 0; i < count; i++)
+            y[i] = i % 2;
+        assert(qs_adapt(state, x, y, count, NULL) == QS_OK && state->examples == count);
+        const int answer = qs_predict(state, x, scores);
+        assert(answer == 0 || answer == 1);
+    }
+    assert(qs_predict(state, NULL, scores) == QS_BAD_POINTER && qs_predict(NULL, query, scores) == QS_BAD_POINTER);
+    state->examples = 1 << 30; /* a damaged state */
+    assert(qs_predict(state, query, scores) == QS_NOT_ADAPTED);
+    MORE
+    free(x), free(y), free(query), free(state);
+    return 0;
+}
+"""
+FLOATS = """
+    x[3] = NAN;
+    assert(qs_adapt(state, x, y, COUNT, NULL) == QS_NOT_FINITE && qs_predict(state, query, scores) == QS_NOT_ADAPTED);
+    x[3] = INFINITY;
+    assert(qs_adapt(state, x, y, COUNT, NULL) == QS_NOT_FINITE);
+    x[3] = 0;
+    assert(qs_adapt(state, x, y, COUNT, NULL) == QS_OK);
+    query[0] = NAN;
+    assert(qs_predict(state, query, scores) == QS_NOT_FINITE);
+"""
+SETTINGS = """
+    qs_settings settings = {-1.0f, 3};
+    assert(qs_adapt(state, x, y, COUNT, &settings) == QS_BAD_SETTING);
+    settings.inner_lr = NAN;
+    assert(qs_adapt(state, x, y, COUNT, &settings) == QS_BAD_SETTING);
+    settings = (qs_settings){0.1f, 0};
+    assert(qs_adapt(state, x, y, COUNT, &settings) == QS_OK);
+    settings = (qs_settings){1e38f, 20};
+    assert(qs_adapt(state, x, y, COUNT, &settings) == QS_OK || 1); /* it diverges, */
+    assert(qs_predict(state, x, scores) < QS_WAYS); /* which is no crash */
+"""
+IMAGE = ImageSpec(16, 16)
+CASES: dict[str, tuple[Callable[[], Learner], ImageSpec | None, str]] = {
+    "maml on rows": (lambda: MAML(MLP(6, (8,))), None, FLOATS + SETTINGS),
+    "maml on images": (lambda: MAML(Conv4(channels=4, image_size=16, norm="none", halving="stride")), IMAGE, SETTINGS),
+    "maml with batch norm": (lambda: MAML(Conv4(channels=4, image_size=16)), IMAGE, ""),
+    "anil": (lambda: ANIL(MLP(6, (8,), norm="batch")), None, FLOATS),
+    "reptile": (lambda: Reptile(MLP(6, (8,)), adapt_steps=7, inner_batch=3), None, FLOATS),
+    "nearest": (lambda: Nearest(MLP(6, (8,))), None, FLOATS),
+    "protonet on rows": (lambda: ProtoNet(MLP(6, (8,))), None, FLOATS),
+    "protonet, int8": (lambda: ProtoNet(Conv4(channels=5, image_size=16)), IMAGE, ""),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_codes(name: str, tmp_path: pathlib.Path) -> None:
+    make, spec, more = CASES[name]
+    images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8)
+    write_firmware(tmp_path, SavedLearner(make(), spec), ways=3, examples=7, images=images)
+    (tmp_path / "main.c").write_text(CHECKS.replace("MORE", more))
+    for main in ("main.c", "example.c"):
+        for command in ([*SANITIZED, "-o", "program", main, "learner.c", "-lm"], ["./program"]):
+            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+            assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_same_c_every_time(tmp_path: pathlib.Path) -> None:
+    learner = MAML(Conv4(channels=4, image_size=16, norm="group", halving="stride"))
+    texts = set()
+    for name in ("a", "b", "c"):
+        torch.manual_seed(1)
+        write_firmware(tmp_path / name, SavedLearner(learner, IMAGE))
+        texts.add((tmp_path / name / "learner.c").read_text())
+    assert len(texts) == 1

@@ -1,0 +1,118 @@
+"""Integer learners: the C code bit for bit as an independent numpy reference, and close to the float learner."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from quickstudy.data.image import ImageSpec
+from quickstudy.errors import ConfigError, ModelError
+from quickstudy.export.c.firmware import write_firmware
+from quickstudy.export.c.gradient import Request
+from quickstudy.export.c.integer import fraction_bits, integer_layers
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.normalization import batch_statistics, set_population_statistics
+from quickstudy.task import Examples, one_hot
+from quickstudy.tasks.inputs import to_input
+from quickstudy.training.saving import SavedLearner
+
+WAYS = 5
+
+
+def learner(net: nn.Module) -> ProtoNet:
+    """One whose batch norms have statistics and weights of every sign."""
+    made = ProtoNet(net)
+    for name, value in [*made.named_parameters(), *made.named_buffers()]:
+        if value.dim() == 1:
+            value.data = torch.rand_like(value) + 0.5 if name.endswith("var") else torch.randn_like(value)
+    return made
+
+
+def drawings(count: int, spec: ImageSpec) -> tuple[np.ndarray, np.ndarray]:
+    """Images of four classes, with noise."""
+    random = np.random.default_rng(0)
+    patterns = random.integers(0, 256, (4, *spec.shape))
+    classes = np.arange(count) % 4
+    return np.clip(patterns[classes] + random.normal(0, 30, (count, *spec.shape)), 0, 255).astype(np.uint8), classes
+
+
+NETS = {
+    "pooling, dark": (lambda: Conv4(channels=6, image_size=21), ImageSpec(21, 21, 1, "dark")),
+    "pooling, colour": (lambda: Conv4(channels=4, in_channels=3, image_size=16), ImageSpec(16, 16, 3)),
+    "strides, bias": (lambda: Conv4(channels=8, image_size=19, norm="none", halving="stride"), ImageSpec(19, 19)),
+    "windows of 5 and 1": (
+        lambda: nn.Sequential(
+            nn.Conv2d(1, 3, 5, stride=2, padding=1), nn.ReLU(), nn.Conv2d(3, 4, 1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()
+        ),
+        ImageSpec(16, 16),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_bit_for_bit(name: str, build: Callable) -> None:
+    make, spec = NETS[name]
+    made = learner(make())
+    images, classes = drawings(24, spec)
+    request = Request(WAYS, 20, (spec.channels, spec.height, spec.width), spec)
+    layers = integer_layers(made, request, images)
+    host = build(SavedLearner(made, spec), ways=WAYS, examples=20, images=images)
+    assert host.adapt(images[:14], classes[:14]) == 0
+    answers, scores = host.predict(images[14:])
+    x = 255 - images if spec.ink == "dark" else images
+    for layer in layers:
+        x = layer(x)
+    features = x.reshape(len(x), -1).astype(np.int64)
+    assert 5 < features.mean() < 250
+    sums = np.stack([features[:14][classes[:14] == way].sum(0) for way in range(4)])
+    state = host.state.view(np.int32)
+    assert state[0] == 14
+    np.testing.assert_array_equal(state[1 : 1 + sums.size], sums.ravel())
+    bits, counts = fraction_bits(features.shape[1]), np.bincount(classes[:14])[:, None]
+    prototypes = ((sums << bits) + counts // 2) // counts
+    distances = (((features[14:, None] << bits) - prototypes) ** 2).sum(-1)
+    np.testing.assert_array_equal(scores[:, :4], -distances)
+    assert (scores[:, 4] == np.iinfo(np.int32).min).all()
+    np.testing.assert_array_equal(answers, distances.argmin(1))
+
+
+def test_close_to_float(build: Callable) -> None:
+    spec = ImageSpec(21, 21, 1, "dark")
+    images, classes = drawings(60, spec)
+    made = ProtoNet(Conv4(channels=16, image_size=21))
+    with torch.no_grad(), batch_statistics(keep=True) as recording:
+        made.net(to_input(torch.from_numpy(images), spec).permute(0, 3, 1, 2))
+    set_population_statistics(made.net, [recording.of(made.net)])
+    host = build(SavedLearner(made, spec), ways=WAYS, examples=20, images=images)
+    host.adapt(images[:12], classes[:12])
+    x = to_input(torch.from_numpy(images), spec).permute(0, 3, 1, 2)
+    with torch.no_grad():
+        state = made.adapt(Examples(x[:12], one_hot(torch.from_numpy(classes[:12]), WAYS)))
+        exact = made.predict(state, x[12:])[:, :4].numpy()
+    answers, scores = host.predict(images[12:])
+    assert np.corrcoef(scores[:, :4].ravel(), exact.ravel())[0, 1] > 0.999
+    assert (answers == exact.argmax(1)).mean() >= 0.95
+
+
+@pytest.mark.parametrize("features", [1, 16, 64, 100, 1024, 4096])
+def test_the_largest_distance_fits(features: int) -> None:
+    assert features * (255 << fraction_bits(features)) ** 2 < 2**31
+
+
+def test_what_has_no_integer_form_is_named(tmp_path: pathlib.Path) -> None:
+    spec = ImageSpec(16, 16)
+    images, _ = drawings(4, spec)
+    with pytest.raises(ModelError, match="(?s)operator.*conv4"):
+        write_firmware(tmp_path, SavedLearner(ProtoNet(Conv4(image_size=16, norm="group", channels=4)), spec), images=images)
+    with pytest.raises(ModelError, match="statistics='population'"):
+        net = Conv4(image_size=16, channels=4)
+        write_firmware(tmp_path, SavedLearner(ProtoNet(net, statistics="support"), spec), images=images)
+    with pytest.raises(ConfigError, match="images"):
+        colour = ImageSpec(16, 16, 3)
+        write_firmware(tmp_path, SavedLearner(ProtoNet(Conv4(3, 16, 4)), colour))
