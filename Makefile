@@ -6,13 +6,20 @@ INSTALLED := .venv/.installed
 
 export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test check format install clean pretrained bench-peers
+.PHONY: demo test test-mcu check format install clean pretrained bench-peers
 
 demo: $(INSTALLED)  ## render glyph tasks, meta-train for two minutes, meet tasks never seen before, write a report
 	$(BIN)/quickstudy demo --out runs/demo
 
 test: $(INSTALLED)  ## every test, one torch thread each, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+
+MCU_TOOLS := arm-none-eabi-gcc qemu-system-arm
+MCU_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
+
+test-mcu: $(INSTALLED)  ## firmware on emulated Cortex-M4 and M7 boards; installs Debian packages (as root) where tools are missing
+	@for tool in $(MCU_TOOLS); do command -v $$tool >/dev/null || { apt-get update && apt-get install -y $(MCU_PACKAGES); break; }; done
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/c/test_c_board.py
 
 check: $(INSTALLED)  ## format, lint, types, layout, docs
 	$(BIN)/ruff format --check .

@@ -23,7 +23,9 @@ def table() -> decompositions.Table:
     return {
         **decompositions.core(),
         **get_decompositions([operation for name in ACTIVATIONS for operation in (getattr(aten, name), getattr(aten, f"{name}_backward"))]),
+        aten.var.correction: lambda x, dim=None, **options: _var_mean(x, dim, **options)[0],
         aten.var_mean.correction: _var_mean,
+        aten.mean.default: _mean,
         aten.mean.dim: _mean,
         aten._log_softmax.default: _log_softmax,
         aten._softmax.default: lambda x, dim, half: torch.exp(_log_softmax(x, dim, half)),
