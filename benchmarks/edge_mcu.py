@@ -31,7 +31,9 @@ from quickstudy.training.saving import SavedLearner, load_learner
 RESULTS = pathlib.Path(__file__).parent / "results" / "edge_mcu.json"
 RUNS = pathlib.Path("runs/edge_mcu")
 WAYS, TASKS = 5, 1000
-COMMON = "quickstudy train --data omniglot --threads 1 --augment affine --steps 100000 --validate_every 400 --validation_tasks 100"
+COMMON = (
+    "quickstudy train --data omniglot --threads 1 --augment affine --steps 100000 --validate_every 400 --validation_tasks 100"
+)
 TRAIN = {
     "protonet": f"{COMMON} --learner protonet --net.channels 16 --ways 60 --shots 1 --queries 5 --validation_ways 5 --tasks_per_step 1 "
     "--precision bf16-mixed --minutes 14",
@@ -71,7 +73,9 @@ class Host:
         assert self.library.qs_adapt(*pointers, len(support), None) == 0
         scores = np.zeros(WAYS, np.float32)
         where = scores.ctypes.data_as(ctypes.c_void_p)
-        return np.array([self.library.qs_predict(pointers[0], query.ctypes.data_as(ctypes.c_void_p), where) for query in queries])
+        return np.array(
+            [self.library.qs_predict(pointers[0], query.ctypes.data_as(ctypes.c_void_p), where) for query in queries]
+        )
 
 
 @torch.no_grad()
@@ -109,7 +113,8 @@ def on_board(saved: SavedLearner, firmware: Firmware, board: str, extra: tuple[s
     expected = saved.learner.predict(saved.learner.adapt(task.support), task.query.x).detach()
     answers = np.array(measured.output["answer"])
     instructions = {
-        name: round(np.mean(measured.output[f"{name}_ticks"]) * program.INSTRUCTIONS_PER_TICK / 1e6, 3) for name in ("adapt", "predict")
+        name: round(np.mean(measured.output[f"{name}_ticks"]) * program.INSTRUCTIONS_PER_TICK / 1e6, 3)
+        for name in ("adapt", "predict")
     }
     result: dict[str, Any] = {
         "board": boards.BOARDS[board].processor,
@@ -125,7 +130,9 @@ def on_board(saved: SavedLearner, firmware: Firmware, board: str, extra: tuple[s
         "right": f"{int((answers == task.query.y.argmax(-1).numpy()).sum())}/{len(answers)}",
     }
     if firmware.precision == "float32":
-        result["largest_difference_to_torch"] = float(np.abs(program.scores(measured.output, np.float32) - expected.numpy()).max())
+        result["largest_difference_to_torch"] = float(
+            np.abs(program.scores(measured.output, np.float32) - expected.numpy()).max()
+        )
     else:
         host = Host(firmware)
         host.answers(task, saved)

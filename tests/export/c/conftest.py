@@ -14,7 +14,7 @@ import pytest
 from quickstudy.export.c.firmware import write_firmware
 from quickstudy.training.saving import SavedLearner
 
-FLAGS = "-std=c99 -Wall -Wextra -Werror -O1".split()
+FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O1"]
 
 
 @dataclasses.dataclass

@@ -64,4 +64,3 @@ def test_maml_is_equal_to_torch(board: str, tmp_path: pathlib.Path, build: Calla
     assert measured.output["adapt_ticks"][0] > measured.output["predict_ticks"][0] > 0
     assert 0 < measured.stack < measured.ram
     assert measured.flash > sum(4 * value.numel() for value in learner.parameters())
-

@@ -22,7 +22,17 @@ from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.training.saving import SavedLearner
 
-SANITIZED = "gcc -std=c99 -Wall -Wextra -Werror -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=all".split()
+SANITIZED = [
+    "gcc",
+    "-std=c99",
+    "-Wall",
+    "-Wextra",
+    "-Werror",
+    "-g",
+    "-O1",
+    "-fsanitize=address,undefined",
+    "-fno-sanitize-recover=all",
+]
 
 CHECKS = """
 #include <assert.h>

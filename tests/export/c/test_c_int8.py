@@ -106,13 +106,14 @@ def test_the_largest_distance_fits(features: int) -> None:
 
 
 def test_what_has_no_integer_form_is_named(tmp_path: pathlib.Path) -> None:
-    spec = ImageSpec(16, 16)
+    spec, colour = ImageSpec(16, 16), ImageSpec(16, 16, 3)
     images, _ = drawings(4, spec)
-    with pytest.raises(ModelError, match="(?s)operator.*conv4"):
-        write_firmware(tmp_path, SavedLearner(ProtoNet(Conv4(image_size=16, norm="group", channels=4)), spec), images=images)
+    grouped = SavedLearner(ProtoNet(Conv4(image_size=16, norm="group", channels=4)), spec)
+    with pytest.raises(ModelError, match=r"(?s)operator.*conv4"):
+        write_firmware(tmp_path, grouped, images=images)
+    by_support = SavedLearner(ProtoNet(Conv4(image_size=16, channels=4), statistics="support"), spec)
     with pytest.raises(ModelError, match="statistics='population'"):
-        net = Conv4(image_size=16, channels=4)
-        write_firmware(tmp_path, SavedLearner(ProtoNet(net, statistics="support"), spec), images=images)
+        write_firmware(tmp_path, by_support, images=images)
+    coloured = SavedLearner(ProtoNet(Conv4(3, 16, 4)), colour)
     with pytest.raises(ConfigError, match="images"):
-        colour = ImageSpec(16, 16, 3)
-        write_firmware(tmp_path, SavedLearner(ProtoNet(Conv4(3, 16, 4)), colour))
+        write_firmware(tmp_path, coloured)

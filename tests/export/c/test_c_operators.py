@@ -30,11 +30,15 @@ CASES: dict[str, Callable[..., Tensor]] = {
     "broadcast": lambda a, row, column, **_: (a / (row.abs() + 1)).sub(column) * row,
     "expensive broadcast": lambda a, row, **_: a * torch.exp(row).rsqrt(),
     "comparisons": lambda a, b, **_: torch.where((a > b) & ~(a <= 0.1) | (a == b), a, b),
-    "more comparisons": lambda a, b, **_: ((a >= 0).float() + (b < 0).float() + (a != 0).float() + (a < b).float() + (a <= b).float()),
+    "more comparisons": lambda a, b, **_: (
+        (a >= 0).float() + (b < 0).float() + (a != 0).float() + (a < b).float() + (a <= b).float()
+    ),
     "maximum": lambda a, b, **_: torch.maximum(a, b) - torch.minimum(a, b),
     "powers": lambda a, **_: a**2 + (a.abs() + 1) ** -2 + (a.abs() + 1) ** 0.5 + (a.abs() + 1) ** -1 + (a.abs() + 1) ** 1.7,
     "power of a number": lambda a, **_: 0.9**a,
-    "functions": lambda a, **_: a.exp() + (a.abs() + 1).log() + a.abs().sqrt() + a.tanh() + a.sigmoid() + a.sign() + a.neg().relu() + a.sin() * a.cos(),
+    "functions": lambda a, **_: (
+        a.exp() + (a.abs() + 1).log() + a.abs().sqrt() + a.tanh() + a.sigmoid() + a.sign() + a.neg().relu() + a.sin() * a.cos()
+    ),
     "reciprocal": lambda a, **_: (a.abs() + 1).reciprocal() + (a.square() + 1).rsqrt() + torch.erf(a),
     "clamp": lambda a, **_: a.clamp(-0.5, 0.5) + a.clamp(min=0.1) + a.clamp(max=0.2),
     "activations": lambda a, **_: F.leaky_relu(a) + F.gelu(a) + F.silu(a) + F.elu(a) + F.hardtanh(a) + F.hardswish(a),
@@ -44,7 +48,9 @@ CASES: dict[str, Callable[..., Tensor]] = {
     "variance": lambda a, **_: a.var(1, keepdim=True) + a.var(0, correction=0),
     "product": lambda a, b, **_: a @ b.t() @ (a * 2 + 1),
     "linear": lambda a, b, column, **_: F.linear(a, b, column.flatten()),
-    "views": lambda a, **_: a.reshape(2, 6).t().reshape(3, 4) + a.unsqueeze(1).expand(3, 2, 4)[:, 1] + a.view(4, 3).permute(1, 0),
+    "views": lambda a, **_: (
+        a.reshape(2, 6).t().reshape(3, 4) + a.unsqueeze(1).expand(3, 2, 4)[:, 1] + a.view(4, 3).permute(1, 0)
+    ),
     "view of an expression": lambda a, **_: (a * 3 + 1).t().reshape(3, 4).squeeze(),
     "slices": lambda a, **_: a[1:, ::2] * a[:2, 1:3] + a.select(0, 2)[-2:] + a[-1, 0],
     "made": lambda a, **_: a + torch.arange(4) + torch.ones(3, 1) * torch.full((4,), 0.5) - torch.zeros_like(a),

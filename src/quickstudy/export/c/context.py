@@ -14,7 +14,20 @@ from torch import fx
 
 from quickstudy.errors import ModelError
 from quickstudy.export.c import ops
-from quickstudy.export.c.ir import C_TYPE, Buffer, Index, Item, Kernel, Value, constant, expanded, literal, loops, nested, stored
+from quickstudy.export.c.ir import (
+    C_TYPE,
+    Buffer,
+    Index,
+    Item,
+    Kernel,
+    Value,
+    constant,
+    expanded,
+    literal,
+    loops,
+    nested,
+    stored,
+)
 from quickstudy.export.c.sections import Cut
 
 INLINE = 4
@@ -51,7 +64,7 @@ class Frame:
             return str(int(expression)) if whole else literal(float(expression), torch.float32)
         if isinstance(expression, sympy.Symbol):
             return self.sizes.get(str(expression), self.count)
-        parts = [self.size(part) for part in expression.args]
+        parts = [self.size(part) for part in expression.args]  # pyright: ignore[reportArgumentType]
         form = {"Add": " + ", "Mul": " * ", "IntTrueDiv": " / (float)", "FloatTrueDiv": " / (float)"}
         kind = type(expression).__name__
         if kind == "Min":

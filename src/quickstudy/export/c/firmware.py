@@ -111,7 +111,9 @@ def _calibration(request: Request) -> np.ndarray:
 
     spec = request.spec
     if spec is None or spec.channels != 1:
-        raise ConfigError("int8 needs images to measure the ranges of activations with; give a few hundred, or precision='float32'.")
+        raise ConfigError(
+            "int8 needs images to measure the ranges of activations with; give a few hundred, or precision='float32'."
+        )
     glyphs = load_glyphs("val", copies=4)
     chosen = glyphs.pixels[:: max(1, len(glyphs.pixels) // 300), :, :, 0]
     chosen = chosen if spec.ink == glyphs.spec.ink else 255 - chosen

@@ -109,7 +109,7 @@ class _Compiler:
             counted=_COUNTED if not self.regression else "",
             result="return qs_best(scores);" if not self.regression else "return QS_OK;",
         )
-        files = {"learner.h": self._header(), "weights.h": _WEIGHTS.format(text=text), "learner.c": code}
+        files = {"learner.h": self._header(), "weights.h": WEIGHTS.format(text=text), "learner.c": code}
         state = 4 + sum(4 * math.prod(self._sized(axes)) for axes in self.programs.state.values())
         return Source(files, state, arena, sum(4 * value.numel() for value in weights.values()), grows)
 
@@ -190,7 +190,8 @@ class _Compiler:
             f"    float {emit.c_name(name)}[{math.prod(self._sized(axes))}];" for name, axes in self.programs.state.items()
         )
         settings = "\n".join(
-            f"    {'float' if isinstance(value, float) else 'int'} {name}; /* {value} */" for name, value in self._settings().items()
+            f"    {'float' if isinstance(value, float) else 'int'} {name}; /* {value} */"
+            for name, value in self._settings().items()
         )
         image = self.request.spec is not None
         return HEADER.format(
@@ -219,7 +220,9 @@ class _Compiler:
 
     def _checks(self) -> str:
         spec = self.request.spec
-        checks = [] if spec is not None else ["    if (qs_any_strange(support, count * QS_VALUES))\n        return QS_NOT_FINITE;"]
+        checks = (
+            [] if spec is not None else ["    if (qs_any_strange(support, count * QS_VALUES))\n        return QS_NOT_FINITE;"]
+        )
         if self.regression:
             checks.append("    if (qs_any_strange(targets, count * QS_WAYS))\n        return QS_NOT_FINITE;")
         else:
@@ -227,9 +230,7 @@ class _Compiler:
         return "\n".join(checks)
 
     def _defaults(self) -> str:
-        values = ", ".join(
-            f"{value!r}f" if isinstance(value, float) else str(value) for value in self._settings().values()
-        )
+        values = ", ".join(f"{value!r}f" if isinstance(value, float) else str(value) for value in self._settings().values())
         checks = [f"!(settings->{name} >= 0)" for name in self._settings()]
         strange = [f"qs_strange(settings->{name})" for name, value in self._settings().items() if isinstance(value, float)]
         refused = " || ".join([*strange, *checks])
@@ -256,7 +257,7 @@ def _tensor(name: str, axes: Sequence[Any]) -> Bind:
     return lambda row: stored(buffer, shape, f"{row} * {size}" if by_row else "")
 
 
-_WEIGHTS = """/* The meta-learned weights. */
+WEIGHTS = """/* The meta-learned weights. */
 #include <stdint.h>
 
 {text}"""

@@ -11,7 +11,7 @@ import torch
 from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError
 from quickstudy.export.c import emit
-from quickstudy.export.c.gradient import Request, Source
+from quickstudy.export.c.gradient import WEIGHTS, Request, Source
 from quickstudy.export.c.header import HEADER
 from quickstudy.export.c.quantize import IntegerLayer, layers_of, quantized
 from quickstudy.export.c.table import table
@@ -63,35 +63,18 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
     spec = request.spec
     assert spec is not None
     sizes = _sizes(layers, spec)
-    features = math.prod(sizes[-1])
-    arrays, table, longest = [], [], 4
-    for number, (layer, before, after) in enumerate(zip(layers, sizes[:-1], sizes[1:], strict=True)):
-        weight = layer.weight.reshape(len(layer.weight), -1)
-        taps = -(-weight.shape[1] // 4) * 4
-        longest = max(longest, 4 * taps)
-        padded = np.pad(weight, ((0, 0), (0, taps - weight.shape[1])))
-        for kind, what, values in (
-            ("int8_t", "weights", padded),
-            ("int32_t", "bias", layer.bias),
-            ("int32_t", "multiplier", layer.multiplier),
-            ("int8_t", "shift", layer.shift),
-        ):
-            arrays.append(emit.array(kind, f"{what}_{number}", values))
-        numbers = (*before, *after, layer.weight.shape[1], layer.stride, layer.padding, layer.pool, taps)
-        names = ", ".join(f"{what}_{number}" for what in ("weights", "bias", "multiplier", "shift"))
-        table.append(f"    {{{', '.join(map(str, numbers))}, {names}}},")
-    first, second = ([math.prod(size) for size in sizes[start::2]] for start in (1, 2))
-    dark = spec.ink == "dark"
-    halves = max(first, default=0), max([*second, *([math.prod(sizes[0])] if dark else [])], default=0)
-    arena = sum(-(-half // 4) * 4 for half in halves) + 2 * longest
+    features, dark = math.prod(sizes[-1]), spec.ink == "dark"
+    arrays, table, patch = _tables(layers, sizes)
+    first = _largest(sizes[1::2])
+    second = _largest([*sizes[2::2], *([sizes[0]] if dark else [])])
     code = _CODE.format(
         layers=len(layers),
         table="\n".join(table),
         features=features,
         fraction=fraction_bits(features),
-        patch=longest,
-        first=-(-halves[0] // 4) * 4,
-        second=max(4, -(-halves[1] // 4) * 4),
+        patch=patch,
+        first=first,
+        second=second,
         invert=_INVERT if dark else "",
         start="b" if dark else "pixels",
     )
@@ -111,9 +94,33 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
         returns="the class with the largest score",
         more=_MORE,
     )
-    weights = sum(4 * -(-array.nbytes // 4) for layer in layers for array in (layer.weight, layer.bias, layer.multiplier, layer.shift))
-    files = {"learner.h": header, "weights.h": "/* The meta-learned weights. */\n#include <stdint.h>\n\n" + "\n".join(arrays)}
-    return Source(files | {"learner.c": code}, 4 + 4 * request.ways * (features + 1), arena, weights, False)
+    weights = sum(array.nbytes for layer in layers for array in (layer.weight, layer.bias, layer.multiplier, layer.shift))
+    files = {"learner.h": header, "weights.h": WEIGHTS.format(text="\n".join(arrays)), "learner.c": code}
+    return Source(files, 4 + 4 * request.ways * (features + 1), first + second + 2 * patch, weights, False)
+
+
+def _tables(layers: Sequence[IntegerLayer], sizes: Sequence[tuple[int, int, int]]) -> tuple[list[str], list[str], int]:
+    """Constant arrays, rows of the table of layers, and the numbers in the patches of four outputs."""
+    arrays, table, patch = [], [], 4
+    for number, (layer, before, after) in enumerate(zip(layers, sizes[:-1], sizes[1:], strict=True)):
+        weight = layer.weight.reshape(len(layer.weight), -1)
+        taps = -(-weight.shape[1] // 4) * 4
+        patch = max(patch, 4 * taps)
+        values = {
+            "weights": ("int8_t", np.pad(weight, ((0, 0), (0, taps - weight.shape[1])))),
+            "bias": ("int32_t", layer.bias),
+            "multiplier": ("int32_t", layer.multiplier),
+            "shift": ("int8_t", layer.shift),
+        }
+        arrays += [emit.array(kind, f"{name}_{number}", array) for name, (kind, array) in values.items()]
+        numbers = (*before, *after, layer.weight.shape[1], layer.stride, layer.padding, layer.pool, taps)
+        table.append(f"    {{{', '.join(map(str, numbers))}, {', '.join(f'{name}_{number}' for name in values)}}},")
+    return arrays, table, patch
+
+
+def _largest(sizes: Sequence[tuple[int, int, int]]) -> int:
+    """Bytes of the largest image of a list, in whole words."""
+    return max((-(-math.prod(size) // 4) * 4 for size in sizes), default=4)
 
 
 def _sizes(layers: Sequence[IntegerLayer], spec: ImageSpec) -> list[tuple[int, int, int]]:

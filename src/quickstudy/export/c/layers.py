@@ -139,7 +139,9 @@ def convolution_gradient(context: Context, item: fx.Node) -> Value:
     x = context.in_memory(context.value(node.args[1]))
     target = context.collector(item, shape_of(item))
     shape = _shape(context, node, x.shape, target.shape, grad.shape, node.args[4:10])
-    context.emit(f"qs_conv2d_weight_gradient({grad.pointer}, {x.pointer}, {target.pointer}, &{shape});", [grad, x, target], [target])
+    context.emit(
+        f"qs_conv2d_weight_gradient({grad.pointer}, {x.pointer}, {target.pointer}, &{shape});", [grad, x, target], [target]
+    )
     return target
 
 
@@ -165,7 +167,9 @@ def _shape(context: Context, node: fx.Node, x: Any, weight: Any, y: Any, setting
             "kernels for groups=1 and dilation=1. Use those, or export the learner to ONNX."
         )
     if stride[0] != stride[1] or padding[0] != padding[1] or weight[2] != weight[3]:
-        raise ModelError(f"layer {layer} is a convolution that is not square; the C target has square kernels, strides and paddings.")
+        raise ModelError(
+            f"layer {layer} is a convolution that is not square; the C target has square kernels, strides and paddings."
+        )
     if x[0] != 1:
         raise ModelError(f"layer {layer} sees {x[0]} examples at once; the C target computes one at a time.")
     numbers = (x[1], x[2], x[3], y[1], y[2], y[3], weight[2], stride[0], padding[0])

@@ -173,7 +173,9 @@ def reduced(context: Context, node: fx.Node, kind: str) -> Value:
     body = [f"float total = {first};", *nested(inner, [step.format(value.read(full))]).split("\n")]
     if not inner:
         body = [f"float total = {first};", step.format(value.read(full))]
-    context.emit(nested(opening, [*body, f"{target.read(index)} = total;"]), [value, target] if collected else [value], [target])
+    context.emit(
+        nested(opening, [*body, f"{target.read(index)} = total;"]), [value, target] if collected else [value], [target]
+    )
     assert target.place is not None
     return stored(target.place[0], shape_of(node), target.place[1])
 

@@ -9,11 +9,11 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, fx
 
-from quickstudy import repeat
+from quickstudy import repeat  # noqa: F401 (registers the marks of loops)
 
 aten = torch.ops.aten
-ENTER = repeat.enter._opoverload
-LEAVE = repeat.leave._opoverload
+ENTER = torch.ops.quickstudy.enter.default
+LEAVE = torch.ops.quickstudy.leave.default
 
 ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.abs.default: ("fabsf({0})", 1),
@@ -105,7 +105,16 @@ VIEWS = {
 }
 """The same elements, elsewhere."""
 
-LIGHT = {*ELEMENTWISE, *SHAPE_ONLY, *VIEWS, aten.clamp.default, aten.clamp_min.default, aten.index.Tensor, aten.max_pool2d_with_indices.default, aten.pow.Tensor_Scalar}
+LIGHT = {
+    *ELEMENTWISE,
+    *SHAPE_ONLY,
+    *VIEWS,
+    aten.clamp.default,
+    aten.clamp_min.default,
+    aten.index.Tensor,
+    aten.max_pool2d_with_indices.default,
+    aten.pow.Tensor_Scalar,
+}
 """Cheap enough to be computed again rather than kept for every example."""
 
 
@@ -127,7 +136,7 @@ def inputs(node: fx.Node) -> Iterator[fx.Node]:
     if node.target in SHAPE_ONLY:
         return
     for other in node.all_input_nodes:
-        if is_tensor(other) and not (other.target is aten.empty.memory_format):
+        if is_tensor(other) and other.target is not aten.empty.memory_format:
             yield other
 
 
@@ -140,9 +149,7 @@ def is_tensor(node: fx.Node) -> bool:
 def shape_of(node: fx.Node, part: int | None = None) -> tuple[int, ...]:
     """Shape of a node's value for one example."""
     value = node.meta["val"] if part is None else node.meta["val"][part]
-    return tuple(
-        int(size) if isinstance(size, int) or not size.node.expr.free_symbols else 1 for size in value.shape
-    )
+    return tuple(int(size) if isinstance(size, int) or not size.node.expr.free_symbols else 1 for size in value.shape)
 
 
 def layer_of(node: fx.Node, names: dict[fx.Node, str]) -> str:

@@ -21,9 +21,7 @@ def without_unread(items: Sequence[Item]) -> list[Item]:
     items = list(items)
     while True:
         read = {buffer for item in items if isinstance(item, Kernel) for buffer in item.reads - (item.reads & item.writes)}
-        kept = [
-            item for item in items if not isinstance(item, Kernel) or any(b.outside or b in read for b in item.writes)
-        ]
+        kept = [item for item in items if not isinstance(item, Kernel) or any(b.outside or b in read for b in item.writes)]
         if len(kept) == len(items):
             return kept
         items = kept

@@ -168,8 +168,9 @@ def quantized(layers: Sequence[FloatLayer], images: Tensor) -> tuple[list[Intege
         factor = (step * unit / out).numpy()
         exponent = np.ceil(np.log2(factor)).astype(np.int64)
         multiplier = np.round(factor / 2.0**exponent * 2.0**BITS).astype(np.int64)
-        exponent, multiplier = np.where(multiplier >= 2**BITS, exponent + 1, exponent), np.where(
-            multiplier >= 2**BITS, multiplier // 2, multiplier
+        exponent, multiplier = (
+            np.where(multiplier >= 2**BITS, exponent + 1, exponent),
+            np.where(multiplier >= 2**BITS, multiplier // 2, multiplier),
         )
         limit = float(2**BITS - 1 - 255 * 127 * weight[0].numel())
         bias = (layer.shift.double() / (step * unit)).round().clamp(-limit, limit)

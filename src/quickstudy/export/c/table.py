@@ -22,7 +22,9 @@ def table() -> decompositions.Table:
     """Core operations with reductions and normalisations spelled out."""
     return {
         **decompositions.core(),
-        **get_decompositions([operation for name in ACTIVATIONS for operation in (getattr(aten, name), getattr(aten, f"{name}_backward"))]),
+        **get_decompositions(
+            [operation for name in ACTIVATIONS for operation in (getattr(aten, name), getattr(aten, f"{name}_backward"))]
+        ),
         aten.var.correction: lambda x, dim=None, **options: _var_mean(x, dim, **options)[0],
         aten.var_mean.correction: _var_mean,
         aten.mean.default: _mean,

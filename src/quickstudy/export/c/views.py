@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -53,7 +53,7 @@ def _as_strided(context: Context, node: fx.Node) -> Value:
     offset = node.args[3] if len(node.args) > 3 else 0
     if offset or any(s != e for s, e, size in zip(strides, expected, shape, strict=True) if size != 1):
         raise ModelError(f"operator {node.target} with strides {strides} has no C form; only row-major views have.")
-    return reshaped(context, context.value(node.args[0]), shape)
+    return reshaped(context, context.value(node.args[0]), shape)  # pyright: ignore
 
 
 def _same(context: Context, node: fx.Node) -> Value:

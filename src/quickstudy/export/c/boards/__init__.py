@@ -33,7 +33,16 @@ BOARDS = {
     "m4": Board("mps2-an386", ("-mcpu=cortex-m4", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv4-sp-d16"), "Cortex-M4F"),
     "m7": Board("mps2-an500", ("-mcpu=cortex-m7", "-mthumb", "-mfloat-abi=hard", "-mfpu=fpv5-sp-d16"), "Cortex-M7F"),
 }
-FLAGS = ("-std=gnu99", "-O2", "-ffp-contract=fast", "-fno-math-errno", "-ffunction-sections", "-fdata-sections", "-Wall", "-Wextra")
+FLAGS = (
+    "-std=gnu99",
+    "-O2",
+    "-ffp-contract=fast",
+    "-fno-math-errno",
+    "-ffunction-sections",
+    "-fdata-sections",
+    "-Wall",
+    "-Wextra",
+)
 TOOLS = ("arm-none-eabi-gcc", "arm-none-eabi-size", "arm-none-eabi-nm", "qemu-system-arm")
 
 
@@ -75,7 +84,9 @@ def run(folder: pathlib.Path, board: Board, extra: Sequence[str] = (), excluded:
         ConfigError: tools are missing, or the build or the program failed.
     """
     if missing_tools():
-        raise ConfigError(f"{', '.join(missing_tools())} not found; install gcc-arm-none-eabi, libnewlib-arm-none-eabi, qemu-system-arm.")
+        raise ConfigError(
+            f"{', '.join(missing_tools())} not found; install gcc-arm-none-eabi, libnewlib-arm-none-eabi, qemu-system-arm."
+        )
     image = folder / "firmware.elf"
     sources = [str(folder / "main.c"), str(folder / "learner.c"), str(HERE / "boot.c")]
     link = ["-Wl,--gc-sections", "-nostartfiles", "--specs=nano.specs", "-T", str(HERE / "mps2.ld"), f"-I{HERE}", f"-I{folder}"]
