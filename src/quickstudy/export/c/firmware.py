@@ -76,7 +76,7 @@ def write_firmware(
     >>> from quickstudy.nets.mlp import MLP
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_firmware(folder, SavedLearner(MAML(MLP(in_features=4, hidden=(8,)))), ways=2).state
-    368
+    244
     """
     check_at_least("ways", ways, 1)
     check_at_least("examples", examples, 1)
