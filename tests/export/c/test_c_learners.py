@@ -150,6 +150,12 @@ def test_what_has_no_c_form_is_named(net: nn.Module, words: str, tmp_path: pathl
         write_firmware(tmp_path, SavedLearner(Rows(MAML(net))), features=256)
 
 
+def test_queries_are_not_normalised_by_a_batch(tmp_path: pathlib.Path) -> None:
+    saved = SavedLearner(MAML(MLP(4, (4,), norm="batch"), statistics="query"))
+    with pytest.raises(ModelError, match="statistics='support'"):
+        write_firmware(tmp_path, saved)
+
+
 def test_arguments_out_of_range(tmp_path: pathlib.Path) -> None:
     saved = SavedLearner(MAML(MLP(4, (4,))))
     for options in ({"ways": 0}, {"examples": 0}, {"precision": "int4"}, {"precision": "int8"}):

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from quickstudy import storage
-from quickstudy.errors import ConfigError, check_at_least, check_choice
+from quickstudy.errors import ConfigError, ModelError, check_at_least, check_choice
 from quickstudy.export.c.gradient import Request, Source, compile_float
 from quickstudy.export.c.integer import compile_integer
 from quickstudy.learners.protonet import ProtoNet
@@ -81,6 +81,11 @@ def write_firmware(
     check_at_least("ways", ways, 1)
     check_at_least("examples", examples, 1)
     check_choice("precision", precision, get_args(Precision))
+    if saved.learner.protocol == "transductive":
+        raise ModelError(
+            f"{type(saved.learner).__name__} has statistics='query', which normalises by a batch of queries; a device predicts one at a "
+            "time. Load it with statistics='support' (or 'population' for protonet)."
+        )
     request = Request(ways, examples, _input_shape(saved, features), saved.spec)
     prototypes = isinstance(saved.learner, ProtoNet) and saved.spec is not None
     if precision == "int8" or (precision == "auto" and prototypes):
