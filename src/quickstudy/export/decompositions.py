@@ -38,13 +38,13 @@ def core() -> Table:
             aten.native_group_norm_backward,
             aten.native_layer_norm,
             aten.native_layer_norm_backward,
-            aten.addcmul,
             aten.rsub,
         ]
     )
     table[aten.threshold_backward.default] = _threshold_backward
     table[aten.empty_permuted.default] = lambda size, order, **options: torch.zeros(size, dtype=options.get("dtype"))
     table[aten.pow.Scalar] = _power
+    table[aten.addcmul.default] = _add_product
     for kept in (aten.max_pool2d_with_indices.default, aten.convolution_backward.default):
         table.pop(kept, None)
     return table
@@ -63,6 +63,12 @@ def onnx() -> Table:
 def _power(base: float, exponent: Tensor) -> Tensor:
     """As a floating-point number also where the exponent is a whole one, which ONNX would take for the type of the result."""
     return aten.pow.Tensor_Tensor(torch.full((), base), exponent.to(torch.get_default_dtype()))
+
+
+def _add_product(start: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
+    """`start` last, and no multiplication by 1: so runtimes see a convolution, a scale and a shift, which they make one."""
+    product = a * b
+    return (product if value == 1 else product * value) + start
 
 
 def _threshold_backward(grad: Tensor, y: Tensor, threshold: float) -> Tensor:

@@ -33,7 +33,7 @@ def to_onnx(program: Program) -> bytes:
         ModelError: an operation that ONNX does not have.
     """
     example = tuple(torch.zeros([HINTS.get(axis, axis) for axis in axes]) for axes in program.inputs.values())  # pyright: ignore
-    with _quietly():
+    with quietly():
         try:
             exported = torch.export.export(program.module, example, dynamic_shapes=_dynamic_shapes(program))
             written = torch.onnx.export(
@@ -64,6 +64,19 @@ def to_onnx(program: Program) -> bytes:
 def complete(graph: bytes, initializers: Sequence[TensorProto]) -> bytes:
     """The graph with its weights, as one model: protocol buffers merge a field that occurs twice."""
     return graph + ModelProto(graph=GraphProto(initializer=initializers)).SerializeToString()
+
+
+def unresolved(graph: GraphProto) -> set[str]:
+    """Values that the nodes of a graph read and nothing in it gives: its weights."""
+    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    read: set[str] = {value.name for value in graph.output}
+    for node in graph.node:
+        read |= set(node.input)
+        given |= set(node.output)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                read |= unresolved(attribute.g)
+    return read - given
 
 
 def _dynamic_shapes(program: Program) -> tuple[dict[int, object], ...]:
@@ -216,11 +229,12 @@ def _bare(model: ModelProto) -> ModelProto:
     model.producer_name, model.producer_version = "quickstudy", ""
     model.doc_string = model.graph.doc_string = ""
     del model.metadata_props[:]
-    _strip(model.graph)
+    strip(model.graph)
     return model
 
 
-def _strip(graph: GraphProto) -> None:
+def strip(graph: GraphProto) -> None:
+    """Remove what only people read, also from inner graphs."""
     del graph.value_info[:]
     del graph.metadata_props[:]
     for node in graph.node:
@@ -228,12 +242,12 @@ def _strip(graph: GraphProto) -> None:
         del node.metadata_props[:]
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _strip(attribute.g)
+                strip(attribute.g)
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter talks of its own affairs, in warnings, logs and on standard output."""
+def quietly() -> Iterator[None]:
+    """Inside, nothing is printed or logged: the exporter talks of its own affairs, in warnings, logs and on standard output."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
