@@ -44,11 +44,12 @@ Range = tuple[np.float32, np.float32]
 
 @dataclasses.dataclass(frozen=True)
 class _Site:
-    """The node that multiplies by a certain weight, in one of the graphs: its activations."""
+    """The node that multiplies by a certain weight, in one of the graphs: its activations, and its result before ReLU."""
 
     node: str
     input: str
     output: str
+    raw: str
 
 
 def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
@@ -121,7 +122,7 @@ def _sites(graph: GraphProto) -> dict[str, _Site]:
         seen[content] += 1
         following = readers.get(node.output[0], [])
         behind = following[0] if len(following) == 1 and following[0].op_type == "Relu" else node
-        found[f"{content} {seen[content]}"] = _Site(node.name, node.input[0], behind.output[0])
+        found[f"{content} {seen[content]}"] = _Site(node.name, node.input[0], behind.output[0], node.output[0])
     return found
 
 
@@ -184,7 +185,8 @@ def _quantised(model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[st
     """The graph with its sites in 8 bits."""
     spans = {}
     for key, site in sites.items():
-        for name, (low, high) in zip((site.input, site.output), ranges[key], strict=True):
+        before, behind = ranges[key]
+        for name, (low, high) in ((site.input, before), (site.output, behind), (site.raw, behind)):
             spans[name] = TensorData(lowest=np.asarray(low, np.float32), highest=np.asarray(high, np.float32))
     passing = [node.name for node in model.graph.node if node.op_type in PASSING]
     with quietly():
