@@ -20,6 +20,7 @@ import numpy as np
 import onnx
 import onnx.numpy_helper
 import onnxruntime
+import torch
 from onnx import GraphProto, ModelProto, NodeProto
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
@@ -27,6 +28,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from quickstudy.errors import ModelError
+from quickstudy.export.measure import to_adapt
 from quickstudy.export.onnx import quietly, strip, unresolved
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import with_weights
@@ -140,16 +142,13 @@ def _measured(
 ) -> dict[str, tuple[Range, Range]]:
     """Least and greatest value before and behind each site, over all tasks, in `adapt` and in `predict`."""
     watched = {name: _watched(models[name], sites[name].values()) for name in ("adapt", "predict")}
-    settings = {
-        name: np.array(value, np.int64 if isinstance(value, int) else np.float32) for name, value in bundle.manifest.settings.items()
-    }
     found: dict[str, list[Range]] = {}
     for task in tasks:
-        support = {"support_x": task.support.x, "support_y": task.support.y}
-        values = _run(watched["adapt"], {name: value.numpy() for name, value in support.items()} | settings)  # pyright: ignore
+        values = _run(watched["adapt"], to_adapt(task.support, bundle.manifest))
         _widen(found, sites["adapt"], values)
         state = {f"state.{name}": values[name] for name in bundle.manifest.state}
-        _widen(found, sites["predict"], _run(watched["predict"], {"query_x": task.query.x.numpy(), **state}))  # pyright: ignore
+        query = torch.as_tensor(task.query.x).numpy()
+        _widen(found, sites["predict"], _run(watched["predict"], {"query_x": query, **state}))
     return {key: (before, behind) for key, (before, behind) in found.items()}
 
 
