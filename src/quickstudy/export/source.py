@@ -8,7 +8,7 @@ from quickstudy import data
 from quickstudy.data import known
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.loading import OwnData
-from quickstudy.errors import ConfigError, DataError
+from quickstudy.errors import ConfigError, DataError, TaskError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.saving import SavedLearner
 
@@ -32,15 +32,33 @@ class Source:
     name: str | None = None
     data_dir: str | None = None
 
-    def tasks(self, split: str, shots: int | tuple[int, int] = (1, 5), queries: int = 5, extra: int = 0, seed: int = 0) -> ClassTasks:
-        """Tasks as `ClassTasks` makes them, with `extra` classes beyond the learner's; fewer where the split has fewer.
+    def tasks(self, split: str, shots: int | tuple[int, int], queries: int, seed: int = 0) -> ClassTasks:
+        """Tasks as `ClassTasks` makes them, less of each where the split has less.
 
         Raises:
             ConfigError: the data cannot be loaded, or is not what the learner takes.
+            TaskError: the split has fewer classes than the learner's head needs, or classes of a single image.
         """
         dataset = self.split(split)
-        ways = getattr(self.saved.learner, "head_ways", None) or WAYS
-        return ClassTasks(dataset, min(ways + extra, len(dataset.classes)), shots, queries, seed=seed)
+        least, classes = int(dataset.counts.min()), len(dataset.classes)
+        low, high = (shots, shots) if isinstance(shots, int) else shots
+        high = max(1, min(high, least // 2))
+        queries = max(1, min(queries, least - high))
+        return ClassTasks(dataset, self.head or min(WAYS, classes), (min(low, high), high), queries, seed=seed)
+
+    def tasks_with_others(self, split: str, seed: int = 0) -> tuple[ClassTasks, int]:
+        """Tasks of 1 to 5 shots with up to as many classes again as the learner is shown, and how many it is shown."""
+        classes = len(self.split(split).classes)
+        known = self.head or min(WAYS, classes // 2)
+        if not 2 <= known < classes:
+            raise TaskError(f"{split} has {classes} classes; expected at least {max(4, known + 1)}, for known and for other ones.")
+        found = self.tasks(split, (1, 5), 5)
+        return ClassTasks(found.dataset, min(2 * known, classes), found.shots, found.queries, seed=seed), known
+
+    @property
+    def head(self) -> int | None:
+        """Ways of a learner whose head is fixed."""
+        return getattr(self.saved.learner, "head_ways", None)
 
     def split(self, split: str) -> ImageDataset:
         """The images of a split."""
