@@ -44,10 +44,17 @@ def _build_parser() -> _parser.Parser:
         default=None,
         help="data set to calibrate and measure on; null: with --int8 or a budget, the one that the learner was trained on",
     )
-    parser.add_argument("--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to")
-    parser.add_argument("--budget", type=str | None, default=None, help="largest file, such as 256KB: the best learner that fits")
     parser.add_argument(
-        "--latency", type=str | None, default=None, help="longest prediction of one example, such as 5ms: the best learner that fits"
+        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
+    )
+    parser.add_argument(
+        "--budget", type=str | None, default=None, help="largest file, such as 256KB: the best learner that fits"
+    )
+    parser.add_argument(
+        "--latency",
+        type=str | None,
+        default=None,
+        help="longest prediction of one example, such as 5ms: the best learner that fits",
     )
     parser.add_argument("--minutes", type=float, default=15.0, help="with a budget: how long a smaller student is trained")
     parser.add_argument(
@@ -87,7 +94,13 @@ def _show(options: jsonargparse.Namespace, packed: Packed, tried: Sequence[Candi
     if front:
         columns = ("tried", "size, KB", "one prediction, ms", "accuracy, %", "chosen")
         rows = [
-            (one["learner"], round(one["bytes"] / 1024), one["milliseconds"], round(one["accuracy"], 2), "yes" if one["chosen"] else "")
+            (
+                one["learner"],
+                round(one["bytes"] / 1024),
+                one["milliseconds"],
+                round(one["accuracy"], 2),
+                "yes" if one["chosen"] else "",
+            )
             for one in front
         ]
         _output.table(columns, rows, title=f"drawn: {pathlib.Path(options.out).with_suffix('.svg')}")
@@ -112,6 +125,9 @@ def _facts(packed: Packed, size: int) -> list[tuple[str, str]]:
     if manifest.unknown:
         found = manifest.unknown
         rows.append(
-            ("unknown", f"below {found.threshold:.4g}: {found.detected:.1%} of other classes, {found.rejected:.1%} of known ones")
+            (
+                "unknown",
+                f"below {found.threshold:.4g}: {found.detected:.1%} of other classes, {found.rejected:.1%} of known ones",
+            )
         )
     return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import pathlib
 import re
@@ -16,7 +15,8 @@ import numpy as np
 import torch
 
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.export.pack import MEASURED_TASKS, Packed, pack
+from quickstudy.export.bundle import to_bundle
+from quickstudy.export.pack import MEASURED_TASKS, Packed, in_8_bits, measured
 from quickstudy.export.source import Source
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.runtime import bundle as bundles
@@ -82,7 +82,9 @@ def quantity(text: str, units: Sequence[str]) -> float:
     """
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text, re.IGNORECASE)
     if not found or found[2].lower() not in {unit.lower() for unit in units} or float(found[1]) <= 0:
-        raise ConfigError(f"{text!r} is no such quantity; expected a number and a unit ({', '.join(units)}), such as 200{units[0]}.")
+        raise ConfigError(
+            f"{text!r} is no such quantity; expected a number and a unit ({', '.join(units)}), such as 200{units[0]}."
+        )
     return float(found[1]) * UNITS[found[2].lower()]
 
 
@@ -135,7 +137,12 @@ def draw(tried: Sequence[Candidate], limit: Limit, path: pathlib.Path) -> None:
     axes = figure.add_subplot()
     for one in tried:
         axes.scatter(one.bytes / 1024, one.accuracy or np.nan, marker="o" if one.fits(limit) else "x", color="#0969da")
-        axes.annotate(f"{one.name}, {1e3 * one.seconds:.2g} ms", (one.bytes / 1024, one.accuracy or np.nan), (6, 4), textcoords="offset points")
+        axes.annotate(
+            f"{one.name}, {1e3 * one.seconds:.2g} ms",
+            (one.bytes / 1024, one.accuracy or np.nan),
+            (6, 4),
+            textcoords="offset points",
+        )
     if limit.bytes < float("inf"):
         axes.axvline(limit.bytes / 1024, color="#cf222e", linestyle="--")
     axes.set(xlabel="size, KB", ylabel="accuracy, %", xscale="log", title="o within the budget, x beyond it")
@@ -145,21 +152,22 @@ def draw(tried: Sequence[Candidate], limit: Limit, path: pathlib.Path) -> None:
 
 def _forms(source: Source, count: int) -> Iterator[Candidate]:
     """In float32 and, where its net stays as it is, in 8 bits; measured where there is a count."""
-    for int8 in (False, True):
-        try:
-            packed = pack(source.saved, source if count or int8 else None, int8=int8, count=count)
-        except ModelError:
-            if int8:  # every weight adapts: float32 is its only form
-                return
-            raise
-        yield _candidate(packed)
+    bundle, saved = to_bundle(source.saved), source.saved
+    yield _candidate(measured(bundle, saved, source, count) if count else Packed(bundle))
+    try:
+        bundle = in_8_bits(bundle, source)
+    except ModelError:  # every weight adapts: float32 is its only form
+        return
+    yield _candidate(measured(bundle, saved, source, count) if count else Packed(bundle))
 
 
 def _candidate(packed: Packed) -> Candidate:
     manifest = packed.bundle.manifest
     net, rows = manifest.net or {}, manifest.results.get("measured", [])
     own = [row["accuracy"] for row in rows if row["protocol"] == manifest.protocol]
-    name = " ".join(str(part) for part in (net.get("name"), net.get("args", {}).get("channels", ""), manifest.precision) if part)
+    name = " ".join(
+        str(part) for part in (net.get("name"), net.get("args", {}).get("channels", ""), manifest.precision) if part
+    )
     return Candidate(name, packed, _size(packed.bundle), _latency(packed.bundle), statistics.mean(own) if own else None)
 
 
@@ -175,7 +183,10 @@ def _latency(bundle: Bundle, repeats: int = 50) -> float:
     learner, shape = Runnable(bundle), bundle.manifest.input.shape
     ways = bundle.manifest.programs.adapt.inputs["support_y"][1]
     ways = ways if isinstance(ways, int) else 5
-    settings = {name: np.array(value, np.int64 if isinstance(value, int) else np.float32) for name, value in bundle.manifest.settings.items()}
+    settings = {
+        name: np.array(value, np.int64 if isinstance(value, int) else np.float32)
+        for name, value in bundle.manifest.settings.items()
+    }
     support = {"support_x": np.zeros((ways, *shape), np.float32), "support_y": np.eye(ways, dtype=np.float32)}
     state = {f"state.{name}": value for name, value in learner.run("adapt", support | settings).items()}
     seconds = []

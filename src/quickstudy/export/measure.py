@@ -34,7 +34,9 @@ def logits(learner: Learner, support: Examples, x: Tensor) -> np.ndarray:
         x: its queries.
     """
     state = learner.run("adapt", to_adapt(support, learner.manifest))
-    return learner.run("predict", {"query_x": x.numpy()} | {f"state.{name}": value for name, value in state.items()})["prediction"]
+    return learner.run("predict", {"query_x": x.numpy()} | {f"state.{name}": value for name, value in state.items()})[
+        "prediction"
+    ]
 
 
 def accuracy(learner: Learner, tasks: ClassTasks, count: int) -> Result:

@@ -29,7 +29,12 @@ class Packed:
 
 
 def pack(
-    saved: SavedLearner, source: Source | None = None, *, int8: bool = False, features: int | None = None, count: int = MEASURED_TASKS
+    saved: SavedLearner,
+    source: Source | None = None,
+    *,
+    int8: bool = False,
+    features: int | None = None,
+    count: int = MEASURED_TASKS,
 ) -> Packed:
     """Export a learner.
 
@@ -48,16 +53,24 @@ def pack(
     bundle = to_bundle(saved, features)
     if int8:
         source = source or Source(saved)
-        tasks = source.tasks("train", shots=5, queries=5, seed=CALIBRATION_SEED)
-        bundle = to_int8(bundle, (tasks[index] for index in range(CALIBRATION_TASKS)))
+        bundle = in_8_bits(bundle, source)
+    return measured(bundle, saved, source, count)
+
+
+def in_8_bits(bundle: Bundle, source: Source) -> Bundle:
+    """The bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`."""
+    tasks = source.tasks("train", shots=5, queries=5, seed=CALIBRATION_SEED)
+    return to_int8(bundle, (tasks[index] for index in range(CALIBRATION_TASKS)))
+
+
+def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int = MEASURED_TASKS) -> Packed:
+    """The bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`; arguments as of `pack`."""
     if source is None:
-        return Packed(bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",))
+        return Packed(
+            bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)
+        )
     if measure_of(saved.learner) is not ACCURACY:
         return Packed(bundle, ("accuracy and the threshold for unknown classes are of classes; this learner predicts values",))
-    return _measured(bundle, saved, source, count)
-
-
-def _measured(bundle: Bundle, saved: SavedLearner, source: Source, count: int) -> Packed:
     learner, notes, threshold = Learner(bundle), (), None
     rows = [row for shots in (1, 5) for row in measure.results(saved, learner, source.tasks("test", shots, 15), count)]
     try:

@@ -18,7 +18,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import onnx
+import onnx.checker
 import onnx.numpy_helper
+import onnx_ir
+import onnx_ir.passes.common
 import onnxruntime
 import torch
 from onnx import GraphProto, ModelProto, NodeProto
@@ -158,7 +161,9 @@ def _watched(model: ModelProto, sites: Iterable[_Site]) -> onnxruntime.Inference
     watched.CopyFrom(model)
     known = {value.name for value in (*model.graph.input, *model.graph.output)}
     names = {name for site in sites for name in (site.input, site.output)} - known
-    watched.graph.output.extend(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in sorted(names))
+    watched.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in sorted(names)
+    )
     options = onnxruntime.SessionOptions()
     options.log_severity_level, options.intra_op_num_threads = 4, 1
     return onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
@@ -202,11 +207,17 @@ def _quantised(model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[st
             extra_options={"QDQOpTypePerChannelSupportToAxis": {"MatMul": 1}},
         )
         quantizer.quantize_model()
-        quantizer.model.topological_sort()
-    found = quantizer.model.model
+    found = _sorted(quantizer.model.model)
     _tidy(found)
     onnx.checker.check_model(found)
     return found
+
+
+def _sorted(model: ModelProto) -> ModelProto:
+    """In an order in which every value is there before it is read, also by loops (onnxruntime's own sorting overlooks these)."""
+    found = onnx_ir.from_proto(model)
+    onnx_ir.passes.common.TopologicalSortPass()(found)
+    return onnx_ir.to_proto(found)
 
 
 def _tidy(model: ModelProto) -> None:

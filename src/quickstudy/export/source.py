@@ -51,7 +51,9 @@ class Source:
         classes = len(self.split(split).classes)
         known = self.head or min(WAYS, classes // 2)
         if not 2 <= known < classes:
-            raise TaskError(f"{split} has {classes} classes; expected at least {max(4, known + 1)}, for known and for other ones.")
+            raise TaskError(
+                f"{split} has {classes} classes; expected at least {max(4, known + 1)}, for known and for other ones."
+            )
         found = self.tasks(split, (1, 5), 5)
         return ClassTasks(found.dataset, min(2 * known, classes), found.shots, found.queries, seed=seed), known
 
@@ -74,7 +76,9 @@ class Source:
                 "in float32 without --data."
             ) from error
         if found.spec != spec:
-            raise ConfigError(f"{name} has images of {found.spec}, but this learner takes {spec}. Give --data with such images.")
+            raise ConfigError(
+                f"{name} has images of {found.spec}, but this learner takes {spec}. Give --data with such images."
+            )
         return found
 
     def _trained_on(self) -> str:

@@ -40,7 +40,9 @@ class Distilled(Learner):
     def __init__(self, student: Learner, teacher: Learner, teaching: float = 0.5) -> None:
         super().__init__()
         if not student.trains_on_query:
-            raise ModelError(f"{type(student).__name__} learns nothing from queries, so that it cannot be taught by them; use another one.")
+            raise ModelError(
+                f"{type(student).__name__} learns nothing from queries, so that it cannot be taught by them; use another one."
+            )
         if not 0 <= teaching <= 1:
             raise ConfigError(f"teaching is {teaching}; expected a fraction, from 0 to 1.")
         self.student, self.teaching = student, teaching
