@@ -108,9 +108,21 @@ def _input_gradient(
         x.shape[2 + axis] - ((grad.shape[2 + axis] - 1) * stride[axis] - 2 * padding[axis] + reach[axis] + 1) for axis in (0, 1)
     ]
     if groups == 1 and all(step == 1 for step in stride) and not any(left_over):
-        turned, border = weight.flip(2, 3).transpose(0, 1), [reach[axis] - padding[axis] for axis in (0, 1)]
-        return aten.convolution(grad, turned, None, [1, 1], border, dilation, False, [0, 0], 1)
+        border = [reach[axis] - padding[axis] for axis in (0, 1)]
+        return aten.convolution(grad, _turned(weight), None, [1, 1], border, dilation, False, [0, 0], 1)
     return aten.convolution(grad, weight, None, stride, padding, dilation, True, left_over, groups)
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """Turned by 180 degrees, with input and output swapped: `weight.flip(2, 3).transpose(0, 1)`, by a product with a permutation matrix.
+
+    A slice with negative steps copies number by number, which takes several times as long.
+    """
+    out_channels, channels, rows, columns = weight.shape
+    taps = rows * columns
+    backwards = torch.eye(taps, dtype=weight.dtype).flip(0)
+    flat = weight.reshape(out_channels * channels, taps) @ backwards
+    return flat.reshape(out_channels, channels, taps).transpose(0, 1).reshape(channels, out_channels, rows, columns)
 
 
 def _weight_gradient(
@@ -118,13 +130,13 @@ def _weight_gradient(
 ) -> Tensor:
     """One matrix product of the output's gradient with the patches of the input, per group."""
     _, out_channels, rows, columns = grad.shape
-    padded = aten.constant_pad_nd(x, [padding[1], padding[1], padding[0], padding[0]])
+    padded = aten.constant_pad_nd(x.transpose(0, 1), [padding[1], padding[1], padding[0], padding[0]])
     patches = []
     for row in range(weight.shape[2]):
         for column in range(weight.shape[3]):
             top, left = row * dilation[0], column * dilation[1]
             bottom, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
-            patches.append(padded[:, :, top : bottom : stride[0], left : right : stride[1]].transpose(0, 1))
+            patches.append(padded[:, :, top : bottom : stride[0], left : right : stride[1]])
     channels, taps = x.shape[1] // groups, len(patches)
     by_group = torch.stack(patches, 1).reshape(groups, channels * taps, -1)
     outer = grad.transpose(0, 1).reshape(groups, out_channels // groups, -1)
@@ -135,7 +147,10 @@ def _weight_gradient(
 def _max_pool2d_backward(
     grad: Tensor, x: Tensor, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: Tensor
 ) -> Tensor:
-    """Each gradient goes to the place that was the maximum."""
+    """Each gradient goes to the place that was the maximum; where windows do not overlap, the target does it in one operation."""
+    if not any(dilation[a] > 1 or kernel[a] > (list(stride) or kernel)[a] for a in (0, 1)):
+        return NotImplemented
+    indices = indices % (x.shape[2] * x.shape[3])  # ONNX counts them over the whole tensor
     places = torch.zeros_like(x).flatten(2)
     return places.scatter_add(2, indices.flatten(2), grad.flatten(2)).reshape(x.shape)
 

@@ -94,7 +94,7 @@ def _max_pool2d(
     dilation: Sequence[int] = (1, 1),
     ceil_mode: bool = False,
 ):
-    """ONNX counts indices over the whole tensor, torch over one image: the remainder is the index in the image."""
+    """ONNX counts indices over the whole tensor, torch over one image; only derivatives read them, which know (`_check_indices`)."""
     output, indices = op.MaxPool(  # pyright: ignore[reportGeneralTypeIssues]
         self,
         kernel_shape=list(kernel_size),
@@ -103,8 +103,28 @@ def _max_pool2d(
         dilations=list(dilation),
         ceil_mode=int(ceil_mode),
     )
-    area = op.ReduceProd(op.Shape(self, start=2), keepdims=0)  # pyright: ignore[reportArgumentType]
-    return output, op.Mod(indices, area)  # pyright: ignore[reportArgumentType]
+    return output, indices
+
+
+def _max_pool2d_backward(
+    grad_output,
+    self,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    indices,
+):
+    del dilation, ceil_mode
+    return op.MaxUnpool(
+        grad_output,
+        indices,
+        op.Shape(self),  # pyright: ignore[reportArgumentType]
+        kernel_shape=list(kernel_size),
+        strides=list(stride or kernel_size),
+        pads=list(padding) * 2,
+    )
 
 
 def _mark(value, loop: int, place: int):
@@ -116,6 +136,7 @@ _TRANSLATIONS = {
     torch.ops.quickstudy.enter.default: _mark,
     torch.ops.quickstudy.leave.default: _mark,
     torch.ops.aten.max_pool2d_with_indices.default: _max_pool2d,
+    torch.ops.aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
 }
 
 
