@@ -32,6 +32,7 @@ def to_onnx(program: Program) -> bytes:
     Raises:
         ModelError: an operation that ONNX does not have.
     """
+    _check_indices(program)
     example = tuple(torch.zeros([HINTS.get(axis, axis) for axis in axes]) for axes in program.inputs.values())  # pyright: ignore
     with quietly():
         try:
@@ -125,6 +126,18 @@ def _max_pool2d_backward(
         strides=list(stride or kernel_size),
         pads=list(padding) * 2,
     )
+
+
+def _check_indices(program: Program) -> None:
+    """A ModelError for a net that itself reads the indices of a max-pooling: torch and ONNX count differently."""
+    aten = torch.ops.aten
+    for pool in program.module.graph.find_nodes(op="call_function", target=aten.max_pool2d_with_indices.default):
+        for part in pool.users:
+            readers = {user.target for user in part.users} if part.args[1] == 1 else set()
+            if readers - {aten.max_pool2d_with_indices_backward.default, aten.remainder.Scalar}:
+                raise ModelError(
+                    "the net reads the indices of a max-pooling, which ONNX counts in another way; use its values only."
+                )
 
 
 def _mark(value, loop: int, place: int):
