@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -49,7 +51,7 @@ def accuracy(learner: Learner, tasks: ClassTasks, count: int) -> Result:
     return Result(np.array(scores), learner.manifest.protocol, tasks.describe(), tasks.fingerprint(count))
 
 
-def results(saved: SavedLearner, learner: Learner, tasks: ClassTasks, count: int) -> list[dict[str, object]]:
+def results(saved: SavedLearner, learner: Learner, tasks: ClassTasks, count: int) -> list[dict[str, Any]]:
     """Accuracy of the bundle under its own protocol, and of the learner in float32 under the other one, where batch norm makes two."""
     rows = [accuracy(learner, tasks, count).to_dict() | {"precision": learner.manifest.precision}]
     for other in under_each_protocol(saved.learner):

@@ -174,7 +174,8 @@ def _run(session: onnxruntime.InferenceSession, feeds: Arrays) -> dict[str, np.n
     wanted = {value.name for value in session.get_inputs()}
     feeds = {name: value for name, value in feeds.items() if name in wanted}
     names = [value.name for value in session.get_outputs()]
-    return feeds | dict(zip(names, session.run(names, feeds), strict=True))
+    found = [np.asarray(value) for value in session.run(names, feeds)]
+    return {**feeds, **dict(zip(names, found, strict=True))}
 
 
 def _widen(found: dict[str, list[Range]], sites: Mapping[str, _Site], values: Arrays) -> None:

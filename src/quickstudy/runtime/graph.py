@@ -72,6 +72,7 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.x64quantprecision", "1")  # int8 does not saturate on processors without VNNI
         try:
             self.session = onnxruntime.InferenceSession(
                 with_weights(graph, weights), options, providers=["CPUExecutionProvider"]
