@@ -233,17 +233,22 @@ def _tidy(model: ModelProto) -> None:
 
 
 def _taken_out(graphs: Sequence[GraphProto]) -> dict[str, np.ndarray]:
-    """Move large tensors out of the graphs; each once, by name, however many graphs hold it."""
-    names: dict[tuple[str, bytes], str] = {}
+    """Move large tensors out of the graphs; each once, by name, however many graphs hold it.
+
+    Equal ones of one graph stay apart: when onnxruntime changes the type of weights, it must not find a zero point used twice.
+    """
+    names: dict[tuple[str, bytes, int], str] = {}
     found: dict[str, np.ndarray] = {}
     for graph in graphs:
-        small = []
+        small, seen = [], Counter[tuple[str, bytes]]()
         for tensor in graph.initializer:
             value = onnx.numpy_helper.to_array(tensor)
             if value.nbytes < STORED_ONCE:
                 small.append(tensor)
                 continue
-            name = names.setdefault((f"{value.dtype} {value.shape}", value.tobytes()), f"weight.{len(names)}")
+            content = (f"{value.dtype} {value.shape}", value.tobytes())
+            seen[content] += 1
+            name = names.setdefault((*content, seen[content]), f"weight.{len(names)}")
             _rename(graph, tensor.name, name)
             found[name] = value
         del graph.initializer[:]
