@@ -16,6 +16,7 @@ from quickstudy.errors import ConfigError
 from quickstudy.learner import hyperparameters
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
+from quickstudy.training.protocols import under_each_protocol
 from quickstudy.training.saving import SavedLearner, load_learner
 
 
@@ -31,10 +32,11 @@ def run(arguments: Sequence[str]) -> None:
     saved = dataclasses.replace(load_learner(options.saved, **changes), info=saved.info)
     dataset = check_fits(_data.load(options, options.split), saved)
     with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("evaluating", total=len(options.ways) * len(options.shots) * options.tasks)
+        learners = under_each_protocol(saved.learner) if options.both_protocols else [saved.learner]
+        bar = progress.add_task("evaluating", total=len(options.ways) * len(options.shots) * len(learners) * options.tasks)
         results = [
             evaluate(
-                saved.learner,
+                learner,
                 ClassTasks(
                     dataset,
                     _range("ways", ways),
@@ -49,6 +51,7 @@ def run(arguments: Sequence[str]) -> None:
             )
             for ways in options.ways
             for shots in options.shots
+            for learner in learners
         ]
     show(results, options.saved, options.json)
 
@@ -116,6 +119,13 @@ def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     )
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
     parser.add_argument("--seed", type=int, default=0, help="which tasks")
+    parser.add_argument(
+        "--both_protocols",
+        "--both-protocols",
+        type=bool,
+        default=False,
+        help="with batch norm: each query normalised on its own (inductive), and all together (transductive)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     if saved is not None:
         chosen = discovery.load("learners", discovery.name_of(saved.learner))

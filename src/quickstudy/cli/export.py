@@ -1,33 +1,117 @@
-"""pack a learner into one file that adapts and predicts without PyTorch: quickstudy export runs/mine -o mine.qs"""
+"""pack a learner into one file that adapts and predicts without PyTorch: quickstudy export runs/mine -o mine.qs --int8"""
 
 from __future__ import annotations
 
 import pathlib
 from collections.abc import Sequence
 
+import jsonargparse
+
 from quickstudy import pretrained
 from quickstudy.cli import _output, _parser
-from quickstudy.export.bundle import to_bundle
+from quickstudy.errors import ConfigError
+from quickstudy.export import budget
+from quickstudy.export.budget import Candidate, Limit
+from quickstudy.export.pack import Packed, pack
+from quickstudy.export.source import Source
 from quickstudy.runtime import bundle as bundles
+from quickstudy.training.progress import progress_line
 from quickstudy.training.saving import load_learner
+from quickstudy.training.settings import TrainingSettings
 
 
 def run(arguments: Sequence[str]) -> None:
     """Export a saved learner; print what the file holds."""
+    options = _build_parser().parse(arguments)
+    saved = load_learner(pretrained.find(options.learner))
+    source = Source(saved, options.data, options.data_dir)
+    if options.budget or options.latency:
+        packed, tried = _within(options, source)
+    else:
+        packed, tried = pack(saved, source if options.data else None, int8=options.int8, features=options.features), []
+    bundles.write(options.out, packed.bundle)
+    _show(options, packed, tried)
+
+
+def _build_parser() -> _parser.Parser:
     parser = _parser.make_parser("export", __doc__)
     parser.add_argument("learner", type=str, help="a learner's file, a run's folder, or a shipped learner")
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write, such as learner.qs")
+    parser.add_argument("--int8", type=bool, default=False, help="the net in 8 bits: a quarter of the size, and faster")
+    parser.add_argument(
+        "--data",
+        type=str | None,
+        default=None,
+        help="data set to calibrate and measure on; null: with --int8 or a budget, the one that the learner was trained on",
+    )
+    parser.add_argument(
+        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
+    )
+    parser.add_argument(
+        "--budget", type=str | None, default=None, help="largest file, such as 256KB: the best learner that fits"
+    )
+    parser.add_argument(
+        "--latency",
+        type=str | None,
+        default=None,
+        help="longest prediction of one example, such as 5ms: the best learner that fits",
+    )
+    parser.add_argument("--minutes", type=float, default=15.0, help="with a budget: how long a smaller student is trained")
     parser.add_argument(
         "--features", type=int | None, default=None, help="length of a row, for a learner on rows whose net does not say"
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    options = parser.parse(arguments)
-    bundle = to_bundle(load_learner(pretrained.find(options.learner)), options.features)
-    bundles.write(options.out, bundle)
-    manifest, size = bundle.manifest, pathlib.Path(options.out).stat().st_size
+    return parser
+
+
+def _within(options: jsonargparse.Namespace, source: Source) -> tuple[Packed, list[Candidate]]:
+    """The best learner within the budget, and all that were tried."""
+    if options.int8:
+        raise ConfigError("--int8 and a budget are both given; a budget chooses the precision itself, so leave out --int8.")
+    limits = {}
+    if options.budget:
+        limits["bytes"] = budget.quantity(options.budget, ("KB", "MB", "B"))
+    if options.latency:
+        limits["seconds"] = budget.quantity(options.latency, ("ms", "us", "s"))
+    limit, settings = Limit(**limits), TrainingSettings(steps=10**6, minutes=options.minutes, tasks_per_step=1)
+    with progress_line() as progress:
+        tried = budget.search(source, limit, settings, progress=progress)
+    budget.draw(tried, limit, pathlib.Path(options.out).with_suffix(".svg"))
+    return budget.best(tried, limit).packed, tried
+
+
+def _show(options: jsonargparse.Namespace, packed: Packed, tried: Sequence[Candidate]) -> None:
+    manifest, size = packed.bundle.manifest, pathlib.Path(options.out).stat().st_size
+    front = [
+        {"learner": one.name, "bytes": one.bytes, "milliseconds": round(1e3 * one.seconds, 3), "accuracy": one.accuracy}
+        | {"chosen": one.packed is packed}
+        for one in tried
+    ]
     if options.json:
-        _output.as_json({"bundle": options.out, "bytes": size, **manifest.model_dump(exclude_none=True)})
+        facts = {"bundle": options.out, "bytes": size, **manifest.model_dump(exclude_none=True), "notes": packed.notes}
+        _output.as_json(facts | ({"tried": front} if front else {}))
         return
+    if front:
+        columns = ("tried", "size, KB", "one prediction, ms", "accuracy, %", "chosen")
+        rows = [
+            (
+                one["learner"],
+                round(one["bytes"] / 1024),
+                one["milliseconds"],
+                round(one["accuracy"], 2),
+                "yes" if one["chosen"] else "",
+            )
+            for one in front
+        ]
+        _output.table(columns, rows, title=f"drawn: {pathlib.Path(options.out).with_suffix('.svg')}")
+    _output.table(("fact", "value"), _facts(packed, size), title=f"exported: {options.out}")
+    for note in packed.notes:
+        _output.text(f"note: {note}")
+    _output.text(f"next: quickstudy adapt {options.out} FOLDER -o mine.qs")
+
+
+def _facts(packed: Packed, size: int) -> list[tuple[str, str]]:
+    manifest = packed.bundle.manifest
     rows = [
         ("learner", f"{manifest.learner.get('name')} on {(manifest.net or {}).get('name')}"),
         ("size", f"{size / 1024:.0f} KB"),
@@ -35,5 +119,15 @@ def run(arguments: Sequence[str]) -> None:
         ("settings", ", ".join(f"{name} {value:g}" for name, value in manifest.settings.items()) or "-"),
         ("state", ", ".join(f"{name} {list(axes)}" for name, axes in list(manifest.state.items())[:4])),
     ]
-    _output.table(("fact", "value"), rows, title=f"exported: {options.out}")
-    _output.text(f"next: quickstudy adapt {options.out} FOLDER -o mine.qs")
+    for row in manifest.results.get("measured", []):
+        task = f"{row['ways']}-way {row['shots']}-shot of {row['dataset']}"
+        rows.append((f"{row['protocol']}, {row['precision']}", f"{row['accuracy']:.2f} ± {row['ci95']:.2f} % ({task})"))
+    if manifest.unknown:
+        found = manifest.unknown
+        rows.append(
+            (
+                "unknown",
+                f"below {found.threshold:.4g}: {found.detected:.1%} of other classes, {found.rejected:.1%} of known ones",
+            )
+        )
+    return rows

@@ -13,7 +13,7 @@ from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError
 from quickstudy.export import decompositions
 from quickstudy.export.capture import Axes, Program, Programs, capture
-from quickstudy.export.onnx import to_onnx
+from quickstudy.export.onnx import to_onnx, unresolved
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput
@@ -86,26 +86,10 @@ def _manifest(
 def _described(program: Program, graph: bytes) -> manifests.Program:
     inputs = {name: axes for name, axes in program.inputs.items() if not name.startswith("weight.")}
     inputs |= dict.fromkeys(program.loops, ())
-    return manifests.Program(inputs=_checked(inputs), outputs=_checked(program.outputs), weights=tuple(sorted(_missing(graph))))
+    weights = unresolved(onnx.load_from_string(graph).graph)
+    return manifests.Program(inputs=_checked(inputs), outputs=_checked(program.outputs), weights=tuple(sorted(weights)))
 
 
 def _checked(shapes: Mapping[str, Axes]) -> dict[str, manifests.Axes]:
     """Shapes whose names of axes are those that a bundle knows."""
     return pydantic.TypeAdapter(dict[str, manifests.Axes]).validate_python(shapes)
-
-
-def _missing(graph: bytes) -> set[str]:
-    """Values that the nodes of a graph read and nothing gives: its weights."""
-    return _free(onnx.load_from_string(graph).graph)
-
-
-def _free(graph: onnx.GraphProto) -> set[str]:
-    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
-    read: set[str] = {value.name for value in graph.output}
-    for node in graph.node:
-        read |= set(node.input)
-        given |= set(node.output)
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                read |= _free(attribute.g)
-    return read - given

@@ -38,13 +38,15 @@ def core() -> Table:
             aten.native_group_norm_backward,
             aten.native_layer_norm,
             aten.native_layer_norm_backward,
-            aten.addcmul,
             aten.rsub,
         ]
     )
     table[aten.threshold_backward.default] = _threshold_backward
     table[aten.empty_permuted.default] = lambda size, order, **options: torch.zeros(size, dtype=options.get("dtype"))
+    table[aten.native_batch_norm.default] = _batch_norm(table[aten.native_batch_norm.default])
+    table[aten.native_batch_norm_backward.default] = _batch_norm_backward(table[aten.native_batch_norm_backward.default])
     table[aten.pow.Scalar] = _power
+    table[aten.addcmul.default] = _add_product
     for kept in (aten.max_pool2d_with_indices.default, aten.convolution_backward.default):
         table.pop(kept, None)
     return table
@@ -63,6 +65,54 @@ def onnx() -> Table:
 def _power(base: float, exponent: Tensor) -> Tensor:
     """As a floating-point number also where the exponent is a whole one, which ONNX would take for the type of the result."""
     return aten.pow.Tensor_Tensor(torch.full((), base), exponent.to(torch.get_default_dtype()))
+
+
+def _add_product(start: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
+    """`start` last, and no multiplication by 1: so runtimes see a convolution, a scale and a shift, which they make one."""
+    product = a * b
+    return (product if value == 1 else product * value) + start
+
+
+def _batch_norm(otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """By statistics of the batch alone, as one product and one sum per value (as torch's kernel computes it); else as torch composes it."""
+
+    def normalised(
+        x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float
+    ) -> tuple[Tensor, ...]:
+        if not training or mean is not None or weight is None or bias is None:
+            return otherwise(x, weight, bias, mean, var, training, momentum, eps)
+        axes, shape = _but_channels(x)
+        mean = x.mean(axes)
+        inverse = torch.rsqrt((x - mean.view(shape)).square().mean(axes) + eps)
+        scale = weight * inverse
+        return x * scale.view(shape) + (bias - mean * scale).view(shape), mean, inverse
+
+    return normalised
+
+
+def _batch_norm_backward(otherwise: Callable[..., Any]) -> Callable[..., Any]:
+    """Of the above: the gradient is a sum of two tensors, each times a number per channel, and of such a number."""
+
+    def gradients(grad: Tensor, x: Tensor, weight: Any, *rest: Any) -> tuple[Tensor | None, ...]:
+        _, _, mean, inverse, training, _, _ = rest
+        if not training or weight is None or mean is None:
+            return otherwise(grad, x, weight, *rest)
+        axes, shape = _but_channels(x)
+        count = x.numel() / x.shape[1]
+        grad_sum = grad.sum(axes)
+        grad_z = ((grad * x).sum(axes) - grad_sum * mean) * inverse
+        scale = weight * inverse
+        slope = -scale * inverse * grad_z / count
+        constant = -scale * grad_sum / count - slope * mean
+        to_x = grad * scale.view(shape) + (x * slope.view(shape) + constant.view(shape))
+        return to_x, grad_z, grad_sum
+
+    return gradients
+
+
+def _but_channels(x: Tensor) -> tuple[list[int], list[int]]:
+    """The axes other than that of the channels, and the shape of numbers per channel."""
+    return [0, *range(2, x.dim())], [1, x.shape[1], *[1] * (x.dim() - 2)]
 
 
 def _threshold_backward(grad: Tensor, y: Tensor, threshold: float) -> Tensor:
@@ -102,9 +152,21 @@ def _input_gradient(
         x.shape[2 + axis] - ((grad.shape[2 + axis] - 1) * stride[axis] - 2 * padding[axis] + reach[axis] + 1) for axis in (0, 1)
     ]
     if groups == 1 and all(step == 1 for step in stride) and not any(left_over):
-        turned, border = weight.flip(2, 3).transpose(0, 1), [reach[axis] - padding[axis] for axis in (0, 1)]
-        return aten.convolution(grad, turned, None, [1, 1], border, dilation, False, [0, 0], 1)
+        border = [reach[axis] - padding[axis] for axis in (0, 1)]
+        return aten.convolution(grad, _turned(weight), None, [1, 1], border, dilation, False, [0, 0], 1)
     return aten.convolution(grad, weight, None, stride, padding, dilation, True, left_over, groups)
+
+
+def _turned(weight: Tensor) -> Tensor:
+    """Turned by 180 degrees, with input and output swapped: `weight.flip(2, 3).transpose(0, 1)`, by a product with a permutation matrix.
+
+    A slice with negative steps copies number by number, which takes several times as long.
+    """
+    out_channels, channels, rows, columns = weight.shape
+    taps = rows * columns
+    backwards = torch.eye(taps, dtype=weight.dtype).flip(0)
+    flat = weight.reshape(out_channels * channels, taps) @ backwards
+    return flat.reshape(out_channels, channels, taps).transpose(0, 1).reshape(channels, out_channels, rows, columns)
 
 
 def _weight_gradient(
@@ -112,24 +174,31 @@ def _weight_gradient(
 ) -> Tensor:
     """One matrix product of the output's gradient with the patches of the input, per group."""
     _, out_channels, rows, columns = grad.shape
-    padded = aten.constant_pad_nd(x, [padding[1], padding[1], padding[0], padding[0]])
+    padded = aten.constant_pad_nd(x.transpose(0, 1), [padding[1], padding[1], padding[0], padding[0]])
     patches = []
     for row in range(weight.shape[2]):
         for column in range(weight.shape[3]):
             top, left = row * dilation[0], column * dilation[1]
             bottom, right = top + (rows - 1) * stride[0] + 1, left + (columns - 1) * stride[1] + 1
-            patches.append(padded[:, :, top : bottom : stride[0], left : right : stride[1]].transpose(0, 1))
+            patches.append(padded[:, :, top : bottom : stride[0], left : right : stride[1]])
     channels, taps = x.shape[1] // groups, len(patches)
-    by_group = torch.stack(patches, 1).reshape(groups, channels * taps, -1)
-    outer = grad.transpose(0, 1).reshape(groups, out_channels // groups, -1)
-    product = torch.bmm(outer, by_group.transpose(1, 2)) if groups > 1 else (outer[0] @ by_group[0].t())
+    columns_of_patches, outer = torch.stack(patches, 1), grad.transpose(0, 1)
+    if groups == 1:
+        product = outer.reshape(out_channels, -1) @ columns_of_patches.reshape(channels * taps, -1).t()
+    else:
+        by_group = columns_of_patches.reshape(groups, channels * taps, -1)
+        product = torch.bmm(outer.reshape(groups, out_channels // groups, -1), by_group.transpose(1, 2))
     return product.reshape(weight.shape)
 
 
 def _max_pool2d_backward(
     grad: Tensor, x: Tensor, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: Tensor
 ) -> Tensor:
-    """Each gradient goes to the place that was the maximum."""
+    """Each gradient goes to the place that was the maximum; where windows do not overlap, the target does it in one operation."""
+    overlapping = any(kernel[axis] > (list(stride) or kernel)[axis] for axis in (0, 1))
+    if not (overlapping or ceil_mode or any(step > 1 for step in dilation)):
+        return NotImplemented
+    indices = indices % (x.shape[2] * x.shape[3])  # ONNX counts them over the whole tensor
     places = torch.zeros_like(x).flatten(2)
     return places.scatter_add(2, indices.flatten(2), grad.flatten(2)).reshape(x.shape)
 

@@ -32,8 +32,9 @@ def to_onnx(program: Program) -> bytes:
     Raises:
         ModelError: an operation that ONNX does not have.
     """
+    _check_indices(program)
     example = tuple(torch.zeros([HINTS.get(axis, axis) for axis in axes]) for axes in program.inputs.values())  # pyright: ignore
-    with _quietly():
+    with quietly():
         try:
             exported = torch.export.export(program.module, example, dynamic_shapes=_dynamic_shapes(program))
             written = torch.onnx.export(
@@ -66,6 +67,19 @@ def complete(graph: bytes, initializers: Sequence[TensorProto]) -> bytes:
     return graph + ModelProto(graph=GraphProto(initializer=initializers)).SerializeToString()
 
 
+def unresolved(graph: GraphProto) -> set[str]:
+    """Values that the nodes of a graph read and nothing in it gives: its weights."""
+    given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
+    read: set[str] = {value.name for value in graph.output}
+    for node in graph.node:
+        read |= set(node.input)
+        given |= set(node.output)
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                read |= unresolved(attribute.g)
+    return read - given
+
+
 def _dynamic_shapes(program: Program) -> tuple[dict[int, object], ...]:
     dims = {name: torch.export.Dim(name, min=1) for name in HINTS}
     return tuple(
@@ -81,7 +95,7 @@ def _max_pool2d(
     dilation: Sequence[int] = (1, 1),
     ceil_mode: bool = False,
 ):
-    """ONNX counts indices over the whole tensor, torch over one image: the remainder is the index in the image."""
+    """ONNX counts indices over the whole tensor, torch over one image; only derivatives read them, which know (`_check_indices`)."""
     output, indices = op.MaxPool(  # pyright: ignore[reportGeneralTypeIssues]
         self,
         kernel_shape=list(kernel_size),
@@ -90,8 +104,40 @@ def _max_pool2d(
         dilations=list(dilation),
         ceil_mode=int(ceil_mode),
     )
-    area = op.ReduceProd(op.Shape(self, start=2), keepdims=0)  # pyright: ignore[reportArgumentType]
-    return output, op.Mod(indices, area)  # pyright: ignore[reportArgumentType]
+    return output, indices
+
+
+def _max_pool2d_backward(
+    grad_output,
+    self,
+    kernel_size: Sequence[int],
+    stride: Sequence[int],
+    padding: Sequence[int],
+    dilation: Sequence[int],
+    ceil_mode: bool,
+    indices,
+):
+    del dilation, ceil_mode
+    return op.MaxUnpool(
+        grad_output,
+        indices,
+        op.Shape(self),  # pyright: ignore[reportArgumentType]
+        kernel_shape=list(kernel_size),
+        strides=list(stride or kernel_size),
+        pads=list(padding) * 2,
+    )
+
+
+def _check_indices(program: Program) -> None:
+    """A ModelError for a net that itself reads the indices of a max-pooling: torch and ONNX count differently."""
+    aten = torch.ops.aten
+    for pool in program.module.graph.find_nodes(op="call_function", target=aten.max_pool2d_with_indices.default):
+        for part in pool.users:
+            readers = {user.target for user in part.users} if part.args[1] == 1 else set()
+            if readers - {aten.max_pool2d_with_indices_backward.default, aten.remainder.Scalar}:
+                raise ModelError(
+                    "the net reads the indices of a max-pooling, which ONNX counts in another way; use its values only."
+                )
 
 
 def _mark(value, loop: int, place: int):
@@ -103,6 +149,7 @@ _TRANSLATIONS = {
     torch.ops.quickstudy.enter.default: _mark,
     torch.ops.quickstudy.leave.default: _mark,
     torch.ops.aten.max_pool2d_with_indices.default: _max_pool2d,
+    torch.ops.aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
 }
 
 
@@ -216,11 +263,12 @@ def _bare(model: ModelProto) -> ModelProto:
     model.producer_name, model.producer_version = "quickstudy", ""
     model.doc_string = model.graph.doc_string = ""
     del model.metadata_props[:]
-    _strip(model.graph)
+    strip(model.graph)
     return model
 
 
-def _strip(graph: GraphProto) -> None:
+def strip(graph: GraphProto) -> None:
+    """Remove what only people read, also from inner graphs."""
     del graph.value_info[:]
     del graph.metadata_props[:]
     for node in graph.node:
@@ -228,12 +276,12 @@ def _strip(graph: GraphProto) -> None:
         del node.metadata_props[:]
         for attribute in node.attribute:
             if attribute.HasField("g"):
-                _strip(attribute.g)
+                strip(attribute.g)
 
 
 @contextlib.contextmanager
-def _quietly() -> Iterator[None]:
-    """The exporter talks of its own affairs, in warnings, logs and on standard output."""
+def quietly() -> Iterator[None]:
+    """Inside, nothing is printed or logged: the exporter talks of its own affairs, in warnings, logs and on standard output."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

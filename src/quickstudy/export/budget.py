@@ -1,0 +1,228 @@
+"""The best learner within a budget of bytes or of time: in float32, in 8 bits, or as a smaller student that the learner teaches."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+import re
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+
+import matplotlib.figure
+import numpy as np
+import torch
+
+from quickstudy.errors import ConfigError, ModelError
+from quickstudy.export.bundle import to_bundle
+from quickstudy.export.pack import MEASURED_TASKS, Packed, in_8_bits, measured
+from quickstudy.export.source import Source
+from quickstudy.learner import Learner, hyperparameters
+from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime.bundle import Bundle
+from quickstudy.runtime.learner import Learner as Runnable
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.training.progress import Progress, silent
+from quickstudy.training.saving import SavedLearner, build_net, describe_net
+from quickstudy.training.settings import TrainingSettings
+from quickstudy.transfer.distil import distil
+
+CHANNELS = (48, 32, 16, 8)
+"""Widths of students, for nets with `channels`."""
+UNITS = {"b": 1.0, "kb": 1024.0, "mb": 1024.0**2, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+ROOM = 1024
+"""Bytes that measured results add to a bundle, at most."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Limit:
+    """What a bundle may take.
+
+    Args:
+        bytes: of its file.
+        seconds: to predict one example, on one thread of this machine.
+    """
+
+    bytes: float = float("inf")
+    seconds: float = float("inf")
+
+
+@dataclasses.dataclass(frozen=True)
+class Candidate:
+    """A bundle that was tried.
+
+    Args:
+        name: net and precision.
+        packed: the bundle.
+        bytes: of its file.
+        seconds: to predict one example, the median.
+        accuracy: mean of its measured results, in percent; None where it was not measured.
+    """
+
+    name: str
+    packed: Packed
+    bytes: int
+    seconds: float
+    accuracy: float | None
+
+    def fits(self, limit: Limit) -> bool:
+        """Whether it is within the limit."""
+        return self.bytes <= limit.bytes and self.seconds <= limit.seconds
+
+
+def quantity(text: str, units: Sequence[str]) -> float:
+    """A number with its unit, in bytes or seconds.
+
+    >>> quantity("256KB", ("KB", "MB")), quantity("5 ms", ("ms", "s"))
+    (262144.0, 0.005)
+
+    Raises:
+        ConfigError: no such quantity.
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text, re.IGNORECASE)
+    if not found or found[2].lower() not in {unit.lower() for unit in units} or float(found[1]) <= 0:
+        raise ConfigError(
+            f"{text!r} is no such quantity; expected a number and a unit ({', '.join(units)}), such as 200{units[0]}."
+        )
+    return float(found[1]) * UNITS[found[2].lower()]
+
+
+def search(
+    source: Source, limit: Limit, settings: TrainingSettings, *, count: int = MEASURED_TASKS, progress: Progress = silent
+) -> list[Candidate]:
+    """What was tried, until something fits: the learner itself, then the widest student that fits.
+
+    Args:
+        source: the learner, and the data to measure on and to teach students with.
+        limit: what a bundle may take.
+        settings: of the training of a student.
+        count: tasks to measure on.
+        progress: is told how far the training is.
+
+    Raises:
+        ConfigError: nothing fits; says what the smallest would be.
+    """
+    tried = list(_forms(source, count))
+    if any(one.fits(limit) for one in tried):
+        return tried
+    smallest = list(tried)
+    for channels, student in _students(source.saved.learner):
+        untrained = SavedLearner(student, source.saved.spec, {})
+        forms = list(_forms(dataclasses.replace(source, saved=untrained), 0))
+        smallest += forms
+        if not any(one.fits(Limit(limit.bytes - ROOM, limit.seconds)) for one in forms):
+            continue
+        progress.note(f"teaching a student of {channels} channels")
+        saved = distil(student, source.saved, _training_tasks(source), settings, progress=progress)
+        tried += _forms(dataclasses.replace(source, saved=saved), count)
+        if any(one.fits(limit) for one in tried):
+            return tried
+    least = min(smallest, key=lambda one: one.bytes)
+    fastest = min(smallest, key=lambda one: one.seconds)
+    raise ConfigError(
+        f"nothing fits the budget. The smallest that is possible is {least.name}, with {_kilobytes(least.bytes + ROOM)}; the fastest is "
+        f"{fastest.name}, with {1e3 * fastest.seconds:.3g} ms. Raise the budget to one of these, or train a smaller net."
+    )
+
+
+def best(tried: Sequence[Candidate], limit: Limit) -> Candidate:
+    """The most accurate that fits; of equals, the smallest."""
+    return max((one for one in tried if one.fits(limit)), key=lambda one: (one.accuracy or 0.0, -one.bytes))
+
+
+def draw(tried: Sequence[Candidate], limit: Limit, path: pathlib.Path) -> None:
+    """Accuracy against size, as a picture; latencies beside the points, the limit as a line."""
+    figure = matplotlib.figure.Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for one in tried:
+        axes.scatter(one.bytes / 1024, one.accuracy or np.nan, marker="o" if one.fits(limit) else "x", color="#0969da")
+        axes.annotate(
+            f"{one.name}, {1e3 * one.seconds:.2g} ms",
+            (one.bytes / 1024, one.accuracy or np.nan),
+            (6, 4),
+            textcoords="offset points",
+        )
+    if limit.bytes < float("inf"):
+        axes.axvline(limit.bytes / 1024, color="#cf222e", linestyle="--")
+    axes.set(xlabel="size, KB", ylabel="accuracy, %", xscale="log", title="o within the budget, x beyond it")
+    axes.margins(x=0.25)
+    figure.savefig(path)
+
+
+def _forms(source: Source, count: int) -> Iterator[Candidate]:
+    """In float32 and, where its net stays as it is, in 8 bits; measured where there is a count."""
+    bundle, saved = to_bundle(source.saved), source.saved
+    yield _candidate(measured(bundle, saved, source, count) if count else Packed(bundle))
+    try:
+        bundle = in_8_bits(bundle, source)
+    except ModelError:  # every weight adapts: float32 is its only form
+        return
+    yield _candidate(measured(bundle, saved, source, count) if count else Packed(bundle))
+
+
+def _candidate(packed: Packed) -> Candidate:
+    manifest = packed.bundle.manifest
+    net, rows = manifest.net or {}, manifest.results.get("measured", [])
+    own = [row["accuracy"] for row in rows if row["protocol"] == manifest.protocol]
+    name = " ".join(
+        str(part) for part in (net.get("name"), net.get("args", {}).get("channels", ""), manifest.precision) if part
+    )
+    return Candidate(name, packed, _size(packed.bundle), _latency(packed.bundle), statistics.mean(own) if own else None)
+
+
+def _size(bundle: Bundle) -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / "bundle.qs"
+        bundles.write(file, bundle)
+        return file.stat().st_size
+
+
+def _latency(bundle: Bundle, repeats: int = 50) -> float:
+    """Seconds to predict one example, the median."""
+    learner, shape = Runnable(bundle), bundle.manifest.input.shape
+    ways = bundle.manifest.programs.adapt.inputs["support_y"][1]
+    ways = ways if isinstance(ways, int) else 5
+    settings = {
+        name: np.array(value, np.int64 if isinstance(value, int) else np.float32)
+        for name, value in bundle.manifest.settings.items()
+    }
+    support = {"support_x": np.zeros((ways, *shape), np.float32), "support_y": np.eye(ways, dtype=np.float32)}
+    state = {f"state.{name}": value for name, value in learner.run("adapt", support | settings).items()}
+    seconds = []
+    for _ in range(repeats):
+        began = time.perf_counter()
+        learner.run("predict", {"query_x": support["support_x"][:1], **state})
+        seconds.append(time.perf_counter() - began)
+    return statistics.median(seconds)
+
+
+def _students(teacher: Learner) -> Iterator[tuple[int, Learner]]:
+    """Untrained learners like the teacher, on narrower nets, the widest first."""
+    described = describe_net(teacher.net) if isinstance(getattr(teacher, "net", None), torch.nn.Module) else {}  # pyright: ignore
+    widest = described.get("args", {}).get("channels")
+    if widest is None:
+        raise ConfigError(
+            "nothing fits the budget, and students are made for nets with channels, such as conv4, only. Raise the budget, or train a "
+            "smaller net."
+        )
+    for channels in CHANNELS:
+        if channels < widest:
+            net = build_net({**described, "args": {**described["args"], "channels": channels}})
+            yield channels, type(teacher)(net, **hyperparameters(teacher))  # pyright: ignore[reportCallIssue]
+
+
+def _training_tasks(source: Source) -> ClassTasks:
+    """Tasks as the teacher was trained on, where it says so and the data has as many classes and images."""
+    about = dict(source.saved.info.get("trained_on") or {})
+    like, dataset = source.tasks("train", 1, 5), source.split("train")
+    ways, shots, queries = (about.get(name) for name in ("ways", "shots", "queries"))
+    if not (isinstance(ways, int) and isinstance(shots, int) and isinstance(queries, int)):
+        return like
+    if ways > len(dataset.classes) or shots + queries > int(dataset.counts.min()):
+        return like
+    return ClassTasks(dataset, ways, shots, queries, augment=about.get("augment", "none"), seed=int(about.get("seed", 0)))
+
+
+def _kilobytes(size: float) -> str:
+    return f"{size / 1024:.0f} KB"

@@ -1,0 +1,82 @@
+"""From a saved learner to a finished bundle: exported, quantised where that is wished, calibrated and measured where there is data."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from quickstudy.errors import TaskError
+from quickstudy.export import measure, unknown
+from quickstudy.export.bundle import to_bundle
+from quickstudy.export.quantize import to_int8
+from quickstudy.export.source import CALIBRATION_SEED, Source
+from quickstudy.runtime.bundle import Bundle
+from quickstudy.runtime.learner import Learner
+from quickstudy.training.measures import ACCURACY, measure_of
+from quickstudy.training.saving import SavedLearner
+
+CALIBRATION_TASKS = 20
+"""Tasks whose images show how large activations become: about 1,000 images."""
+MEASURED_TASKS = 200
+"""Tasks on which a bundle is measured, and on which its threshold for unknown classes is calibrated."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Packed:
+    """A bundle, and what could not be written into its manifest, in words."""
+
+    bundle: Bundle
+    notes: tuple[str, ...] = ()
+
+
+def pack(
+    saved: SavedLearner,
+    source: Source | None = None,
+    *,
+    int8: bool = False,
+    features: int | None = None,
+    count: int = MEASURED_TASKS,
+) -> Packed:
+    """Export a learner.
+
+    Args:
+        saved: the learner.
+        source: what to calibrate and measure on: 8 bits on its split `train`, the threshold for unknown classes on `val`, accuracy on
+            `test`. None: the manifest holds what the saved learner says.
+        int8: the net in 8 bits; needs a source.
+        features: numbers per row, for a learner on rows whose net does not say.
+        count: tasks to measure on.
+
+    Raises:
+        ModelError: the learner cannot be exported, or not in 8 bits.
+        ConfigError: the data cannot be loaded, or does not suit the learner.
+    """
+    bundle = to_bundle(saved, features)
+    if int8:
+        source = source or Source(saved)
+        bundle = in_8_bits(bundle, source)
+    return measured(bundle, saved, source, count)
+
+
+def in_8_bits(bundle: Bundle, source: Source) -> Bundle:
+    """The bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`."""
+    tasks = source.tasks("train", shots=5, queries=5, seed=CALIBRATION_SEED)
+    return to_int8(bundle, (tasks[index] for index in range(CALIBRATION_TASKS)))
+
+
+def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int = MEASURED_TASKS) -> Packed:
+    """The bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`; arguments as of `pack`."""
+    if source is None:
+        return Packed(
+            bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)
+        )
+    if measure_of(saved.learner) is not ACCURACY:
+        return Packed(bundle, ("accuracy and the threshold for unknown classes are of classes; this learner predicts values",))
+    learner, notes, threshold = Learner(bundle), (), None
+    rows = [row for shots in (1, 5) for row in measure.results(saved, learner, source.tasks("test", shots, 15), count)]
+    try:
+        tasks, known = source.tasks_with_others("val", seed=CALIBRATION_SEED)
+        threshold = unknown.calibrate(learner, tasks, known, count)
+    except TaskError as error:
+        notes = (f"no threshold for unknown classes: {error}",)
+    about = {"results": {**bundle.manifest.results, "measured": rows}, "unknown": threshold}
+    return Packed(dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update=about)), notes)

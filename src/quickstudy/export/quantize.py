@@ -1,0 +1,264 @@
+"""int8: the net of a bundle in whole numbers of 8 bits, its learning in float32 as before.
+
+Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", sections 2-3:
+activations in unsigned 8 bits (scale and zero point from their range on real tasks), weights in signed 8 bits with a scale for each
+channel, batch norm folded where its statistics are fixed. Quantised is what multiplies by fixed weights outside of loops; prototypes,
+distances and gradient steps stay float32. All graphs share weights, and scales: those of an activation span its range in every graph, so
+that support set and queries are embedded alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import pathlib
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import onnx
+import onnx.checker
+import onnx.numpy_helper
+import onnx_ir
+import onnx_ir.passes.common
+import onnxruntime
+import torch
+from onnx import GraphProto, ModelProto, NodeProto
+from onnxruntime.quantization import CalibrationMethod, QuantType
+from onnxruntime.quantization.calibrate import TensorData, TensorsData
+from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from quickstudy.errors import ModelError
+from quickstudy.export.measure import to_adapt
+from quickstudy.export.onnx import quietly, strip, unresolved
+from quickstudy.runtime.bundle import Arrays, Bundle
+from quickstudy.runtime.graph import with_weights
+from quickstudy.task import Task
+
+WEIGHTED = ("Conv", "Gemm", "MatMul")
+"""Operations that are quantised, where their second input is a fixed weight."""
+PASSING = ("Relu", "MaxPool")
+"""Operations that go on in 8 bits where their input is."""
+STORED_ONCE = 64
+"""Bytes from which a tensor is stored in the bundle's weights and not in each graph."""
+
+Range = tuple[np.float32, np.float32]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Site:
+    """The node that multiplies by a certain weight, in one of the graphs: its activations, and its result before ReLU."""
+
+    node: str
+    input: str
+    output: str
+    raw: str
+
+
+def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
+    """The bundle with its net in 8 bits.
+
+    Args:
+        bundle: of float32 graphs.
+        tasks: whose images show how large activations become; their query images count as well. A few hundred images are enough.
+
+    Raises:
+        ModelError: nothing multiplies by fixed weights outside the inner loop: the learner adapts all of them by gradients.
+    """
+    models = {name: _prepared(bundle, name) for name in ("adapt", "update", "predict")}
+    sites = {name: _sites(model.graph) for name, model in models.items()}
+    if not sites["predict"]:
+        raise ModelError(
+            f"{bundle.manifest.learner.get('name')} adapts every weight, which needs float32; for int8 train a learner whose net stays "
+            "as it is, such as protonet, nearest or anil, or export without --int8."
+        )
+    ranges = _measured(bundle, models, sites, tasks)
+    quantised = {name: _quantised(model, sites[name], ranges) for name, model in models.items()}
+    weights = _taken_out([model.graph for model in quantised.values()])
+    programs = bundle.manifest.programs
+    described = {
+        name: getattr(programs, name).model_copy(update={"weights": tuple(sorted(unresolved(model.graph)))})
+        for name, model in quantised.items()
+    }
+    about = {"precision": "int8", "programs": programs.model_copy(update=described)}
+    graphs = {f"{name}.onnx": model.SerializeToString() for name, model in quantised.items()}
+    return Bundle(bundle.manifest.model_copy(update=about), graphs, weights)
+
+
+def _prepared(bundle: Bundle, name: str) -> ModelProto:
+    """A complete graph with constants computed, batch norm folded into convolutions, and ReLU before max-pooling (which is the same)."""
+    weights = {key: bundle.weights[key] for key in getattr(bundle.manifest.programs, name).weights}
+    with tempfile.TemporaryDirectory() as folder, quietly():
+        given, prepared = pathlib.Path(folder) / "given.onnx", pathlib.Path(folder) / "prepared.onnx"
+        given.write_bytes(with_weights(bundle.graphs[f"{name}.onnx"], weights))
+        quant_pre_process(str(given), str(prepared), skip_symbolic_shape=True)
+        model = onnx.load(prepared)
+    _put_relu_first(model.graph)
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{node.op_type}_{index}"
+    return model
+
+
+def _put_relu_first(graph: GraphProto) -> None:
+    """Directly behind a convolution, ReLU costs nothing in 8 bits: it is a zero point of 0, and the scale need not span what it hides."""
+    readers = _readers(graph)
+    for first in graph.node:
+        following = readers.get(first.output[0], [])
+        if first.op_type != "MaxPool" or len(first.output) > 1 or len(following) != 1 or following[0].op_type != "Relu":
+            continue
+        (second,) = following
+        pooling = list(first.attribute)
+        first.op_type, second.op_type = "Relu", "MaxPool"
+        second.attribute.extend(pooling)
+        del first.attribute[:]
+
+
+def _sites(graph: GraphProto) -> dict[str, _Site]:
+    """What can be quantised, by the content of its weight, which is the same in every graph."""
+    fixed = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
+    inner = {name for node in graph.node for part in node.attribute if part.HasField("g") for name in unresolved(part.g)}
+    readers, seen, found = _readers(graph), Counter[str](), {}
+    for node in graph.node:
+        if node.op_type not in WEIGHTED or node.input[1] not in fixed or inner.intersection(node.input):
+            continue
+        content = hashlib.sha256(onnx.numpy_helper.to_array(fixed[node.input[1]]).tobytes()).hexdigest()
+        seen[content] += 1
+        following = readers.get(node.output[0], [])
+        behind = following[0] if len(following) == 1 and following[0].op_type == "Relu" else node
+        found[f"{content} {seen[content]}"] = _Site(node.name, node.input[0], behind.output[0], node.output[0])
+    return found
+
+
+def _readers(graph: GraphProto) -> dict[str, list[NodeProto]]:
+    """The nodes that read each value."""
+    found: dict[str, list[NodeProto]] = {}
+    for node in graph.node:
+        for name in node.input:
+            found.setdefault(name, []).append(node)
+    return found
+
+
+def _measured(
+    bundle: Bundle, models: Mapping[str, ModelProto], sites: Mapping[str, Mapping[str, _Site]], tasks: Iterable[Task]
+) -> dict[str, tuple[Range, Range]]:
+    """Least and greatest value before and behind each site, over all tasks, in `adapt` and in `predict`."""
+    watched = {name: _watched(models[name], sites[name].values()) for name in ("adapt", "predict")}
+    found: dict[str, list[Range]] = {}
+    for task in tasks:
+        values = _run(watched["adapt"], to_adapt(task.support, bundle.manifest))
+        _widen(found, sites["adapt"], values)
+        state = {f"state.{name}": values[name] for name in bundle.manifest.state}
+        query = torch.as_tensor(task.query.x).numpy()
+        _widen(found, sites["predict"], _run(watched["predict"], {"query_x": query, **state}))
+    return {key: (before, behind) for key, (before, behind) in found.items()}
+
+
+def _watched(model: ModelProto, sites: Iterable[_Site]) -> onnxruntime.InferenceSession:
+    """The graph, with what goes in and out of each site among its outputs."""
+    watched = ModelProto()
+    watched.CopyFrom(model)
+    known = {value.name for value in (*model.graph.input, *model.graph.output)}
+    names = {name for site in sites for name in (site.input, site.output)} - known
+    watched.graph.output.extend(
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None) for name in sorted(names)
+    )
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level, options.intra_op_num_threads = 4, 1
+    return onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def _run(session: onnxruntime.InferenceSession, feeds: Arrays) -> dict[str, np.ndarray]:
+    """All inputs and outputs by name."""
+    wanted = {value.name for value in session.get_inputs()}
+    feeds = {name: value for name, value in feeds.items() if name in wanted}
+    names = [value.name for value in session.get_outputs()]
+    found = [np.asarray(value) for value in session.run(names, feeds)]
+    return {**feeds, **dict(zip(names, found, strict=True))}
+
+
+def _widen(found: dict[str, list[Range]], sites: Mapping[str, _Site], values: Arrays) -> None:
+    for key, site in sites.items():
+        ranges = found.setdefault(key, [(np.float32(0), np.float32(0))] * 2)
+        for place, name in enumerate((site.input, site.output)):
+            low, high = ranges[place]
+            ranges[place] = (min(low, values[name].min()), max(high, values[name].max()))
+
+
+def _quantised(model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[str, tuple[Range, Range]]) -> ModelProto:
+    """The graph with its sites in 8 bits."""
+    spans = {}
+    for key, site in sites.items():
+        before, behind = ranges[key]
+        for name, (low, high) in ((site.input, before), (site.output, behind), (site.raw, behind)):
+            spans[name] = TensorData(lowest=np.asarray(low, np.float32), highest=np.asarray(high, np.float32))
+    passing = [node.name for node in model.graph.node if node.op_type in PASSING]
+    with quietly():
+        quantizer = QDQQuantizer(
+            model,
+            per_channel=True,
+            reduce_range=False,
+            weight_qType=QuantType.QInt8,
+            activation_qType=QuantType.QUInt8,
+            tensors_range=TensorsData(CalibrationMethod.MinMax, spans),
+            nodes_to_quantize=[*(site.node for site in sites.values()), *passing],
+            nodes_to_exclude=[],
+            op_types_to_quantize=[*WEIGHTED, *PASSING],
+            extra_options={"QDQOpTypePerChannelSupportToAxis": {"MatMul": 1}},
+        )
+        quantizer.quantize_model()
+    found = _sorted(quantizer.model.model)
+    _tidy(found)
+    onnx.checker.check_model(found)
+    return found
+
+
+def _sorted(model: ModelProto) -> ModelProto:
+    """In an order in which every value is there before it is read, also by loops (onnxruntime's own sorting overlooks these)."""
+    found = onnx_ir.from_proto(model)
+    onnx_ir.passes.common.TopologicalSortPass()(found)
+    return onnx_ir.to_proto(found)
+
+
+def _tidy(model: ModelProto) -> None:
+    """Without unused operator sets and what only people read."""
+    used = {node.domain for node in model.graph.node}
+    kept = [opset for opset in model.opset_import if opset.domain in used | {"", "ai.onnx"}]
+    del model.opset_import[:]
+    model.opset_import.extend(kept)
+    model.producer_name, model.producer_version, model.doc_string = "quickstudy", "", ""
+    del model.metadata_props[:]
+    strip(model.graph)
+
+
+def _taken_out(graphs: Sequence[GraphProto]) -> dict[str, np.ndarray]:
+    """Move large tensors out of the graphs; each once, by name, however many graphs hold it.
+
+    Equal ones of one graph stay apart: when onnxruntime changes the type of weights, it must not find a zero point used twice.
+    """
+    names: dict[tuple[str, bytes, int], str] = {}
+    found: dict[str, np.ndarray] = {}
+    for graph in graphs:
+        small, seen = [], Counter[tuple[str, bytes]]()
+        for tensor in graph.initializer:
+            value = onnx.numpy_helper.to_array(tensor)
+            if value.nbytes < STORED_ONCE:
+                small.append(tensor)
+                continue
+            content = (f"{value.dtype} {value.shape}", value.tobytes())
+            seen[content] += 1
+            name = names.setdefault((*content, seen[content]), f"weight.{len(names)}")
+            _rename(graph, tensor.name, name)
+            found[name] = value
+        del graph.initializer[:]
+        graph.initializer.extend(small)
+    return found
+
+
+def _rename(graph: GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        node.input[:] = [new if name == old else name for name in node.input]
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                _rename(attribute.g, old, new)

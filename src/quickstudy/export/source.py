@@ -1,0 +1,88 @@
+"""Source: the data set that a learner was trained on, or another one, as the tasks on which an export is calibrated and measured."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from quickstudy import data
+from quickstudy.data import known
+from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.loading import OwnData
+from quickstudy.errors import ConfigError, DataError, TaskError
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.training.saving import SavedLearner
+
+WAYS = 5
+"""Classes of a task, for a learner that takes any number."""
+CALIBRATION_SEED = 2_000_003
+"""Tasks to calibrate on come from a stream of their own."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Tasks of one data set, for one learner.
+
+    Args:
+        saved: the learner.
+        name: of a known set, or a path; None for the set that the learner was trained on.
+        data_dir: where known sets are.
+    """
+
+    saved: SavedLearner
+    name: str | None = None
+    data_dir: str | None = None
+
+    def tasks(self, split: str, shots: int | tuple[int, int], queries: int, seed: int = 0) -> ClassTasks:
+        """Tasks as `ClassTasks` makes them, less of each where the split has less.
+
+        Raises:
+            ConfigError: the data cannot be loaded, or is not what the learner takes.
+            TaskError: the split has fewer classes than the learner's head needs, or classes of a single image.
+        """
+        dataset = self.split(split)
+        least, classes = int(dataset.counts.min()), len(dataset.classes)
+        low, high = (shots, shots) if isinstance(shots, int) else shots
+        high = max(1, min(high, least // 2))
+        queries = max(1, min(queries, least - high))
+        return ClassTasks(dataset, self.head or min(WAYS, classes), (min(low, high), high), queries, seed=seed)
+
+    def tasks_with_others(self, split: str, seed: int = 0) -> tuple[ClassTasks, int]:
+        """Tasks of 1 to 5 shots with up to as many classes again as the learner is shown, and how many it is shown."""
+        classes = len(self.split(split).classes)
+        known = self.head or min(WAYS, classes // 2)
+        if not 2 <= known < classes:
+            raise TaskError(
+                f"{split} has {classes} classes; expected at least {max(4, known + 1)}, for known and for other ones."
+            )
+        found = self.tasks(split, (1, 5), 5)
+        return ClassTasks(found.dataset, min(2 * known, classes), found.shots, found.queries, seed=seed), known
+
+    @property
+    def head(self) -> int | None:
+        """Ways of a learner whose head is fixed."""
+        return getattr(self.saved.learner, "head_ways", None)
+
+    def split(self, split: str) -> ImageDataset:
+        """The images of a split."""
+        spec, name = self.saved.spec, self.name or self._trained_on()
+        if spec is None:
+            raise ConfigError("this learner is on rows of numbers, for which no tasks can be loaded; calibrate it in Python.")
+        own = None if known.module_name(name) in known.names() else OwnData(channels=spec.channels, ink=spec.ink)
+        try:
+            found = data.load(name, split, size=spec.height, data_dir=self.data_dir, own=own)
+        except (DataError, ConfigError) as error:
+            raise ConfigError(
+                f"{name} ({split}), on which to calibrate and measure, cannot be loaded: {error} Give --data with one that can, or export "
+                "in float32 without --data."
+            ) from error
+        if found.spec != spec:
+            raise ConfigError(
+                f"{name} has images of {found.spec}, but this learner takes {spec}. Give --data with such images."
+            )
+        return found
+
+    def _trained_on(self) -> str:
+        found = dict(self.saved.info.get("trained_on") or {}).get("dataset")
+        if not found:
+            raise ConfigError("this learner does not say what it was trained on; say with --data what to calibrate on.")
+        return found.partition("/")[0]

@@ -1,0 +1,57 @@
+"""When to say "none of these": a threshold on the largest logit, chosen and measured on tasks with queries of other classes.
+
+Bendale and Boult 2016, "Towards Open Set Deep Networks", section 1: a classifier must be able to refuse. The score is the largest logit
+(Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for Real-World Settings", section 3), for metric learners minus the
+distance to the nearest class.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from quickstudy.errors import TaskError, check_at_least
+from quickstudy.export.measure import logits
+from quickstudy.runtime.learner import Learner
+from quickstudy.runtime.manifest import Unknown
+from quickstudy.task import Examples, labels
+from quickstudy.tasks.classes import ClassTasks
+
+REJECTED = 0.05
+"""Fraction of queries of known classes that may be called unknown."""
+
+
+def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200, rejected: float = REJECTED) -> Unknown:
+    """The threshold for a bundle.
+
+    Args:
+        learner: the bundle, for classification.
+        tasks: of classes that training never saw; the ways from `known` on are not shown to the learner, but asked for.
+        known: ways that it is shown.
+        count: tasks; the threshold is chosen on the first half, and what it does is measured on the other half.
+        rejected: fraction of queries of known classes that may be called unknown.
+
+    Raises:
+        ConfigError: a single task.
+        TaskError: the tasks have no ways beyond the known ones.
+    """
+    check_at_least("count", count, 2)
+    if tasks.ways[0] <= known:
+        raise TaskError(f"the tasks have {tasks.ways[0]} ways; expected more than the {known} that the learner is shown.")
+    of_known, of_others = zip(*(_largest(learner, tasks, known, index) for index in range(count)), strict=True)
+    half = count // 2
+    threshold = float(np.quantile(np.concatenate(of_known[:half]), rejected))
+    measured = [float((np.concatenate(part[half:]) < threshold).mean()) for part in (of_known, of_others)]
+    about = tasks.describe()
+    words = f"{count - half} tasks of {about['dataset']}: {known} ways, {about['shots']} shots, {tasks.ways[0] - known} other classes"
+    return Unknown(threshold=threshold, rejected=measured[0], detected=measured[1], tasks=words)
+
+
+def _largest(learner: Learner, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+    """The largest logit of each query of a task: of its known classes, and of the others."""
+    task = tasks[index]
+    shown = (task.support.weight > 0) & (labels(task.support.y) < known)
+    support = Examples(torch.as_tensor(task.support.x)[shown], task.support.y[shown][:, :known])
+    largest = logits(learner, support, torch.as_tensor(task.query.x)).max(-1)
+    asked = labels(task.query.y).numpy()
+    return largest[asked < known], largest[asked >= known]

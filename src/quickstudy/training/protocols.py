@@ -1,0 +1,27 @@
+"""Both protocols of few-shot papers for one learner: each query on its own, and all normalised together."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from quickstudy.learner import Learner
+from quickstudy.normalization import has_batch_norm
+
+
+def under_each_protocol(learner: Learner) -> list[Learner]:
+    """The learner as it is and, where batch norm makes a difference, as it would be under the other protocol.
+
+    Without batch norm, or where the learner has no choice of `statistics`, that is the learner alone. The learners share their tensors.
+
+    >>> from quickstudy.learners.protonet import ProtoNet
+    >>> from quickstudy.nets.conv4 import Conv4
+    >>> [learner.protocol for learner in under_each_protocol(ProtoNet(Conv4(channels=4)))]
+    ['inductive', 'transductive']
+    """
+    net = getattr(learner, "net", None)
+    if net is None or not has_batch_norm(net) or not hasattr(learner, "statistics"):
+        return [learner]
+    other: Any = copy.copy(learner)
+    other.statistics = "support" if learner.protocol == "transductive" else "query"
+    return [learner, other]

@@ -1,0 +1,1 @@
+"""From a trained learner to another one."""

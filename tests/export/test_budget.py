@@ -1,0 +1,88 @@
+"""A budget: the most accurate bundle that fits, a student where the learner does not, and a clear word where nothing does."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pathlib
+
+import pytest
+import torch
+
+from quickstudy.cli.export import run
+from quickstudy.errors import ConfigError
+from quickstudy.export import budget
+from quickstudy.export.budget import Candidate, Limit
+from quickstudy.export.pack import Packed
+from quickstudy.export.source import Source
+from quickstudy.runtime import bundle as bundles
+from quickstudy.training.saving import save_learner
+from quickstudy.training.settings import TrainingSettings
+
+QUICK = TrainingSettings(steps=3, tasks_per_step=1, engine="loop", capture=False)
+
+
+@pytest.fixture(scope="module")
+def tried(protonet: Source) -> list[Candidate]:
+    return budget.search(protonet, Limit(bytes=2**20), QUICK, count=4)
+
+
+def test_the_learner_itself_where_it_fits(tried: list[Candidate]) -> None:
+    assert [one.name for one in tried] == ["conv4 16 float32", "conv4 16 int8"]
+    assert tried[1].bytes < tried[0].bytes
+    assert budget.best(tried, Limit(bytes=tried[1].bytes)) is tried[1]
+
+
+def test_a_student_where_it_does_not_fit(protonet: Source, tried: list[Candidate]) -> None:
+    limit = Limit(bytes=tried[1].bytes - 1)
+    tried = budget.search(protonet, limit, QUICK, count=4)
+    assert [one.name for one in tried[2:]] == ["conv4 8 float32", "conv4 8 int8"]
+    chosen = budget.best(tried, limit)
+    assert chosen.bytes <= limit.bytes
+    assert chosen.packed.bundle.manifest.results["distilled"]["steps"] == 3
+
+
+def test_nothing_fits_and_the_smallest_is_offered(protonet: Source) -> None:
+    with pytest.raises(ConfigError, match=r"smallest that is possible is conv4 8 int8, with \d+ KB"):
+        budget.search(protonet, Limit(bytes=1000), QUICK, count=4)
+
+
+def test_the_most_accurate_that_fits_is_best() -> None:
+    def one(name: str, size: int, accuracy: float, seconds: float = 0.0) -> Candidate:
+        return Candidate(name, Packed(None), size, seconds, accuracy)  # type: ignore[arg-type]
+
+    tried = [one("a", 400, 99.0), one("b", 100, 98.9), one("c", 50, 90.0), one("d", 60, 98.9, seconds=1.0)]
+    assert budget.best(tried, Limit()).name == "a"
+    assert budget.best(tried, Limit(bytes=200)).name == "d"  # of equals, the smallest
+    assert budget.best(tried, Limit(bytes=200, seconds=0.5)).name == "b"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"), [("256KB", 262144.0), ("1.5 MB", 1572864.0), ("5ms", 0.005), ("80us", 80e-6), ("900 b", 900.0)]
+)
+def test_quantities(text: str, expected: float) -> None:
+    assert budget.quantity(text, ("KB", "MB", "B", "ms", "us", "s")) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("text", ["", "12", "KB", "-3KB", "5ms", "0KB", "12 parsecs"])
+def test_other_quantities_are_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected a number and a unit"):
+        budget.quantity(text, ("KB", "MB", "B"))
+
+
+def test_the_command_writes_bundle_table_and_picture(protonet: Source, tmp_path: pathlib.Path, capsys) -> None:
+    torch.set_num_threads(1)
+    saved, out = tmp_path / "learner.safetensors", tmp_path / "mine.qs"
+    save_learner(saved, dataclasses.replace(protonet.saved))
+    run([str(saved), "-o", str(out), "--budget", "40KB", "--data", str(protonet.name), "--json"])
+    facts = json.loads(capsys.readouterr().out)
+    assert [one["chosen"] for one in facts["tried"]].count(True) == 1
+    assert out.stat().st_size == facts["bytes"] <= 40 * 1024
+    assert bundles.read(out).manifest.unknown is not None
+    assert out.with_suffix(".svg").read_text().startswith("<?xml")
+
+
+def test_int8_and_a_budget_exclude_each_other(protonet: Source, tmp_path: pathlib.Path) -> None:
+    save_learner(tmp_path / "learner.safetensors", protonet.saved)
+    with pytest.raises(ConfigError, match="leave out --int8"):
+        run([str(tmp_path / "learner.safetensors"), "-o", str(tmp_path / "x.qs"), "--int8", "--budget", "40KB"])

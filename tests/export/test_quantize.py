@@ -1,0 +1,125 @@
+"""int8 bundles: the same predictions, a quarter of the weights, and support set and queries embedded alike."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+
+from quickstudy.errors import ModelError
+from quickstudy.export.bundle import to_bundle
+from quickstudy.export.measure import logits
+from quickstudy.export.quantize import to_int8
+from quickstudy.export.source import Source
+from quickstudy.learners.maml import MAML
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import graph
+from quickstudy.runtime.bundle import Bundle
+from quickstudy.runtime.graph import has_vnni, with_weights
+from quickstudy.runtime.learner import Learner
+from quickstudy.training.saving import SavedLearner
+
+
+def calibrated(source: Source) -> tuple[Bundle, Bundle]:
+    bundle, tasks = to_bundle(source.saved), source.tasks("train", 3, 3, seed=1)
+    return bundle, to_int8(bundle, (tasks[index] for index in range(5)))
+
+
+@pytest.fixture(scope="module")
+def pair(protonet: Source) -> tuple[Bundle, Bundle]:
+    return calibrated(protonet)
+
+
+def signal_to_noise(exact: np.ndarray, found: np.ndarray) -> float:
+    """In decibels."""
+    return float(10 * np.log10((exact**2).sum() / ((exact - found) ** 2).sum()))
+
+
+@pytest.mark.parametrize("which", ["protonet", "anil"])
+def test_predictions_stay(which: str, request: pytest.FixtureRequest) -> None:
+    source: Source = request.getfixturevalue(which)
+    exact, quantised = (Learner(bundle) for bundle in calibrated(source))
+    agree, tasks = [], source.tasks("test", 3, 5)
+    for index in range(20):
+        task = tasks[index]
+        ours, theirs = (logits(one, task.support, torch.as_tensor(task.query.x)) for one in (exact, quantised))
+        agree.append((ours.argmax(-1) == theirs.argmax(-1)).mean())
+        assert signal_to_noise(ours, theirs) > 20
+    assert np.mean(agree) > 0.95
+
+
+def test_weights_are_8_bit_stored_once_and_shared(pair: tuple[Bundle, Bundle]) -> None:
+    exact, quantised = pair
+    assert quantised.manifest.precision == "int8"
+    convolutions = {name: value for name, value in quantised.weights.items() if value.ndim == 4}
+    assert len(convolutions) == 4
+    assert {value.dtype for value in convolutions.values()} == {np.dtype(np.int8)}
+    for program in ("adapt", "update", "predict"):
+        assert set(convolutions) <= set(getattr(quantised.manifest.programs, program).weights)
+        assert len(quantised.graphs[f"{program}.onnx"]) < 10_000
+    size, before = (sum(value.nbytes for value in one.weights.values()) for one in (quantised, exact))
+    assert size < 0.35 * before
+
+
+def test_every_convolution_computes_in_8_bits(pair: tuple[Bundle, Bundle], tmp_path) -> None:
+    _, quantised = pair
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    model = with_weights(
+        quantised.graphs["predict.onnx"], {n: quantised.weights[n] for n in quantised.manifest.programs.predict.weights}
+    )
+    onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
+    assert kinds.count("QLinearConv") == 4
+    assert not {"Conv", "FusedConv", "Relu"} & set(kinds)
+
+
+def test_support_and_queries_are_embedded_alike(pair: tuple[Bundle, Bundle], protonet: Source) -> None:
+    """The prototype of a single example is its embedding, at distance 0 from the same example as a query."""
+    task = protonet.tasks("test", 1, 1)[0]
+    found = logits(Learner(pair[1]), task.support, torch.as_tensor(task.support.x))
+    assert (np.diag(found) == 0).all()
+    assert (found[~np.eye(5, dtype=bool)] < 0).all()
+
+
+def test_update_equals_adapting_to_all(pair: tuple[Bundle, Bundle], protonet: Source) -> None:
+    learner, task = Learner(pair[1]), protonet.tasks("test", 2, 1)[0]
+    x, y = torch.as_tensor(task.support.x).numpy(), task.support.y.numpy()
+    whole = learner.run("adapt", {"support_x": x, "support_y": y})
+    state = learner.run("adapt", {"support_x": x[:5], "support_y": y[:5]})
+    later = learner.run(
+        "update", {"support_x": x[5:], "support_y": y[5:]} | {f"state.{name}": value for name, value in state.items()}
+    )
+    for name, value in whole.items():
+        np.testing.assert_allclose(later[name], value, rtol=1e-6)
+
+
+def test_written_and_read(pair: tuple[Bundle, Bundle], protonet: Source, tmp_path) -> None:
+    path = tmp_path / "learner.qs"
+    bundles.write(path, pair[1])
+    task = protonet.tasks("test", 1, 1)[0]
+    one, two = (
+        logits(Learner(bundle), task.support, torch.as_tensor(task.query.x)) for bundle in (pair[1], bundles.read(path))
+    )
+    np.testing.assert_array_equal(one, two)
+
+
+def test_processors_without_vnni_predict_the_same(
+    pair: tuple[Bundle, Bundle], protonet: Source, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There, onnxruntime takes another way; on those that have it, both ways are exact."""
+    found, task = [], protonet.tasks("test", 1, 3)[0]
+    for vnni in (True, False):
+        monkeypatch.setattr(graph, "has_vnni", lambda vnni=vnni: vnni)
+        found.append(logits(Learner(pair[1]), task.support, torch.as_tensor(task.query.x)))
+    assert np.array_equal(*found) if has_vnni() else signal_to_noise(*found) > 20
+
+
+def test_a_learner_that_adapts_every_weight_is_refused(protonet: Source) -> None:
+    bundle = to_bundle(SavedLearner(MAML(Conv4(image_size=16, channels=4)), protonet.saved.spec))
+    with pytest.raises(ModelError, match=r"maml adapts every weight.*protonet, nearest or anil"):
+        to_int8(bundle, [])

@@ -1,0 +1,73 @@
+"""The threshold for unknown classes rejects what it should, and the manifest says how well."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from quickstudy.errors import ConfigError, TaskError
+from quickstudy.export import unknown
+from quickstudy.export.bundle import to_bundle
+from quickstudy.export.pack import pack
+from quickstudy.export.source import Source
+from quickstudy.runtime.learner import Learner
+
+
+@pytest.fixture(scope="module")
+def learner(protonet: Source) -> Learner:
+    return Learner(to_bundle(protonet.saved))
+
+
+def test_a_twentieth_of_known_queries_is_rejected_and_most_others_are(learner: Learner, protonet: Source) -> None:
+    tasks, known = protonet.tasks_with_others("train")
+    found = unknown.calibrate(learner, tasks, known, count=60)
+    assert 0.02 < found.rejected < 0.1  # measured on other tasks than those it was chosen on
+    assert found.detected > 3 * found.rejected
+    assert "30 tasks of set.npz" in found.tasks
+
+
+def test_the_threshold_is_the_quantile_that_was_asked_for(learner: Learner, protonet: Source) -> None:
+    tasks, known = protonet.tasks_with_others("train")
+    thresholds = [unknown.calibrate(learner, tasks, known, 20, rejected).threshold for rejected in (0.01, 0.05, 0.5)]
+    assert thresholds == sorted(thresholds)
+    of_known = np.concatenate([unknown._largest(learner, tasks, known, index)[0] for index in range(10)])
+    assert np.mean(of_known < thresholds[2]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_others_are_never_shown(learner: Learner, protonet: Source) -> None:
+    tasks, known = protonet.tasks_with_others("train")
+    of_known, of_others = unknown._largest(learner, tasks, known, 0)
+    assert len(of_known) == known * tasks.queries
+    assert len(of_others) == (tasks.ways[0] - known) * tasks.queries
+
+
+def test_tasks_without_other_classes_are_refused(learner: Learner, protonet: Source) -> None:
+    with pytest.raises(TaskError, match="more than the 5"):
+        unknown.calibrate(learner, protonet.tasks("train", 1, 1), 5)
+    with pytest.raises(ConfigError, match="count is 1"):
+        unknown.calibrate(learner, protonet.tasks("train", 1, 1), 2, count=1)
+
+
+def test_packing_writes_threshold_and_both_protocols(protonet: Source) -> None:
+    manifest = pack(protonet.saved, protonet, count=10).bundle.manifest
+    assert manifest.unknown is not None
+    rows = manifest.results["measured"]
+    assert [(row["shots"], row["protocol"]) for row in rows] == [
+        (1, "inductive"),
+        (1, "transductive"),
+        (5, "inductive"),
+        (5, "transductive"),
+    ]
+    assert all(row["accuracy"] > 40 for row in rows)
+    assert all(row["dataset"] == "set.npz/test" for row in rows)
+
+
+def test_without_data_it_says_so(protonet: Source) -> None:
+    packed = pack(protonet.saved)
+    assert packed.bundle.manifest.unknown is None
+    assert "--data" in packed.notes[0]
+
+
+def test_data_that_cannot_be_loaded_is_named(protonet: Source) -> None:
+    with pytest.raises(ConfigError, match=r"set\.npz.*Give --data"):  # the name of the file is known, not its place
+        pack(protonet.saved, Source(protonet.saved), int8=True)

@@ -1,0 +1,84 @@
+"""Distillation: the loss is the sum that the paper has, the teacher stays as it is, and the student comes to predict as it does."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+from builders import furthest, gradients, make_learner, make_tasks
+
+from quickstudy.errors import ConfigError, ModelError
+from quickstudy.learner import Learner
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.mlp import MLP
+from quickstudy.task import Task
+from quickstudy.training.saving import SavedLearner
+from quickstudy.training.settings import TrainingSettings
+from quickstudy.transfer.distil import Distilled, distil
+
+
+def predicted(learner: Learner, task: Task) -> torch.Tensor:
+    return learner.predict(learner.adapt(task.support), task.query.x)
+
+
+@pytest.mark.parametrize("name", ["protonet", "maml", "anil"])
+def test_the_gradient_is_that_of_divergence_and_cross_entropy(name: str) -> None:
+    student, teacher, task = make_learner(name), make_learner("protonet", seed=1), make_tasks()[0]
+    Distilled(student, teacher, teaching=0.3).loss(task).backward()
+    found = gradients(student)
+    student.zero_grad()
+    logits = F.log_softmax(predicted(student, task), -1)
+    divergence = F.kl_div(logits, predicted(teacher, task).log_softmax(-1).detach(), log_target=True, reduction="batchmean")
+    truth = F.nll_loss(logits, task.query.y.argmax(-1))
+    (0.3 * divergence + 0.7 * truth).backward()
+    assert furthest(found, gradients(student)) < 1e-9
+
+
+class Blobs:
+    """Tasks by index, of Gaussian blobs."""
+
+    def batch(self, indices: range) -> Task:
+        return make_tasks(len(indices), seed=indices.start, dtype=torch.float32)
+
+    def fingerprint(self, count: int) -> str:
+        return "blobs"
+
+    def describe(self) -> dict[str, object]:
+        return {"dataset": "blobs"}
+
+
+def test_a_student_comes_to_predict_as_its_teacher_does() -> None:
+    teacher = make_learner("protonet", seed=1, dtype=torch.float32)
+    before = {name: value.clone() for name, value in teacher.state_dict().items()}
+    student = ProtoNet(MLP(in_features=6, hidden=(4,)))
+    tasks = [make_tasks(seed=seed, dtype=torch.float32)[0] for seed in range(900, 920)]
+
+    def divergence() -> float:
+        with torch.no_grad():
+            both = [(predicted(student, task).log_softmax(-1), predicted(teacher, task).log_softmax(-1)) for task in tasks]
+        return float(sum(F.kl_div(ours, theirs, log_target=True, reduction="batchmean") for ours, theirs in both)) / len(tasks)
+
+    at_first = divergence()
+    settings = TrainingSettings(steps=150, tasks_per_step=2, engine="loop", capture=False, lr=0.02)
+    saved = distil(student, SavedLearner(teacher), Blobs(), settings, teaching=1.0)
+    assert divergence() < 0.3 * at_first
+    assert saved.learner is student
+    assert saved.info["distilled"]["steps"] == 150
+    for name, value in teacher.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+def test_only_the_student_is_trained() -> None:
+    student, teacher = make_learner("protonet"), make_learner("protonet", seed=1)
+    found = {id(value) for value in Distilled(student, teacher).parameters()}
+    assert found == {id(value) for value in student.parameters()}
+
+
+def test_a_student_that_does_not_look_at_queries_is_refused() -> None:
+    with pytest.raises(ModelError, match="Reptile learns nothing from queries"):
+        Distilled(make_learner("reptile"), make_learner("protonet"))
+
+
+def test_teaching_is_a_fraction() -> None:
+    with pytest.raises(ConfigError, match=r"teaching is 1\.5"):
+        Distilled(make_learner("protonet"), make_learner("protonet"), teaching=1.5)
