@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Sequence
+from typing import Literal
 
 import jsonargparse
+import numpy as np
 
 from quickstudy import pretrained
 from quickstudy.cli import _output, _parser
 from quickstudy.errors import ConfigError
 from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
+from quickstudy.export.c.firmware import write_firmware
 from quickstudy.export.pack import Packed, pack
 from quickstudy.export.source import Source
 from quickstudy.runtime import bundle as bundles
@@ -19,12 +23,18 @@ from quickstudy.training.progress import progress_line
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import TrainingSettings
 
+CALIBRATION = 256
+"""Images that the ranges of an int8 learner in C are measured on."""
+
 
 def run(arguments: Sequence[str]) -> None:
     """Export a saved learner; print what the file holds."""
     options = _build_parser().parse(arguments)
     saved = load_learner(pretrained.find(options.learner))
     source = Source(saved, options.data, options.data_dir)
+    if options.target == "c":
+        _write_c(options, source)
+        return
     if options.budget or options.latency:
         packed, tried = _within(options, source)
     else:
@@ -36,7 +46,17 @@ def run(arguments: Sequence[str]) -> None:
 def _build_parser() -> _parser.Parser:
     parser = _parser.make_parser("export", __doc__)
     parser.add_argument("learner", type=str, help="a learner's file, a run's folder, or a shipped learner")
-    parser.add_argument("-o", "--out", type=str, required=True, help="file to write, such as learner.qs")
+    parser.add_argument(
+        "-o", "--out", type=str, required=True, help="file to write, such as learner.qs; with --target c, a folder"
+    )
+    parser.add_argument(
+        "--target",
+        type=Literal["bundle", "c"],
+        default="bundle",
+        help="bundle: a file for Python and browsers; c: a folder of C99 for microcontrollers",
+    )
+    parser.add_argument("--ways", type=int, default=5, help="with --target c: classes of a task, at most")
+    parser.add_argument("--examples", type=int, default=25, help="with --target c: support examples of a task, at most")
     parser.add_argument("--int8", type=bool, default=False, help="the net in 8 bits: a quarter of the size, and faster")
     parser.add_argument(
         "--data",
@@ -62,6 +82,45 @@ def _build_parser() -> _parser.Parser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
+
+
+def _write_c(options: jsonargparse.Namespace, source: Source) -> None:
+    """Write the folder of C; print what it takes of a device."""
+    if options.budget or options.latency:
+        raise ConfigError(
+            "a budget is for bundles; with --target c choose a smaller net, or --int8, and read the sizes that are printed."
+        )
+    images = None
+    if options.data:
+        split = source.split("train")
+        images = split.images[np.linspace(0, len(split.images) - 1, min(CALIBRATION, len(split.images))).astype(int)]
+    precision = "int8" if options.int8 else "auto"
+    written = write_firmware(
+        options.out,
+        source.saved,
+        ways=options.ways,
+        examples=options.examples,
+        precision=precision,
+        images=images,
+        features=options.features,
+    )
+    if options.json:
+        _output.as_json(dataclasses.asdict(written) | {"folder": str(written.folder)})
+        return
+    more = (
+        f" for {options.examples} examples; less for fewer (see its README)"
+        if written.grows
+        else ", whatever the number of examples"
+    )
+    rows = [
+        ("precision", written.precision),
+        ("weights (flash)", f"{written.weights:,} bytes"),
+        ("working memory (RAM)", f"{written.arena:,} bytes{more}"),
+        ("an adapted task (RAM)", f"{written.state:,} bytes, up to {options.ways} ways"),
+        ("files", ", ".join(written.files)),
+    ]
+    _output.table(("fact", "value"), rows, title=f"exported: {options.out}")
+    _output.text(f"next: cc -O2 {options.out}/learner.c {options.out}/example.c -lm, or {options.out}/README.md")
 
 
 def _within(options: jsonargparse.Namespace, source: Source) -> tuple[Packed, list[Candidate]]:
