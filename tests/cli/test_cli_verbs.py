@@ -170,3 +170,13 @@ def test_the_installed_command() -> None:
     done = subprocess.run([command, "trian"], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.startswith("ConfigError: unknown verb 'trian'. Did you mean: train")
+
+
+def test_export_to_c(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["export", "omniglot", "--target", "c", "--ways", "3", "-o", str(tmp_path / "firmware"), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["precision"] == "int8"
+    assert {"learner.h", "learner.c", "weights.h"} <= set(facts["files"])
+    assert "#define QS_WAYS 3" in (tmp_path / "firmware" / "learner.h").read_text()
+    assert main(["export", "omniglot", "--target", "c", "--budget", "9KB", "-o", str(tmp_path / "other")]) == 2
+    assert "a budget is for bundles" in capsys.readouterr().err
