@@ -172,11 +172,12 @@ def test_the_installed_command() -> None:
     assert done.stderr.startswith("ConfigError: unknown verb 'trian'. Did you mean: train")
 
 
-def test_export_to_c(tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["export", "omniglot", "--target", "c", "--ways", "3", "-o", str(tmp_path / "firmware"), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
+def test_export_to_c(tmp_path: pathlib.Path, cli: Call) -> None:
+    done = cli("export", "omniglot", "--target", "c", "--ways", "3", "-o", str(tmp_path / "firmware"), "--json")
+    assert done.code == 0, done
+    facts = json.loads(done.out)
     assert facts["precision"] == "int8"
     assert {"learner.h", "learner.c", "weights.h"} <= set(facts["files"])
     assert "#define QS_WAYS 3" in (tmp_path / "firmware" / "learner.h").read_text()
-    assert main(["export", "omniglot", "--target", "c", "--budget", "9KB", "-o", str(tmp_path / "other")]) == 2
-    assert "a budget is for bundles" in capsys.readouterr().err
+    refused = cli("export", "omniglot", "--target", "c", "--budget", "9KB", "-o", str(tmp_path / "other"))
+    assert (refused.code, "a budget is for bundles" in refused.err) == (2, True)

@@ -159,9 +159,20 @@ def test_more_bad_input(omniglot: Learner, on_rows: Learner, rows: Rows, drawing
         fixed.adapt(rows[0][:2], ["a", "b"])
     with pytest.raises(DataError, match=r"label \('a', 1\) is a tuple"):
         on_rows.adapt(rows[0][:2], [("a", 1), ("b", 2)]).save("never.qs")
-    if omniglot.manifest.unknown is None:
-        with pytest.raises(ConfigError, match="no calibrated threshold"):
-            omniglot.adapt(drawings, list("aabbcc")).predict(drawings, unknown="?")
+    with pytest.raises(ConfigError, match="no calibrated threshold"):
+        on_rows.adapt(*rows[:2]).predict(rows[2], unknown="?")
+
+
+def test_noise_is_no_class_that_was_drawn(omniglot: Learner) -> None:
+    strokes = np.ones((3, 28, 28))
+    strokes[0, 14, 4:24], strokes[1, 4:24, 14] = 0, 0
+    strokes[2, range(4, 24), range(4, 24)] = 0
+    task = omniglot.adapt(strokes[[0, 1]], ["dash", "bar"])
+    noise = np.random.default_rng(0).random((2, 28, 28))
+    assert task.predict([*strokes[:2], *noise], unknown=None)[:2] == ["dash", "bar"]
+    assert task.predict([*strokes[:2], *noise], unknown="?") == ["dash", "bar", "?", "?"]
+    light = Light(omniglot).fit(strokes[[0, 1]], ["dash", "bar"])
+    assert light.is_unknown([*strokes[:2], *noise]).tolist() == [False, False, True, True]
 
 
 def rewritten(source: pathlib.Path, target: pathlib.Path, change: Callable[[dict[str, bytes]], None]) -> pathlib.Path:
@@ -326,6 +337,7 @@ assert FewShotClassifier.__module__ == "quickstudy.runtime.classifier"
 folder = {str(tmp_path)!r}
 assert main(["adapt", "omniglot", folder + "/classes", "-o", folder + "/mine.qs"]) == 0
 assert main(["predict", folder + "/mine.qs", folder + "/classes/a/0.png", "--json"]) == 0
+assert main(["predict", folder + "/mine.qs", folder + "/classes/a/0.png", "--unknown"]) == 0
 assert main(["info", folder + "/mine.qs"]) == 0
 assert main(["train", "--data", "digits"]) == 2
 """

@@ -61,6 +61,11 @@ class FewShotClassifier:
         """The most likely label of each example, `[example]`."""
         return self.classes_[self._learned().logits(X).argmax(-1)]
 
+    def is_unknown(self, X: Any) -> np.ndarray:
+        """True for each example that belongs to no class, by the bundle's calibrated threshold, `[example]`."""
+        unknown = object()
+        return np.array([label is unknown for label in self._learned().predict(X, unknown=unknown)])
+
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probability of each class, `[example, class]`, in the order of `classes_`."""
         return self._learned().predict_proba(X)
