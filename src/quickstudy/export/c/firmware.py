@@ -81,11 +81,7 @@ def write_firmware(
     check_at_least("ways", ways, 1)
     check_at_least("examples", examples, 1)
     check_choice("precision", precision, get_args(Precision))
-    if saved.learner.protocol == "transductive":
-        raise ModelError(
-            f"{type(saved.learner).__name__} has statistics='query', which normalises by a batch of queries; a device predicts one at a "
-            "time. Load it with statistics='support' (or 'population' for protonet)."
-        )
+    _check_answerable(saved)
     request = Request(ways, examples, _input_shape(saved, features), saved.spec)
     prototypes = isinstance(saved.learner, ProtoNet) and saved.spec is not None
     if precision == "int8" or (precision == "auto" and prototypes):
@@ -97,6 +93,15 @@ def write_firmware(
         source = compile_integer(saved.learner, request, _calibration(request) if images is None else images)
         return _write(pathlib.Path(folder), saved, request, source, "int8")
     return _write(pathlib.Path(folder), saved, request, compile_float(saved.learner, request), "float32")
+
+
+def _check_answerable(saved: SavedLearner) -> None:
+    """A ModelError for a learner that needs a batch of queries."""
+    if saved.learner.protocol == "transductive":
+        raise ModelError(
+            f"{type(saved.learner).__name__} has statistics='query', which normalises by a batch of queries; a device predicts one at a "
+            "time. Load it with statistics='support' (or 'population' for protonet)."
+        )
 
 
 def _input_shape(saved: SavedLearner, features: int | None) -> tuple[int, ...]:
