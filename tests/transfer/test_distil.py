@@ -59,7 +59,7 @@ def test_a_student_comes_to_predict_as_its_teacher_does() -> None:
         return float(sum(F.kl_div(ours, theirs, log_target=True, reduction="batchmean") for ours, theirs in both)) / len(tasks)
 
     at_first = divergence()
-    settings = TrainingSettings(steps=150, tasks_per_step=2, engine="loop", capture=False, lr=0.02)
+    settings = TrainingSettings(steps=150, tasks_per_step=2, capture=True, lr=0.02)
     saved = distil(student, SavedLearner(teacher), Blobs(), settings, teaching=1.0)
     assert divergence() < 0.3 * at_first
     assert saved.learner is student

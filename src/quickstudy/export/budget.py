@@ -108,7 +108,7 @@ def search(
         return tried
     smallest = list(tried)
     for channels, student in _students(source.saved.learner):
-        untrained = SavedLearner(student, source.saved.spec, {})
+        untrained = SavedLearner(student, source.saved.spec, {"trained_on": source.saved.info.get("trained_on")})
         forms = list(_forms(dataclasses.replace(source, saved=untrained), 0))
         smallest += forms
         if not any(one.fits(Limit(limit.bytes - ROOM, limit.seconds)) for one in forms):

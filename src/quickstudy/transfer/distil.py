@@ -90,13 +90,16 @@ def distil(
         student: changed in place.
         teacher: for the same inputs.
         tasks: training tasks.
-        settings: of `fit`.
+        settings: of `fit`; graphs are not captured.
         teaching: weight of the teacher's predictions in the targets; the rest is the truth.
         progress: is told how far it is.
 
     Returns:
         The student, with the teacher's inputs, and where it comes from.
     """
+    settings = dataclasses.replace(
+        settings, capture=False, workers=None
+    )  # the teacher's tensors are no inputs of a captured graph
     found = fit(Distilled(student, teacher.learner, teaching), tasks, settings=settings, progress=progress)
     about = {"teaching": teaching, "steps": found.info["steps"], "minutes": found.info["minutes"]}
     return SavedLearner(student, teacher.spec, {"trained_on": found.info["trained_on"], "distilled": about})
