@@ -124,7 +124,8 @@ def devices_table(edge: dict[str, Any], boards: dict[str, Any], browser: dict[st
             if "maml" in name
             else "128 KB, 32 KB, -0.3"
         )
-        sizes = f"{first['flash_bytes']:,} B of flash, {first['ram_bytes']:,} B of RAM, {first['adapt_5way_1shot_minstructions']:.1f} M to adapt"
+        instructions = f"{first['adapt_5way_1shot_minstructions']:.1f} M to adapt"
+        sizes = f"{first['flash_bytes']:,} B of flash, {first['ram_bytes']:,} B of RAM, {instructions}"
         add(f"{first['board']}: {name}", f"{sizes}; {ours} % (torch: {accuracy['torch_float32']} %)", goal)
     for case, row in edge["adapt"].items():
         if case in ("machine", "load_after"):
