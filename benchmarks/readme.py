@@ -56,7 +56,7 @@ What was tried, predicted and measured, failures too: `LOG.md`.
 ## Devices
 
 Learners as `quickstudy export` writes them. `make bench-web`, `python benchmarks/edge.py` and `python benchmarks/edge_mcu.py` measure;
-`results/edge*.json` hold every row, the load of the machine and the tasks' hashes. Boards are emulated: instructions are counted, no cycles.
+`results/edge*.json` hold every row and the machine's load. Boards are emulated: instructions are counted, no cycles.
 
 {devices}
 
