@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import matplotlib.figure
+import matplotlib.ticker
 import numpy as np
 import torch
 
@@ -140,13 +141,18 @@ def draw(tried: Sequence[Candidate], limit: Limit, path: pathlib.Path) -> None:
         axes.annotate(
             f"{one.name}, {1e3 * one.seconds:.2g} ms",
             (one.bytes / 1024, one.accuracy or np.nan),
-            (6, 4),
+            (0, 8),
             textcoords="offset points",
+            ha="center",
+            fontsize="small",
         )
     if limit.bytes < float("inf"):
         axes.axvline(limit.bytes / 1024, color="#cf222e", linestyle="--")
     axes.set(xlabel="size, KB", ylabel="accuracy, %", xscale="log", title="o within the budget, x beyond it")
-    axes.margins(x=0.25)
+    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+    axes.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
+    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
+    axes.margins(x=0.3, y=0.2)
     figure.savefig(path)
 
 
