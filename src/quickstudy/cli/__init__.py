@@ -43,7 +43,8 @@ def _run(verb: str, *rest: str) -> int:
         _output.error(error, as_json="--json" in rest)
         return error.exit_code
     except ModuleNotFoundError as error:
-        missing = ConfigError(f"{error.name} is not installed, and {verb} needs it: pip install 'quickstudy[train]'.")
+        extra = "export" if verb == "export" else "train"
+        missing = ConfigError(f"{error.name} is not installed, and {verb} needs it: pip install 'quickstudy[{extra}]'.")
         _output.error(missing, as_json="--json" in rest)
         return missing.exit_code
     except KeyboardInterrupt as interrupt:

@@ -162,6 +162,7 @@ def _next(out: pathlib.Path) -> list[str]:
     return [
         f"quickstudy info {out}",
         f"quickstudy evaluate {out} --data glyphs --split test --ways 5 20 --shots 1 5",
+        f"quickstudy export {out} -o demo.qs",
         f"quickstudy adapt {out} FOLDER_WITH_ONE_SUBFOLDER_PER_CLASS -o mine.task --ink dark",
         "quickstudy predict mine.task IMAGE.png --ink dark",
         "quickstudy train --learner maml --data glyphs --ways 5 --shots 1 --out runs/maml",
