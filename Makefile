@@ -12,14 +12,14 @@ demo: $(INSTALLED)  ## render glyph tasks, meta-train for two minutes, meet task
 	$(BIN)/quickstudy demo --out runs/demo
 
 test: $(INSTALLED)  ## every test, one torch thread each, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not toolchain"
 
-MCU_TOOLS := arm-none-eabi-gcc qemu-system-arm
-MCU_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm
+MCU_TOOLS := arm-none-eabi-gcc qemu-system-arm clang wasm-ld node
+MCU_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm clang lld nodejs
 
-test-mcu: $(INSTALLED)  ## firmware on emulated Cortex-M4 and M7 boards; installs Debian packages (as root) where tools are missing
+test-mcu: $(INSTALLED)  ## firmware on emulated Cortex-M4 and M7 boards, and as WebAssembly; installs Debian packages (as root) where tools are missing
 	@for tool in $(MCU_TOOLS); do command -v $$tool >/dev/null || { apt-get update && apt-get install -y $(MCU_PACKAGES); break; }; done
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/c/test_c_board.py
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/c -m toolchain
 
 check: $(INSTALLED)  ## format, lint, types, layout, docs
 	$(BIN)/ruff format --check .

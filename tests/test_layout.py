@@ -13,6 +13,7 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 WITHOUT_TORCH = (
     "errors.py",
     "discovery.py",
+    "labels.py",
     "storage.py",
     "pretrained",
     "data",

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from quickstudy.data.image import ImageSpec, Ink, load_image
 from quickstudy.errors import DataError
+from quickstudy.labels import as_array, checked, extended
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
@@ -124,7 +125,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write what was learned, with the learner, to one file."""
         check_is_fitted(self, "state_")
-        labels = tuple(_plain(label) for label in self._ways)
+        labels = tuple(self._ways)
         save_task(
             path, SavedTask(self._saved, self.state_, labels, self._support, self.ink, getattr(self, "n_features_in_", None))
         )
@@ -145,7 +146,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         """The labels, in the order of the columns of `predict_proba`."""
         if not hasattr(self, "_ways"):
             raise AttributeError("classes_ is known after fit")
-        return _label_array(self._ways)
+        return as_array(self._ways)
 
     def _logits(self, X: Any) -> Tensor:
         check_is_fitted(self, "state_")
@@ -166,7 +167,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         if len(x) != len(labels):
             raise DataError(f"there are {len(x)} examples but {len(labels)} labels; expected one label per example.")
         ways = getattr(self, "_ways", [])
-        ways = ways + _in_order(set(labels) - set(ways), labels)
+        ways = extended(ways, labels)
         position = {label: way for way, label in enumerate(ways)}
         support = Examples(x, one_hot(torch.tensor([position[label] for label in labels]), len(ways)).to(x.dtype))
         learner, state = self._saved.learner, None if reset else self.state_
@@ -222,36 +223,4 @@ def _labels(y: Any) -> list[Any]:
         y = array.tolist()
     if y is None:
         raise DataError("fit requires y to be passed, but the target y is None; give one label per example.")
-    labels = [_plain(label) for label in y]
-    for label in labels:
-        try:
-            hash(label)
-        except TypeError:
-            raise DataError(
-                f"label {label!r} is a {type(label).__name__}; expected something hashable, such as a text or a number."
-            ) from None
-        if label != label:
-            raise DataError(f"label {label!r} is not equal to itself, so nothing could be found under it; choose another.")
-    return labels
-
-
-def _plain(label: Any) -> Any:
-    return label.item() if isinstance(label, np.generic) else label
-
-
-def _in_order(new: set[Any], labels: list[Any]) -> list[Any]:
-    """New labels sorted, or in order of appearance where they cannot be compared."""
-    try:
-        return sorted(new)
-    except TypeError:
-        return [label for label in dict.fromkeys(labels) if label in new]
-
-
-def _label_array(labels: list[Any]) -> np.ndarray:
-    kinds = {type(label) for label in labels}
-    if len(kinds) == 1 and kinds <= {str, int, float, bool}:
-        return np.array(labels)
-    array = np.empty(len(labels), dtype=object)
-    for index, label in enumerate(labels):  # assigning them at once would unpack tuples
-        array[index] = label
-    return array
+    return checked(y)

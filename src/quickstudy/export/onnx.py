@@ -20,10 +20,9 @@ from onnxscript import opset20 as op
 
 from quickstudy.errors import ModelError
 from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
+from quickstudy.runtime.bundle import EXTERNAL
 
 HINTS = {"example": EXAMPLES, "way": WAYS, "query": QUERIES, "earlier": EARLIER}
-EXTERNAL = b"location"
-"""What the bytes of a graph that refers to other files hold; runtimes refuse them."""
 
 
 def to_onnx(program: Program) -> bytes:
@@ -60,11 +59,6 @@ def to_onnx(program: Program) -> bytes:
     if EXTERNAL in data:
         raise ModelError("a name in the net contains 'location', which bundles reserve; rename that module or parameter.")
     return data
-
-
-def complete(graph: bytes, initializers: Sequence[TensorProto]) -> bytes:
-    """The graph with its weights, as one model: protocol buffers merge a field that occurs twice."""
-    return graph + ModelProto(graph=GraphProto(initializer=initializers)).SerializeToString()
 
 
 def unresolved(graph: GraphProto) -> set[str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from quickstudy.data.image import Ink
 from quickstudy.errors import DataError, TaskError
+from quickstudy.labels import as_array
 from quickstudy.runtime.learner import Learner, Task
 
 
@@ -84,10 +85,7 @@ class FewShotClassifier:
     @property
     def classes_(self) -> np.ndarray:
         """The labels, in the order of the columns of `predict_proba`."""
-        labels = self._learned().labels
-        array = np.array(labels) if len({type(label) for label in labels}) == 1 else np.empty(len(labels), dtype=object)
-        array[:] = labels
-        return array
+        return as_array(self._learned().labels)
 
     def _learned(self) -> Task:
         if self.task is None:

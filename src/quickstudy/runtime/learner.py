@@ -14,6 +14,7 @@ import numpy as np
 from quickstudy import pretrained
 from quickstudy.data.image import Ink
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
+from quickstudy.labels import checked, extended
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import Graph
@@ -170,9 +171,8 @@ class Task:
             if self.learner.manifest.objective == "regression":
                 self.known = self._learned(inputs, _values(y), (), self.known)
                 return self
-            given: list[Label] = [_plain(label) for label in y]
-            before = self.labels
-            labels: tuple[Label, ...] = (*before, *_in_order(set(given) - set(before), given))
+            given: list[Label] = checked(y)
+            labels: tuple[Label, ...] = tuple(extended(self.labels, given))
             if len(labels) < 2:
                 raise TaskError(
                     f"there is a single class, {given[0]!r}; give examples of at least two, so that they can be told apart."
@@ -304,15 +304,3 @@ def _values(y: Any) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError("y holds NaN or infinity; leave these examples out.")
     return values.reshape(len(values), -1)
-
-
-def _plain(label: Any) -> Any:
-    return label.item() if isinstance(label, np.generic) else label
-
-
-def _in_order(new: set[Any], labels: list[Any]) -> list[Any]:
-    """New labels sorted, or in order of appearance where they cannot be compared."""
-    try:
-        return sorted(new)
-    except TypeError:
-        return [label for label in dict.fromkeys(labels) if label in new]

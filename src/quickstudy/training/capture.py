@@ -121,8 +121,7 @@ def _compiled(graph: fx.GraphModule, arguments: tuple[Any, ...]) -> Callable[...
     import torch._inductor  # which takes a second, for those who compile
 
     leaves, structure = tree_flatten(arguments)
-    results, result_structure = tree_flatten(graph(*arguments))
-    del results
+    _, result_structure = tree_flatten(graph(*arguments))
 
     def flat(*leaves: Tensor) -> list[Tensor]:
         return tree_leaves(graph(*tree_unflatten(leaves, structure)))

@@ -19,7 +19,7 @@ from quickstudy.task import Examples, one_hot
 from quickstudy.tasks.inputs import to_input
 from quickstudy.training.saving import SavedLearner
 
-pytestmark = pytest.mark.skipif(bool(boards.missing_tools()), reason="needs an Arm compiler and QEMU: make test-mcu")
+pytestmark = pytest.mark.toolchain
 
 SPEC = ImageSpec(20, 20, 1, "dark")
 

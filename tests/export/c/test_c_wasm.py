@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import pathlib
-import shutil
 import subprocess
 from collections.abc import Callable
 
@@ -19,9 +18,7 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.training.saving import SavedLearner
 
-pytestmark = pytest.mark.skipif(
-    any(shutil.which(tool) is None for tool in ("clang", "wasm-ld", "node")), reason="needs clang, lld and node"
-)
+pytestmark = pytest.mark.toolchain
 
 HEADERS = {
     "string.h": "#include <stddef.h>\n#define memcpy __builtin_memcpy\n#define memset __builtin_memset\n",
