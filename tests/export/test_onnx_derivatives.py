@@ -12,6 +12,7 @@ from quickstudy.errors import ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.measure import logits
 from quickstudy.learners.maml import MAML
+from quickstudy.learners.protonet import ProtoNet
 from quickstudy.normalization import BatchNorm
 from quickstudy.runtime.learner import Learner
 from quickstudy.task import Examples, one_hot
@@ -66,3 +67,20 @@ def test_a_net_that_reads_indices_is_refused() -> None:
 
     with pytest.raises(ModelError, match="indices of a max-pooling"):
         to_bundle(SavedLearner(MAML(Reading(), inner_steps=1), ImageSpec(6, 6, 1)))
+
+
+def test_an_operator_that_onnx_lacks_is_named_with_its_layer_and_a_way_out() -> None:
+    class Whitening(nn.Module):
+        features = 4
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.first = nn.Linear(4, 4)
+
+        def forward(self, x: Tensor) -> Tensor:
+            x = self.first(x)
+            return torch.linalg.solve(x.mT @ x + torch.eye(4), x.mT).mT
+
+    expected = r"operator _linalg_solve_ex in layer net\.first has no ONNX form\. Use .*conjugate-gradient"
+    with pytest.raises(ModelError, match=expected):
+        to_bundle(SavedLearner(ProtoNet(Whitening())), features=4)

@@ -274,3 +274,18 @@ def _tidied(module: fx.GraphModule, inputs: dict[str, Axes], outputs: dict[str, 
         node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
     module.recompile()
     return Program(module, kept, outputs, loops)
+
+
+def layer_of(node: fx.Node, names: Mapping[fx.Node, str]) -> str:
+    """The layer that a node probably belongs to, by the nearest weights that it comes from; for messages."""
+    seen, queue = {node}, [node]
+    while queue:
+        current = queue.pop(0)
+        name = names.get(current, "")
+        if name.startswith("weight."):
+            return name.removeprefix("weight.").rpartition(".")[0]
+        for other in current.all_input_nodes:
+            if other not in seen:
+                seen.add(other)
+                queue.append(other)
+    return "the learner itself"

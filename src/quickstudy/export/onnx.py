@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 
@@ -19,8 +20,11 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnxscript import opset20 as op
 
 from quickstudy.errors import ModelError
-from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
+from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program, layer_of
 from quickstudy.runtime.bundle import EXTERNAL
+
+INSTEAD = {"solve": "a fixed number of conjugate-gradient steps", "cholesky": "a fixed number of conjugate-gradient steps"}
+"""What does the work of operators that ONNX lacks, by a part of their names."""
 
 HINTS = {"example": EXAMPLES, "way": WAYS, "query": QUERIES, "earlier": EARLIER}
 
@@ -29,7 +33,7 @@ def to_onnx(program: Program) -> bytes:
     """The program as the bytes of an ONNX model, whose inputs `weight.NAME` are neither inputs nor initialisers: see docs/bundle.md.
 
     Raises:
-        ModelError: an operation that ONNX does not have.
+        ModelError: an operator that ONNX does not have; the message names it and its layer, and what to use instead.
     """
     _check_indices(program)
     example = tuple(torch.zeros([HINTS.get(axis, axis) for axis in axes]) for axes in program.inputs.values())  # pyright: ignore
@@ -47,7 +51,7 @@ def to_onnx(program: Program) -> bytes:
             assert written is not None
             assert written.exported_program is not None
         except torch.onnx.OnnxExporterError as error:
-            raise ModelError(f"ONNX cannot express the captured learner: {_reason(error)}") from error
+            raise _not_expressed(program, error) from error
         marks = {node.name: node for node in written.exported_program.graph.nodes if _is_mark(node)}
         model = written.model_proto
         _name_outputs(model.graph, list(program.outputs))
@@ -286,7 +290,20 @@ def quietly() -> Iterator[None]:
         logging.disable(level)
 
 
-def _reason(error: BaseException) -> str:
+def _not_expressed(program: Program, error: BaseException) -> ModelError:
+    """What to say of an operator without an ONNX form."""
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).strip().splitlines()[0]
+    reason = str(error).strip().splitlines()[0]
+    found = re.search(r"op='\w+\.(\w+)'", reason)
+    if found is None:
+        return ModelError(f"ONNX cannot express the captured learner: {reason}")
+    names = dict(zip(program.module.graph.find_nodes(op="placeholder"), program.inputs, strict=True))
+    layers = [
+        f"in layer {layer_of(node, names)}"
+        for node in program.module.graph.nodes
+        if getattr(node.target, "_opname", "") == found[1]
+    ]
+    usual = "layers made of convolution, linear, pooling, normalisation, attention and elementwise functions"
+    instead = next((better for part, better in INSTEAD.items() if part in found[1]), usual)
+    return ModelError(f"operator {found[1]} {(layers or ['of the learner'])[0]} has no ONNX form. Use {instead} instead.")

@@ -15,6 +15,7 @@ from quickstudy.export.c.context import Context
 from quickstudy.export.c.ir import Value
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import example_axis
+from quickstudy.export.capture import layer_of
 
 aten = torch.ops.aten
 
@@ -160,7 +161,7 @@ def _input_gradient(context: Context, node: fx.Node, last: fx.Node, mask: fx.Nod
 def _shape(context: Context, node: fx.Node, x: Any, weight: Any, y: Any, settings: Any) -> str:
     """The name of the constant that describes a convolution."""
     stride, padding, dilation, transposed, _, groups = settings
-    layer = ops.layer_of(node, context.names)
+    layer = layer_of(node, context.names)
     if transposed or groups != 1 or list(dilation) != [1, 1]:
         raise ModelError(
             f"layer {layer} is a convolution with transposed={transposed}, groups={groups}, dilation={list(dilation)}; the C target has "
@@ -182,7 +183,7 @@ def _window(context: Context, node: fx.Node, x: Any, y: Any, settings: Any) -> s
     square = all(pair[0] == pair[-1] for pair in (kernel, stride, padding))
     if not square or any(step != 1 for step in dilation) or kernel[0] > 15:
         raise ModelError(
-            f"max-pooling in layer {ops.layer_of(node, context.names)} has window {list(kernel)}, stride {list(stride)}, dilation "
+            f"max-pooling in layer {layer_of(node, context.names)} has window {list(kernel)}, stride {list(stride)}, dilation "
             f"{list(dilation)}; the C target has square windows of up to 15 without dilation."
         )
     numbers = (x[1], x[2], x[3], y[1], y[2], y[3], kernel[0], stride[0], padding[0])

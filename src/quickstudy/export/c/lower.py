@@ -17,6 +17,7 @@ from quickstudy.export.c.context import INLINE, Context
 from quickstudy.export.c.ir import Begin, Buffer, End, Item, Value, constant, literal, loops, nested, stored
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import Section, example_axis
+from quickstudy.export.capture import layer_of
 
 aten = torch.ops.aten
 
@@ -140,7 +141,7 @@ class _Lowering:
         rule = RULES.get(target) or layers.RULES.get(target) or views.RULES.get(target)
         if rule is None:
             raise ModelError(
-                f"operator {target} in layer {ops.layer_of(node, self.context.names)} has no C form. Use layers made of convolution, "
+                f"operator {target} in layer {layer_of(node, self.context.names)} has no C form. Use layers made of convolution, "
                 "linear, max-pooling, ReLU, group norm and elementwise functions, or export the learner to ONNX."
             )
         return rule(self.context, node)

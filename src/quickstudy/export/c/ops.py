@@ -150,18 +150,3 @@ def shape_of(node: fx.Node, part: int | None = None) -> tuple[int, ...]:
     """Shape of a node's value for one example."""
     value = node.meta["val"] if part is None else node.meta["val"][part]
     return tuple(int(size) if isinstance(size, int) or not size.node.expr.free_symbols else 1 for size in value.shape)
-
-
-def layer_of(node: fx.Node, names: dict[fx.Node, str]) -> str:
-    """The layer that a node probably belongs to, by the nearest weights that it comes from; for messages."""
-    seen, queue = {node}, [node]
-    while queue:
-        current = queue.pop(0)
-        name = names.get(current, "")
-        if name.startswith("weight."):
-            return name.removeprefix("weight.").rpartition(".")[0]
-        for other in current.all_input_nodes:
-            if other not in seen:
-                seen.add(other)
-                queue.append(other)
-    return "the learner itself"

@@ -20,7 +20,7 @@ from torch import Tensor, fx
 from quickstudy.errors import ModelError
 from quickstudy.export.c import ops
 from quickstudy.export.c.ops import shape_of
-from quickstudy.export.capture import Program
+from quickstudy.export.capture import Program, layer_of
 
 aten = torch.ops.aten
 
@@ -104,7 +104,7 @@ def layers_of(program: Program, weights: dict[str, Tensor]) -> list[FloatLayer]:
         elif current in inputs:
             if node.target is aten.mm.default or node.op == "output":
                 break
-            _extend(layers, node, current, known, ops.layer_of(node, names))
+            _extend(layers, node, current, known, layer_of(node, names))
             current = node
     if not layers or any(not layer.relu for layer in layers):
         raise ModelError(_REFUSED.format(what="a net that does not end in a ReLU after every convolution"))
