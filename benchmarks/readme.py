@@ -80,7 +80,10 @@ def peers_table(record: dict[str, Any]) -> str:
             ratio, mine, theirs = work["ratios"][ours][best], work["contestants"][ours], work["contestants"][best]
             title = work["title"] + (" (bfloat16)" if ours.endswith("bf16") else "")
             shown = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
-            rates = [f"{facts['tasks_per_second']['median']:.4g}" for facts in (mine, theirs)]
+            rates = [
+                f"{facts['seconds']:.0f} s" if "seconds" in facts else f"{facts['tasks_per_second']['median']:.4g}"
+                for facts in (mine, theirs)
+            ]
             lines.append(f"| {title} | {rates[0]} | {best}: {rates[1]} | {shown} | {work['goal']:g} |")
     return "\n".join(lines)
 

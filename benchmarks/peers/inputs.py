@@ -7,6 +7,7 @@ import zipfile
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import nn
 from works import Work
 
@@ -23,6 +24,8 @@ def files_for(work: Work, folder: pathlib.Path) -> dict[str, str]:
     weights = folder / f"weights-{work.net}-{work.ways}.npz"
     if not weights.exists():
         np.savez(weights, **starting_weights(work))  # pyright: ignore[reportArgumentType]
+    if work.kind == "race":
+        return {"weights": str(weights), "images": str(_training_images(folder / "omniglot-train"))}
     if work.kind in ("protonet", "sampling"):
         return {"weights": str(weights), "images": str(_images(folder / "omniglot"))}
     data = folder / f"tasks-{'sinusoid' if work.net == 'mlp' else 'omniglot'}-{work.shots}-{work.queries}-{work.tasks}.npz"
@@ -82,3 +85,18 @@ def _images(folder: pathlib.Path) -> pathlib.Path:
             opened.extractall(folder)
         (folder / "complete").touch()
     return inside
+
+
+def _training_images(folder: pathlib.Path) -> pathlib.Path:
+    """Vinyals' training characters and their rotations, `<alphabet>/<character>/<drawing>.png` of 28x28 pixels, written once."""
+    if not (folder / "complete").exists():
+        dataset = load("omniglot", "train")
+        images = np.split(dataset.images, dataset.starts[1:])
+        for name, drawings in zip(dataset.classes, images, strict=True):
+            alphabet, _, character = name.partition("/")
+            place = folder / "images" / alphabet / character.replace("/", "_")
+            place.mkdir(parents=True, exist_ok=True)
+            for number, drawing in enumerate(drawings):
+                Image.fromarray(drawing[:, :, 0]).save(place / f"{number:02d}.png")
+        (folder / "complete").touch()
+    return folder / "images"

@@ -48,7 +48,7 @@ def show(record: dict[str, Any], console: rich.console.Console) -> None:
             best = " best peer" if name == work["best_peer"] else ""
             ratio = _shown(ratios[name]) + best if name in ratios else _of_ours(work, name)
             setting = " ".join(f"{key}={value}" for key, value in facts["setting"].items())
-            rate = _shown(facts["tasks_per_second"])
+            rate = f"{facts['seconds']:.0f} s in all" if "seconds" in facts else _shown(facts["tasks_per_second"])
             table.add_row(
                 work["row"],
                 work["title"],

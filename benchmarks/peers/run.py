@@ -17,6 +17,7 @@ from typing import Any
 import compare
 import inputs
 import numpy as np
+import race
 import report
 import rich.console
 from process import Contestant, Ended
@@ -47,7 +48,8 @@ def main() -> None:
             names = [name for name in TAKE_PART[work.kind] if _takes_part(name, options.contestants)]
             for name in names:
                 contestants.setdefault(name, Contestant(name, options.peers_python, folder / "logs"))
-            measured = measure(work, [contestants[name] for name in names], folder, options)
+            taking_part = [contestants[name] for name in names]
+            measured = (run_race if work.kind == "race" else measure)(work, taking_part, folder, options)
             record["works"][work.name] = measured
             report.write(options.out, record)
     finally:
@@ -88,6 +90,23 @@ def measure(work: Work, contestants: list[Contestant], folder: pathlib.Path, opt
     facts = {"row": work.row, "title": work.title, "goal": work.goal, "work": dataclasses.asdict(work)}
     facts |= {"plain_float32_errors": checks.plain_errors}
     facts |= {"repeats": options.repeats, "load_before": load_before, "load_after": os.getloadavg()[0]}
+    return (
+        facts | {"contestants": {name: turn.summary() for name, turn in turns.items()}, "excluded": excluded} | _ratios(turns)
+    )
+
+
+def run_race(work: Work, contestants: list[Contestant], folder: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:
+    """One race: the same record as that of `measure`, of a single round, in which the task is to reach the target."""
+    console.rule(f"{work.row}: {work.title}")
+    load_before = os.getloadavg()[0]
+    specification = dataclasses.asdict(work) | inputs.files_for(work, folder)
+    judge = race.Judge(folder / "race.npz", race.QUICK_TARGET if options.quick else race.TARGET)
+    arrived, excluded = race.race(specification, contestants, judge, console)
+    turns = {
+        name: _Turns(facts | {"error": 0.0, "float32_flagged": False}, [facts["seconds"]]) for name, facts in arrived.items()
+    }
+    facts = {"row": work.row, "title": work.title, "goal": work.goal, "work": dataclasses.asdict(work), "repeats": 1}
+    facts |= {"load_before": load_before, "load_after": os.getloadavg()[0]}
     return (
         facts | {"contestants": {name: turn.summary() for name, turn in turns.items()}, "excluded": excluded} | _ratios(turns)
     )

@@ -8,7 +8,7 @@ from typing import Literal
 
 HERE = pathlib.Path(__file__).parent
 
-Kind = Literal["gradient", "evaluate", "protonet", "sampling"]
+Kind = Literal["gradient", "evaluate", "protonet", "sampling", "race"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +74,7 @@ WORKS = (
     Work("evaluate-pool", "e", "MAML evaluation, pool, 5 steps", "evaluate", 4, "pool", tasks=200),
     Work("evaluate-stride", "e", "MAML evaluation, stride, 5 steps", "evaluate", 4, "stride", tasks=200),
     Work("protonet", "f", "ProtoNet training from image files", "protonet", 5, ways=20, shots=5, queries=5, tasks=1),
+    Work("race", "h", "98 % at Omniglot 5-way 1-shot, ProtoNet", "race", 3, ways=60, shots=1, queries=5, tasks=1),
     Work("sampling", "g", "drawing tasks", "sampling", 100, shots=5, tasks=1),
 )
 
@@ -85,5 +86,6 @@ TAKE_PART: dict[Kind, tuple[str, ...]] = {
     "evaluate": _GRADIENT,
     "protonet": ("quickstudy", "quickstudy-bf16", *_IMAGES),
     "sampling": ("quickstudy", *_IMAGES),
+    "race": ("quickstudy", "quickstudy-same", "easyfsl-memory", "learn2learn-memory"),
 }
 """Contestants by kind of work. What follows the dash is a way of using the same library, measured on its own."""

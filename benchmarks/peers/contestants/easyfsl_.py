@@ -47,7 +47,7 @@ def characters(folder: str, rotations: bool, memory: bool) -> Characters:
 def settings(work: Work, variant: str) -> list[Setting]:
     if work["kind"] == "sampling":
         return [{"workers": 0}, {"workers": 2}]
-    if work["kind"] == "protonet":
+    if work["kind"] in ("protonet", "race"):
         return [chosen | {"workers": workers} for chosen in torch_settings(work) for workers in (0, 2)]
     raise Unsupported("easyfsl has no MAML")
 

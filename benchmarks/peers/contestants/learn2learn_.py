@@ -88,7 +88,7 @@ def characters(folder: str, rotations: bool, memory: bool) -> l2l.data.MetaDatas
 def settings(work: Work, variant: str) -> list[Setting]:
     if work["kind"] == "sampling":
         return [{"workers": 0}, {"workers": 2}]
-    if work["kind"] == "protonet":
+    if work["kind"] in ("protonet", "race"):
         return [chosen | {"workers": workers} for chosen in torch_settings(work) for workers in (0, 2)]
     return torch_settings(work)
 
@@ -96,7 +96,7 @@ def settings(work: Work, variant: str) -> list[Setting]:
 def build(work: Work, variant: str, setting: Setting) -> Job:
     if work["kind"] == "sampling":
         return Tasks(work, variant, setting)
-    if work["kind"] == "protonet":
+    if work["kind"] in ("protonet", "race"):
         return ProtoNet(work, setting, Tasks(work, variant, setting))
     return Learn2Learn(work, variant, setting)
 

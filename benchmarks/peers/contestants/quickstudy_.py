@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,7 @@ from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.engine import Wanted, choose_engine
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.memory import keep_freed_memory
+from quickstudy.training.settings import TrainingSettings
 
 
 def make_engine(learner: Learner, tasks: Task) -> Callable[[Task], torch.Tensor]:
@@ -123,24 +125,34 @@ class Sampling:
         }
 
 
+FAST = TrainingSettings(steps=650, lr=4e-3, schedule="cosine")
+FAST_TASKS = {"queries": 2, "augment": "affine"}
+"""What was found to be fast for the race: a higher rate that falls to 0, and fewer queries, since it is classes that a step is short of."""
+
+
 class PrototypeTraining:
-    """Task, meta-gradient, Adam step, as `fit` does it; variant `bf16`: in mixed precision."""
+    """Task, meta-gradient, Adam step, as `fit` does it; variant `bf16`: in mixed precision; a race is run with `FAST` settings, or in
+    variant `same` with those of the peers.
+    """
 
     tasks = 1
 
     def __init__(self, work: Work, variant: str, setting: Setting) -> None:
         torch.set_num_threads(setting["threads"])
-        self.learner, self.mixed = make_learner(work), variant == "bf16"
-        self.source = ClassTasks(
-            load(work["images"], "all", size=28, own=OwnData(channels=1, ink="dark")),
-            work["ways"],
-            work["shots"],
-            work["queries"],
-        )
-        self.optimizer = torch.optim.Adam(self.learner.parameters(), lr=1e-3)
-        with self._precision():
-            self.engine = make_engine(self.learner, self.source.batch(range(1)).to(DEVICE))
+        self.work, self.learner, self.mixed = work, make_learner(work), variant == "bf16"
+        fast = work["kind"] == "race" and variant != "same"
+        self.settings = FAST if fast else TrainingSettings(lr=1e-3, schedule="constant")
+        dataset = load(work["images"], "all", size=28, own=OwnData(channels=1, ink="dark"))
+        tasks = {"queries": work["queries"]} | (FAST_TASKS if fast else {})
+        self.source = ClassTasks(dataset, work["ways"], work["shots"], **tasks)
+        self.optimizer = torch.optim.Adam(self.learner.parameters())
         self.done, self.last = 0, 0.0
+
+    @functools.cached_property
+    def engine(self) -> Callable[[Task], torch.Tensor]:
+        """Chosen in the first step, which a race counts."""
+        with self._precision():
+            return make_engine(self.learner, self.source.batch(range(1)).to(DEVICE))
 
     def before(self) -> None:
         pass
@@ -149,11 +161,15 @@ class PrototypeTraining:
         tasks = self.source.batch(range(self.done, self.done + 1)).to(DEVICE)
         with self._precision():
             self.last = float(self.engine(tasks))
+        self.optimizer.param_groups[0]["lr"] = self.settings.rate(self.done, 0.0)
         self.optimizer.step()
         self.done += 1
         synchronize()
 
     def check(self) -> dict[str, np.ndarray]:
+        if self.work["kind"] == "race":
+            weights = {theirs(name): value.detach() for name, value in self.learner.named_parameters()}
+            return {name: value.contiguous().cpu().numpy() for name, value in weights.items()}
         losses = []
         for _ in range(CHECKED_EPISODES):
             self.step()
@@ -167,17 +183,23 @@ class PrototypeTraining:
 def make_learner(work: Work) -> Learner:
     """The learner with the given weights."""
     net = MLP(in_features=1, hidden=(40, 40)) if work["net"] == "mlp" else Conv4(halving=work["net"])
-    if work["kind"] == "protonet":
+    if work["kind"] in ("protonet", "race"):
         learner: Learner = ProtoNet(net)
     else:
         shared = {"inner_lr": work["inner_lr"], "inner_steps": work["inner_steps"], "first_order": work["first_order"]}
         shared |= {"head_ways": work["ways"], "statistics": "query"}
         objective = "regression" if work["net"] == "mlp" else "classification"
         learner = (ANIL if work["learner"] == "anil" else MAML)(net, objective=objective, **shared)
-    with np.load(work["weights"]) as weights, torch.no_grad():
-        for name, parameter in learner.named_parameters():
-            parameter.copy_(torch.from_numpy(weights[theirs(name)]))
+    with np.load(work["weights"]) as weights:
+        load_weights(learner, weights)
     return learner.to(DEVICE, dtype_of(work))
+
+
+@torch.no_grad()
+def load_weights(learner: Learner, weights: Mapping[str, np.ndarray]) -> None:
+    """Set a learner's weights to what the other contestants' names stand for."""
+    for name, parameter in learner.named_parameters():
+        parameter.copy_(torch.from_numpy(weights[theirs(name)]))
 
 
 def theirs(name: str) -> str:
@@ -213,7 +235,7 @@ def settings(work: Work, variant: str) -> list[Setting]:
 def build(work: Work, variant: str, setting: Setting) -> Job:
     if work["kind"] == "sampling":
         return Sampling(work)
-    if work["kind"] == "protonet":
+    if work["kind"] in ("protonet", "race"):
         return PrototypeTraining(work, variant, setting)
     return Evaluation(work, setting) if work["kind"] == "evaluate" else Gradients(work, setting)
 
