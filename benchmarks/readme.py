@@ -70,6 +70,14 @@ and its convolutions most of the rest. A process that has only imported onnxrunt
 """
 
 
+NOTES = {
+    ("protonet", "quickstudy-bf16"): " (bfloat16)",
+    ("race", "quickstudy"): " (settings of its own)",
+    ("race", "quickstudy-same"): " (the peers' settings)",
+}
+"""What a row says of a way of using quickstudy."""
+
+
 def peers_table(record: dict[str, Any]) -> str:
     """One row for each work: quickstudy and the best peer."""
     lines = ["| work | quickstudy | best peer | ratio | goal |", "|---|---|---|---|---|"]
@@ -78,7 +86,7 @@ def peers_table(record: dict[str, Any]) -> str:
         shown_peers = [best, *(["easyfsl"] if work["title"] == "drawing tasks" else [])]  # from memory, and from files
         for ours, best in ((ours, peer) for ours in work["ratios"] for peer in shown_peers):
             ratio, mine, theirs = work["ratios"][ours][best], work["contestants"][ours], work["contestants"][best]
-            title = work["title"] + (" (bfloat16)" if ours.endswith("bf16") else "")
+            title = work["title"] + NOTES.get((work["work"]["kind"], ours), "")
             shown = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
             rates = [
                 f"{facts['seconds']:.0f} s" if "seconds" in facts else f"{facts['tasks_per_second']['median']:.4g}"
@@ -86,6 +94,12 @@ def peers_table(record: dict[str, Any]) -> str:
             ]
             lines.append(f"| {title} | {rates[0]} | {best}: {rates[1]} | {shown} | {work['goal']:g} |")
     return "\n".join(lines)
+
+
+def _machines(record: dict[str, Any]) -> str:
+    """What the rows were measured on."""
+    machines = [work["machine"] for work in record["works"].values()]
+    return "; ".join(dict.fromkeys(f"{one['cores']} cores, {one['processor']}" for one in machines)) + "."
 
 
 def floor_text(record: dict[str, Any]) -> str:
@@ -184,7 +198,7 @@ def main() -> None:
         hashes=", ".join(f"{task} `{value}`" for task, value in hashes.items()),
         commands="\n".join(commands),
         peers=peers_table(peers),
-        peers_machine=f"{peers['machine']['cores']} cores, {peers['machine']['processor']}.",
+        peers_machine=_machines(peers),
         memory=memory_text(json.loads((HERE / "results" / "memory.json").read_text())),
         devices=devices_table(
             *(json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("edge", "edge_mcu", "edge_browser"))

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Any, Literal
+
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from quickstudy import convolution
 from quickstudy.convolution import Conv2d
+from quickstudy.learners.maml import MAML
+from quickstudy.nets.conv4 import Conv4
 from quickstudy.standardize import standardize
+from quickstudy.task import Examples, Task, one_hot
+from quickstudy.training.engine import Engine, Plan
 
 
 def meta_gradient(layer: nn.Module, parameters: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
@@ -74,3 +81,29 @@ def test_standardize_mapped_over_tasks(shared: bool) -> None:
         alone = gradient(x[task], weight[task % tasks], bias[task % tasks])
         for one, each in zip(alone, mapped, strict=True):
             torch.testing.assert_close(each[task], one, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("halving", ["pool", "stride"])
+@pytest.mark.parametrize("plan", [Plan("loop"), Plan("loop", captured=True), Plan("vmap", captured=True)], ids=str)
+def test_mixed_precision_convolves_in_bfloat16_and_keeps_the_direction(plan: Plan, halving: Literal["pool", "stride"]) -> None:
+    torch.manual_seed(0)
+    learner = MAML(Conv4(channels=8, image_size=16, halving=halving), inner_steps=2)
+    y = one_hot(torch.arange(3).repeat(2), 3).expand(2, -1, -1)
+    tasks = Task(*(Examples(torch.rand(2, 6, 1, 16, 16), y) for _ in range(2)))
+    convolutions: list[torch.dtype] = []
+
+    class Watch(TorchDispatchMode):
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.aten.convolution.default:
+                convolutions.append(args[0].dtype)
+            return func(*args, **(kwargs or {}))
+
+    gradients = []
+    for mixed in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=mixed), Watch():
+            Engine(learner, plan)(tasks)
+        assert set(convolutions) == {torch.bfloat16 if mixed else torch.float32}
+        convolutions.clear()
+        gradients.append(torch.cat([p.grad.flatten() for p in learner.parameters() if p.grad is not None]))
+    assert gradients[1].dtype == torch.float32
+    assert torch.cosine_similarity(*gradients, dim=0) > 0.9

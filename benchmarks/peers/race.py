@@ -6,6 +6,7 @@ same test tasks. Judging is not timed, nor is reading images; that quickstudy's 
 
 from __future__ import annotations
 
+import math
 import pathlib
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import rich.console
-from process import Contestant
+from process import Contestant, Ended
 
 from quickstudy.data import load
 from quickstudy.learners.protonet import ProtoNet
@@ -22,11 +23,12 @@ from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import evaluate
 
 sys.path.append(str(pathlib.Path(__file__).parent / "contestants"))
-from quickstudy_ import load_weights  # pyright: ignore[reportMissingImports]
+from quickstudy_ import FAST, load_weights  # pyright: ignore[reportMissingImports]
 
 TARGET, QUICK_TARGET = 0.98, 0.5
-TASKS = 600
-TURN = 25
+TASKS, SEED = 600, 2
+"""The judge's tasks; settings were tried out on other ones (LOG.md)."""
+TURN = 50
 """Steps between two judgements."""
 LIMIT = 1200.0
 """Seconds of training after which a contestant is out."""
@@ -38,7 +40,7 @@ class Judge:
     def __init__(self, file: pathlib.Path, target: float) -> None:
         self.file, self.target, self.learner = file, target, ProtoNet(Conv4())
         self.training = ClassTasks(load("omniglot", "train"), ways=60, shots=1, queries=5, seed=1)
-        self.tasks = ClassTasks(load("omniglot", "test"), ways=5, shots=1, queries=15, seed=1)
+        self.tasks = ClassTasks(load("omniglot", "test"), ways=5, shots=1, queries=15, seed=SEED)
 
     def accuracy(self, contestant: Contestant) -> float:
         """Of a contestant's present weights, in [0, 1]."""
@@ -57,16 +59,23 @@ def race(
     for contestant in contestants:
         facts = contestant.ask(do="prepare", work=specification, variant=contestant.variant)
         runners[contestant] = facts | {"seconds": 0.0, "curve": []}
+        if contestant.name == "quickstudy":
+            runners[contestant]["last_step"] = FAST.steps  # where its rate is 0
     running, out = list(contestants), {}
     while running:
         for contestant in list(running):
             time.sleep(0.3)  # the threads of the one before come to rest
             runner = runners[contestant]
-            runner["seconds"] += contestant.ask(do="run", steps=TURN)["seconds"]
-            steps, accuracy = TURN * (len(runner["curve"]) + 1), judge.accuracy(contestant)
+            try:
+                runner["seconds"] += contestant.ask(do="run", steps=TURN)["seconds"]
+                steps, accuracy = TURN * (len(runner["curve"]) + 1), judge.accuracy(contestant)
+            except Ended as error:
+                out[contestant.name] = str(error)
+                running.remove(contestant)
+                continue
             runner["curve"].append([steps, runner["seconds"], accuracy])
             console.print(f"{contestant.name}: step {steps}, {runner['seconds']:.0f} s, {accuracy:.2%}", highlight=False)
-            if accuracy < judge.target and runner["seconds"] > LIMIT:
+            if accuracy < judge.target and (runner["seconds"] > LIMIT or steps >= runner.get("last_step", math.inf)):
                 out[contestant.name] = f"{accuracy:.2%} after {runner['seconds']:.0f} s"
             if accuracy >= judge.target or contestant.name in out:
                 running.remove(contestant)

@@ -39,7 +39,8 @@ def main() -> None:
     folder = FOLDER / "quick" if options.quick else FOLDER
     (folder / "logs").mkdir(parents=True, exist_ok=True)
     works = [work for work in WORKS if not options.only or {work.name, work.row} & set(options.only.split(","))]
-    record = report.read(options.out) | {"command": " ".join(["python", *sys.argv]), "machine": report.machine()}
+    record = report.read(options.out)
+    origin = {"command": " ".join(["python", *sys.argv]), "machine": report.machine()}
     contestants: dict[str, Contestant] = {}
     try:
         for work in works:
@@ -50,7 +51,7 @@ def main() -> None:
                 contestants.setdefault(name, Contestant(name, options.peers_python, folder / "logs"))
             taking_part = [contestants[name] for name in names]
             measured = (run_race if work.kind == "race" else measure)(work, taking_part, folder, options)
-            record["works"][work.name] = measured
+            record["works"][work.name] = measured | origin
             report.write(options.out, record)
     finally:
         for contestant in contestants.values():
@@ -81,11 +82,16 @@ def measure(work: Work, contestants: list[Contestant], folder: pathlib.Path, opt
             console.print(f"[red]{contestant.name} is left out:[/red] {error}", highlight=False)
     turns = {contestant.name: _Turns(facts) for contestant, facts in taking_part.items()}
     for _ in range(options.repeats):
-        for contestant, facts in taking_part.items():
+        for contestant, facts in list(taking_part.items()):
             time.sleep(PAUSE)
-            answer = contestant.ask(do="run", steps=facts["steps"])
+            try:
+                answer = contestant.ask(do="run", steps=facts["steps"])
+            except Ended as error:
+                excluded[contestant.name] = str(error)
+                del taking_part[contestant], turns[contestant.name]
+                continue
             turns[contestant.name].seconds_per_task.append(answer["seconds"] / answer["tasks"])
-    for contestant in contestants:
+    for contestant in taking_part:
         contestant.ask(do="rest")
     facts = {"row": work.row, "title": work.title, "goal": work.goal, "work": dataclasses.asdict(work)}
     facts |= {"plain_float32_errors": checks.plain_errors}
@@ -201,7 +207,8 @@ def _spread(values: list[float]) -> dict[str, float]:
 
 
 def _takes_part(name: str, chosen: str) -> bool:
-    return not chosen or name == "plain" or bool({name, name.partition("-")[0]} & set(chosen.split(",")))
+    """Whether a contestant was asked for; the reference, and who everyone is compared with, always are."""
+    return not chosen or name in ("plain", "quickstudy") or bool({name, name.partition("-")[0]} & set(chosen.split(",")))
 
 
 def _options() -> argparse.Namespace:
@@ -217,6 +224,11 @@ def _options() -> argparse.Namespace:
     options.repeats = options.repeats or (2 if options.quick else 7)
     options.seconds = options.seconds or (0.1 if options.quick else 1.0)
     options.out = options.out or (FOLDER / "quick" / "peers.json" if options.quick else report.RESULTS)
+    unknown = set(filter(None, options.only.split(","))) - {known for work in WORKS for known in (work.name, work.row)}
+    if unknown:
+        parser.error(
+            f"--only names {', '.join(sorted(unknown))}; expected {', '.join(work.name for work in WORKS)}, or a row's letter"
+        )
     if not options.peers_python.exists():
         parser.error(f"there is no {options.peers_python}; make it with: make bench-peers, or setup_peers.py")
     return options

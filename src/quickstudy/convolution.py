@@ -41,8 +41,9 @@ class Conv2d(nn.Conv2d):
     def forward(self, input: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example channel height width"]:
         stride, padding, kernel = (self._pair(name) for name in ("stride", "padding", "kernel_size"))
         geometry = Geometry(stride, padding, kernel, (input.shape[2], input.shape[3]))
-        out: Tensor = _Convolution.apply(input, self.weight, geometry)  # pyright: ignore[reportAssignmentType]
-        return out if self.bias is None else out + self.bias.view(1, -1, 1, 1)
+        x, weight = _autocast(input), _autocast(self.weight)
+        out: Tensor = _Convolution.apply(x, weight, geometry)  # pyright: ignore[reportAssignmentType]
+        return out if self.bias is None else out + _autocast(self.bias).view(1, -1, 1, 1)
 
     def _pair(self, name: str) -> tuple[int, int]:
         first, second = getattr(self, name)
@@ -66,8 +67,8 @@ class _Convolution(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         (grad,) = grads
         x, weight = ctx.saved_tensors
-        to_x = _InputGradient.apply(grad, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
-        to_weight = _WeightGradient.apply(grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
+        to_x = _apply(_InputGradient, grad, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
+        to_weight = _apply(_WeightGradient, grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
         return to_x, to_weight, None
 
     @staticmethod
@@ -105,8 +106,8 @@ class _InputGradient(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         (x,) = grads
         grad, weight = ctx.saved_tensors
-        to_grad = _Convolution.apply(x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
-        to_weight = _WeightGradient.apply(grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
+        to_grad = _apply(_Convolution, x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
+        to_weight = _apply(_WeightGradient, grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
         return to_grad, to_weight, None
 
     @staticmethod
@@ -145,8 +146,8 @@ class _WeightGradient(torch.autograd.Function):
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
         (weight,) = grads
         grad, x = ctx.saved_tensors
-        to_grad = _Convolution.apply(x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
-        to_x = _InputGradient.apply(grad, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
+        to_grad = _apply(_Convolution, x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
+        to_x = _apply(_InputGradient, grad, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
         return to_grad, to_x, None
 
     @staticmethod
@@ -159,9 +160,21 @@ class _WeightGradient(torch.autograd.Function):
         return rows.unflatten(2, (*geometry.kernel, x.shape[2])).permute(0, 1, 4, 2, 3), 0
 
 
+def _apply(function: type[torch.autograd.Function], first: Tensor, second: Tensor, geometry: Geometry) -> Tensor:
+    """In mixed precision a gradient may come back in the larger type, as those of normalisation do: both then take the smaller one."""
+    kind = min(first.dtype, second.dtype, key=lambda kind: kind.itemsize)
+    return function.apply(first.to(kind), second.to(kind), geometry)  # pyright: ignore[reportReturnType]
+
+
 def _backward(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wanted: tuple[bool, bool, bool]) -> list[Tensor]:
     stride, padding = geometry.stride, geometry.padding
     return torch.ops.aten.convolution_backward(grad, x, weight, None, stride, padding, (1, 1), False, (0, 0), 1, wanted)
+
+
+def _autocast(x: Tensor) -> Tensor:
+    """In the type that autocast asks for: it knows torch's convolutions, and so must be asked for ours."""
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def _channels_last(x: Tensor) -> Tensor:

@@ -46,7 +46,7 @@ class _Standardize(torch.autograd.Function):
 
     @staticmethod
     def forward(x: Tensor, weight: Tensor, bias: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
-        return torch.ops.aten.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps)
+        return _wide(torch.ops.aten.native_batch_norm(x, weight, bias, None, None, True, 0.0, eps), weight)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -89,7 +89,8 @@ class _Gradient(torch.autograd.Function):
     @staticmethod
     def forward(grad: Tensor, x: Tensor, weight: Tensor, mean: Tensor, inverse: Tensor, eps: float) -> tuple[Tensor, ...]:
         wanted = (True, True, True)
-        return torch.ops.aten.native_batch_norm_backward(grad, x, weight, None, None, mean, inverse, True, eps, wanted)
+        parts = torch.ops.aten.native_batch_norm_backward(grad, x, weight, None, None, mean, inverse, True, eps, wanted)
+        return _wide(parts, weight)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -154,6 +155,14 @@ class _Channels:
         for tensor, factor in terms:
             result = torch.addcmul(result, tensor, self.spread(factor))
         return result
+
+
+def _wide(parts: tuple[Tensor, Tensor, Tensor], weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Numbers per channel in the weight's type, which they have in mixed precision anyway; but torch's fake tensors, when a graph is
+    captured, say that they have that of the images.
+    """
+    images, first, second = parts
+    return images, first.to(weight.dtype), second.to(weight.dtype)
 
 
 def _by_task(size: int, in_dims: tuple[Axis, ...], *tensors: Tensor) -> list[Tensor]:

@@ -48,6 +48,14 @@ def test_evaluate_is_repeatable_and_the_seed_chooses_the_tasks(cli: Call, evalua
     assert result("--split", "train", "--shots", 3)["accuracy"] > 60  # of classes that it was trained on
 
 
+def test_evaluate_under_both_protocols(cli: Call, evaluate: list[object]) -> None:
+    once = json.loads(cli(*evaluate, "--ways", 2, "--json").out)["results"]
+    both = json.loads(cli(*evaluate, "--ways", 2, "--both_protocols", "true", "--json").out)["results"]
+    assert [row["protocol"] for row in both] == ["inductive", "transductive"]
+    assert both[0] == once[0]
+    assert both[0]["tasks_hash"] == both[1]["tasks_hash"]
+
+
 def test_evaluate_on_ranges_and_imbalanced_tasks(cli: Call, refused: Call, evaluate: list[object]) -> None:
     results = json.loads(cli(*evaluate, "--ways", "2-3", "--shots", "1-3", 2, "--unequal", "true", "--json").out)["results"]
     assert [(row["ways"], row["shots"], row["unequal"]) for row in results] == [("2-3", "1-3", True), ("2-3", 2, True)]

@@ -15,6 +15,8 @@ from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
 from quickstudy.export.pack import Packed
 from quickstudy.export.source import Source
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.resnet12 import ResNet12
 from quickstudy.runtime import bundle as bundles
 from quickstudy.training.saving import save_learner
 from quickstudy.training.settings import TrainingSettings
@@ -47,6 +49,13 @@ def test_nothing_fits_and_the_smallest_is_offered(protonet: Source) -> None:
         budget.search(protonet, Limit(bytes=1000), QUICK, count=4)
 
 
+def test_a_net_without_narrower_ones_is_offered_its_smallest_form(protonet: Source) -> None:
+    torch.manual_seed(0)
+    wide = dataclasses.replace(protonet, saved=dataclasses.replace(protonet.saved, learner=ProtoNet(ResNet12(1, (4, 8)))))
+    with pytest.raises(ConfigError, match=r"smallest that is possible is resnet12.*, with \d+ KB.*nets with channels.*only\."):
+        budget.search(wide, Limit(bytes=1000), QUICK, count=4)
+
+
 def test_the_most_accurate_that_fits_is_best() -> None:
     def one(name: str, size: int, accuracy: float, seconds: float = 0.0) -> Candidate:
         return Candidate(name, Packed(None), size, seconds, accuracy)  # type: ignore[arg-type]
@@ -72,13 +81,14 @@ def test_other_quantities_are_refused(text: str) -> None:
 
 def test_the_command_writes_bundle_table_and_picture(protonet: Source, tmp_path: pathlib.Path, capsys) -> None:
     torch.set_num_threads(1)
-    saved, out = tmp_path / "learner.safetensors", tmp_path / "mine.qs"
+    saved, out = tmp_path / "learner.safetensors", tmp_path / "new" / "mine.qs"
     save_learner(saved, dataclasses.replace(protonet.saved))
-    run([str(saved), "-o", str(out), "--budget", "40KB", "--data", str(protonet.name), "--json"])
+    run([str(saved), "-o", str(out), "--budget", "40KB", "--data", str(protonet.name), "--licence", "MIT", "--json"])
     facts = json.loads(capsys.readouterr().out)
     assert [one["chosen"] for one in facts["tried"]].count(True) == 1
     assert out.stat().st_size == facts["bytes"] <= 40 * 1024
     assert bundles.read(out).manifest.unknown is not None
+    assert bundles.read(out).manifest.licence == "MIT"
     assert out.with_suffix(".svg").read_text().startswith("<?xml")
 
 

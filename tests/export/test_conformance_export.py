@@ -172,8 +172,24 @@ def test_other_nets(learner: type[Learner], net: Any) -> None:
     double.load_state_dict(single.state_dict())
     shipped = exported(single, (1, 16, 16))
     task = make_tasks(kind="conv4", shots=2)[0]
-    (state32, _), (state64, _) = both(single, double, task.support, task.query.x)
-    check(run(shipped, "adapt", support_x=task.support.x.float(), support_y=task.support.y.float()), state32, state64)
+    (state32, logits32), (state64, logits64) = both(single, double, task.support, task.query.x)
+    state = run(shipped, "adapt", support_x=task.support.x.float(), support_y=task.support.y.float())
+    check(state, state32, state64)
+    found = run(shipped, "predict", query_x=task.query.x.float(), **{f"state_{key}": value for key, value in state.items()})
+    check(found, {"prediction": logits32}, {"prediction": logits64})
+
+
+@pytest.mark.parametrize(
+    ("layer", "instead"),
+    [(nn.ConvTranspose2d(1, 2, 3), "an upsampling"), (nn.AvgPool2d(3, 2, ceil_mode=True), "ceil_mode=False")],
+    ids=["transposed convolution", "average pooling"],
+)
+def test_a_layer_without_an_exported_derivative_is_refused_with_a_way_out(layer: nn.Module, instead: str) -> None:
+    net = nn.Sequential(Conv2d(1, 1, 3), layer, nn.Flatten(), nn.LazyLinear(4))
+    net(torch.zeros(1, 1, 8, 8))
+    net.features = 4  # type: ignore[assignment]
+    with pytest.raises(ModelError, match=f"has no exported form.* Use .*{instead}"):
+        exported(MAML(net), (1, 8, 8))
 
 
 def test_graphs_hold_no_weights_and_no_traces() -> None:

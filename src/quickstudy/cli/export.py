@@ -15,6 +15,7 @@ from quickstudy.cli import _output, _parser
 from quickstudy.errors import ConfigError
 from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
+from quickstudy.export.bundle import UNSTATED
 from quickstudy.export.c.firmware import write_firmware
 from quickstudy.export.pack import Packed, pack
 from quickstudy.export.source import Source
@@ -38,7 +39,9 @@ def run(arguments: Sequence[str]) -> None:
     if options.budget or options.latency:
         packed, tried = _within(options, source)
     else:
-        packed, tried = pack(saved, source if options.data else None, int8=options.int8, features=options.features), []
+        known = source if options.data else None
+        packed = pack(saved, known, int8=options.int8, features=options.features, licence=options.licence)
+        tried = []
     bundles.write(options.out, packed.bundle)
     _show(options, packed, tried)
 
@@ -62,7 +65,8 @@ def _build_parser() -> _parser.Parser:
         "--data",
         type=str | None,
         default=None,
-        help="data set to calibrate and measure on; null: with --int8 or a budget, the one that the learner was trained on",
+        help="data set to calibrate and measure on; null: with --int8 or a budget, the one that the learner was trained on; with "
+        "--target c, drawn letters",
     )
     parser.add_argument(
         "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
@@ -80,6 +84,7 @@ def _build_parser() -> _parser.Parser:
     parser.add_argument(
         "--features", type=int | None, default=None, help="length of a row, for a learner on rows whose net does not say"
     )
+    parser.add_argument("--licence", type=str, default=UNSTATED, help="of the weights, as an SPDX name such as Apache-2.0")
     parser.add_argument("--json", action="store_true", help="print JSON")
     return parser
 
@@ -133,9 +138,11 @@ def _within(options: jsonargparse.Namespace, source: Source) -> tuple[Packed, li
     if options.latency:
         limits["seconds"] = budget.quantity(options.latency, ("ms", "us", "s"))
     limit, settings = Limit(**limits), TrainingSettings(steps=10**6, minutes=options.minutes, tasks_per_step=1)
+    out = pathlib.Path(options.out)
+    out.parent.mkdir(parents=True, exist_ok=True)  # now, and not after the student was trained
     with progress_line() as progress:
-        tried = budget.search(source, limit, settings, progress=progress)
-    budget.draw(tried, limit, pathlib.Path(options.out).with_suffix(".svg"))
+        tried = budget.search(source, limit, settings, licence=options.licence, progress=progress)
+    budget.draw(tried, limit, out.with_suffix(".svg"))
     return budget.best(tried, limit).packed, tried
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.export.bundle import to_bundle
+from quickstudy.export.bundle import UNSTATED, to_bundle
 from quickstudy.export.pack import MEASURED_TASKS, Packed, in_8_bits, measured
 from quickstudy.export.source import Source
 from quickstudy.learner import Learner, hyperparameters
@@ -90,7 +90,13 @@ def quantity(text: str, units: Sequence[str]) -> float:
 
 
 def search(
-    source: Source, limit: Limit, settings: TrainingSettings, *, count: int = MEASURED_TASKS, progress: Progress = silent
+    source: Source,
+    limit: Limit,
+    settings: TrainingSettings,
+    *,
+    count: int = MEASURED_TASKS,
+    licence: str = UNSTATED,
+    progress: Progress = silent,
 ) -> list[Candidate]:
     """What was tried, until something fits: the learner itself, then the widest student that fits.
 
@@ -99,31 +105,33 @@ def search(
         limit: what a bundle may take.
         settings: of the training of a student.
         count: tasks to measure on.
+        licence: of the weights, as an SPDX name.
         progress: is told how far the training is.
 
     Raises:
         ConfigError: nothing fits; says what the smallest would be.
     """
-    tried = list(_forms(source, count))
+    tried = list(_forms(source, count, licence))
     if any(one.fits(limit) for one in tried):
         return tried
     smallest = list(tried)
     for channels, student in _students(source.saved.learner):
         untrained = SavedLearner(student, source.saved.spec, {"trained_on": source.saved.info.get("trained_on")})
-        forms = list(_forms(dataclasses.replace(source, saved=untrained), 0))
+        forms = list(_forms(dataclasses.replace(source, saved=untrained), 0, licence))
         smallest += forms
         if not any(one.fits(Limit(limit.bytes - ROOM, limit.seconds)) for one in forms):
             continue
         progress.note(f"teaching a student of {channels} channels")
         saved = distil(student, source.saved, _training_tasks(source), settings, progress=progress)
-        tried += _forms(dataclasses.replace(source, saved=saved), count)
+        tried += _forms(dataclasses.replace(source, saved=saved), count, licence)
         if any(one.fits(limit) for one in tried):
             return tried
     least = min(smallest, key=lambda one: one.bytes)
     fastest = min(smallest, key=lambda one: one.seconds)
+    why = "" if len(smallest) > len(tried) else " Students are made for nets with channels, such as conv4, only."
     raise ConfigError(
         f"nothing fits the budget. The smallest that is possible is {least.name}, with {_kilobytes(least.bytes + ROOM)}; the fastest is "
-        f"{fastest.name}, with {1e3 * fastest.seconds:.3g} ms. Raise the budget to one of these, or train a smaller net."
+        f"{fastest.name}, with {1e3 * fastest.seconds:.3g} ms.{why} Raise the budget to one of these, or train a smaller net."
     )
 
 
@@ -156,9 +164,9 @@ def draw(tried: Sequence[Candidate], limit: Limit, path: pathlib.Path) -> None:
     figure.savefig(path)
 
 
-def _forms(source: Source, count: int) -> Iterator[Candidate]:
+def _forms(source: Source, count: int, licence: str) -> Iterator[Candidate]:
     """In float32 and, where its net stays as it is, in 8 bits; measured where there is a count."""
-    bundle, saved = to_bundle(source.saved), source.saved
+    bundle, saved = to_bundle(source.saved, licence=licence), source.saved
     yield _candidate(measured(bundle, saved, source, count) if count else Packed(bundle))
     try:
         bundle = in_8_bits(bundle, source)
@@ -206,12 +214,7 @@ def _latency(bundle: Bundle, repeats: int = 50) -> float:
 def _students(teacher: Learner) -> Iterator[tuple[int, Learner]]:
     """Untrained learners like the teacher, on narrower nets, the widest first."""
     described = describe_net(teacher.net) if isinstance(getattr(teacher, "net", None), torch.nn.Module) else {}  # pyright: ignore
-    widest = described.get("args", {}).get("channels")
-    if widest is None:
-        raise ConfigError(
-            "nothing fits the budget, and students are made for nets with channels, such as conv4, only. Raise the budget, or train a "
-            "smaller net."
-        )
+    widest = described.get("args", {}).get("channels", 0)  # without channels there are no narrower ones
     for channels in CHANNELS:
         if channels < widest:
             net = build_net({**described, "args": {**described["args"], "channels": channels}})

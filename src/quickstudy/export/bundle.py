@@ -20,10 +20,11 @@ from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput
 from quickstudy.tasks.inputs import to_input
 from quickstudy.training.saving import SavedLearner, describe
 
-LICENCE = "Apache-2.0"
+UNSTATED = "NOASSERTION"
+"""SPDX's word for a licence that nobody has named."""
 
 
-def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = LICENCE) -> Bundle:
+def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = UNSTATED) -> Bundle:
     """A learner as a bundle of float32 graphs.
 
     Args:

@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
+from quickstudy.errors import ModelError
+
 Table = Mapping[Any, Callable[..., Any]]
 Pair = Sequence[int]
 
@@ -135,8 +137,8 @@ def _convolution_backward(
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of a convolution with respect to input, weight and bias."""
     if transposed:
-        raise NotImplementedError(
-            "the derivative of a transposed convolution is not exported; use an upsampling and a convolution"
+        raise ModelError(
+            "the derivative of a transposed convolution has no exported form. Use an upsampling and a convolution instead."
         )
     to_x = _input_gradient(grad, x, weight, stride, padding, dilation, groups) if wanted[0] else None
     to_weight = _weight_gradient(grad, x, weight, stride, padding, dilation, groups) if wanted[1] else None
@@ -215,7 +217,10 @@ def _avg_pool2d_backward(
 ) -> Tensor:
     """A transposed convolution, channel by channel, with a constant kernel."""
     if ceil_mode or (any(padding) and not count_include_pad):
-        raise NotImplementedError("the derivative of average pooling with ceil_mode, or without its padding, is not exported")
+        raise ModelError(
+            "the derivative of average pooling has no exported form with ceil_mode, or with padding that does not count. Use it with "
+            "ceil_mode=False and count_include_pad=True instead."
+        )
     stride = list(stride) or list(kernel)
     left_over = [x.shape[2 + a] - ((grad.shape[2 + a] - 1) * stride[a] - 2 * padding[a] + kernel[a]) for a in (0, 1)]
     weight = grad.new_full((x.shape[1], 1, *kernel), 1.0 / (divisor or kernel[0] * kernel[1]))

@@ -6,7 +6,7 @@ import dataclasses
 
 from quickstudy.errors import TaskError
 from quickstudy.export import measure, unknown
-from quickstudy.export.bundle import to_bundle
+from quickstudy.export.bundle import UNSTATED, to_bundle
 from quickstudy.export.quantize import to_int8
 from quickstudy.export.source import CALIBRATION_SEED, Source
 from quickstudy.runtime.bundle import Bundle
@@ -34,6 +34,7 @@ def pack(
     *,
     int8: bool = False,
     features: int | None = None,
+    licence: str = UNSTATED,
     count: int = MEASURED_TASKS,
 ) -> Packed:
     """Export a learner.
@@ -44,13 +45,14 @@ def pack(
             `test`. None: the manifest holds what the saved learner says.
         int8: the net in 8 bits; needs a source.
         features: numbers per row, for a learner on rows whose net does not say.
+        licence: of the weights, as an SPDX name.
         count: tasks to measure on.
 
     Raises:
         ModelError: the learner cannot be exported, or not in 8 bits.
         ConfigError: the data cannot be loaded, or does not suit the learner.
     """
-    bundle = to_bundle(saved, features)
+    bundle = to_bundle(saved, features, licence)
     if int8:
         source = source or Source(saved)
         bundle = in_8_bits(bundle, source)

@@ -101,7 +101,7 @@ class TrainingSettings:
     def wanted(self) -> Wanted:
         """What these settings fix of the engine."""
         mapping = None if self.engine == "auto" else self.engine
-        workers = 1 if self.threads and self.workers is None else self.workers
+        workers = 1 if self.threads == 1 and self.workers is None else self.workers
         return Wanted(mapping, self.capture, workers, self.chunk, self.compile)
 
     def seconds(self, per_task: float) -> float:
