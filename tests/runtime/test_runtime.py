@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import concurrent.futures
-import json
 import pathlib
 import subprocess
 import sys
-import zipfile
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -175,111 +172,6 @@ def test_noise_is_no_class_that_was_drawn(omniglot: Learner) -> None:
     assert task.predict([*strokes[:2], *noise], unknown="?") == ["dash", "bar", "?", "?"]
     light = Light(omniglot).fit(strokes[[0, 1]], ["dash", "bar"])
     assert light.is_unknown([*strokes[:2], *noise]).tolist() == [False, False, True, True]
-
-
-def rewritten(source: pathlib.Path, target: pathlib.Path, change: Callable[[dict[str, bytes]], None]) -> pathlib.Path:
-    with zipfile.ZipFile(source) as archive:
-        parts = {name: archive.read(name) for name in archive.namelist()}
-    change(parts)
-    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in parts.items():
-            archive.writestr(name, data)
-    return target
-
-
-def manifest(**changes: Any) -> Callable[[dict[str, bytes]], None]:
-    def change(parts: dict[str, bytes]) -> None:
-        parts["manifest.json"] = json.dumps(json.loads(parts["manifest.json"]) | changes).encode()
-
-    return change
-
-
-def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str, bytes]], None]:
-    def change(parts: dict[str, bytes]) -> None:
-        parts[name] = data
-        about = json.loads(parts["manifest.json"])
-        if listed:
-            about["parts"][name] = __import__("hashlib").sha256(data).hexdigest()
-        parts["manifest.json"] = json.dumps(about).encode()
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (manifest(format=2), "has bundle format 2, this quickstudy reads up to 1"),
-        (manifest(surprise=1), "damaged manifest: surprise"),
-        (manifest(state={"sums": [10**12, 64]}), "damaged manifest: state.sums"),
-        (manifest(input={"kind": "image", "height": 10**9}), "damaged manifest: input.image.height"),
-        (lambda parts: parts.update({"manifest.json": b"{"}), "damaged manifest"),
-        (lambda parts: parts.pop("manifest.json"), "damaged manifest"),
-        (
-            lambda parts: parts.pop("weights.safetensors"),
-            "weights.safetensors is in the archive or in its manifest, but not in both",
-        ),
-        (with_part("weights.safetensors", b"short"), "weights.safetensors is damaged"),
-        (with_part("adapt.onnx", b"other", listed=False), "adapt.onnx does not match its hash"),
-        (with_part("adapt.onnx", b"location"), "adapt.onnx refers to data in other files"),
-        (with_part("../../evil.py", b"", listed=False), r"holds '../../evil.py', which is no part of a bundle"),
-        (with_part("code.pkl", b""), "which is no part of a bundle"),
-        (manifest(kind="task"), "a task without labels"),
-        (manifest(kind="task", labels=["a", "b"]), "a state of another learner"),
-    ],
-)
-def test_damaged_and_hostile_bundles(tmp_path: pathlib.Path, change: Callable[[dict[str, bytes]], None], words: str) -> None:
-    bad = rewritten(pretrained.find("omniglot"), tmp_path / "bad.qs", change)
-    with pytest.raises(FileFormatError, match=words):
-        bundles.read(bad)
-
-
-def test_a_graph_that_is_none_is_an_error_when_it_is_needed(tmp_path: pathlib.Path, drawings: np.ndarray) -> None:
-    bad = rewritten(pretrained.find("omniglot"), tmp_path / "bad.qs", with_part("adapt.onnx", b"\x3a\x05hello"))
-    with pytest.raises(FileFormatError, match="a graph of the bundle cannot be loaded"):
-        Learner.load(bad).adapt(drawings, list("aabbcc"))
-
-
-def test_a_bomb_is_not_unpacked(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundles, "LARGEST", 10**6)
-    bomb = rewritten(pretrained.find("omniglot"), tmp_path / "bomb.qs", with_part("predict.onnx", b"\0" * 10**7))
-    assert bomb.stat().st_size < 10**6
-    with pytest.raises(FileFormatError, match="would unpack to more than"):
-        bundles.read(bomb)
-
-
-@pytest.mark.parametrize("keep", [0, 3, 1000, 200_000, -30])
-def test_bundles_cut_short(tmp_path: pathlib.Path, keep: int) -> None:
-    data = pretrained.find("omniglot").read_bytes()
-    (tmp_path / "short.qs").write_bytes(data[:keep])
-    with pytest.raises(FileFormatError, match="damaged or no bundle"):
-        bundles.read(tmp_path / "short.qs")
-
-
-def test_flipped_bits_are_noticed(tmp_path: pathlib.Path) -> None:
-    good = pretrained.find("omniglot").read_bytes()
-    random, refused = np.random.default_rng(0), 0
-    for place in random.integers(0, len(good), 60).tolist():
-        bad = bytearray(good)
-        bad[place] ^= 1 << int(random.integers(8))
-        (tmp_path / "bad.qs").write_bytes(bad)
-        try:
-            found = bundles.read(tmp_path / "bad.qs")
-        except FileFormatError:
-            refused += 1
-        else:  # a bit that means nothing, such as a date in the archive's directory
-            assert found.manifest == bundles.read(pretrained.find("omniglot")).manifest
-    assert refused > 55
-
-
-def test_a_state_with_holes_is_refused(tmp_path: pathlib.Path, omniglot: Learner, drawings: np.ndarray) -> None:
-    task = omniglot.adapt(drawings, list("aabbcc"))
-    for change, words in (
-        ({"sums": np.full((3, 64), np.nan, np.float32)}, "holds NaN or infinity"),
-        ({"sums": np.zeros((3, 63), np.float32)}, r"state sums is float32 \[3, 63\]; expected float32 \['way', 64\]"),
-        ({"more": np.zeros(1, np.float32)}, "a state of another learner"),
-    ):
-        with pytest.raises(FileFormatError, match=words):
-            bundles.check_state({**task.state, **change}, omniglot.manifest, "mine.qs")
 
 
 def test_appended_weights_are_read_by_onnx() -> None:

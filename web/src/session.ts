@@ -73,7 +73,9 @@ export class Program {
         );
       feeds[name] = tensor(value, "type" in facts ? facts.type : "float32");
     }
-    const outputs = await this.session.run(feeds);
+    const outputs = await this.session.run(feeds).catch((thrown: unknown) => {
+      throw new FileFormatError(`${this.name}.onnx fails when it runs (${reason(thrown)}). Export the learner again.`);
+    });
     return new Map(
       Object.entries(outputs).map(([name, { dims, data }]) => [name, { shape: dims, data: data as Float32Array<ArrayBuffer> }]),
     );

@@ -7,17 +7,18 @@ import hashlib
 import io
 import os
 import pathlib
+import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import safetensors
 import safetensors.numpy
 
-from quickstudy.errors import FileFormatError
+from quickstudy.errors import DataError, FileFormatError
 from quickstudy.runtime import manifest as manifests
-from quickstudy.runtime.manifest import Manifest
+from quickstudy.runtime.manifest import Axes, Manifest
 from quickstudy.storage import write_atomically
 
 SUFFIX = ".qs"
@@ -25,6 +26,13 @@ GRAPHS = ("adapt.onnx", "update.onnx", "predict.onnx")
 TENSORS = ("weights.safetensors", "state.safetensors", "support.safetensors")
 LARGEST = 2**30
 """Bytes of all parts together."""
+KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}
+"""Types that a weight may have, with ONNX's number of each."""
+UNREADABLE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
+    *(NotImplementedError, OverflowError, RuntimeError, UnicodeDecodeError),
+)
+"""What zipfile raises, in practice, for a damaged or foreign file."""
 EXTERNAL = b"location"
 """Part of every graph that refers to other files: the name of the entry that says where they are."""
 
@@ -60,16 +68,24 @@ def is_bundle(path: str | os.PathLike[str]) -> bool:
 
 
 def write(path: str | os.PathLike[str], bundle: Bundle) -> None:
-    """Write a bundle, whole or not at all; equal content, equal bytes."""
+    """Write a bundle, whole or not at all; equal content, equal bytes.
+
+    Raises:
+        DataError: so many labels that it could not be read again.
+    """
     parts = dict(bundle.graphs)
     for name, arrays in zip(TENSORS, (bundle.weights, bundle.state, bundle.support), strict=True):
         if arrays or name == TENSORS[0]:
             parts[name] = safetensors.numpy.save({key: np.ascontiguousarray(value) for key, value in sorted(arrays.items())})
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
-    about = bundle.manifest.model_copy(update={"parts": hashes}).model_dump_json(indent=1, exclude_none=True)
+    about = bundle.manifest.model_copy(update={"parts": hashes}).model_dump_json(indent=1, exclude_none=True).encode()
+    if len(about) > manifests.MOST_BYTES:
+        raise DataError(
+            f"{path} would have a manifest of {len(about)} bytes; expected at most {manifests.MOST_BYTES}. Use fewer or shorter labels."
+        )
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
-        for name, data in {"manifest.json": about.encode(), **parts}.items():
+        for name, data in {"manifest.json": about, **parts}.items():
             archive.writestr(zipfile.ZipInfo(name), data, zipfile.ZIP_DEFLATED)
     write_atomically(path, file.getvalue())
 
@@ -90,9 +106,7 @@ def read(path: str | os.PathLike[str]) -> Bundle:
     for name, data in parts.items():
         if hashlib.sha256(data).hexdigest() != manifest.parts[name]:
             raise FileFormatError(f"{path} is damaged: {name} does not match its hash. Copy or export it again.")
-    missing = {*GRAPHS, TENSORS[0]} - parts.keys()
-    if missing:
-        raise FileFormatError(f"{path} lacks {', '.join(sorted(missing))}. Export it again.")
+    _check_names(parts.keys(), manifest, str(path))
     graphs = {name: parts[name] for name in GRAPHS}
     for name, graph in graphs.items():
         if EXTERNAL in graph:
@@ -116,15 +130,40 @@ def _parts(path: pathlib.Path) -> dict[str, bytes]:
             for info in archive.infolist():
                 if info.filename not in known or info.filename in parts:
                     raise FileFormatError(f"{path} holds {info.filename!r}, which is no part of a bundle. Do not use it.")
+                _check_entry(info, path)
                 with archive.open(info) as file:
                     parts[info.filename] = file.read(info.file_size + 1)
                 if len(parts[info.filename]) != info.file_size:
                     raise FileFormatError(f"{path} is damaged: {info.filename} has not the size it claims. Copy it again.")
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise FileFormatError(
             f"{path} is damaged or no bundle ({error}); expected one that quickstudy export wrote."
         ) from error
     return parts
+
+
+def _check_entry(info: zipfile.ZipInfo, path: pathlib.Path) -> None:
+    """A FileFormatError for what `write` does not do, and what only costs memory or other libraries to unpack."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise FileFormatError(
+            f"{path} is damaged or no bundle ({info.filename} is compressed by method {info.compress_type}); expected one that "
+            "quickstudy export wrote."
+        )
+    if info.filename == "manifest.json" and info.file_size > manifests.MOST_BYTES:
+        raise FileFormatError(
+            f"{path}: manifest.json has {info.file_size} bytes; expected at most {manifests.MOST_BYTES}. Do not use it."
+        )
+
+
+def _check_names(names: Collection[str], manifest: Manifest, path: str) -> None:
+    """Every part that a learner or a task needs is there, and no other."""
+    state = {"learner": [], "task": TENSORS[1:2] if manifest.continues else TENSORS[1:]}[manifest.kind]
+    expected = {*GRAPHS, TENSORS[0], *state}
+    missing, extra = sorted(expected - set(names)), sorted(set(names) - expected)
+    if missing:
+        raise FileFormatError(f"{path} lacks {', '.join(missing)}. Export it, or adapt, again.")
+    if extra:
+        raise FileFormatError(f"{path} holds {', '.join(extra)}, which is no part of such a {manifest.kind}. Export it again.")
 
 
 def _tensors(data: bytes | None, name: str) -> dict[str, np.ndarray]:
@@ -135,16 +174,21 @@ def _tensors(data: bytes | None, name: str) -> dict[str, np.ndarray]:
 
 
 def _check(bundle: Bundle, path: str) -> None:
-    """Weights that the graphs need, and the state of a task, are all there and of the right shape."""
+    """Weights that the graphs need, and what a task knows, are all there and of the right shape."""
     manifest = bundle.manifest
+    for name, value in bundle.weights.items():
+        if value.dtype.name not in KINDS:
+            raise FileFormatError(
+                f"{path}: weight {name} is {value.dtype}; expected one of {', '.join(KINDS)}. Export it again."
+            )
     for name in ("adapt", "update", "predict"):
         lacking = set(getattr(manifest.programs, name).weights) - bundle.weights.keys()
         if lacking:
             raise FileFormatError(f"{path} lacks the weight {min(lacking)} of {name}.onnx. Export it again.")
     if manifest.kind == "task":
-        if manifest.labels is None:
-            raise FileFormatError(f"{path} is a task without labels. Adapt again.")
         check_state(bundle.state, manifest, path)
+        if not manifest.continues:
+            _check_support(bundle.support, manifest, path)
 
 
 def check_state(state: Arrays, manifest: Manifest, name: str) -> None:
@@ -154,14 +198,64 @@ def check_state(state: Arrays, manifest: Manifest, name: str) -> None:
         raise FileFormatError(
             f"{name} holds a state of another learner ({strange[0]} is not in both). Use the learner it came from."
         )
-    for key, axes in manifest.state.items():
-        shape, value = np.shape(state[key]), state[key]
-        fits = len(shape) == len(axes) and all(
-            isinstance(axis, str) or axis == size for axis, size in zip(axes, shape, strict=True)
+    check_shapes(state, manifest.state, _sizes(manifest), f"{name}: state")
+    _check_numbers(state, f"{name}: state")
+
+
+def check_shapes(values: Arrays, axes: Mapping[str, Axes], sizes: Mapping[str, int], name: str) -> None:
+    """A FileFormatError unless values are float32 of the shapes that `axes` says; an axis has one size wherever it is named.
+
+    Args:
+        values: by name.
+        axes: shape of each.
+        sizes: of named axes, where they are known.
+        name: what the values are, for the message.
+    """
+    known: dict[str | int, int] = {**sizes}
+    for key, named in axes.items():
+        value, expected = values[key], [known.get(axis, axis) for axis in named]
+        fits = value.ndim == len(expected) and all(
+            isinstance(axis, str) or axis == size for axis, size in zip(expected, value.shape, strict=True)
         )
         if not fits or value.dtype != np.float32:
             raise FileFormatError(
-                f"{name}: state {key} is {value.dtype} {list(shape)}; expected float32 {list(axes)}. Adapt again."
+                f"{name} {key} is {value.dtype} {list(value.shape)}; expected float32 {expected}. Adapt again."
             )
+        known |= {axis: size for axis, size in zip(named, value.shape, strict=True) if isinstance(axis, str)}
+
+
+def _check_support(support: Arrays, manifest: Manifest, path: str) -> None:
+    """The examples of a learner that would forget them."""
+    if support.keys() != {"x", "y"}:
+        raise FileFormatError(f"{path}: support.safetensors holds {sorted(support)}; expected x and y. Adapt again.")
+    inputs = manifest.programs.adapt.inputs
+    axes = {"x": inputs["support_x"], "y": inputs["support_y"]}
+    check_shapes(support, axes, _sizes(manifest), f"{path}: support")
+    _check_numbers(support, f"{path}: support")
+
+
+def _check_numbers(values: Arrays, name: str) -> None:
+    for key, value in values.items():
         if not np.isfinite(value).all():
-            raise FileFormatError(f"{name}: state {key} holds NaN or infinity. Adapt again.")
+            raise FileFormatError(f"{name} {key} holds NaN or infinity. Adapt again.")
+
+
+def _sizes(manifest: Manifest) -> dict[str, int]:
+    """Of axes that the labels settle; a regression has ways but no labels."""
+    settled = manifest.labels is not None and manifest.objective == "classification"
+    return {"way": len(manifest.labels or ())} if settled else {}
+
+
+def same_learner(one: Bundle, other: Bundle) -> bool:
+    """Whether a state of one is a state of the other: equal graphs, weights and inputs, wherever they were read."""
+    if one.weights is other.weights:
+        return True
+    alike = one.manifest.input == other.manifest.input and one.graphs == other.graphs
+    return (
+        alike
+        and one.weights.keys() == other.weights.keys()
+        and all(
+            value.dtype == other.weights[name].dtype and np.array_equal(value, other.weights[name])
+            for name, value in one.weights.items()
+        )
+    )

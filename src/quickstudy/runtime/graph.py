@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import onnxruntime
@@ -20,12 +22,16 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from quickstudy.errors import FileFormatError
+from quickstudy.labels import plain
+from quickstudy.runtime.bundle import KINDS
 
-KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}
-"""ONNX's number of each type."""
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 """Of inputs, by onnxruntime's name."""
-FAILURES = (EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented, RuntimeException)
+FAILURES = (
+    *(EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented, RuntimeException),
+    UnicodeDecodeError,  # a name that is no text, in a message
+)
+"""What onnxruntime raises, in practice, for a damaged or foreign graph."""
 
 
 def with_weights(graph: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
@@ -70,33 +76,74 @@ class Graph:
     """A graph with its weights, ready to run.
 
     Args:
+        name: of the part of the bundle, for messages.
         graph: ONNX without weights.
         weights: by name.
         outputs: names of the outputs.
         threads: that one operation may use; several threads may call at the same time in any case.
 
     Raises:
-        FileFormatError: onnxruntime cannot load it.
+        FileFormatError: onnxruntime cannot load it, or it takes or gives other types than a bundle's graphs do.
     """
 
-    def __init__(self, graph: bytes, weights: Mapping[str, np.ndarray], outputs: list[str], threads: int = 1) -> None:
+    def __init__(
+        self, name: str, graph: bytes, weights: Mapping[str, np.ndarray], outputs: list[str], threads: int = 1
+    ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
-        try:
+        self.name, self.outputs = name, outputs
+        with _explained(f"{name} cannot be loaded"):
             self.session = onnxruntime.InferenceSession(
-                with_weights(graph, weights), options, providers=["CPUExecutionProvider"]
+                with_weights(graph, weights), options, providers=["CPUExecutionProvider"], enable_fallback=0
             )
-        except FAILURES as error:
+            self.kinds = self._kinds()
+            """Type of each input."""
+
+    def _kinds(self) -> dict[str, np.dtype[Any]]:
+        inputs = {value.name: value.type for value in self.session.get_inputs()}
+        found = {value.name: value.type for value in self.session.get_outputs()}
+        strange = [f"{name} is a {kind}" for name, kind in inputs.items() if kind not in _TYPES]
+        strange += [f"{name} is {found.get(name, 'missing')}" for name in self.outputs if found.get(name) != "tensor(float)"]
+        if strange:
             raise FileFormatError(
-                f"a graph of the bundle cannot be loaded ({str(error).splitlines()[0]}). Export it again."
-            ) from error
-        self.kinds = {value.name: np.dtype(_TYPES[value.type]) for value in self.session.get_inputs()}
-        """Type of each input."""
-        self.outputs = outputs
+                f"{self.name}: {strange[0]}; expected inputs of float32 or int64 and outputs of float32. Export it again."
+            )
+        return {name: np.dtype(_TYPES[kind]) for name, kind in inputs.items()}
 
     def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs by name; inputs that the graph does not have are left out."""
-        feeds = {name: value for name, value in values.items() if name in self.kinds}
-        return dict(zip(self.outputs, map(np.asarray, self.session.run(self.outputs, feeds)), strict=True))
+        """The outputs by name; inputs that the graph does not have are left out.
+
+        Raises:
+            FileFormatError: it reads what a bundle's graphs are not given, or fails, as with a weight of a wrong shape.
+        """
+        missing = sorted(self.kinds.keys() - values.keys())
+        if missing:
+            raise FileFormatError(f"{self.name} reads {missing[0]}, which it is not given. Export it again.")
+        with _explained(f"{self.name} fails when it runs"):
+            found = self.session.run(self.outputs, {name: values[name] for name in self.kinds})
+        return dict(zip(self.outputs, map(np.asarray, found), strict=True))
+
+
+def takes(kind: np.dtype[Any], value: Any) -> bool:
+    """Whether a value is a number, 0 or more, that an input of this type can hold.
+
+    >>> takes(np.dtype("int64"), 3), takes(np.dtype("int64"), 2.5), takes(np.dtype("float32"), "3")
+    (True, False, False)
+    """
+    value = plain(value)
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    if kind.kind == "i":
+        return 0 <= value <= int(np.iinfo(kind).max) and int(value) == value
+    return 0 <= value <= float(np.finfo(kind).max)
+
+
+@contextlib.contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """A failure of onnxruntime is one of the file."""
+    try:
+        yield
+    except FAILURES as error:
+        raise FileFormatError(f"{what} ({str(error).partition(chr(10))[0]}). Export it again.") from error

@@ -1,15 +1,18 @@
-"""From what a user has (image files, Pillow images, arrays, rows of numbers) to what the network sees."""
+"""From what a user has (image files, Pillow images, arrays, rows of numbers; labels or values) to what the network sees."""
 
 from __future__ import annotations
 
+import math
 import pathlib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import PIL.Image
 
 from quickstudy.data.image import Ink, load_image
 from quickstudy.errors import DataError
+from quickstudy.labels import checked
 from quickstudy.runtime.manifest import ImageInput, RowsInput
 
 
@@ -24,17 +27,14 @@ def to_input(examples: Sequence[Any] | np.ndarray, expected: ImageInput | RowsIn
     Raises:
         DataError: unreadable images, wrong shapes, numbers that are none, or no example at all.
     """
-    if isinstance(examples, str | bytes | pathlib.Path):
+    if isinstance(examples, str | bytes | pathlib.Path | PIL.Image.Image):
         raise DataError(f"one image was given ({str(examples)[:80]}); expected a list of images.")
-    if len(examples) == 0:
+    if counted(examples, "examples") == 0:
         raise DataError("no example was given; expected at least one.")
     if isinstance(expected, ImageInput):
-        pixels = np.stack([load_image(image, expected.spec, ink=ink) for image in examples])
+        pixels = np.stack([load_image(_image(image), expected.spec, ink=ink) for image in examples])
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) * np.float32(expected.scale) + np.float32(expected.offset)
-    try:
-        rows = np.asarray(examples, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"the rows are no table of numbers ({error}); expected [example, {expected.features}].") from error
+    rows = _numbers(examples, "rows", f"[example, {expected.features}]")
     if rows.ndim != 2 or rows.shape[1] != expected.features:
         raise DataError(f"the rows have shape {list(rows.shape)}; expected [example, {expected.features}].")
     if not np.isfinite(rows).all():
@@ -42,3 +42,68 @@ def to_input(examples: Sequence[Any] | np.ndarray, expected: ImageInput | RowsIn
             f"the rows hold {int((~np.isfinite(rows)).sum())} values that are NaN or infinite; replace or drop them."
         )
     return rows
+
+
+def to_labels(y: Sequence[Any]) -> list[Any]:
+    """Labels that a task can learn, as Python's own types.
+
+    Raises:
+        DataError: a label that is not hashable, not equal to itself, or infinite, which a saved task could not hold.
+    """
+    labels = checked(y)
+    infinite = [label for label in labels if isinstance(label, float) and math.isinf(label)]
+    if infinite:
+        raise DataError(
+            f"label {infinite[0]} is infinite, and could not be saved; choose another, or leave these examples out."
+        )
+    return labels
+
+
+def to_values(y: Any) -> np.ndarray:
+    """What a regression learns, float32 `[example, value]`.
+
+    Raises:
+        DataError: text, or numbers that are none.
+    """
+    values = _numbers(y, "values of y", "a number, or a row of numbers, per example")
+    if not np.isfinite(values).all():
+        raise DataError("y holds NaN or infinity; leave these examples out.")
+    return values.reshape(len(values), -1)
+
+
+def counted(given: Any, name: str) -> int:
+    """How many there are.
+
+    Raises:
+        DataError: they are no list.
+    """
+    try:
+        return len(given)
+    except TypeError:
+        raise DataError(
+            f"the {name} are a {type(given).__name__}; expected a list or an array, one entry per example."
+        ) from None
+
+
+def _image(given: Any) -> Any:
+    """An image that `load_image` takes; what else there is, such as lists of numbers, becomes an array."""
+    if isinstance(given, str | bytes | pathlib.Path | PIL.Image.Image | np.ndarray):
+        return given
+    try:
+        return np.asarray(given)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            f"an image is a {type(given).__name__} that is no array ({error}); expected a path, a Pillow image or an array."
+        ) from error
+
+
+def _numbers(given: Any, name: str, expected: str) -> np.ndarray:
+    """A float32 copy. Text is no number, even where it reads like one."""
+    try:
+        found = np.asarray(given)
+        if found.dtype.kind not in "biufO":
+            raise TypeError(f"they are {found.dtype}")
+        with np.errstate(over="ignore"):  # the infinity it gives is refused by name
+            return found.astype(np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"the {name} are no table of numbers ({error}); expected {expected}.") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import os
 import threading
 from collections.abc import Mapping, Sequence
@@ -14,11 +13,12 @@ import numpy as np
 from quickstudy import pretrained
 from quickstudy.data.image import Ink
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
-from quickstudy.labels import checked, extended
+from quickstudy.labels import extended
 from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import state as states
 from quickstudy.runtime.bundle import Arrays, Bundle
-from quickstudy.runtime.graph import Graph
-from quickstudy.runtime.inputs import to_input
+from quickstudy.runtime.graph import Graph, takes
+from quickstudy.runtime.inputs import counted, to_input, to_labels, to_values
 from quickstudy.runtime.manifest import Label, Manifest
 
 BATCH = 256
@@ -41,7 +41,8 @@ class Learner:
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.bundle, self.threads = bundle, threads
-        self._lock = threading.Lock()
+        self._graphs: dict[str, Graph] = {}
+        self._loading = threading.Lock()
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:
@@ -70,9 +71,9 @@ class Learner:
         Raises:
             DataError: examples or labels that cannot be used.
             TaskError: a single class, or more ways than the learner's head has.
-            ConfigError: a setting that the learner does not have.
+            ConfigError: a setting that the learner does not have, or an `inner_lr` with which it diverges.
         """
-        if state is not None and state.learner.bundle.weights is not self.bundle.weights:
+        if state is not None and not bundles.same_learner(state.learner.bundle, self.bundle):
             raise ConfigError("the state is a task of another learner; use the learner that it came from, task.learner.")
         task = Task(
             self, None if state is None else state.known, ink or (state.ink if state else None), self._settings(settings)
@@ -87,10 +88,13 @@ class Learner:
             known = ", ".join(sorted(defaults)) or "none"
             raise ConfigError(f"{strange[0]} is no setting of {self.manifest.learner.get('name')}; it has: {known}.")
         kinds = self._graph("adapt").kinds if defaults else {}
+        for name, default in defaults.items():
+            if name not in kinds or not takes(kinds[name], default):
+                raise FileFormatError(f"adapt.onnx cannot take its default {name}, {default!r}. Export it again.")
         for name, value in changes.items():
-            whole = kinds[name].kind == "i"
-            if not (np.isfinite(value) and value >= 0) or (whole and int(value) != value):
-                raise ConfigError(f"{name} is {value!r}; expected {'a whole number' if whole else 'a number'}, 0 or more.")
+            if not takes(kinds[name], value):
+                expected = "a whole number" if kinds[name].kind == "i" else "a number"
+                raise ConfigError(f"{name} is {value!r}; expected {expected}, 0 or more.")
         return {name: np.array(changes.get(name, default), kinds[name]) for name, default in defaults.items()}
 
     def run(self, name: str, values: Arrays) -> dict[str, np.ndarray]:
@@ -98,14 +102,12 @@ class Learner:
         return self._graph(name)(values)
 
     def _graph(self, name: str) -> Graph:
-        with self._lock:  # loaded when first needed, by one thread
-            return self._loaded(name)
-
-    @functools.cache  # noqa: B019 (as long-lived as the learner)
-    def _loaded(self, name: str) -> Graph:
-        program = getattr(self.manifest.programs, name)
-        weights = {key: self.bundle.weights[key] for key in program.weights}
-        return Graph(self.bundle.graphs[f"{name}.onnx"], weights, list(program.outputs), self.threads)
+        with self._loading:  # when first needed, by one thread
+            if name not in self._graphs:
+                program, file = getattr(self.manifest.programs, name), f"{name}.onnx"
+                weights = {key: self.bundle.weights[key] for key in program.weights}
+                self._graphs[name] = Graph(file, self.bundle.graphs[file], weights, list(program.outputs), self.threads)
+            return self._graphs[name]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -162,16 +164,18 @@ class Task:
         """Learn from more examples, of known or of new classes; the task itself, changed.
 
         Raises:
-            DataError, TaskError: as `Learner.adapt`; the task stays as it was.
+            DataError, TaskError, ConfigError: as `Learner.adapt`; the task stays as it was.
         """
         inputs = to_input(x, self.learner.manifest.input, self.ink)
-        if len(inputs) != len(y):
+        if len(inputs) != counted(y, "labels"):
             raise DataError(f"there are {len(inputs)} examples but {len(y)} labels; expected one label per example.")
+        if self.learner.manifest.objective == "regression":
+            values = to_values(y)
+            with self._changing:
+                self.known = self._learned(inputs, values, (), self.known)
+            return self
+        given: list[Label] = to_labels(y)
         with self._changing:
-            if self.learner.manifest.objective == "regression":
-                self.known = self._learned(inputs, _values(y), (), self.known)
-                return self
-            given: list[Label] = checked(y)
             labels: tuple[Label, ...] = tuple(extended(self.labels, given))
             if len(labels) < 2:
                 raise TaskError(
@@ -196,7 +200,7 @@ class Task:
             way = self.known.labels.index(label)
             labels = tuple(known for known in self.known.labels if known != label)
             if self.known.x is None or self.known.y is None:
-                self.known = Known(self._without(self.known.state, way), labels)
+                self.known = Known(states.without(self.known.state, self.learner.manifest.state, way), labels)
             else:
                 rest = self.known.y[:, way] == 0
                 self.known = self._learned(self.known.x[rest], np.delete(self.known.y[rest], way, axis=1), labels, None)
@@ -211,6 +215,7 @@ class Task:
 
         Raises:
             ConfigError: `unknown` is given, but the bundle has no threshold.
+            DataError: examples that cannot be used, or whose prediction is no number.
         """
         logits, labels = self._outputs(x)
         if self.learner.manifest.objective == "regression":
@@ -241,6 +246,9 @@ class Task:
                 raise DataError(
                     f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values."
                 )
+            # a file name that is not UTF-8 has surrogates, which JSON cannot hold
+            if isinstance(label, str) and any("\ud800" <= letter <= "\udfff" for letter in label):
+                raise DataError(f"label {label!r} is no valid Unicode, and could not be saved; rename it.")
         settings = {name: value.item() for name, value in self.settings.items()}
         about = {"kind": "task", "labels": known.labels, "ink": self.ink, "settings": settings}
         support = {} if known.x is None or known.y is None else {"x": known.x, "y": known.y}
@@ -260,20 +268,51 @@ class Task:
             self.learner.run("predict", {"query_x": inputs[at : at + BATCH], **state})["prediction"]
             for at in range(0, len(inputs), BATCH)
         ]
-        return np.concatenate(parts), known.labels
+        return self._checked_prediction(np.concatenate(parts), len(inputs), known.labels), known.labels
+
+    def _checked_prediction(self, found: np.ndarray, examples: int, labels: tuple[Label, ...]) -> np.ndarray:
+        fits = found.ndim == 2 and len(found) == examples
+        if not fits or (self.learner.manifest.objective == "classification" and found.shape[1] != len(labels)):
+            raise FileFormatError(
+                f"predict.onnx gives {list(found.shape)}; expected [{examples}, {len(labels) or 'way'}]. Export it again."
+            )
+        finite = np.isfinite(found).all(-1)
+        if not finite.all():
+            raise DataError(
+                f"the prediction for example {int(finite.argmin())} is no number; scale the examples as in training, or adapt again "
+                "with a smaller inner_lr."
+            )
+        return found
 
     def _learned(self, x: np.ndarray, y: np.ndarray, labels: tuple[Label, ...], earlier: Known | None) -> Known:
         """What is known after these examples too. A learner that would forget adapts to all examples again."""
         manifest = self.learner.manifest
         self._check_ways(y.shape[1])
         if earlier is not None and manifest.continues:
-            state = {f"state.{name}": value for name, value in self._padded(earlier.state, y.shape[1]).items()}
-            return Known(self.learner.run("update", {"support_x": x, "support_y": y, **self.settings, **state}), labels)
+            return Known(self._adapted("update", x, y, states.padded(earlier.state, manifest.state, y.shape[1])), labels)
         if earlier is not None and earlier.x is not None and earlier.y is not None:
+            if manifest.objective == "regression" and earlier.y.shape[1] != y.shape[1]:
+                raise DataError(f"y has {y.shape[1]} values per example; expected {earlier.y.shape[1]}, as earlier ones have.")
             before = np.pad(earlier.y, ((0, 0), (0, y.shape[1] - earlier.y.shape[1])))
             x, y = np.concatenate([earlier.x, x]), np.concatenate([before, y])
-        state = self.learner.run("adapt", {"support_x": x, "support_y": y, **self.settings})
+        state = self._adapted("adapt", x, y, {})
         return Known(state, labels) if manifest.continues else Known(state, labels, x, y)
+
+    def _adapted(self, program: str, x: np.ndarray, y: np.ndarray, earlier: Arrays) -> Arrays:
+        """The state that `adapt` or `update` gives: of the right shape, and still numbers."""
+        before = {f"state.{name}": value for name, value in earlier.items()}
+        state = self.learner.run(program, {**self.settings, "support_x": x, "support_y": y, **before})
+        bundles.check_shapes(state, self.learner.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
+        diverged = states.first_not_finite(state)
+        if diverged is None:
+            return state
+        said = f"gave a {diverged} that is no number any more; what was learned before stays."
+        if "inner_lr" in self.settings:
+            raise ConfigError(
+                f"adapting with inner_lr={self.settings['inner_lr'].item():g} {said} Try a smaller inner_lr, or scale the examples "
+                "as in training."
+            )
+        raise DataError(f"adapting {said} The examples' values are too large: scale them as in training.")
 
     def _check_ways(self, ways: int) -> None:
         fixed = self.learner.manifest.programs.adapt.inputs["support_y"][1]
@@ -281,26 +320,3 @@ class Task:
             raise TaskError(
                 f"the task has {ways} ways, but this learner's head is fixed to {fixed}; give it tasks of {fixed} ways."
             )
-
-    def _padded(self, state: Arrays, ways: int) -> Arrays:
-        """With zeros for ways that are new."""
-        axes = self.learner.manifest.state
-        return {
-            name: np.pad(
-                value, [(0, ways - size if axis == "way" else 0) for axis, size in zip(axes[name], value.shape, strict=True)]
-            )
-            for name, value in state.items()
-        }
-
-    def _without(self, state: Arrays, way: int) -> Arrays:
-        for name, axes in self.learner.manifest.state.items():
-            if "way" in axes:
-                state = {**state, name: np.delete(state[name], way, axis=axes.index("way"))}
-        return state
-
-
-def _values(y: Any) -> np.ndarray:
-    values = np.asarray(y, dtype=np.float32)
-    if not np.isfinite(values).all():
-        raise DataError("y holds NaN or infinity; leave these examples out.")
-    return values.reshape(len(values), -1)

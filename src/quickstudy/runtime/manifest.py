@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
 import annotated_types
@@ -12,6 +13,8 @@ from quickstudy.errors import FileFormatError
 
 FORMAT = 1
 """Version of the bundle format; newer bundles are refused by name."""
+MOST_BYTES = 2**20
+"""Of manifest.json; the browser has the same limit."""
 
 Size = Annotated[int, annotated_types.Interval(ge=0, le=2**24)]
 Count = Annotated[str, pydantic.StringConstraints(pattern=r"^(example|way|query|earlier)( \+ (example|way|query|earlier))?$")]
@@ -20,7 +23,7 @@ Label = str | int | float | bool
 
 
 class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
 class ImageInput(_Part):
@@ -92,7 +95,7 @@ class Unknown(_Part):
 class Manifest(_Part):
     """Everything about a bundle but its graphs and numbers; the keys are those of docs/bundle.md."""
 
-    format: int
+    format: Annotated[int, annotated_types.Ge(1)]
     kind: Literal["learner", "task"]
     learner: dict[str, Any]
     net: dict[str, Any] | None = None
@@ -117,7 +120,7 @@ def parse(data: bytes, name: str) -> Manifest:
     """A manifest from JSON.
 
     Raises:
-        FileFormatError: a newer format, or a key that is missing, unknown, or holds what it must not.
+        FileFormatError: a newer format, or a key that is missing, unknown, holds what it must not, or contradicts another.
     """
     try:
         found = pydantic.TypeAdapter(dict[str, Any]).validate_json(data)
@@ -125,8 +128,43 @@ def parse(data: bytes, name: str) -> Manifest:
             raise FileFormatError(
                 f"{name} has bundle format {found['format']}, this quickstudy reads up to {FORMAT}: update it."
             )
-        return Manifest.model_validate_json(data)
+        manifest = Manifest.model_validate_json(data)
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "manifest.json"
         raise FileFormatError(f"{name} has a damaged manifest: {place}: {first['msg']}. Export it again.") from error
+    for fault in _faults(manifest):
+        raise FileFormatError(f"{name} has a damaged manifest: {fault}. Export it, or adapt, again.")
+    return manifest
+
+
+def _faults(found: Manifest) -> Iterator[str]:
+    """What the runtime relies on, and one key cannot say alone."""
+    adapt, expected = found.programs.adapt, ("example", *found.input.shape)
+    if not isinstance(found.learner.get("name"), str):
+        yield f"learner.name is {found.learner.get('name')!r}; expected a text"
+    if adapt.inputs.get("support_x") != expected:
+        yield f"programs.adapt.inputs.support_x is {adapt.inputs.get('support_x')}; expected {expected}"
+    if len(adapt.inputs.get("support_y", ())) != 2:
+        yield f"programs.adapt.inputs.support_y is {adapt.inputs.get('support_y')}; expected ('example', 'way')"
+    lacking = sorted(found.settings.keys() - adapt.inputs.keys())
+    if lacking:
+        yield f"programs.adapt.inputs lacks the setting {lacking[0]}"
+    for name, program in (("adapt", adapt), ("update", found.programs.update)):
+        if not found.state or program.outputs.keys() != found.state.keys():
+            yield f"programs.{name}.outputs has {sorted(program.outputs)}; expected the state, {sorted(found.state)}"
+    if len(found.programs.predict.outputs.get("prediction", ())) != 2:
+        yield "programs.predict.outputs lacks prediction [query, way]"
+    if found.kind == "task":
+        yield from _label_faults(found)
+
+
+def _label_faults(task: Manifest) -> Iterator[str]:
+    labels, ways = task.labels, task.programs.adapt.inputs["support_y"][1]
+    if labels is None:
+        yield "it is a task without labels"
+    elif task.objective == "classification":
+        if not labels or len(set(labels)) < len(labels):
+            yield f"labels is {str(list(labels))[:200]}; expected at least one, and each once"
+        if isinstance(ways, int) and ways != len(labels):
+            yield f"labels has {len(labels)} entries; expected {ways}, as the learner's head has"
