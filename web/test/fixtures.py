@@ -11,10 +11,13 @@ import torch
 from quickstudy import FewShotClassifier
 from quickstudy.data.image import ImageSpec, load_image
 from quickstudy.export.bundle import to_bundle
+from quickstudy.export.quantize import to_int8
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.runtime import bundle
+from quickstudy.runtime import Learner, bundle
+from quickstudy.runtime.inputs import to_input
 from quickstudy.runtime.manifest import Unknown
+from quickstudy.task import Examples, Task, one_hot
 from quickstudy.training.saving import SavedLearner, load_learner
 
 WAYS, SHOTS, QUERIES = 5, 2, 6
@@ -52,6 +55,18 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
     (folder / f"{name}.json").write_text(json.dumps(expected))
 
 
+def quantised(folder: pathlib.Path) -> None:
+    """The prototypes in 8 bits, and what onnxruntime makes of them in Python."""
+    exact = bundle.read(folder / "prototypes.qs")
+    x = torch.from_numpy(to_input(list(images(50, 4)), exact.manifest.input, "light"))
+    examples = Examples(x, one_hot(torch.arange(50) % WAYS, WAYS))
+    small = to_int8(exact, [Task(examples, examples)])
+    bundle.write(folder / "int8.qs", small)
+    expected = json.loads((folder / "prototypes.json").read_text())
+    task = Learner(small).adapt(images(WAYS * SHOTS, 1), expected["labels"], ink="light")
+    (folder / "int8.json").write_text(json.dumps(expected | {"predicted": task.predict(images(QUERIES, 3))}))
+
+
 def unknown(folder: pathlib.Path) -> None:
     """The prototypes, calibrated so that about half of the queries belong to no class."""
     known = bundle.read(folder / "prototypes.qs")
@@ -83,6 +98,7 @@ def main() -> None:
     case(folder, "prototypes", load_learner("omniglot"))
     # small steps: on random weights, large ones magnify rounding until torch in 32 bits is not torch in 64 bits
     case(folder, "maml", SavedLearner(MAML(Conv4(), inner_lr=0.02, inner_steps=5), spec))
+    quantised(folder)
     unknown(folder)
     pixels(folder)
 

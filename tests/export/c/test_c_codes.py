@@ -62,6 +62,9 @@ int main(void)
     y[1] = -1;
     assert(qs_adapt(state, x, y, COUNT, NULL) == QS_BAD_LABEL);
     assert(qs_predict(state, query, scores) == QS_NOT_ADAPTED);
+    y[1] = 1;
+    assert(qs_adapt(state, x, y, 2, NULL) == QS_OK && qs_adapt(state, x, NULL, 2, NULL) == QS_BAD_POINTER);
+    assert(qs_predict(state, query, scores) == QS_NOT_ADAPTED); /* nor the task before */
     for (int count = 2; count <= COUNT; count++) {
         for (int i = 0; i < count; i++)
             y[i] = i % 2;
@@ -70,8 +73,13 @@ int main(void)
         assert(answer == 0 || answer == 1);
     }
     assert(qs_predict(state, NULL, scores) == QS_BAD_POINTER && qs_predict(NULL, query, scores) == QS_BAD_POINTER);
+    const qs_state kept = *state;
     state->examples = 1 << 30; /* a damaged state */
     assert(qs_predict(state, query, scores) == QS_NOT_ADAPTED);
+    state->learner++;
+    assert(qs_predict(state, query, scores) == QS_OTHER_LEARNER);
+    *state = kept;
+    assert(qs_predict(state, query, scores) >= 0);
     MORE
     free(x), free(y), free(query), free(state);
     return 0;
@@ -95,8 +103,23 @@ SETTINGS = """
     settings = (qs_settings){0.1f, 0};
     assert(qs_adapt(state, x, y, COUNT, &settings) == QS_OK);
     settings = (qs_settings){1e38f, 20};
-    assert(qs_adapt(state, x, y, COUNT, &settings) == QS_OK || 1); /* it diverges, */
-    assert(qs_predict(state, x, scores) < QS_WAYS); /* which is no crash */
+    assert(qs_adapt(state, x, y, COUNT, &settings) == QS_NOT_FINITE); /* it diverges */
+    assert(qs_predict(state, x, scores) == QS_NOT_ADAPTED);
+"""
+ADD = """
+    assert(qs_add(NULL, x, 0) == QS_BAD_POINTER && qs_add(state, NULL, 0) == QS_BAD_POINTER);
+    assert(qs_add(state, x, QS_WAYS) == QS_BAD_LABEL && qs_add(state, x, -1) == QS_BAD_LABEL);
+    assert(qs_add(state, x, 0) == QS_BAD_COUNT); /* it is full */
+    state->learner++;
+    assert(qs_add(state, x, 0) == QS_OTHER_LEARNER);
+    memset(state, 0, sizeof *state);
+    for (int i = 0; i < COUNT; i++)
+        assert(qs_add(state, x + i * QS_VALUES, y[i]) == QS_OK);
+    assert(memcmp(state, &kept, sizeof kept) == 0);
+    assert(qs_adapt(state, x, y, 2, NULL) == QS_OK);
+    for (int i = 2; i < COUNT; i++)
+        assert(qs_add(state, x + i * QS_VALUES, y[i]) == QS_OK);
+    assert(memcmp(state, &kept, sizeof kept) == 0); /* in two parts as at once */
 """
 IMAGE = ImageSpec(16, 16)
 CASES: dict[str, tuple[Callable[[], Learner], ImageSpec | None, str]] = {
@@ -107,7 +130,7 @@ CASES: dict[str, tuple[Callable[[], Learner], ImageSpec | None, str]] = {
     "reptile": (lambda: Reptile(MLP(6, (8,)), adapt_steps=7, inner_batch=3), None, FLOATS),
     "nearest": (lambda: Nearest(MLP(6, (8,))), None, FLOATS),
     "protonet on rows": (lambda: ProtoNet(MLP(6, (8,))), None, FLOATS),
-    "protonet, int8": (lambda: ProtoNet(Conv4(channels=5, image_size=16)), IMAGE, ""),
+    "protonet, int8": (lambda: ProtoNet(Conv4(channels=5, image_size=16)), IMAGE, ADD),
 }
 
 
@@ -131,3 +154,15 @@ def test_the_same_c_every_time(tmp_path: pathlib.Path) -> None:
         write_firmware(tmp_path / name, SavedLearner(learner, IMAGE))
         texts.add((tmp_path / name / "learner.c").read_text())
     assert len(texts) == 1
+
+
+def test_a_state_knows_its_learner(tmp_path: pathlib.Path) -> None:
+    """Its number is that of the weights and of the layout, not of how many examples the learner was built for."""
+    one, other = (ProtoNet(MLP(6, (8,))) for _ in range(2))
+    numbers = []
+    for learner, options in ((one, {}), (one, {"examples": 9}), (one, {"ways": 4}), (other, {})):
+        write_firmware(tmp_path, SavedLearner(learner), **options)
+        numbers += [line for line in (tmp_path / "learner.h").read_text().splitlines() if "define QS_LEARNER " in line]
+    assert len(numbers) == 4
+    assert numbers[0] == numbers[1]
+    assert len(set(numbers)) == 3

@@ -8,16 +8,18 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.export.c.firmware import write_firmware
 from quickstudy.export.c.gradient import Request
 from quickstudy.export.c.integer import fraction_bits, integer_layers
+from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.normalization import batch_statistics, set_population_statistics
+from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.normalization import BatchNorm, batch_statistics, set_population_statistics
 from quickstudy.task import Examples, one_hot
 from quickstudy.tasks.inputs import to_input
 from quickstudy.training.saving import SavedLearner
@@ -61,7 +63,7 @@ def test_bit_for_bit(name: str, build: Callable) -> None:
     made = learner(make())
     images, classes = drawings(24, spec)
     request = Request(WAYS, 20, (spec.channels, spec.height, spec.width), spec)
-    layers = integer_layers(made, request, images)
+    layers = integer_layers(made, request, lambda: images)
     host = build(SavedLearner(made, spec), ways=WAYS, examples=20, images=images)
     assert host.adapt(images[:14], classes[:14]) == 0
     answers, scores = host.predict(images[14:])
@@ -73,7 +75,7 @@ def test_bit_for_bit(name: str, build: Callable) -> None:
     sums = np.stack([features[:14][classes[:14] == way].sum(0) for way in range(4)])
     state = host.state.view(np.int32)
     assert state[0] == 14
-    np.testing.assert_array_equal(state[1 : 1 + sums.size], sums.ravel())
+    np.testing.assert_array_equal(state[2 : 2 + sums.size], sums.ravel())
     bits, counts = fraction_bits(features.shape[1]), np.bincount(classes[:14])[:, None]
     prototypes = ((sums << bits) + counts // 2) // counts
     distances = (((features[14:, None] << bits) - prototypes) ** 2).sum(-1)
@@ -105,15 +107,78 @@ def test_the_largest_distance_fits(features: int) -> None:
     assert features * (255 << fraction_bits(features)) ** 2 < 2**31
 
 
-def test_what_has_no_integer_form_is_named(tmp_path: pathlib.Path) -> None:
-    spec, colour = ImageSpec(16, 16), ImageSpec(16, 16, 3)
-    images, _ = drawings(4, spec)
-    grouped = SavedLearner(ProtoNet(Conv4(image_size=16, norm="group", channels=4)), spec)
-    with pytest.raises(ModelError, match=r"(?s)operator.*conv4"):
-        write_firmware(tmp_path, grouped, images=images)
-    by_support = SavedLearner(ProtoNet(Conv4(image_size=16, channels=4), statistics="support"), spec)
-    with pytest.raises(ModelError, match="statistics='population'"):
-        write_firmware(tmp_path, by_support, images=images)
-    coloured = SavedLearner(ProtoNet(Conv4(3, 16, 4)), colour)
-    with pytest.raises(ConfigError, match="images"):
-        write_firmware(tmp_path, coloured)
+class Do(nn.Module):
+    """A function as a layer."""
+
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+class Shift(nn.Module):
+    """Of each column, not of each channel."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.shift = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.shift
+
+
+def then(*after: nn.Module | Callable[[Tensor], Tensor]) -> nn.Module:
+    """A convolution of 3 channels, and something after it."""
+    layers = [layer if isinstance(layer, nn.Module) else Do(layer) for layer in after]
+    return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), *layers, nn.Flatten())
+
+
+REFUSED: dict[str, tuple[Callable[[], Learner], str]] = {
+    "group norm": (lambda: ProtoNet(Conv4(image_size=16, norm="group", channels=4)), "operator"),
+    "residual net": (lambda: ProtoNet(ResNet12(1, (4, 4, 6, 6))), "operator"),
+    "support statistics": (lambda: ProtoNet(Conv4(image_size=16, channels=4), statistics="support"), "statistics='population'"),
+    "a norm after pooling": (
+        lambda: learner(then(nn.MaxPool2d(2), BatchNorm(3), nn.ReLU())),
+        r"mul.*layer net.2",
+    ),
+    "a slice": (lambda: ProtoNet(then(lambda x: x[:, :, 1:-1], nn.ReLU())), "slice"),
+    "a flip of axes": (
+        lambda: ProtoNet(then(nn.ReLU(), lambda x: x.transpose(2, 3), nn.Conv2d(3, 2, 3), nn.ReLU())),
+        "convolution",
+    ),
+    "a shift along columns": (lambda: ProtoNet(then(nn.ReLU(), nn.Conv2d(3, 3, 14), Shift(), nn.ReLU())), "add"),
+    "a skip": (lambda: ProtoNet(then(lambda x: x * x, nn.ReLU())), "mul"),
+    "a linear layer": (lambda: ProtoNet(then(nn.ReLU(), nn.Flatten(), nn.Linear(768, 8))), "mm"),
+    "too many features": (lambda: ProtoNet(then(nn.ReLU(), nn.Conv2d(3, 130, 1), nn.ReLU())), "33,280 features"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_has_no_integer_form_is_named_and_goes_in_float32(name: str, tmp_path: pathlib.Path) -> None:
+    make, words = REFUSED[name]
+    saved, (images, _) = SavedLearner(make(), ImageSpec(16, 16)), drawings(4, ImageSpec(16, 16))
+    with pytest.raises(ModelError, match=rf"(?s){words}.*float32"):
+        write_firmware(tmp_path, saved, images=images, precision="int8")
+    assert not list(tmp_path.iterdir())
+    assert write_firmware(tmp_path, saved, images=images).precision == "float32"
+    assert "(float32)" in (tmp_path / "README.md").read_text()
+
+
+def test_a_scale_after_pooling_that_turns_no_maximum_around() -> None:
+    """Is the same before it, and so has an integer form."""
+    spec = ImageSpec(16, 16)
+    images, _ = drawings(24, spec)
+    net = then(nn.MaxPool2d(2), lambda x: x * 0.5 + 0.25, nn.ReLU())
+    x = to_input(torch.from_numpy(images), spec).permute(0, 3, 1, 2)
+    layers = integer_layers(ProtoNet(net), Request(WAYS, 20, (1, 16, 16), spec), lambda: images)
+    with torch.no_grad():
+        exact = net(x).unflatten(1, (3, 8, 8)).permute(0, 2, 3, 1).numpy()
+    mine = layers[0](images) * (exact.max() / 255)
+    assert np.abs(mine - exact).max() < 0.03 * exact.max()
+
+
+def test_colours_need_images(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ConfigError, match="give images"):
+        write_firmware(tmp_path, SavedLearner(ProtoNet(Conv4(3, 16, 4)), ImageSpec(16, 16, 3)))

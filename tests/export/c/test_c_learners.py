@@ -117,6 +117,17 @@ class Running(nn.Module):
         return x.cumsum(1)
 
 
+class First(nn.Module):
+    """Less the first example, which one pass over the examples does not know."""
+
+    def __init__(self, which: int | slice) -> None:
+        super().__init__()
+        self.which = which
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x - x[self.which]
+
+
 def test_memory_does_not_grow_with_shots_without_batch_norm(tmp_path: pathlib.Path) -> None:
     for norm, grows in (("none", False), ("group", False), ("batch", True)):
         sizes = [
@@ -142,11 +153,13 @@ def test_regression(build: Callable) -> None:
     [
         (nn.Sequential(nn.Conv2d(1, 4, 3, groups=1, dilation=2), nn.ReLU(), nn.Flatten()), "dilation"),
         (nn.Sequential(nn.Flatten(), nn.Linear(256, 4), Running()), "cumsum"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(256, 4), First(0)), "select.*picks examples"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(256, 4), First(slice(0, 1))), "slice.*picks examples"),
     ],
 )
 def test_what_has_no_c_form_is_named(net: nn.Module, words: str, tmp_path: pathlib.Path) -> None:
-    net.features = 4 if words == "cumsum" else 4 * 12 * 12  # type: ignore[assignment]
-    with pytest.raises(ModelError, match=rf"(?s){words}.*(Use|export)"):
+    net.features = 4 * 12 * 12 if words == "dilation" else 4  # type: ignore[assignment]
+    with pytest.raises(ModelError, match=rf"(?s){words}.*(Use|Write|export)"):
         write_firmware(tmp_path, SavedLearner(Rows(MAML(net))), features=256)
 
 

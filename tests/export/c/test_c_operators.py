@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from quickstudy.errors import ModelError
 from quickstudy.export.c import emit, firmware, layers, lower, ops, views
 from quickstudy.export.c.context import Bind, Context, Frame
 from quickstudy.export.c.ir import Buffer, stored
@@ -27,6 +28,9 @@ SHAPES = {"a": (3, 4), "b": (3, 4), "row": (4,), "column": (3, 1), "image": (1, 
 
 CASES: dict[str, Callable[..., Tensor]] = {
     "add and scalar": lambda a, b, **_: a + b * 2 - 3,
+    "scaled sums": lambda a, b, **_: (
+        torch.add(a, b, alpha=2) + torch.sub(a, b, alpha=0.5) + torch.add(a, 3, alpha=0.25) + torch.rsub(a, b, alpha=3)
+    ),
     "broadcast": lambda a, row, column, **_: (a / (row.abs() + 1)).sub(column) * row,
     "expensive broadcast": lambda a, row, **_: a * torch.exp(row).rsqrt(),
     "comparisons": lambda a, b, **_: torch.where((a > b) & ~(a <= 0.1) | (a == b), a, b),
@@ -53,8 +57,18 @@ CASES: dict[str, Callable[..., Tensor]] = {
     ),
     "view of an expression": lambda a, **_: (a * 3 + 1).t().reshape(3, 4).squeeze(),
     "slices": lambda a, **_: a[1:, ::2] * a[:2, 1:3] + a.select(0, 2)[-2:] + a[-1, 0],
+    "slices from far away": lambda a, **_: aten.slice.Tensor(a, 0, -9)[:, 1:9] * a[:9, -3:] + aten.slice.Tensor(a, -1, -9, 1),
+    "ranges": lambda a, **_: (
+        a
+        + torch.arange(0, 8, 2) / torch.arange(9, 1, -2)
+        + torch.arange(0.5, 2.5, 0.5) / torch.arange(1.0, 5.0)
+        + torch.arange(2, 6)
+    ),
     "made": lambda a, **_: a + torch.arange(4) + torch.ones(3, 1) * torch.full((4,), 0.5) - torch.zeros_like(a),
     "whole numbers": lambda a, **_: a + (torch.arange(4) * 3 + 1) % 3 + torch.arange(4) / 2,
+    "remainders": lambda a, b, row, **_: (
+        a % 0.3 + a % -0.3 + a % b + (torch.arange(-4, 4, 2) % 3) * row + torch.arange(-3, 5, 2) % torch.full((4,), -3)
+    ),
     "convolution": lambda image, weight, bias, **_: F.conv2d(image, weight, bias, padding=1),
     "strided convolution": lambda image, weight, **_: F.conv2d(image, weight, stride=2, padding=2),
     "fused convolution": lambda image, weight, bias, **_: (F.conv2d(image, weight, padding=1) + bias.view(1, -1, 1, 1)).relu(),
@@ -97,6 +111,20 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[np.nda
     arrays = [value.numpy() for value in inputs.values()] + list(results.values())
     ctypes.CDLL(str(folder / "run.so")).run(*(array.ctypes.data_as(ctypes.c_void_p) for array in arrays))
     return {name: (results[name], expected[name]) for name in CASES}
+
+
+@pytest.mark.parametrize(
+    ("function", "words"),
+    [
+        (lambda a: (aten.add.Tensor(a, a, alpha=2),), "alpha=2"),
+        (lambda a: (a.cumsum(0),), "cumsum"),
+    ],
+)
+def test_what_would_be_left_out_is_named(function: Callable[[Tensor], tuple[Tensor]], words: str) -> None:
+    graph = make_fx(function, tracing_mode="fake")(torch.zeros(3, 4)).graph
+    frame = Frame({"a": _bound("a", (3, 4))}, {"out": Buffer("out", 12, outside=True)})
+    with pytest.raises(ModelError, match=rf"(?s){words}.*(Use|Write)"):
+        lower.lowered(Context(graph, cut(graph), ["a"], frame, ["out"]))
 
 
 def _bound(name: str, shape: tuple[int, ...]) -> Bind:

@@ -62,6 +62,23 @@ function apart(found: readonly (readonly number[])[], expected: readonly (readon
   return Math.max(...expected.flatMap((row, query) => row.map((value, way) => Math.abs(value - found[query]![way]!)))) / scale;
 }
 
+test("in 8 bits it answers as in Python, near what 32 bits say", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels, query } = await read("int8");
+    const learner = await Learner.load("/fixtures/int8.qs");
+    const task = await learner.adapt(support.map(image), labels, { ink: "light" });
+    return await task.predict(query.map(image));
+  });
+  const expected = caseOf("int8") as Case & { predicted: string[] };
+  expect(found.map(({ label }) => label)).toEqual(expected.predicted);
+  const distance = apart(
+    found.map(({ logits }) => logits),
+    expected.logits,
+  );
+  expect(distance).toBeLessThan(0.1);
+  expect(distance).toBeGreaterThan(1e-4); // it is another graph
+});
+
 describe.each(["prototypes", "maml"])("%s", (name) => {
   test("adapts, predicts and learns more as Python does", async () => {
     const found = await browser.page.evaluate(async (name) => {

@@ -29,6 +29,7 @@ from quickstudy.export.c.ir import (
     stored,
 )
 from quickstudy.export.c.sections import Cut
+from quickstudy.export.capture import layer_of
 
 INLINE = 4
 """An expression of more operations is computed once where it is used more than once."""
@@ -173,12 +174,13 @@ class Context:
     def elementwise(self, node: fx.Node, template: str, cost: int, arguments: Sequence[Any] | None = None) -> Value:
         """An operation on each element, from its C form."""
         shape, dtype = ops.shape_of(node), node.meta["val"].dtype
-        given = node.args[:3] if arguments is None else arguments
+        given = node.args if arguments is None else arguments
+        self._refuse_options(node)
         tensors = [item for item in given if isinstance(item, fx.Node) and ops.is_tensor(item)]
         number = dtype if dtype != torch.bool else tensors[0].meta["val"].dtype
         operands = [self._broadcast(self.operand(item, number), shape) for item in given]
-        if dtype == torch.int64:  # of whole numbers
-            template = template.replace("qs_maxf", "qs_max").replace("qs_minf", "qs_min")
+        if dtype == torch.int64:
+            template = ops.of_whole_numbers(template)
         if dtype == torch.float32:
             operands = [self._as_float(value) for value in operands]
 
@@ -189,6 +191,15 @@ class Context:
         unaligned = frozenset().union(*(value.reads - value.aligned for value in operands))
         aligned = frozenset().union(*(value.aligned for value in operands)) - unaligned
         return Value(shape, dtype, read, reads, cost + sum(value.cost for value in operands), None, aligned)
+
+    def _refuse_options(self, node: fx.Node) -> None:
+        """A ModelError for an option that the C form would leave out."""
+        if node.kwargs:
+            given = ", ".join(f"{name}={value}" for name, value in node.kwargs.items())
+            raise ModelError(
+                f"operator {node.target} in layer {layer_of(node, self.names)} has {given}, which has no C form. Write it as an operation "
+                "of its own, or export the learner to ONNX."
+            )
 
     def _broadcast(self, value: Value, shape: tuple[int, ...]) -> Value:
         if value.shape == shape:

@@ -13,6 +13,7 @@ from quickstudy import storage
 from quickstudy.errors import ConfigError, ModelError, check_at_least, check_choice
 from quickstudy.export.c.gradient import Request, Source, compile_float
 from quickstudy.export.c.integer import compile_integer
+from quickstudy.export.c.quantize import IntegerError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.training.saving import SavedLearner
 
@@ -62,7 +63,7 @@ def write_firmware(
         ways: classes of a task, at most (outputs, for regression).
         examples: support examples of a task, at most.
         precision: `float32`; `int8`, integers only, for ProtoNet on a chain of convolutions (conv4); `auto` is int8 for a ProtoNet on
-            images and float32 for everything else.
+            images, where its net has an integer form, and float32 for everything else.
         images: uint8 `[image, row, column, channel]`, for int8: a few hundred images such as the device will see, to measure ranges
             with. None draws glyphs, for learners on grey images.
         features: length of a row, for a learner on rows whose net does not say.
@@ -76,23 +77,34 @@ def write_firmware(
     >>> from quickstudy.nets.mlp import MLP
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     write_firmware(folder, SavedLearner(MAML(MLP(in_features=4, hidden=(8,)))), ways=2).state
-    244
+    248
     """
     check_at_least("ways", ways, 1)
     check_at_least("examples", examples, 1)
     check_choice("precision", precision, get_args(Precision))
     _check_answerable(saved)
     request = Request(ways, examples, _input_shape(saved, features), saved.spec)
+    source, chosen = _compiled(saved, request, precision, images)
+    return _write(pathlib.Path(folder), saved, request, source, chosen)
+
+
+def _compiled(
+    saved: SavedLearner, request: Request, precision: Precision, images: np.ndarray | None
+) -> tuple[Source, Literal["float32", "int8"]]:
+    """The C, and its precision: for `auto` float32 where int8 cannot do the learner."""
     prototypes = isinstance(saved.learner, ProtoNet) and saved.spec is not None
-    if precision == "int8" or (precision == "auto" and prototypes):
-        if not prototypes:
-            raise ConfigError(
-                f"precision is 'int8' and the learner is {type(saved.learner).__name__}"
-                f"{'' if saved.spec else ' on rows of numbers'}; int8 is for protonet on images. Use precision='float32'."
-            )
-        source = compile_integer(saved.learner, request, _calibration(request) if images is None else images)
-        return _write(pathlib.Path(folder), saved, request, source, "int8")
-    return _write(pathlib.Path(folder), saved, request, compile_float(saved.learner, request), "float32")
+    if precision == "int8" and not prototypes:
+        raise ConfigError(
+            f"precision is 'int8' and the learner is {type(saved.learner).__name__}"
+            f"{'' if saved.spec else ' on rows of numbers'}; int8 is for protonet on images. Use precision='float32'."
+        )
+    if precision != "float32" and prototypes:
+        try:
+            return compile_integer(saved.learner, request, lambda: _calibration(request) if images is None else images), "int8"
+        except IntegerError:
+            if precision == "int8":
+                raise
+    return compile_float(saved.learner, request), "float32"
 
 
 def _check_answerable(saved: SavedLearner) -> None:
@@ -122,7 +134,8 @@ def _calibration(request: Request) -> np.ndarray:
     spec = request.spec
     if spec is None or spec.channels != 1:
         raise ConfigError(
-            "int8 needs images to measure the ranges of activations with; give a few hundred, or precision='float32'."
+            "int8 needs images to measure the ranges of activations with: give images, a few hundred (on the command line --data NAME), or "
+            "precision='float32'."
         )
     glyphs = load_glyphs("val", copies=4)
     chosen = glyphs.pixels[:: max(1, len(glyphs.pixels) // 300), :, :, 0]

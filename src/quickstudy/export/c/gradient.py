@@ -13,7 +13,7 @@ from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError
 from quickstudy.export.c import emit
 from quickstudy.export.c.context import Bind, Context, Frame
-from quickstudy.export.c.header import HEADER
+from quickstudy.export.c.header import HEAD, WEIGHTS, header
 from quickstudy.export.c.ir import Buffer, Index, Item, Value, stored
 from quickstudy.export.c.lower import lowered
 from quickstudy.export.c.plan import planned, without_unread
@@ -104,13 +104,15 @@ class _Compiler:
             query_check=""
             if self.request.spec is not None
             else "    if (qs_any_strange(query, QS_VALUES))\n        return QS_NOT_FINITE;\n",
+            strange=self._strange(),
             settings=self._defaults(),
             call="".join(f", settings->{name}" for name in self._settings()),
             counted=_COUNTED if not self.regression else "",
             result="return qs_best(scores);" if not self.regression else "return QS_OK;",
         )
-        files = {"learner.h": self._header(), "weights.h": WEIGHTS.format(text=text), "learner.c": code}
-        state = 4 + sum(4 * math.prod(self._sized(axes)) for axes in self.programs.state.values())
+        constants = WEIGHTS.format(text=text)
+        files = {"learner.h": self._header(constants), "weights.h": constants, "learner.c": code}
+        state = HEAD + sum(4 * math.prod(self._sized(axes)) for axes in self.programs.state.values())
         return Source(files, state, arena, sum(4 * value.numel() for value in weights.values()), grows)
 
     def _function(self, program: Program, signature: str, frame: Frame) -> tuple[str, int, bool]:
@@ -185,7 +187,15 @@ class _Compiler:
             (1, ways), torch.float32, lambda index: f"(float)(targets[{row}] == {index[1]})", frozenset({buffer}), 1
         )
 
-    def _header(self) -> str:
+    def _strange(self) -> str:
+        """A C condition: the adapted state holds something infinite or not a number. Only rows of examples that were given count."""
+        sizes = {
+            emit.c_name(name): " * ".join("count" if isinstance(axis, str) else str(axis) for axis in axes) or "1"
+            for name, axes in self.programs.state.items()
+        }
+        return " || ".join(f"qs_any_strange(state->{name}, {size})" for name, size in sizes.items())
+
+    def _header(self, weights: str) -> str:
         fields = "\n".join(
             f"    float {emit.c_name(name)}[{math.prod(self._sized(axes))}];" for name, axes in self.programs.state.items()
         )
@@ -194,7 +204,8 @@ class _Compiler:
             for name, value in self._settings().items()
         )
         image = self.request.spec is not None
-        return HEADER.format(
+        return header(
+            weights,
             learner=type(self.learner).__name__,
             ways=self.request.ways,
             values=math.prod(self.request.shape),
@@ -257,11 +268,6 @@ def _tensor(name: str, axes: Sequence[Any]) -> Bind:
     return lambda row: stored(buffer, shape, f"{row} * {size}" if by_row else "")
 
 
-WEIGHTS = """/* The meta-learned weights. */
-#include <stdint.h>
-
-{text}"""
-
 _COUNTED = """
 static int qs_check_labels(const qs_target *labels, int count)
 {
@@ -297,7 +303,7 @@ _CODE = """/* Written by quickstudy: adapt and predict, compiled from the learne
 
 {predict}
 
-static inline int qs_any_strange(const float *values, int count)
+static int qs_any_strange(const float *values, int count)
 {{
     for (int i = 0; i < count; i++)
         if (qs_strange(values[i]))
@@ -308,14 +314,20 @@ static inline int qs_any_strange(const float *values, int count)
 int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count, const qs_settings *settings)
 {{
     int code = QS_OK;
-    if (!state || !support || !targets)
+    if (!state)
         return QS_BAD_POINTER;
     state->examples = 0;
+    state->learner = 0;
+    if (!support || !targets)
+        return QS_BAD_POINTER;
     if (count < 1 || count > QS_MAX_SUPPORT)
         return QS_BAD_COUNT;
 {settings}{checks}
     adapt(state, support, targets, count{call});
+    if ({strange})
+        return QS_NOT_FINITE;
     state->examples = count;
+    state->learner = QS_LEARNER;
     return code;
 }}
 
@@ -323,6 +335,8 @@ int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_
 {{
     if (!state || !query || !scores)
         return QS_BAD_POINTER;
+    if (state->learner != QS_LEARNER)
+        return state->learner ? QS_OTHER_LEARNER : QS_NOT_ADAPTED;
     if (state->examples < 1 || state->examples > QS_MAX_SUPPORT)
         return QS_NOT_ADAPTED;
 {query_check}    predict(state, query, scores);

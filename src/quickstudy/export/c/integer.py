@@ -3,50 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
 
 from quickstudy.data.image import ImageSpec
-from quickstudy.errors import ModelError
 from quickstudy.export.c import emit
-from quickstudy.export.c.gradient import WEIGHTS, Request, Source
-from quickstudy.export.c.header import HEADER
-from quickstudy.export.c.quantize import IntegerLayer, layers_of, quantized
+from quickstudy.export.c.gradient import Request, Source
+from quickstudy.export.c.header import HEAD, WEIGHTS, header
+from quickstudy.export.c.quantize import IntegerError, IntegerLayer, layers_of, quantized
 from quickstudy.export.c.table import table
 from quickstudy.export.capture import Sizes, capture
 from quickstudy.learner import Learner
 from quickstudy.tasks.inputs import to_input
 
 
-def compile_integer(learner: Learner, request: Request, images: np.ndarray) -> Source:
+def compile_integer(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> Source:
     """The learner as integer-only C.
 
     Args:
         learner: a ProtoNet whose net is a chain of convolutions, with `statistics="population"` or without batch norm.
         request: what to build for; needs an image spec.
-        images: uint8 `[example, row, column, channel]`, as stored by the spec, to measure ranges with: a few hundred of the kind
-            to be seen.
+        images: gives uint8 `[example, row, column, channel]`, as stored by the spec, to measure ranges with: a few hundred of the
+            kind to be seen. It is called only for a net that has an integer form.
 
     Raises:
-        ModelError: the learner or its net has no integer form.
+        IntegerError: the learner or its net has no integer form.
     """
     return integer_source(type(learner).__name__, integer_layers(learner, request, images), request)
 
 
-def integer_layers(learner: Learner, request: Request, images: np.ndarray) -> list[IntegerLayer]:
+def integer_layers(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> list[IntegerLayer]:
     """The integer layers of a prototype learner."""
     assert request.spec is not None
     programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1))
     if set(programs.state) != {"sums", "counts"}:
-        raise ModelError(
+        raise IntegerError(
             f"{type(learner).__name__} keeps {', '.join(programs.state)} of a task; int8 firmware is for ProtoNet with "
-            "statistics='population', whose state is sums and counts. Export with precision='float32'."
+            "statistics='population', whose state is sums and counts. Export in float32 (precision='float32'; on the command line "
+            "without --int8)."
         )
-    x = to_input(torch.from_numpy(np.ascontiguousarray(images)), request.spec).permute(0, 3, 1, 2)
     with torch.no_grad():
-        return quantized(layers_of(programs.adapt, dict(programs.weights)), x)[0]
+        layers = layers_of(programs.adapt, dict(programs.weights))
+        x = to_input(torch.from_numpy(np.ascontiguousarray(images())), request.spec).permute(0, 3, 1, 2)
+        return quantized(layers, x)[0]
 
 
 def fraction_bits(features: int) -> int:
@@ -54,7 +55,16 @@ def fraction_bits(features: int) -> int:
 
     >>> fraction_bits(64)
     4
+
+    Raises:
+        IntegerError: it does not fit even without such bits.
     """
+    most = (2**31 - 1) // 255**2
+    if features > most:
+        raise IntegerError(
+            f"the net gives {features:,} features; squared distances of more than {most:,} bytes do not fit the 32 bits of int8 firmware. "
+            "Pool more, use fewer channels, or export in float32 (precision='float32'; on the command line without --int8)."
+        )
     return max(0, int(math.log2(math.sqrt(2**31 / features) / 256)))
 
 
@@ -78,7 +88,9 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
         invert=_INVERT if dark else "",
         start="b" if dark else "pixels",
     )
-    header = HEADER.format(
+    weights = WEIGHTS.format(text="\n".join(arrays))
+    interface = header(
+        weights,
         learner=name,
         ways=request.ways,
         values=math.prod(spec.shape),
@@ -94,9 +106,9 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
         returns="the class with the largest score",
         more=_MORE,
     )
-    weights = sum(array.nbytes for layer in layers for array in (layer.weight, layer.bias, layer.multiplier, layer.shift))
-    files = {"learner.h": header, "weights.h": WEIGHTS.format(text="\n".join(arrays)), "learner.c": code}
-    return Source(files, 4 + 4 * request.ways * (features + 1), first + second + 2 * patch, weights, False)
+    flash = sum(array.nbytes for layer in layers for array in (layer.weight, layer.bias, layer.multiplier, layer.shift))
+    files = {"learner.h": interface, "weights.h": weights, "learner.c": code}
+    return Source(files, HEAD + 4 * request.ways * (features + 1), first + second + 2 * patch, flash, False)
 
 
 def _tables(layers: Sequence[IntegerLayer], sizes: Sequence[tuple[int, int, int]]) -> tuple[list[str], list[str], int]:
@@ -135,7 +147,7 @@ def _sizes(layers: Sequence[IntegerLayer], spec: ImageSpec) -> list[tuple[int, i
 
 
 _MORE = """
-/* Learn from one more example; a state of zeros knows nothing yet. Examples need not be kept. */
+/* Learn from one more example; a state of zeros knows nothing yet. Examples need not be kept. QS_OK, or an error: the state stays. */
 int qs_add(qs_state *state, const qs_input *example, qs_target target);
 """
 
@@ -176,6 +188,7 @@ static void add(qs_state *state, const qs_input *example, qs_target target)
         state->sums[target * FEATURES + i] += features[i];
     state->counts[target]++;
     state->examples++;
+    state->learner = QS_LEARNER;
 }}
 
 int qs_add(qs_state *state, const qs_input *example, qs_target target)
@@ -184,6 +197,8 @@ int qs_add(qs_state *state, const qs_input *example, qs_target target)
         return QS_BAD_POINTER;
     if (target < 0 || target >= QS_WAYS)
         return QS_BAD_LABEL;
+    if (state->learner && state->learner != QS_LEARNER)
+        return QS_OTHER_LEARNER;
     if (state->examples < 0 || state->examples >= QS_MAX_SUPPORT)
         return QS_BAD_COUNT;
     add(state, example, target);
@@ -194,9 +209,11 @@ int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets,
 {{
     int several = 0;
     (void)settings;
-    if (!state || !support || !targets)
+    if (!state)
         return QS_BAD_POINTER;
     memset(state, 0, sizeof *state);
+    if (!support || !targets)
+        return QS_BAD_POINTER;
     if (count < 1 || count > QS_MAX_SUPPORT)
         return QS_BAD_COUNT;
     for (int i = 0; i < count; i++) {{
@@ -216,6 +233,8 @@ int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_
     int best = 0;
     if (!state || !query || !scores)
         return QS_BAD_POINTER;
+    if (state->learner != QS_LEARNER)
+        return state->learner ? QS_OTHER_LEARNER : QS_NOT_ADAPTED;
     if (state->examples < 1 || state->examples > QS_MAX_SUPPORT)
         return QS_NOT_ADAPTED;
     const uint8_t *features = embed(query);

@@ -28,6 +28,10 @@ static inline float qs_relu(float a) { return a > 0.0f ? a : 0.0f; }
 static inline float qs_sign(float a) { return a > 0.0f ? 1.0f : a < 0.0f ? -1.0f : 0.0f; }
 static inline float qs_square(float a) { return a * a; }
 
+/* Remainders with the sign of the divisor, as in Python and torch; C gives that of the dividend. */
+static inline float qs_floored(float rest, float b) { return rest != 0.0f && (rest < 0.0f) != (b < 0.0f) ? rest + b : rest; }
+static inline int qs_remainder(int a, int b) { const int rest = a % b; return rest && (rest < 0) != (b < 0) ? rest + b : rest; }
+
 /* Not a number or infinite, by its bits: -ffast-math may assume that neither exists. */
 static inline int qs_strange(float a)
 {

@@ -14,7 +14,7 @@ from torch import fx
 from quickstudy.errors import ModelError
 from quickstudy.export.c import layers, ops, views
 from quickstudy.export.c.context import INLINE, Context
-from quickstudy.export.c.ir import Begin, Buffer, End, Item, Value, constant, literal, loops, nested, stored
+from quickstudy.export.c.ir import Begin, Buffer, End, Index, Item, Value, constant, literal, loops, nested, stored
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import Section, example_axis
 from quickstudy.export.capture import layer_of
@@ -223,10 +223,15 @@ def _filled(context: Context, node: fx.Node) -> Value:
 
 
 def _arange(context: Context, node: fx.Node) -> Value:
-    start: Any = node.args[0] if len(node.args) > 1 else 0
-    if example_axis(node) is not None:
-        return constant(f"(row + {start})" if start else "row", (1,), torch.int64)
-    return Value(shape_of(node), torch.int64, lambda index: f"({index[0]} + {start})" if start else index[0])
+    dtype = node.meta["val"].dtype
+    start, step = (node.args[0], *node.args[2:3], 1)[:2] if len(node.args) > 1 else (0, 1)
+    first, by = (context.operand(item, dtype).read(()) if item else "" for item in (start, step if step != 1 else None))
+
+    def read(index: Index) -> str:
+        place = literal("row" if example_axis(node) is not None else index[0], dtype)
+        return f"({place}{f' * {by}' if by else ''}{f' + {first}' if first else ''})"
+
+    return Value(shape_of(node), dtype, read, cost=bool(first) + bool(by))
 
 
 def _item(context: Context, node: fx.Node) -> Any:

@@ -15,6 +15,8 @@ aten = torch.ops.aten
 ENTER = torch.ops.quickstudy.enter.default
 LEAVE = torch.ops.quickstudy.leave.default
 
+_REMAINDER = "qs_floored(fmodf({0}, {1}), {1})"
+
 ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.abs.default: ("fabsf({0})", 1),
     aten.add.Scalar: ("({0} + {1})", 1),
@@ -43,7 +45,7 @@ ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.le.Tensor: ("({0} <= {1})", 1),
     aten.lt.Tensor: ("({0} < {1})", 1),
     aten.ge.Tensor: ("({0} >= {1})", 1),
-    aten.remainder.Tensor: ("({0} % {1})", 2),
+    aten.remainder.Tensor: (_REMAINDER, 20),
     aten.lt.Scalar: ("({0} < {1})", 1),
     aten.maximum.default: ("qs_maxf({0}, {1})", 1),
     aten.minimum.default: ("qs_minf({0}, {1})", 1),
@@ -56,7 +58,7 @@ ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.reciprocal.default: ("(1.0f / {0})", 4),
     aten.reciprocal_.default: ("(1.0f / {0})", 4),
     aten.relu.default: ("qs_relu({0})", 1),
-    aten.remainder.Scalar: ("({0} % {1})", 2),
+    aten.remainder.Scalar: (_REMAINDER, 20),
     aten.rsqrt.default: ("(1.0f / sqrtf({0}))", 8),
     aten.sigmoid.default: ("(1.0f / (1.0f + expf(-{0})))", 24),
     aten.sign.default: ("qs_sign({0})", 2),
@@ -67,6 +69,16 @@ ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.where.self: ("({0} ? {1} : {2})", 1),
 }
 """Element by element: the C expression, and about how many operations it is."""
+
+_WHOLE = {"qs_maxf": "qs_max", "qs_minf": "qs_min", _REMAINDER: "qs_remainder({0}, {1})"}
+
+
+def of_whole_numbers(template: str) -> str:
+    """The C form of an operation on integers."""
+    for form, whole in _WHOLE.items():
+        template = template.replace(form, whole)
+    return template
+
 
 SHAPE_ONLY = {
     aten.arange.default,

@@ -28,9 +28,14 @@ BITS = 31
 """Multipliers are fractions of 2^31."""
 
 
+class IntegerError(ModelError):
+    """A learner that int8 cannot do and float32 may."""
+
+
 @dataclasses.dataclass
 class FloatLayer:
-    """Convolution, scale and shift of each channel, 2x2 max-pooling (`pool` 2) or none (1), ReLU."""
+    """Convolution, scale and shift of each channel, 2x2 max-pooling (`pool` 2) or none (1), ReLU; `moved` if the results lie in another
+    order or shape than the convolution gave them."""
 
     weight: Tensor
     stride: int
@@ -39,6 +44,7 @@ class FloatLayer:
     shift: Tensor
     pool: int = 1
     relu: bool = False
+    moved: bool = False
 
     def __call__(self, x: Tensor) -> Tensor:
         y = F.conv2d(x, self.weight, stride=self.stride, padding=self.padding)
@@ -86,7 +92,7 @@ def layers_of(program: Program, weights: dict[str, Tensor]) -> list[FloatLayer]:
     """The embedding of a captured prototype learner as a chain of layers.
 
     Raises:
-        ModelError: it is no such chain; the message names the operator.
+        IntegerError: it is no such chain; the message names the operator.
     """
     graph = program.module.graph
     known: dict[fx.Node, Tensor] = {
@@ -102,54 +108,104 @@ def layers_of(program: Program, weights: dict[str, Tensor]) -> list[FloatLayer]:
         if inputs and all(item in known for item in inputs):
             known[node] = node.target(*(known.get(item, item) for item in node.args), **node.kwargs)
         elif current in inputs:
-            if node.target is aten.mm.default or node.op == "output":
-                break
-            _extend(layers, node, current, known, layer_of(node, names))
+            if node.op == "output" or (
+                node.target is aten.mm.default and node.args[1] is current and node.args[0] not in known
+            ):
+                break  # the sums of the classes, labels times features; features and weights would be a linear layer
+            _extend(layers, _Step(node, current, known, layer_of(node, names)))
             current = node
     if not layers or any(not layer.relu for layer in layers):
-        raise ModelError(_REFUSED.format(what="a net that does not end in a ReLU after every convolution"))
+        raise IntegerError(_REFUSED.format(what="a net without a ReLU after every convolution"))
     return layers
 
 
 _REFUSED = (
     "int8 firmware needs a chain of convolutions, each with bias or batch norm, 2x2 max-pooling or none, and ReLU (such as conv4); this is "
-    "{what}. Export with precision='float32', or use net conv4."
+    "{what}. Export in float32 (precision='float32'; on the command line without --int8), or use net conv4."
 )
 
 
-def _extend(layers: list[FloatLayer], node: fx.Node, current: fx.Node, known: dict[fx.Node, Tensor], name: str) -> None:
+_SAME = {aten._to_copy.default, aten.alias.default, aten.clone.default, aten.detach.default}
+_MOVED = ops.VIEWS - _SAME - {aten.as_strided.default, aten.expand.default, aten.select.int, aten.slice.Tensor}
+"""Views that leave nothing out and repeat nothing. At the end of the net they are no work, since distances take features in any order."""
+
+
+@dataclasses.dataclass(frozen=True)
+class _Step:
+    """One operation of the chain: the `node`, what it continues, which values are `known`, and the name of its layer."""
+
+    node: fx.Node
+    current: fx.Node
+    known: dict[fx.Node, Tensor]
+    layer: str
+
+    def numbers(self, *places: Any) -> list[Any]:
+        """Arguments as tensors and numbers; one that is computed from an input stays a node."""
+        return [self.known.get(item, item) if isinstance(item, fx.Node) else item for item in places]
+
+
+def _extend(layers: list[FloatLayer], step: _Step) -> None:
     """One more operation of the chain."""
-    target = node.target
-    if target is aten.convolution.default and node.args[1] in known and shape_of(current)[0] == 1:
-        weight, bias, stride, padding, dilation, transposed, _, groups = (_known(item, known) for item in node.args[1:])
-        if not transposed and groups == 1 and list(dilation) == [1, 1] and len({*stride}) == len({*padding}) == 1:
-            shift = torch.zeros(len(weight)) if bias is None else bias
-            layers.append(FloatLayer(weight, stride[0], padding[0], torch.ones(len(weight)), shift))
-            return
-    elif target in ops.VIEWS or target is operator.getitem:
-        return
-    elif layers and not layers[-1].relu and target in (aten.mul.Tensor, aten.add.Tensor, aten.sub.Tensor):
-        other: Any = node.args[1] if node.args[0] is current else node.args[0]
-        other = _known(other, known)
-        number = torch.as_tensor(other, dtype=torch.float32).reshape(-1).expand(len(layers[-1].scale))
-        if target is aten.mul.Tensor:
-            layers[-1].scale, layers[-1].shift = layers[-1].scale * number, layers[-1].shift * number
-        else:
-            layers[-1].shift = layers[-1].shift + (-number if target is aten.sub.Tensor else number)
-        if target is not aten.sub.Tensor or node.args[0] is current:
-            return
-    elif layers and target is aten.max_pool2d_with_indices.default and layers[-1].pool == 1:
-        if list(node.args[1]) == [2, 2] == list(node.args[2] or [2, 2]) and not any(node.args[3:]):  # pyright: ignore
-            layers[-1].pool = 2
-            return
-    elif layers and target is aten.relu.default:
-        layers[-1].relu = True
-        return
-    raise ModelError(_REFUSED.format(what=f"operator {target} in layer {name}"))
+    target, last = step.node.target, layers[-1] if layers else None
+    in_place = last is None or not last.moved
+    if target is aten.convolution.default:
+        done = in_place and _convolution(layers, step)
+    elif target in _SAME or (target in _MOVED and shape_of(step.node) == shape_of(step.current) and target not in _TURNING):
+        done = True
+    elif last is None:
+        done = False
+    elif target in _MOVED:
+        done = last.moved = True
+    elif target is operator.getitem:
+        done = step.node.args[1] == 0
+    elif target is aten.relu.default:
+        done = last.relu = True
+    elif target is aten.max_pool2d_with_indices.default:
+        done = in_place and _pooling(last, step)
+    else:
+        done = in_place and not last.relu and _affine(last, step)
+    if not done:
+        raise IntegerError(_REFUSED.format(what=f"operator {target} in layer {step.layer}"))
 
 
-def _known(item: Any, known: dict[fx.Node, Tensor]) -> Any:
-    return known[item] if isinstance(item, fx.Node) else item
+_TURNING = {aten.permute.default, aten.t.default}
+
+
+def _convolution(layers: list[FloatLayer], step: _Step) -> bool:
+    """True for a convolution with known weights that the kernel can do."""
+    weight, bias, stride, padding, dilation, transposed, _, groups = step.numbers(*step.node.args[1:])
+    known = isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)) and shape_of(step.current)[0] == 1
+    if not known or transposed or groups != 1 or list(dilation) != [1, 1] or not len({*stride}) == len({*padding}) == 1:
+        return False
+    shift = torch.zeros(len(weight)) if bias is None else bias
+    layers.append(FloatLayer(weight, stride[0], padding[0], torch.ones(len(weight)), shift))
+    return True
+
+
+def _pooling(layer: FloatLayer, step: _Step) -> bool:
+    """True for the first max-pooling of a layer, of 2x2 without padding."""
+    usual = ([2, 2], [2, 2], [0, 0], [1, 1], False)
+    if layer.pool != 1 or any(given not in (plain, []) for given, plain in zip(step.node.args[1:], usual, strict=False)):
+        return False
+    layer.pool = 2
+    return True
+
+
+def _affine(layer: FloatLayer, step: _Step) -> bool:
+    """True for a scale or shift of each channel. A scale after max-pooling is one before it only where it turns no maximum around."""
+    left, right = step.node.args[:2]
+    (other,) = step.numbers(right if left is step.current else left)
+    number, channels, target = torch.as_tensor(0.0 if isinstance(other, fx.Node) else other), len(layer.scale), step.node.target
+    if isinstance(other, fx.Node) or step.node.kwargs or (number.numel() > 1 and number.shape[-3:] != (channels, 1, 1)):
+        return False
+    number = number.float().reshape(-1).expand(channels)
+    if target is aten.mul.Tensor and not (layer.pool == 2 and (number < 0).any()):
+        layer.scale, layer.shift = layer.scale * number, layer.shift * number
+    elif target is aten.add.Tensor or (target is aten.sub.Tensor and left is step.current):
+        layer.shift = layer.shift + (-number if target is aten.sub.Tensor else number)
+    else:
+        return False
+    return True
 
 
 def quantized(layers: Sequence[FloatLayer], images: Tensor) -> tuple[list[IntegerLayer], float]:
@@ -187,6 +243,9 @@ def quantized(layers: Sequence[FloatLayer], images: Tensor) -> tuple[list[Intege
             )
         )
         if (-exponent).min() < 1 - BITS or (-exponent).max() > BITS:
-            raise ModelError("the ranges of this net's weights do not fit int8 arithmetic. Export with precision='float32'.")
+            raise IntegerError(
+                "the ranges of this net's weights do not fit int8 arithmetic. Export in float32 (precision='float32'; on the command line "
+                "without --int8)."
+            )
         unit = out
     return result, unit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -33,8 +33,21 @@ def table() -> decompositions.Table:
         aten._softmax.default: lambda x, dim, half: torch.exp(_log_softmax(x, dim, half)),
         aten.sigmoid_backward.default: lambda grad, y: grad * (y * (1 - y)),
         aten.tanh_backward.default: lambda grad, y: grad * (1 - y * y),
+        **{
+            operation: _without_alpha(operation)
+            for operation in (aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar)
+        },
         aten.addmm.default: lambda bias, a, b, *, beta=1, alpha=1: a @ b * alpha + bias * beta,
     }
+
+
+def _without_alpha(operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """A sum or difference with `alpha` as a product of its own."""
+
+    def composed(a: Tensor, b: Any, alpha: Any = None) -> Tensor:
+        return NotImplemented if alpha is None else operation(a, b * alpha)
+
+    return composed
 
 
 def _mean(x: Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

@@ -15,6 +15,7 @@ from quickstudy.export.c.context import Context
 from quickstudy.export.c.ir import C_TYPE, Index, Value, expanded, remapped, reshaped_in_place, stored
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import example_axis
+from quickstudy.export.capture import layer_of
 
 aten = torch.ops.aten
 
@@ -89,8 +90,20 @@ def _permute(context: Context, node: fx.Node) -> Value:
     return remapped(value, shape, back)
 
 
+def _refuse_examples(context: Context, node: fx.Node, axis: Any) -> None:
+    """A ModelError for some of the examples by their number: a pass sees one and does not know the others."""
+    source: Any = node.args[0]
+    examples = example_axis(source)
+    if examples is not None and axis % len(source.meta["val"].shape) == examples[0]:
+        raise ModelError(
+            f"operator {node.target} in layer {layer_of(node, context.names)} picks examples by their number; the C target computes one "
+            "at a time. Write it with sums over examples, or export the learner to ONNX."
+        )
+
+
 def _select(context: Context, node: fx.Node) -> Value:
     value, axis, place = context.value(node.args[0]), *node.args[1:3]
+    _refuse_examples(context, node, axis)
     dimensions = len(value.shape)
     axis, place = axis % dimensions, place % value.shape[axis]  # pyright: ignore
     shape = value.shape[:axis] + value.shape[axis + 1 :]  # pyright: ignore
@@ -99,14 +112,17 @@ def _select(context: Context, node: fx.Node) -> Value:
 
 def _slice(context: Context, node: fx.Node) -> Value:
     value = context.value(node.args[0])
-    axis, start, _, step = (*node.args[1:], *(0, 0, None, 1)[len(node.args) - 1 :])
-    shape = shape_of(node)
-    first = start if start >= 0 else value.shape[axis] + start  # pyright: ignore
+    given: Any = (*node.args[1:], *(0, None, None, 1)[len(node.args) - 1 :])
+    axis, start, _, step = given
+    shape, size = shape_of(node), value.shape[axis]
+    if start or example_axis(node) is None:
+        _refuse_examples(context, node, axis)
+    first = range(size)[slice(start, None)].start
 
     def back(index: Index) -> Index:
         moved = [*index]
-        if moved[axis] != "0" or first:  # pyright: ignore
-            moved[axis] = f"({moved[axis]}{f' * {step}' if step != 1 else ''} + {first})"  # pyright: ignore
+        if moved[axis] != "0" or first:
+            moved[axis] = f"({moved[axis]}{f' * {step}' if step != 1 else ''} + {first})"
         return tuple(moved)
 
     return value if shape == value.shape else remapped(value, shape, back)
