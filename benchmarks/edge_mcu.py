@@ -38,7 +38,7 @@ TRAIN = {
     "protonet": f"{COMMON} --learner protonet --net.channels 16 --ways 60 --shots 1 --queries 5 --validation_ways 5 --tasks_per_step 1 "
     "--precision bf16-mixed --minutes 13",
     "maml": f"{COMMON} --learner maml --learner.inner_steps 5 --learner.inner_lr 0.2 --net.channels 16 --net.norm none "
-    "--net.halving stride --ways 5 --shots 1 --queries 5 --tasks_per_step 8 --minutes 13",
+    "--net.halving stride --ways 5 --shots 1 --queries 5 --tasks_per_step 8 --minutes 8",
 }
 
 

@@ -18,6 +18,8 @@ from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, ModelError, TrainingError
 from quickstudy.learner import Learner
 from quickstudy.task import Task
+from quickstudy.training import capture
+from quickstudy.training import engine as engines
 from quickstudy.training import fit as fit_module
 from quickstudy.training.engine import Engine, Plan, Wanted, choose_engine, meta_gradient
 from quickstudy.training.evaluate import Result
@@ -117,6 +119,21 @@ def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
     assert Wanted("vmap", None, 2, 3).plan() is None
     assert Wanted("vmap", True, 1).plan() is None  # whether to compile is open
     assert Wanted("vmap", True, 1, compiled=True).plan() == Plan("vmap", True, 1, compiled=True)
+
+
+def test_a_long_graph_is_not_compiled_unasked(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(*arguments: object) -> None:
+        raise RuntimeError("the compiler was called")
+
+    monkeypatch.setattr(capture, "_compiled", compiled)
+    monkeypatch.setattr(engines, "SHORT", math.inf)
+    whys = []
+    for most in (10**6, 1):
+        monkeypatch.setattr(engines, "MOST_COMPILED", most)
+        wanted = Wanted("vmap", captured=True, workers=1)
+        whys.append(choose_engine(make_learner("maml"), rows().batch(range(1)), wanted, run=lambda per_task: 1e9)[1])
+    assert "compiled vmap fails (the compiler was called)" in whys[0]
+    assert "compiled" not in whys[1]
 
 
 @pytest.mark.slow

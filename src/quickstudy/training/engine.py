@@ -24,6 +24,8 @@ COMPILES_AFTER = 300.0
 """Seconds of training from which it is worth a minute to compile."""
 SHORT = 2e-5
 """Mean seconds of an operation below which most of them is the call: there compiling pays, elsewhere it brings little (8 % for Conv4)."""
+MOST_COMPILED = 2500
+"""Operations of the longest graph that is compiled: compilers take more than twice as long for twice as many, and 80 seconds for 2,000."""
 AGREEMENT = {torch.float64: 1e-6, torch.float32: 0.25, torch.bfloat16: 0.25}
 """Largest relative difference between the gradients of two engines: rounding, which ReLU and max-pooling turn into other paths of the
 gradient (in second order through 5 steps, a plain loop in float32 is off by up to 0.2 of its own value in float64)."""
@@ -133,6 +135,7 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
         trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
     alone = dataclasses.replace(best, workers=1)
     pays = run(1 / trials.speeds[best]) > COMPILES_AFTER and trials.seconds_per_operation(alone) < SHORT
+    pays = pays and trials.operations(alone) <= MOST_COMPILED
     if best.captured and (wanted.compiled or (wanted.compiled is None and (wanted.workers or 1) == 1 and pays)):
         trials.add(dataclasses.replace(alone, compiled=True))
     best = trials.best(wanted)
@@ -179,10 +182,15 @@ class _Trials:
             passes.append(time.perf_counter() - begin)
         return min(passes)
 
+    def operations(self, plan: Plan) -> float:
+        """Length of the graph of a captured plan; infinite where nothing is captured."""
+        captured = self.engines[plan].captured if plan in self.engines else None
+        return math.inf if captured is None else max(captured.operations, 1)
+
     def seconds_per_operation(self, plan: Plan) -> float:
         """Mean time of an operation of a captured plan; infinite where nothing is captured."""
-        captured = self.engines[plan].captured if plan in self.engines else None
-        return math.inf if captured is None else len(self.tasks.support.y) / self.speeds[plan] / max(captured.operations, 1)
+        operations = self.operations(plan)
+        return operations if operations == math.inf else len(self.tasks.support.y) / self.speeds[plan] / operations
 
     def best(self, wanted: Wanted) -> Plan:
         """The fastest; captured, compiled, and with so many workers, if that is wanted and works."""
