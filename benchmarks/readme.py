@@ -51,6 +51,8 @@ with its smallest and largest value. {peers_machine}
 
 {floor} {memory}
 
+The race to 98 % at Omniglot 5-way 1-shot (`results/race.json`) is not won: {race}.
+
 What was tried, predicted and measured, failures too: `LOG.md`.
 
 ## Devices
@@ -61,8 +63,9 @@ Learners as `quickstudy export` writes them. `make bench-web`, `python benchmark
 {devices}
 
 onnxruntime's adaptation is held against the fastest of four ways to run the same learner in torch (two interfaces, two layouts). In
-torch's default layout it is level; channels-last convolutions are what it cannot match: its max-pooling with indices takes 17 % of the time
-and its convolutions most of the rest. A process that has only imported onnxruntime and loaded the graph already takes 84 MB.
+torch's default layout it is level at 1 shot and slower at 5; channels-last convolutions are what it cannot match: convolutions
+take 27 % of its time, max-pooling with indices 18 %, patches for weight gradients 24 %. `LOG.md` has what was tried. A process that
+has only imported onnxruntime and loaded the graph already takes 84 MB.
 
 ## Import
 
@@ -94,6 +97,12 @@ def peers_table(record: dict[str, Any]) -> str:
             ]
             lines.append(f"| {title} | {rates[0]} | {best}: {rates[1]} | {shown} | {work['goal']:g} |")
     return "\n".join(lines)
+
+
+def race_text(record: dict[str, Any]) -> str:
+    """Where everyone stood at last."""
+    lasts = {name: curve[-1] for name, curve in record["curves"].items()}
+    return "; ".join(f"{name} {last[2]} % after {last[0]} steps, {last[1]} s" for name, last in lasts.items())
 
 
 def _machines(record: dict[str, Any]) -> str:
@@ -199,6 +208,7 @@ def main() -> None:
         commands="\n".join(commands),
         peers=peers_table(peers),
         peers_machine=_machines(peers),
+        race=race_text(json.loads((HERE / "results" / "race.json").read_text())),
         memory=memory_text(json.loads((HERE / "results" / "memory.json").read_text())),
         devices=devices_table(
             *(json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("edge", "edge_mcu", "edge_browser"))

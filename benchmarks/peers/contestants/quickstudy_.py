@@ -125,7 +125,7 @@ class Sampling:
         }
 
 
-FAST = TrainingSettings(steps=650, lr=4e-3, schedule="cosine")
+FAST = TrainingSettings(steps=1000, lr=4e-3, schedule="cosine")
 FAST_TASKS = {"queries": 2, "augment": "affine"}
 """What was found to be fast for the race: a higher rate that falls to 0, and fewer queries, since it is classes that a step is short of."""
 
