@@ -106,9 +106,12 @@ def race_text(record: dict[str, Any]) -> str:
 
 
 def _machines(record: dict[str, Any]) -> str:
-    """What the rows were measured on."""
-    machines = [work["machine"] for work in record["works"].values()]
-    return "; ".join(dict.fromkeys(f"{one['cores']} cores, {one['processor']}" for one in machines)) + "."
+    """What the rows were measured on, the machine of the fewest with the rows it measured."""
+    rows: dict[str, list[str]] = {}
+    for work in record["works"].values():
+        rows.setdefault(f"{work['machine']['cores']} cores, {work['machine']['processor']}", []).append(work["title"])
+    first, *others = sorted(rows, key=lambda machine: -len(rows[machine]))
+    return "; ".join([first, *(f"{machine}: {', '.join(rows[machine])}" for machine in others)]) + "."
 
 
 def floor_text(record: dict[str, Any]) -> str:
