@@ -27,7 +27,7 @@ from quickstudy_ import FAST, load_weights  # pyright: ignore[reportMissingImpor
 
 TARGET, QUICK_TARGET = 0.98, 0.5
 TASKS, SEED = 600, 2
-"""The judge's tasks; settings were tried out on other ones (LOG.md)."""
+"""The judge's tasks. `FAST` was tried out on other ones of the same characters; only its length was raised after a race (LOG.md)."""
 TURN = 50
 """Steps between two judgements."""
 LIMIT = 1200.0
