@@ -17,10 +17,10 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.functional import cross_entropy, gradient_descent, squared_distances, squared_error
+from quickstudy.functional import cross_entropy, distances, gradient_descent, squared_distances, squared_error
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import ProtoNet
+from quickstudy.learners.protonet import Distance, ProtoNet
 from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
@@ -72,10 +72,11 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return random.normal(size=(17, 5)), np.array([0, 1, 2, 3] * 3 + [0] * 5), random.normal(size=(200, 5))
 
 
+@pytest.mark.parametrize("distance", ["squared", "euclidean"])
 @pytest.mark.parametrize("seed", range(3))
-def test_protonet_on_raw_rows_is_the_nearest_centroid(seed: int) -> None:
+def test_protonet_on_raw_rows_is_the_nearest_centroid(seed: int, distance: Distance) -> None:
     rows, labels, queries = drawn(seed)
-    learner = ProtoNet(Identity(5))
+    learner = ProtoNet(Identity(5), distance=distance)
     state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4).double()))
     found = learner.predict(state, torch.from_numpy(queries)).argmax(-1).numpy()
     assert (found == NearestCentroid().fit(rows, labels).predict(queries)).all()
@@ -90,11 +91,22 @@ def test_nearest_is_one_nearest_neighbour(seed: int) -> None:
     assert (found == KNeighborsClassifier(1).fit(rows, labels).predict(queries)).all()
 
 
-def test_protonet_loss_is_the_cross_entropy_of_negative_squared_distances() -> None:
+@pytest.mark.parametrize(("distance", "power"), [("squared", 2), ("euclidean", 1)])
+def test_protonet_loss_is_the_cross_entropy_of_negative_distances(distance: Distance, power: int) -> None:
     task = make_tasks()[0]
     prototypes = task.support.x.view(3, 3, 6).mean(0)
-    expected = F.cross_entropy(-torch.cdist(task.query.x, prototypes).square(), task.query.y.argmax(-1))
-    assert float(ProtoNet(Identity(6)).loss(task)) == pytest.approx(float(expected), rel=1e-12)
+    expected = F.cross_entropy(-(torch.cdist(task.query.x, prototypes) ** power), task.query.y.argmax(-1))
+    assert float(ProtoNet(Identity(6), distance=distance).loss(task)) == pytest.approx(float(expected), rel=1e-12)
+
+
+def test_a_query_on_its_prototype_has_a_finite_gradient() -> None:
+    rows = torch.eye(3, 5, dtype=torch.float64, requires_grad=True)
+    (gradient,) = torch.autograd.grad(distances(rows, rows.detach()).sum(), rows)
+    assert gradient.isfinite().all()
+    apart = rows - rows.detach().roll(1, 0), rows - rows.detach().roll(2, 0)
+    torch.testing.assert_close(
+        gradient, sum((way / way.norm(dim=1, keepdim=True) for way in apart), torch.zeros(3, 5).double())
+    )
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "sgd"])

@@ -71,6 +71,11 @@ def squared_distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature
     return (a.unsqueeze(1) - b.unsqueeze(0)).square().sum(-1)
 
 
+def distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
+    """Euclidean distances, `[n, m]`; at least 0.001, with no gradient where rows are nearer (the root of 0 has none)."""
+    return squared_distances(a, b).clamp(min=1e-6).sqrt()
+
+
 def pad_rows(rows: Tensor, count: int) -> Tensor:
     """`rows` `[n, ...]` followed by zero rows up to `count`; unchanged where there are that many already.
 

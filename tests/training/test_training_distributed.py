@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -28,9 +29,10 @@ from quickstudy.nets.mlp import MLP
 from quickstudy.training import distributed
 from quickstudy.training import fit as fit_module
 from quickstudy.training.distributed import Group, Step
-from quickstudy.training.fit import fit
+from quickstudy.training.fit import Trainer, fit
 from quickstudy.training.interrupt import deferred_interrupt
 from quickstudy.training.launch import launch
+from quickstudy.training.progress import silent
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.training.tracking import read_metrics
@@ -366,6 +368,50 @@ def test_a_killed_process_is_started_again_and_ends_bit_for_bit_as_unbroken(
     assert errors.count("started again, going on after step ") == 1
     assert "Traceback" not in errors
     assert ended(out) == ended(unbroken)
+
+
+@pytest.mark.slow
+def test_two_machines_of_which_one_loses_its_process(
+    words: Callable[[pathlib.Path], list[str]], unbroken: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    out = tmp_path / "run"
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        meeting = f"--rdzv_endpoint=127.0.0.1:{free.getsockname()[1]}"
+    machine = (
+        "-m",
+        "torch.distributed.run",
+        "--nnodes=2",
+        "--nproc_per_node=1",
+        "--rdzv_backend=c10d",
+        "--rdzv_id=both",
+        meeting,
+    )
+    command = (*machine, "--max_restarts=2", "-m", "quickstudy", *words(out), "--json")
+    with running(*command) as first, running(*command) as second:
+        wait_until(lambda: under_way(out) or first.poll() is not None)
+        (worker,) = pathlib.Path(f"/proc/{second.pid}/task/{second.pid}/children").read_text().split()
+        os.kill(int(worker), signal.SIGKILL)
+        told = [machine.communicate(timeout=120) for machine in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0], told
+    assert sum(printed.count('"steps"') for printed, _ in told) == 1  # only the first process of all speaks
+    assert sum(errors.count("started again, going on after step ") for _, errors in told) == 1
+    assert ended(out) == ended(unbroken)
+
+
+def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.Path) -> None:
+    def begun(job: str, restarted: bool = True) -> int:
+        learner = ProtoNet(MLP(FEATURES, hidden=(8,)))
+        trainer = Trainer(learner, Rows(), None, TrainingSettings(steps=2), tmp_path, Group(restarted=restarted, job=job))
+        trainer.begin(resume=False)
+        trainer.train(silent)
+        return trainer.run.step
+
+    assert begun("one", restarted=False) == 2
+    assert begun("one") == 2
+    with pytest.raises(ConfigError, match="holds a run already"):
+        begun("two")
+    with pytest.raises(ConfigError, match="holds a run already"):
+        begun("one", restarted=False)
 
 
 @pytest.mark.slow

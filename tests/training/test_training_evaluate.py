@@ -28,9 +28,10 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training import fit as fit_module
-from quickstudy.training.evaluate import BATCH, LARGEST, Result, _Largest, _Scorer, _together, evaluate
+from quickstudy.training.evaluate import BATCH, LARGEST, Result, _Scorer, _together, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.measures import ACCURACY, MEAN_SQUARED_ERROR, MEASURES, measure_in
+from quickstudy.training.memory import Made
 from quickstudy.training.progress import progress_line
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.training.tracking import read_metrics
@@ -115,9 +116,9 @@ def test_no_graph_is_built(rows: Make, engine: str) -> None:
 def test_few_large_tasks_or_many_small_ones_go_together() -> None:
     def together(learner: Learner, tasks: Task) -> tuple[int, int]:
         with torch.no_grad():
-            with _Largest() as largest:
+            with Made() as made:
                 learner.predict(learner.adapt(tasks[0].support), tasks[0].query.x)
-            return _together(learner, tasks[0]), largest.elements
+            return _together(learner, tasks[0]), made.largest
 
     images = Task(*(Examples(torch.rand(1, count, 1, 28, 28), torch.eye(5).repeat(count // 5, 1)[None]) for count in (5, 75)))
     assert together(ProtoNet(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)

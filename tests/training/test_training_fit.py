@@ -24,6 +24,7 @@ from quickstudy.training import fit as fit_module
 from quickstudy.training.engine import Engine, Plan, Wanted, choose_engine, meta_gradient
 from quickstudy.training.evaluate import Result
 from quickstudy.training.fit import fit
+from quickstudy.training.memory import Made
 from quickstudy.training.saving import load_learner
 from quickstudy.training.tracking import read_metrics
 
@@ -97,10 +98,13 @@ def test_auto_measures_both_engines_and_says_so(rows: Make, make_learner: Make, 
         def note(self, text: str) -> None:
             self.notes.append(text)
 
-    fit(make_learner(), rows(), None, settings(engine="auto", steps=1), progress=Heard())
+    saved = fit(make_learner(), rows(), None, settings(engine="auto", steps=1), progress=Heard())
     [note] = Heard.notes
     assert note.startswith(("engine: loop (tasks/s: loop ", "engine: vmap (tasks/s: loop "))
     assert ", vmap " in note
+    assert f"engine: {saved.info['engine']}" == note
+    saved = fit(make_learner(), rows(), None, settings(engine="vmap", capture=False, steps=1))
+    assert saved.info["engine"] == "vmap (as set)"
 
 
 def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
@@ -119,6 +123,18 @@ def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
     assert Wanted("vmap", None, 2, 3).plan() is None
     assert Wanted("vmap", True, 1).plan() is None  # whether to compile is open
     assert Wanted("vmap", True, 1, compiled=True).plan() == Plan("vmap", True, 1, compiled=True)
+
+
+def test_vmap_holds_no_more_tasks_than_memory_does(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, tasks = make_learner("maml"), rows().batch(range(8))
+    with Made() as one:
+        Engine(learner, Plan())(tasks[:1])
+    with Made() as three:
+        Engine(learner, Plan())(tasks[:3])
+    assert one.bytes * 3 <= three.bytes <= one.bytes * 3.5  # and the sums over tasks
+    for bound, chunk in ((3.5, 3), (0.5, 1), (8.5, None)):
+        monkeypatch.setattr(engines, "MOST_BYTES", int(bound * one.bytes))
+        assert choose_engine(learner, tasks, Wanted("vmap"), run=lambda per_task: 0.0)[0].plan == Plan("vmap", chunk=chunk)
 
 
 def test_a_long_graph_is_not_compiled_unasked(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,13 +48,12 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
     return facts
 
 
-def claim(out: pathlib.Path, resume: bool, restarted: bool = False) -> bool:
+def claim(out: pathlib.Path, resume: bool) -> bool:
     """Make sure that a run never overwrites another one, and that there is something to resume.
 
     Args:
         out: folder of the run.
         resume: go on from its checkpoint.
-        restarted: the run in it, if any, is this one, which was started again.
 
     Returns:
         Whether there is a checkpoint to go on from.
@@ -62,7 +61,7 @@ def claim(out: pathlib.Path, resume: bool, restarted: bool = False) -> bool:
     if out.exists() and not out.is_dir():
         raise ConfigError(f"{out} is a file; expected a folder for the run.")
     exists = (out / NAME).exists()
-    if exists and not resume and not restarted:
+    if exists and not resume:
         raise ConfigError(
             f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
         )
@@ -74,12 +73,12 @@ def claim(out: pathlib.Path, resume: bool, restarted: bool = False) -> bool:
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
-    """A resumed run must go on as it began: with the same settings, on the same tasks."""
+    """A resumed run must go on as it began: with the same settings, on the same tasks. What an older version did not know is left out."""
     changed = [
-        f"{name}: {before[part].get(name)} -> {value}"
+        f"{name}: {before[part][name]} -> {value}"
         for part, values in now.items()
         for name, value in values.items()
-        if before[part].get(name) != value
+        if name in before[part] and before[part][name] != value
     ]
     if changed:
         raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")

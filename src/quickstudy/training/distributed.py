@@ -50,6 +50,7 @@ class Group:
         local_rank: which one it is on its machine, and so which GPU is its own.
         local_size: how many there are on its machine.
         restarted: the group was started again, after one of its processes had died.
+        job: what all groups have in common that one launch starts again.
     """
 
     rank: int = 0
@@ -57,6 +58,7 @@ class Group:
     local_rank: int = 0
     local_size: int = 1
     restarted: bool = False
+    job: str = ""
 
     @classmethod
     def join(cls) -> Group:
@@ -78,7 +80,7 @@ class Group:
                     raise ConfigError(f"no group of processes can be made: {error}. Start them with torchrun.") from error
             atexit.register(dist.destroy_process_group)
         again = _variable("TORCHELASTIC_RESTART_COUNT", 0) > 0  # of this machine only
-        return dataclasses.replace(group, restarted=group.any(again))
+        return dataclasses.replace(group, restarted=group.any(again), job=_job())
 
     def share(self, indices: range) -> range:
         """This process's part of the tasks: parts follow each other by rank, and the first ones are longer by one where they must.
@@ -180,6 +182,12 @@ def launched() -> bool:
 def is_first() -> bool:
     """Whether this process is the one that writes and speaks; true without a group."""
     return not launched() or _variable("RANK") == 0
+
+
+def _job() -> str:
+    """The launch's name, or else the process that launched this one, which stays when its children are started again."""
+    name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
+    return f"launched by {os.getppid()}" if name == "none" else name
 
 
 def check_devices(processes: int) -> None:

@@ -13,11 +13,14 @@ from torch import Tensor
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 from quickstudy.training.capture import Captured, Mapping, added, summed_gradient, tensors_of
+from quickstudy.training.memory import Made
 
 PAYS_AFTER = 30.0
 """Seconds of training from which it is worth some seconds to capture graphs and to try several workers."""
 TRIAL_TASKS = 32
 """Most tasks of a trial."""
+MOST_BYTES = 4 * 2**30
+"""Of new tensors that a chunk of tasks makes under vmap, freed ones included: several times what it needs at once."""
 TRIAL_SECONDS = 0.5
 """Seconds of passes after which a plan is not tried once more."""
 COMPILES_AFTER = 300.0
@@ -123,7 +126,7 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
     """
     trials = _Trials(learner, tasks[: min(TRIAL_TASKS, len(tasks.support.y))])
     for mapping in (wanted.mapping,) if wanted.mapping else ("loop", "vmap"):
-        trials.add(Plan(mapping, chunk=wanted.chunk))
+        trials.add(Plan(mapping, chunk=wanted.chunk if mapping == "loop" else wanted.chunk or _chunk(learner, tasks)))
     pays = run(1 / max(trials.speeds.values())) > PAYS_AFTER
     asked = wanted.captured or wanted.compiled or (wanted.workers or 1) > 1
     if asked or (wanted.captured is None and pays):
@@ -140,6 +143,14 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
         trials.add(dataclasses.replace(alone, compiled=True))
     best = trials.best(wanted)
     return trials.engines[best], f"tasks/s: {trials}"
+
+
+def _chunk(learner: Learner, tasks: Task) -> int | None:
+    """Most tasks that vmap may hold at once by `MOST_BYTES`; None for all of them. Measured on one task."""
+    with Made() as made:
+        Engine(learner, Plan())(tasks[:1])
+    most = max(1, MOST_BYTES // max(made.bytes, 1))
+    return most if most < len(tasks.support.y) else None
 
 
 class _Trials:

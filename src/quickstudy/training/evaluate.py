@@ -18,8 +18,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call, vmap
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves
 
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner
@@ -27,6 +25,7 @@ from quickstudy.task import Task
 from quickstudy.training.capture import Captured, Tensors, tensors_of
 from quickstudy.training.distributed import ALONE, Group
 from quickstudy.training.measures import ACCURACY, Measure, Score, measure_of
+from quickstudy.training.memory import Made
 
 BATCH = 16
 """Tasks that are drawn at once, and the most that are mapped together."""
@@ -202,24 +201,13 @@ class _Scorer:
         return torch.cat([self.scores(parameters, buffers, chunk) for chunk in chunks]).tolist()
 
 
-class _Largest(TorchDispatchMode):
-    """Within, `elements` counts those of the largest tensor that any operation returns."""
-
-    elements = 1
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        found = func(*args, **(kwargs or {}))
-        self.elements = max([self.elements, *(leaf.numel() for leaf in tree_leaves(found) if isinstance(leaf, Tensor))])
-        return found
-
-
 def _together(learner: Learner, task: Task) -> int:
     """How many tasks to map together."""
     if any(type(layer) in UNMAPPED for layer in learner.modules()):
         return 1
-    with _Largest() as largest:
+    with Made() as made:
         learner.predict(learner.adapt(task.support), task.query.x)
-    return max(1, min(BATCH, LARGEST.get(task.support.y.device.type, LARGEST_ELSEWHERE) // largest.elements))
+    return max(1, min(BATCH, LARGEST.get(task.support.y.device.type, LARGEST_ELSEWHERE) // made.largest))
 
 
 def _check_answerable(batch: Task, begin: int) -> None:

@@ -47,6 +47,10 @@ class Run:
     seconds: float = 0.0
     plan: dict[str, Any] | None = None
     """The engine's, once it is chosen."""
+    engine: str = ""
+    """The plan in words, and why it was chosen."""
+    job: str = ""
+    """Of the group that wrote the checkpoint."""
     best: float | None = None
     """Mean of the best validation, None before the first."""
     best_step: int = 0
@@ -153,6 +157,7 @@ class Trainer:
             "trained_on": self.tasks.describe(),
             "steps": self.run.step,
             "minutes": round(self.run.seconds / 60, 2),
+            "engine": self.run.engine,
             "settings": dataclasses.asdict(self.settings),
         }
         if result is not None:
@@ -170,10 +175,17 @@ class Trainer:
     def _open(self, resume: bool) -> tuple[dict[str, Any], Run]:
         """Claim and load `out`; where the optimizer and the run stand."""
         if self.out is not None:
-            if checkpoint.claim(self.out, resume, self.group.restarted):
+            if checkpoint.claim(self.out, resume or self._started_again(self.out)):
                 self.load_checkpoint()
+            self.run.job = self.group.job
             self.tracker = Tracker(self.out, self.run.step)
         return self.optimizer.state_dict(), self.run
+
+    def _started_again(self, out: pathlib.Path) -> bool:
+        """Whether the run in the folder is this one, some process of which had died."""
+        if not self.group.restarted or not (out / checkpoint.NAME).exists():
+            return False
+        return storage.load(out / checkpoint.NAME, "checkpoint").meta["run"].get("job") == self.group.job
 
     def _set_best(self) -> Mapping[str, Any]:
         """Set the best learner, and save it unless it is saved already; where it comes from."""
@@ -237,7 +249,9 @@ class Trainer:
         plan = self.settings.wanted().plan() if self.run.plan is None else Plan(**self.run.plan)
         if plan is None:
             plan, why = self.group.first(self._fastest)
-            progress.note(f"engine: {plan} ({why})")
+            self.run.engine = f"{plan} ({why})"
+            progress.note(f"engine: {self.run.engine}")
+        self.run.engine = self.run.engine or f"{plan} (as set)"
         if plan != self.engine.plan:
             self.engine = Engine(self.learner, plan)
         self.run.plan = dataclasses.asdict(plan)

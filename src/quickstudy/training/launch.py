@@ -11,6 +11,7 @@ import os
 import signal
 import sys
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -53,7 +54,7 @@ def launch(
     if processes < 1 or restarts < 0:
         raise ConfigError(f"{processes} processes and {restarts} restarts; expected at least 1 process and 0 restarts.")
     check_devices(processes)
-    died = None
+    died, job = None, uuid.uuid4().hex
     for restart in range(restarts + 1):
         store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # where they find each other
         place = {
@@ -63,6 +64,7 @@ def launch(
             "MASTER_PORT": str(store.port),
             "TORCHELASTIC_USE_AGENT_STORE": "True",  # the store is in this process
             "TORCHELASTIC_RESTART_COUNT": str(restart),
+            "TORCHELASTIC_RUN_ID": job,
         }
         died = _attempt(work, arguments, place)
         if died is None:

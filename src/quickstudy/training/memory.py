@@ -1,13 +1,43 @@
-"""How the C library hands out memory: for training, freed memory is kept and used again."""
+"""Memory: what operations make of it, and how the C library hands it out."""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
 import sys
+from typing import Any
+
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 """Names and numbers of glibc's malloc.h."""
+
+
+class Made(TorchDispatchMode):
+    """Within, counts what operations return.
+
+    `largest`: elements of the largest tensor. `bytes`: of all new tensors together, which is more than was ever needed at once.
+
+    >>> import torch
+    >>> with Made() as made:
+    ...     _ = torch.zeros(4, 2).add(1.0).view(8)
+    >>> made.largest, made.bytes
+    (8, 64)
+    """
+
+    largest, bytes = 1, 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        given = {leaf.untyped_storage()._cdata for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, Tensor)}
+        found = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(found):
+            if isinstance(leaf, Tensor):
+                self.largest = max(self.largest, leaf.numel())
+                storage = leaf.untyped_storage()
+                self.bytes += storage.nbytes() if storage._cdata not in given else 0  # views make nothing
+        return found
 
 
 def keep_freed_memory() -> None:

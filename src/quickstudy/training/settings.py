@@ -31,7 +31,8 @@ class TrainingSettings:
         workers: threads that replay captured graphs at the same time, on a CPU; None to measure one and as many as torch would use.
         compile: compile the captured graph, with one worker: several times faster for tiny nets, after up to a minute and a half; needs
             a C++ compiler. None to measure, where operations are short and the training is long.
-        chunk: tasks that vmap holds in memory at once; None for all.
+        chunk: tasks that vmap holds in memory at once; None for all, or as many as a few gigabytes hold where
+            the engine is measured.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
         threads: of each operation on a CPU; None for torch's choice, or for one where several processes share the machine.
         validate_every: steps between validations.
