@@ -34,7 +34,7 @@ from quickstudy.normalization import (
     masked_moments,
     set_population_statistics,
 )
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.task import Examples, Task, concatenate, one_hot
 from quickstudy.training.capture import _Loss, summed_gradient
 from quickstudy.training.engine import meta_gradient
 
@@ -97,6 +97,40 @@ def test_protonet_loss_is_the_cross_entropy_of_negative_distances(distance: Dist
     prototypes = task.support.x.view(3, 3, 6).mean(0)
     expected = F.cross_entropy(-(torch.cdist(task.query.x, prototypes) ** power), task.query.y.argmax(-1))
     assert float(ProtoNet(Identity(6), distance=distance).loss(task)) == pytest.approx(float(expected), rel=1e-12)
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_exchanged_roles_are_the_mean_over_tasks_with_other_supports(padded: bool) -> None:
+    shots, queries, ways = 2, 5, 3
+    task = make_tasks(ways=ways, shots=shots, queries=queries)[0]
+    together = concatenate(task.support, task.query)
+    y, mask = together.y, torch.ones(len(together.y), dtype=torch.bool)
+    if padded:
+        mask[torch.tensor([1, 9, 20])] = False
+        task = Task(
+            *(
+                Examples(part.x, part.y, mask[where])
+                for part, where in zip((task.support, task.query), (slice(6), slice(6, None)))
+            )
+        )
+    expected = []
+    for turn in range((shots + queries) // shots):
+        chosen = torch.zeros_like(mask)
+        for way in range(ways):
+            members = (y.argmax(-1).eq(way) & mask).nonzero().flatten()
+            chosen[members[turn * shots : (turn + 1) * shots]] = True
+        present = chosen.float() @ y.float() > 0
+        asked = mask & ~chosen & present[y.argmax(-1)]
+        support, query = (Examples(together.x[part], y[part]) for part in (chosen, asked))
+        expected.append(ProtoNet(Identity(6)).loss(Task(support, query)))
+    found = ProtoNet(Identity(6), exchange=True).loss(task)
+    assert float(found) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-12)
+    assert apart(found, ProtoNet(Identity(6)).loss(task)) > 1e-3
+
+
+def test_exchanged_roles_need_population_statistics() -> None:
+    with pytest.raises(ConfigError, match="expected statistics='population'"):
+        ProtoNet(Identity(6), statistics="support", exchange=True)
 
 
 def test_a_query_on_its_prototype_has_a_finite_gradient() -> None:

@@ -8,16 +8,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.normalization import batch_statistics, has_batch_norm, set_population_statistics
-from quickstudy.task import Task, concatenate
+from quickstudy.task import Examples, Task, concatenate
 
 
 def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support feature"], Float[Tensor, "query feature"]]:
     """Features of the support and of the query set, in one pass, normalised by the statistics of both together."""
-    both = concatenate(task.support, task.query)
-    with batch_statistics(both.mask):
-        features = net(both.x)
+    features = embed_batch(net, concatenate(task.support, task.query))
     count = len(task.support.y)
     return features[:count], features[count:]
+
+
+def embed_batch(net: nn.Module, examples: Examples) -> Float[Tensor, "example feature"]:
+    """Features, normalised by the statistics of all the examples together."""
+    with batch_statistics(examples.mask):
+        return net(examples.x)
 
 
 def measure_population(net: nn.Module, tasks: Iterable[Task]) -> None:

@@ -15,13 +15,22 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
-from quickstudy.errors import check_choice
-from quickstudy.functional import class_counts, class_sums, distances, hide_absent, pad_rows, squared_distances, under
+from quickstudy.errors import ConfigError, check_choice
+from quickstudy.functional import (
+    class_counts,
+    class_counts_so_far,
+    class_sums,
+    distances,
+    hide_absent,
+    pad_rows,
+    squared_distances,
+    under,
+)
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _metric
 from quickstudy.normalization import Statistics as Seen
 from quickstudy.normalization import batch_statistics, check_net, has_batch_norm
-from quickstudy.task import Examples, Input, Task
+from quickstudy.task import Examples, Input, Task, concatenate
 
 Statistics = Literal["population", "support", "query"]
 Distance = Literal["squared", "euclidean"]
@@ -36,6 +45,10 @@ class ProtoNet(Learner):
             support set, carried in the state), or `query` (of the query batch: transductive).
         distance: between queries and means: `squared` Euclidean, as in the paper, or `euclidean`, which names the same class and learns
             about twice as fast per step (benchmarks/LOG.md).
+        exchange: in meta-training, let support and query examples change places: as many examples of each class as have been its
+            support are that in turn, so that one pass through the net gives several losses. Most distances of an episode are left out
+            otherwise (Laenen and Bertinetto 2021, "On Episodes, Prototypical Networks, and Few-Shot Learning", section 3). Needs
+            population statistics.
 
     >>> from quickstudy.nets.identity import Identity
     >>> from quickstudy.task import one_hot
@@ -48,10 +61,16 @@ class ProtoNet(Learner):
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
 
-    def __init__(self, net: nn.Module, statistics: Statistics = "population", distance: Distance = "squared") -> None:
+    def __init__(
+        self, net: nn.Module, statistics: Statistics = "population", distance: Distance = "squared", exchange: bool = False
+    ) -> None:
         super().__init__()
         self.net, self.statistics = check_net(net), check_choice("statistics", statistics, get_args(Statistics))
-        self.distance = check_choice("distance", distance, get_args(Distance))
+        self.distance, self.exchange = check_choice("distance", distance, get_args(Distance)), exchange
+        if exchange and statistics != "population":
+            raise ConfigError(
+                f"exchange is True with statistics={statistics!r}, for which one set alone is normalised; expected statistics='population'."
+            )
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         features, statistics = self._embed_support(support, state)
@@ -71,9 +90,26 @@ class ProtoNet(Learner):
     def loss(self, task: Task) -> Float[Tensor, ""]:
         if self.statistics != "population":
             return super().loss(task)
+        if self.exchange:
+            return self._exchanged_loss(task)
         support, query = _metric.embed_task(self.net, task)
         y, weight = task.support.y, task.support.weight
         return self.criterion(self._logits(query, class_sums(support, y, weight), class_counts(y, weight)), task.query)
+
+    def _exchanged_loss(self, task: Task) -> Float[Tensor, ""]:
+        """Mean over the turns; in turn `t`, the support set is the `t`-th `shots` examples of every class, and all others are queries."""
+        both, (rows, ways) = concatenate(task.support, task.query), task.support.y.shape
+        features, y, weight = _metric.embed_batch(self.net, both), both.y, both.weight
+        shots, turns = max(1, rows // ways), len(y) // rows
+        place = (class_counts_so_far(y, weight) - 1).div(shots, rounding_mode="floor")
+        losses = []
+        for turn in range(turns):
+            shown = weight * (place == turn)
+            counts = class_counts(y, shown)
+            asked = (weight - shown) * (y @ (counts > 0).to(y.dtype))
+            logits = self._logits(features, class_sums(features, y, shown), counts)
+            losses.append(self.criterion(logits, Examples(both.x, y, asked > 0)))
+        return torch.stack(losses).mean()
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
