@@ -107,12 +107,10 @@ def test_exchanged_roles_are_the_mean_over_tasks_with_other_supports(padded: boo
     y, mask = together.y, torch.ones(len(together.y), dtype=torch.bool)
     if padded:
         mask[torch.tensor([1, 9, 20])] = False
-        task = Task(
-            *(
-                Examples(part.x, part.y, mask[where])
-                for part, where in zip((task.support, task.query), (slice(6), slice(6, None)))
-            )
+        support, query = (
+            Examples(part.x, part.y, known) for part, known in zip((task.support, task.query), mask.split([6, 15]), strict=True)
         )
+        task = Task(support, query)
     expected = []
     for turn in range((shots + queries) // shots):
         chosen = torch.zeros_like(mask)
