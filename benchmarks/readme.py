@@ -92,7 +92,9 @@ def peers_table(record: dict[str, Any]) -> str:
             title = work["title"] + NOTES.get((work["work"]["kind"], ours), "")
             shown = f"{ratio['median']:.2f} ({ratio['min']:.2f}-{ratio['max']:.2f})"
             rates = [
-                f"{facts['seconds']:.0f} s" if "seconds" in facts else f"{facts['tasks_per_second']['median']:.4g}"
+                f"{facts['seconds_per_task']['median']:.0f} s"
+                if work["work"]["kind"] == "race"
+                else f"{facts['tasks_per_second']['median']:.4g}"
                 for facts in (mine, theirs)
             ]
             lines.append(f"| {title} | {rates[0]} | {best}: {rates[1]} | {shown} | {work['goal']:g} |")
@@ -100,9 +102,11 @@ def peers_table(record: dict[str, Any]) -> str:
 
 
 def race_text(record: dict[str, Any]) -> str:
-    """Where everyone stood at last."""
-    lasts = {name: curve[-1] for name, curve in record["curves"].items()}
-    return "; ".join(f"{name} {last[2]} % after {last[0]} steps, {last[1]} s" for name, last in lasts.items())
+    """Where everyone stood at last, round by round."""
+    return "; ".join(
+        f"{name} {', '.join(f'{curve[-1][2]:.2%} after {curve[-1][0]} steps, {curve[-1][1]:.0f} s' for curve in curves)}"
+        for name, curves in record["curves"].items()
+    )
 
 
 def _machines(record: dict[str, Any]) -> str:
@@ -211,7 +215,7 @@ def main() -> None:
         commands="\n".join(commands),
         peers=peers_table(peers),
         peers_machine=_machines(peers),
-        race=race_text(json.loads((HERE / "results" / "race.json").read_text())),
+        race=race_text(json.loads((HERE / "results" / "peers.json").read_text())["works"]["race"]),
         memory=memory_text(json.loads((HERE / "results" / "memory.json").read_text())),
         devices=devices_table(
             *(json.loads((HERE / "results" / f"{name}.json").read_text()) for name in ("edge", "edge_mcu", "edge_browser"))

@@ -15,13 +15,11 @@ from quickstudy.data import load
 from quickstudy.data.places import find
 from quickstudy.tasks.classes import ClassTasks
 
-SEED = 20240607
-
 
 def files_for(work: Work, folder: pathlib.Path) -> dict[str, str]:
     """Paths of what a work needs, made where it is missing: `weights` and `data` (npz), `images` (folder)."""
     folder.mkdir(parents=True, exist_ok=True)
-    weights = folder / f"weights-{work.net}-{work.ways}.npz"
+    weights = folder / f"weights-{work.net}-{work.ways}-{work.seed}.npz"
     if not weights.exists():
         np.savez(weights, **starting_weights(work))  # pyright: ignore[reportArgumentType]
     if work.kind == "race":
@@ -36,7 +34,7 @@ def files_for(work: Work, folder: pathlib.Path) -> dict[str, str]:
 
 def starting_weights(work: Work) -> dict[str, np.ndarray]:
     """torch's own initialisation, under the names of `contestants/_torch.py`; convolutions `[out, in, height, width]`."""
-    torch.manual_seed(SEED)
+    torch.manual_seed(work.seed)
     weights = {}
     if work.net == "mlp":
         layers: dict[str, nn.Module] = {"body.linear0": nn.Linear(1, 40), "body.linear1": nn.Linear(40, 40)}
@@ -52,7 +50,7 @@ def starting_weights(work: Work) -> dict[str, np.ndarray]:
 
 def _characters(work: Work) -> dict[str, np.ndarray]:
     """Omniglot tasks: `x` float32 `[task, example, 1, 28, 28]`, `y` int64 `[task, example]`."""
-    source = ClassTasks(load("omniglot", "train"), work.ways, work.shots, work.queries, seed=SEED)
+    source = ClassTasks(load("omniglot", "train"), work.ways, work.shots, work.queries, seed=work.seed)
     tasks = source.batch(range(work.tasks))
     return {
         "support_x": np.asarray(tasks.support.x),
@@ -64,7 +62,7 @@ def _characters(work: Work) -> dict[str, np.ndarray]:
 
 def _sinusoids(work: Work) -> dict[str, np.ndarray]:
     """Finn et al. 2017, section 5.1: amplitude in [0.1, 5], phase in [0, pi], x in [-5, 5]; all float32 `[task, example, 1]`."""
-    generator = np.random.default_rng(SEED)
+    generator = np.random.default_rng(work.seed)
     amplitude = generator.uniform(0.1, 5.0, (work.tasks, 1, 1))
     phase = generator.uniform(0.0, np.pi, (work.tasks, 1, 1))
     x = generator.uniform(-5.0, 5.0, (work.tasks, work.shots + work.queries, 1))

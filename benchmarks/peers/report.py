@@ -48,7 +48,8 @@ def show(record: dict[str, Any], console: rich.console.Console) -> None:
             best = " best peer" if name == work["best_peer"] else ""
             ratio = _shown(ratios[name]) + best if name in ratios else _of_ours(work, name)
             setting = " ".join(f"{key}={value}" for key, value in facts["setting"].items())
-            rate = f"{facts['seconds']:.0f} s in all" if "seconds" in facts else _shown(facts["tasks_per_second"])
+            race = work["work"]["kind"] == "race"
+            rate = f"{_shown(facts['seconds_per_task'])} s in all" if race else _shown(facts["tasks_per_second"])
             table.add_row(
                 work["row"],
                 work["title"],

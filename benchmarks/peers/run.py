@@ -81,7 +81,7 @@ def measure(work: Work, contestants: list[Contestant], folder: pathlib.Path, opt
             excluded[contestant.name] = str(error)
             console.print(f"[red]{contestant.name} is left out:[/red] {error}", highlight=False)
     turns = {contestant.name: _Turns(facts) for contestant, facts in taking_part.items()}
-    for _ in range(options.repeats):
+    for _ in range(min(options.repeats, work.rounds)):
         for contestant, facts in list(taking_part.items()):
             time.sleep(PAUSE)
             try:
@@ -95,27 +95,37 @@ def measure(work: Work, contestants: list[Contestant], folder: pathlib.Path, opt
         contestant.ask(do="rest")
     facts = {"row": work.row, "title": work.title, "goal": work.goal, "work": dataclasses.asdict(work)}
     facts |= {"plain_float32_errors": checks.plain_errors}
-    facts |= {"repeats": options.repeats, "load_before": load_before, "load_after": os.getloadavg()[0]}
+    facts |= {"repeats": min(options.repeats, work.rounds), "load_before": load_before, "load_after": os.getloadavg()[0]}
     return (
         facts | {"contestants": {name: turn.summary() for name, turn in turns.items()}, "excluded": excluded} | _ratios(turns)
     )
 
 
 def run_race(work: Work, contestants: list[Contestant], folder: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:
-    """One race: the same record as that of `measure`, of a single round, in which the task is to reach the target."""
+    """Races: the same record as that of `measure`, where the task is to reach the target; every round has weights and tasks of its own.
+
+    Who does not arrive in one round does not take part in the next.
+    """
     console.rule(f"{work.row}: {work.title}")
-    load_before = os.getloadavg()[0]
-    specification = dataclasses.asdict(work) | inputs.files_for(work, folder)
+    load_before, excluded = os.getloadavg()[0], {}
+    rounds = 1 if options.quick else min(options.repeats, work.rounds)
     judge = race.Judge(folder / "race.npz", race.QUICK_TARGET if options.quick else race.TARGET)
-    arrived, excluded = race.race(specification, contestants, judge, console)
-    turns = {
-        name: _Turns(facts | {"error": 0.0, "float32_flagged": False}, [facts["seconds"]]) for name, facts in arrived.items()
-    }
-    facts = {"row": work.row, "title": work.title, "goal": work.goal, "work": dataclasses.asdict(work), "repeats": 1}
-    facts |= {"load_before": load_before, "load_after": os.getloadavg()[0]}
-    return (
-        facts | {"contestants": {name: turn.summary() for name, turn in turns.items()}, "excluded": excluded} | _ratios(turns)
-    )
+    turns = {one.name: _Turns({"error": 0.0, "float32_flagged": False, "curves": []}) for one in contestants}
+    for number in range(rounds):
+        this = dataclasses.replace(work, seed=work.seed + number)
+        specification = dataclasses.asdict(this) | inputs.files_for(this, folder)
+        taking_part = [one for one in contestants if one.name not in excluded]
+        runners, out = race.race(specification, taking_part, judge, console)
+        excluded |= {one.name: f"round {number + 1}: {why}" for one, why in out.items()}
+        for one, facts in runners.items():
+            turns[one.name].facts |= {name: facts[name] for name in ("setting", "versions")}
+            turns[one.name].facts["curves"].append(facts["curve"])
+            turns[one.name].seconds_per_task.append(facts["seconds"])
+    facts = {"row": work.row, "title": work.title, "goal": work.goal, "work": dataclasses.asdict(work), "repeats": rounds}
+    facts |= {"load_before": load_before, "load_after": os.getloadavg()[0], "excluded": excluded}
+    facts |= {"curves": {name: turn.facts.pop("curves") for name, turn in turns.items()}}
+    arrived = {name: turn for name, turn in turns.items() if name not in excluded}
+    return facts | {"contestants": {name: turn.summary() for name, turn in arrived.items()}} | _ratios(arrived)
 
 
 @dataclasses.dataclass

@@ -25,6 +25,8 @@ class Work:
         learner: `maml` or `anil`.
         first_order: leave out second derivatives.
         tasks: tasks per meta-gradient, or tasks to evaluate.
+        seed: of starting weights and tasks.
+        rounds: the most there are, for works that take long.
     """
 
     name: str
@@ -41,6 +43,8 @@ class Work:
     shots: int = 1
     queries: int = 15
     tasks: int = 32
+    seed: int = 20240607
+    rounds: int = 7
 
 
 def _maml(
@@ -71,10 +75,10 @@ WORKS = (
     _maml("c", 3, "stride", 5, "anil", False),
     _sinusoid(1),
     _sinusoid(5),
-    Work("evaluate-pool", "e", "MAML evaluation, pool, 5 steps", "evaluate", 4, "pool", tasks=200),
-    Work("evaluate-stride", "e", "MAML evaluation, stride, 5 steps", "evaluate", 4, "stride", tasks=200),
+    Work("evaluate-pool", "e", "MAML evaluation, pool, 5 steps", "evaluate", 4, "pool", tasks=1000, rounds=3),
+    Work("evaluate-stride", "e", "MAML evaluation, stride, 5 steps", "evaluate", 4, "stride", tasks=1000, rounds=3),
     Work("protonet", "f", "ProtoNet training from image files", "protonet", 5, ways=20, shots=5, queries=5, tasks=1),
-    Work("race", "h", "98 % at Omniglot 5-way 1-shot, ProtoNet", "race", 3, ways=60, shots=1, queries=5, tasks=1),
+    Work("race", "h", "98 % at Omniglot 5-way 1-shot, ProtoNet", "race", 3, ways=60, queries=5, tasks=1, rounds=3),
     Work("sampling", "g", "drawing tasks", "sampling", 100, shots=5, tasks=1),
 )
 
@@ -83,7 +87,7 @@ _IMAGES = ("easyfsl", "easyfsl-memory", "learn2learn", "learn2learn-memory")
 
 TAKE_PART: dict[Kind, tuple[str, ...]] = {
     "gradient": _GRADIENT,
-    "evaluate": _GRADIENT,
+    "evaluate": ("quickstudy", "plain", "learn2learn", "torchopt", "jax"),
     "protonet": ("quickstudy", "quickstudy-bf16", *_IMAGES),
     "sampling": ("quickstudy", *_IMAGES),
     "race": ("quickstudy", "quickstudy-same", "easyfsl-memory", "learn2learn-memory"),

@@ -98,6 +98,7 @@ class PrototypeTraining(abc.ABC):
 
     def __init__(self, work: Work, setting: Setting, episodes: Episodes) -> None:
         apply(setting)
+        torch.manual_seed(work["seed"])
         self.work, self.setting, self.episodes = work, setting, episodes
         self.net = make_net(work, setting, with_head=False).train()
         self.optimizer = torch.optim.Adam(self.net.parameters(), lr=1e-3)
@@ -120,7 +121,7 @@ class PrototypeTraining(abc.ABC):
 
     def check(self) -> dict[str, np.ndarray]:
         if self.work["kind"] == "race":
-            return {name: value.detach().contiguous().numpy() for name, value in self.net.named_parameters()}
+            return {name: value.detach().contiguous().cpu().numpy() for name, value in self.net.named_parameters()}
         losses = []
         for _ in range(CHECKED_EPISODES):
             self.step()
