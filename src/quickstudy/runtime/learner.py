@@ -112,7 +112,9 @@ class Learner:
             if name not in self._graphs:
                 program, file = getattr(self.manifest.programs, name), f"{name}.onnx"
                 weights = {key: self.bundle.weights[key] for key in program.weights}
-                self._graphs[name] = Graph(file, self.bundle.graphs[file], weights, list(program.outputs), self.threads)
+                state = {key: tensor.dtype for key, tensor in self.manifest.state.items()}
+                outputs = {"prediction": "float32"} if name == "predict" else state
+                self._graphs[name] = Graph(file, self.bundle.graphs[file], weights, outputs, self.threads)
             return self._graphs[name]
 
 
@@ -163,7 +165,7 @@ class Task:
 
     @property
     def state(self) -> Arrays:
-        """What the learner knows, float32 arrays by name."""
+        """What the learner knows, arrays by name, of the shapes and types that `learner.manifest.state` says."""
         return {} if self.known is None else self.known.state
 
     def add(self, x: Any, y: Sequence[Any]) -> Task:
@@ -305,10 +307,10 @@ class Task:
         return Known(state, labels) if manifest.continues else Known(state, labels, x, y)
 
     def _adapted(self, program: str, x: np.ndarray, y: np.ndarray, earlier: Arrays) -> Arrays:
-        """The state that `adapt` or `update` gives: of the right shape, and still numbers."""
+        """The state that `adapt` or `update` gives: of the right shapes and types, and still numbers."""
         before = {f"state.{name}": value for name, value in earlier.items()}
         state = self.learner.run(program, {**self.settings, "support_x": x, "support_y": y, **before})
-        bundles.check_shapes(state, self.learner.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
+        bundles.check_layout(state, self.learner.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
         diverged = states.first_not_finite(state)
         if diverged is None:
             return state
