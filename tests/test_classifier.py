@@ -30,6 +30,7 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
+from quickstudy.runtime.learner import Learner as RuntimeLearner
 
 SPEC = ImageSpec(16, 16, 1, ink="dark")
 
@@ -340,7 +341,7 @@ def test_bad_images(tmp_path: pathlib.Path) -> None:
     classifier = FewShotClassifier(saved())
     with pytest.raises(DataError, match=r"one image was given \(x.png\); expected a list"):
         classifier.fit("x.png", ["a"])
-    with pytest.raises(DataError, match="no image was given"):
+    with pytest.raises(DataError, match="no example was given"):
         classifier.fit([], [])
     with pytest.raises(DataError, match="there is no image file"):
         classifier.fit([tmp_path / "none.png"], ["a"])
@@ -351,6 +352,24 @@ def test_bad_images(tmp_path: pathlib.Path) -> None:
         classifier.fit(drawings(1), None)
     with pytest.raises(DataError, match="ink is 'drak'"):
         FewShotClassifier(saved(), ink="drak").fit(drawings(1), ["a"])  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("method", ["fit", "partial_fit", "predict", "predict_proba", "score"])
+@pytest.mark.parametrize(
+    ("images", "words"),
+    [
+        (PIL.Image.new("L", (28, 28)), r"one image was given \(<PIL.Image.Image.*\); expected a list of images"),
+        (b"\x89PNG", "one image was given .*; expected a list of images"),
+        (None, "the examples are a NoneType; expected a list"),
+    ],
+)
+def test_one_image_is_no_list(method: str, images: object, words: str) -> None:
+    classifier = FewShotClassifier(saved()).fit(drawings(4), ["a", "b", "a", "b"])
+    with pytest.raises(DataError, match=words) as torchs:
+        getattr(classifier, method)(images, *([] if method.startswith("predict") else [["a"]]))
+    with pytest.raises(DataError) as runtimes:
+        RuntimeLearner.load("omniglot").adapt(images, ["a"])
+    assert str(torchs.value) == str(runtimes.value)
 
 
 def test_rows_of_another_length() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pathlib
 from collections.abc import Hashable, Sequence
 from typing import Any
 
@@ -20,6 +19,7 @@ from quickstudy.labels import as_array, checked, extended
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
+from quickstudy.runtime.inputs import check_several
 from quickstudy.task import Examples, concatenate, one_hot
 from quickstudy.tasks.inputs import to_input
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_task
@@ -198,12 +198,8 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
 
 
 def _stack(images: Any, spec: ImageSpec, ink: Ink | None) -> np.ndarray:
-    if isinstance(images, str | pathlib.Path):
-        raise DataError(f"one image was given ({images}); expected a list of images.")
-    decoded = [load_image(image, spec, ink=ink) for image in images]
-    if not decoded:
-        raise DataError("no image was given; expected at least one.")
-    return np.stack(decoded)
+    check_several(images)
+    return np.stack([load_image(image, spec, ink=ink) for image in images])
 
 
 def _joined(earlier: Examples | None, more: Examples) -> Examples:

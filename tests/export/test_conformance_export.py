@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from torch.func import vmap
 from quickstudy import discovery
 from quickstudy.convolution import Conv2d
 from quickstudy.data.image import ImageSpec
-from quickstudy.errors import ModelError
+from quickstudy.errors import FileFormatError, ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
@@ -23,7 +25,8 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.resnet12 import ResNet12
 from quickstudy.normalization import make_norm
 from quickstudy.runtime import learner as runtime
-from quickstudy.runtime.manifest import ImageInput
+from quickstudy.runtime.bundle import check_state
+from quickstudy.runtime.manifest import ImageInput, TensorLayout
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner
 
@@ -213,6 +216,55 @@ def test_a_learner_that_cannot_be_exported_says_why() -> None:
     deciding.__class__.not_exportable = "it asks an oracle."
     with pytest.raises(ModelError, match="Deciding cannot be exported: it asks an oracle"):
         exported(deciding, SHAPES["mlp"])
+
+
+class Tallying(ProtoNet):
+    """Prototypes that count their examples in whole numbers."""
+
+    dtype: torch.dtype = torch.int64
+
+    def adapt(self, support: Examples, state: Any = None) -> Any:
+        found = super().adapt(support, state)
+        return {**found, "counts": found["counts"].to(self.dtype)}
+
+    def predict(self, state: Any, x: Tensor) -> Tensor:
+        return super().predict({**state, "counts": state["counts"].to(x.dtype)}, x)
+
+
+def test_a_state_of_whole_numbers_stays_one(tmp_path: pathlib.Path) -> None:
+    net = make_learner("protonet", dtype=torch.float32).net
+    bundle = to_bundle(SavedLearner(Tallying(net)), features=6)
+    assert bundle.manifest.state["counts"] == TensorLayout(shape=("way",), dtype="int64")
+    named = bundle.manifest.model_copy(update={"learner": {"name": "tallying", "args": {}}})
+    shipped = runtime.Learner(dataclasses.replace(bundle, manifest=named))
+    task, plain = make_tasks(dtype=torch.float32)[0], exported(ProtoNet(net), SHAPES["mlp"])
+    x, labels = task.support.x.numpy(), task.support.y.argmax(-1).tolist()
+    shipped.adapt(x[:5], labels[:5]).save(tmp_path / "mine.qs")
+    again = runtime.Task.load(tmp_path / "mine.qs").add(x[5:], labels[5:])
+    assert again.state["counts"].dtype == np.int64
+    np.testing.assert_array_equal(again.state["counts"], task.support.y.sum(0))
+    np.testing.assert_allclose(again.logits(x), plain.adapt(x, labels).logits(x), rtol=1e-5)
+    with pytest.raises(FileFormatError, match=r"state counts is float32 \[3\]; expected int64 \[3\]"):
+        check_state(again.state | {"counts": np.ones(3, np.float32)}, named.model_copy(update={"labels": (0, 1, 2)}), "mine.qs")
+    assert again.forget(1).state["counts"].dtype == np.int64
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bool])
+def test_a_state_of_another_type_is_refused_by_name(dtype: torch.dtype) -> None:
+    learner = Tallying(make_learner("protonet", dtype=torch.float32).net)
+    learner.dtype = dtype
+    words = rf"counts in the state of Tallying is {str(dtype)[6:]}; expected float32 or int64\. Convert it at the end of adapt"
+    with pytest.raises(ModelError, match=words):
+        exported(learner, SHAPES["mlp"])
+
+
+def test_a_state_that_changes_its_type_is_refused_by_name() -> None:
+    class Fickle(Tallying):
+        def adapt(self, support: Examples, state: Any = None) -> Any:
+            return ProtoNet.adapt(self, support, state) if state else super().adapt(support)
+
+    with pytest.raises(ModelError, match="counts in the state of Fickle is int64, but float32 after going on"):
+        exported(Fickle(make_learner("protonet", dtype=torch.float32).net), SHAPES["mlp"])
 
 
 def test_pixels_reach_the_network_alike() -> None:

@@ -78,9 +78,13 @@ def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (manifest(format=2), "has bundle format 2, this quickstudy reads up to 1"),
+        (manifest(format=3), "has bundle format 3, this quickstudy reads up to 2"),
         (manifest(surprise=1), "damaged manifest: surprise"),
-        (manifest(state={"sums": [10**12, 64]}), "damaged manifest: state.sums"),
+        (manifest(state={"sums": {"shape": [10**12, 64], "dtype": "float32"}}), "damaged manifest: state.sums.shape"),
+        (manifest(state={"sums": {"shape": ["way", 64]}}), "damaged manifest: state.sums.dtype: Field required"),
+        (manifest(state={"sums": {"shape": ["way", 64], "dtype": "complex64"}}), "damaged manifest: state.sums.dtype"),
+        (manifest(state={"sums": ["way", 64]}), "damaged manifest: state.sums: Input should be an object"),
+        (manifest(format=1), "damaged manifest: state.sums.shape"),
         (manifest(input={"kind": "image", "height": 10**9}), "damaged manifest: input.image.height"),
         (lambda parts: parts.update({"manifest.json": b"{"}), "damaged manifest"),
         (lambda parts: parts.pop("manifest.json"), "damaged manifest"),
@@ -159,6 +163,7 @@ def test_a_state_with_holes_is_refused(tmp_path: pathlib.Path, omniglot: Learner
     for change, words in (
         ({"sums": np.full((3, 64), np.nan, np.float32)}, "holds NaN or infinity"),
         ({"sums": np.zeros((3, 63), np.float32)}, r"state sums is float32 \[3, 63\]; expected float32 \['way', 64\]"),
+        ({"counts": np.ones(3, np.int64)}, r"state counts is int64 \[3\]; expected float32 \[3\]"),
         ({"more": np.zeros(1, np.float32)}, "a state of another learner"),
     ):
         with pytest.raises(FileFormatError, match=words):
@@ -253,11 +258,12 @@ def graph_of(*inputs: str, kind: int = onnx.TensorProto.FLOAT) -> bytes:
         (graph_of("support_x"), (28, 2), r"adapt.onnx: state sums is float32 .*; expected float32 \[2, 64\]"),
         (graph_of("support_x", "more"), (28, 2), "adapt.onnx reads more, which it is not given"),
         (graph_of("support_x").replace(b"sums", b"\xff\xffms"), (28, 2), "adapt.onnx cannot be loaded"),
+        (graph_of("support_x", kind=onnx.TensorProto.INT64), (28, 2), r"sums is tensor\(int64\); expected float32"),
         (graph_of("support_x", kind=onnx.TensorProto.DOUBLE), (28, 2), r"tensor\(double\); expected inputs of float32"),
     ],
 )
 def test_graphs_that_are_wrong(omniglot: Learner, graph: bytes, weight: tuple[int, int], words: str) -> None:
-    about, kind = omniglot.manifest, np.float64 if "double" in words else np.float32
+    about, kind = omniglot.manifest, np.float64 if "double" in words else np.int64 if "int64" in words else np.float32
     adapt = about.programs.adapt.model_copy(update={"weights": ("weight",)})
     changed = about.model_copy(update={"programs": about.programs.model_copy(update={"adapt": adapt})})
     bundle = bundles.Bundle(changed, {**omniglot.bundle.graphs, "adapt.onnx": graph}, {"weight": np.zeros(weight, kind)})

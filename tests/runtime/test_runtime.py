@@ -109,6 +109,15 @@ def test_settings_are_chosen_and_kept(rows: Rows, tmp_path: pathlib.Path) -> Non
     assert not np.allclose(task.logits(queries), learner.adapt(x, labels).logits(queries), atol=1e-3)
     task.save(tmp_path / "task.qs")
     assert Task.load(tmp_path / "task.qs").settings == task.settings
+    whole = learner.adapt(x, labels, inner_steps=9, inner_lr=0.2).logits(queries)
+    begun = learner.adapt(x[:6], labels[:6], inner_steps=9, inner_lr=0.2)
+    begun.save(tmp_path / "begun.qs")
+    for earlier in (begun, Task.load(tmp_path / "begun.qs")):  # goes on as it began, unless told otherwise
+        np.testing.assert_allclose(learner.adapt(x[6:], labels[6:], earlier).logits(queries), whole, atol=1e-5)
+        fewer = learner.adapt(x[6:], labels[6:], earlier, inner_steps=2)
+        expected = learner.adapt(x, labels, inner_steps=2, inner_lr=0.2).logits(queries)
+        np.testing.assert_allclose(fewer.logits(queries), expected, atol=1e-5)
+        assert earlier.settings == task.settings
     with pytest.raises(ConfigError, match="inner_rate is no setting of maml; it has: inner_lr, inner_steps"):
         learner.adapt(x, labels, inner_rate=1)
     for bad in (-1, 2.5, float("nan")):

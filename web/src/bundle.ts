@@ -33,7 +33,7 @@ export interface Bundle {
 const MANIFEST = "manifest.json";
 const [WEIGHTS, STATE, SUPPORT] = ["weights.safetensors", "state.safetensors", "support.safetensors"];
 
-/** The bundle in these bytes, or a FileFormatError. */
+/** The bundle in these bytes, or a FileFormatError; a ConfigError for a state that does not run here. */
 export async function readBundle(archive: Bytes): Promise<Bundle> {
   const all = unzip(archive);
   const text = all.get(MANIFEST);
@@ -125,7 +125,8 @@ function learned(manifest: Manifest, parts: Parts): Learned {
   const extra = [...state.keys()].filter((name) => !(name in manifest.state));
   if (extra.length > 0)
     throw new FileFormatError(`${STATE} holds ${extra.join(", ")}, which is no part of this learner's state.`);
-  for (const [name, axes] of Object.entries(manifest.state)) checkShape(`${name} in ${STATE}`, state.get(name), axes, ways);
+  for (const [name, { shape }] of Object.entries(manifest.state))
+    checkShape(`${name} in ${STATE}`, state.get(name), shape, ways);
   for (const [name, { data }] of state) {
     if (!data.every(Number.isFinite)) throw new FileFormatError(`${name} in ${STATE} holds NaN or infinity. Adapt again.`);
   }

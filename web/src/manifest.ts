@@ -1,9 +1,9 @@
 /** What a bundle says of itself (docs/bundle.md), checked once, where it enters. */
-import { FileFormatError, reason } from "./errors.ts";
+import { ConfigError, FileFormatError, reason } from "./errors.ts";
 import type { Bytes } from "./zip.ts";
 
-/** Newest version of the bundle that is understood here. */
-export const FORMAT = 1;
+/** Newest version of the bundle that is understood here; older ones are read as if they were of this one. */
+export const FORMAT = 2;
 
 const MOST_BYTES = 2 ** 20;
 
@@ -11,6 +11,12 @@ export type Ink = "dark" | "light";
 export type Label = string | number | boolean;
 /** The size of each axis: a number, or the name of what is counted along it. */
 export type Axes = readonly (number | string)[];
+
+/** Shape and type of a tensor of a state; float32 is the type that this module runs. */
+export interface TensorLayout {
+  readonly shape: Axes;
+  readonly dtype: "float32" | "int64";
+}
 
 export interface ImageInput {
   readonly kind: "image";
@@ -44,7 +50,7 @@ export interface Manifest {
   readonly objective: "classification" | "regression";
   readonly programs: Readonly<Record<ProgramName, ProgramFacts>>;
   readonly settings: Readonly<Record<string, number>>;
-  readonly state: Readonly<Record<string, Axes>>;
+  readonly state: Readonly<Record<string, TensorLayout>>;
   readonly continues: boolean;
   readonly unknown?: { readonly threshold: number } | null;
   readonly labels?: readonly Label[];
@@ -54,7 +60,7 @@ export interface Manifest {
 
 export const PROGRAMS: readonly ProgramName[] = ["adapt", "update", "predict"];
 
-/** The manifest in these bytes, or a FileFormatError. */
+/** The manifest in these bytes, or a FileFormatError; a ConfigError where its state has a type that does not run here. */
 export function parseManifest(content: Bytes): Manifest {
   if (content.length > MOST_BYTES)
     throw new FileFormatError(`manifest.json has ${content.length} bytes; expected at most ${MOST_BYTES}.`);
@@ -73,16 +79,28 @@ export function parseManifest(content: Bytes): Manifest {
   if ((format as number) > FORMAT) {
     throw new FileFormatError(`the file has format ${format}, and this module reads up to ${FORMAT}: update quickstudy.`);
   }
-  const manifest = found as unknown as Manifest;
+  const manifest = upgraded(found) as unknown as Manifest;
   for (const [key, valid] of Object.entries(checks(manifest))) {
     if (!valid) {
-      const value = JSON.stringify(found[key]) ?? "missing";
+      const value = JSON.stringify(manifest[key as keyof Manifest]) ?? "missing";
       throw new FileFormatError(
         `manifest.json has the ${key} ${value.slice(0, 200)}, which is not what docs/bundle.md says. Export the learner again.`,
       );
     }
   }
+  for (const [name, { dtype }] of Object.entries(manifest.state)) {
+    if (dtype !== "float32")
+      throw new ConfigError(`${name} in the learner's state is ${dtype}; this module runs float32. Use quickstudy.runtime.`);
+  }
   return manifest;
+}
+
+/** A manifest of format 1, whose states were float32 without saying so, as one of the newest format. */
+function upgraded(found: Record<string, unknown>): Record<string, unknown> {
+  const state = found["state"];
+  if (found["format"] !== 1 || !isObject(state)) return found;
+  const layouts = Object.entries(state).map(([name, shape]) => [name, { shape, dtype: "float32" }]);
+  return { ...found, format: FORMAT, state: Object.fromEntries(layouts) };
 }
 
 /** Whether each key is what it must be. */
@@ -95,7 +113,7 @@ function checks(found: Manifest): Record<string, boolean> {
     objective: found.objective === "classification" || found.objective === "regression",
     programs: isObject(programs) && PROGRAMS.every((name) => isProgram(programs[name])),
     settings: isObject(found.settings) && Object.values(found.settings).every(Number.isFinite),
-    state: isObject(found.state) && Object.values(found.state).every(isAxes),
+    state: isObject(found.state) && Object.values(found.state).every(isLayout),
     continues: typeof found.continues === "boolean",
     unknown: unknown == null || Number.isFinite(unknown.threshold),
     labels: found.kind === "learner" || areLabels(labels),
@@ -128,6 +146,10 @@ export function isInk(value: unknown): value is Ink {
 
 function isAxes(value: unknown): boolean {
   return Array.isArray(value) && value.every((axis) => typeof axis === "string" || (Number.isInteger(axis) && axis >= 0));
+}
+
+function isLayout(found: TensorLayout | null): boolean {
+  return isAxes(found?.shape) && (found?.dtype === "float32" || found?.dtype === "int64");
 }
 
 function isSize(value: unknown): boolean {

@@ -55,8 +55,8 @@ export class Model {
     }
     const inputs = new Map<string, Values | number>([["support_x", x], ["support_y", y], ...Object.entries(settings)]);
     if (earlier !== undefined) {
-      const known = [...earlier].find(([name]) => this.manifest.state[name]!.includes("way"));
-      const before = known === undefined ? ways : known[1].shape[this.manifest.state[known[0]]!.indexOf("way")]!;
+      const known = [...earlier].find(([name]) => this.manifest.state[name]!.shape.includes("way"));
+      const before = known === undefined ? ways : known[1].shape[this.manifest.state[known[0]]!.shape.indexOf("way")]!;
       const rows = [...range(before), ...Array<number>(ways - before).fill(NOTHING)];
       for (const [name, values] of takeWays(earlier, this.manifest.state, rows)) inputs.set(`state.${name}`, values);
     }

@@ -1,6 +1,6 @@
 /** Rows along the ways of tensors: added where a task gets a new class, taken out where it forgets one. */
 import type { State } from "./bundle.ts";
-import type { Axes } from "./manifest.ts";
+import type { TensorLayout } from "./manifest.ts";
 import { count, type Values } from "./safetensors.ts";
 
 /** In place of an index: zeros. */
@@ -23,10 +23,13 @@ export function take(values: Values, axis: number, indices: readonly number[]): 
 }
 
 /** A state whose every `way` axis has the chosen ways only. */
-export function takeWays(state: State, axes: Readonly<Record<string, Axes>>, ways: readonly number[]): State {
+export function takeWays(state: State, layout: Readonly<Record<string, TensorLayout>>, ways: readonly number[]): State {
   const chosen = ([name, values]: [string, Values]): [string, Values] => [
     name,
-    axes[name]!.reduce<Values>((taken, axis, position) => (axis === "way" ? take(taken, position, ways) : taken), values),
+    layout[name]!.shape.reduce<Values>(
+      (taken, axis, position) => (axis === "way" ? take(taken, position, ways) : taken),
+      values,
+    ),
   ];
   return new Map([...state].map(chosen));
 }

@@ -183,7 +183,7 @@ def _facts(packed: Packed, size: int) -> list[tuple[str, str]]:
         ("size", f"{size / 1024:.0f} KB"),
         ("precision", manifest.precision),
         ("settings", ", ".join(f"{name} {value:g}" for name, value in manifest.settings.items()) or "-"),
-        ("state", ", ".join(f"{name} {list(axes)}" for name, axes in list(manifest.state.items())[:4])),
+        ("state", ", ".join(f"{name} {part.dtype} {list(part.shape)}" for name, part in list(manifest.state.items())[:4])),
     ]
     for row in manifest.results.get("measured", []):
         task = f"{row['ways']}-way {row['shots']}-shot of {row['dataset']}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Mapping
 
 import onnx
@@ -16,7 +17,7 @@ from quickstudy.export.capture import Axes, Program, Programs, capture
 from quickstudy.export.onnx import to_onnx, unresolved
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.bundle import Bundle
-from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput
+from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput, StateType, TensorLayout
 from quickstudy.tasks.inputs import to_input
 from quickstudy.training.saving import SavedLearner, describe
 
@@ -37,7 +38,8 @@ def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = U
         ConfigError: the length of a row is not known.
     """
     expected = input_of(saved, features)
-    programs = capture(saved.learner.eval(), expected.shape, decompositions.onnx())
+    types = [getattr(torch, name) for name in typing.get_args(StateType)]
+    programs = capture(saved.learner.eval(), expected.shape, decompositions.onnx(), state_types=types)
     graphs = {f"{name}.onnx": to_onnx(program) for name, program in named(programs).items()}
     weights = {f"weight.{name}": value.numpy() for name, value in programs.weights.items()}
     return Bundle(_manifest(saved, expected, programs, graphs, licence), graphs, weights)
@@ -75,7 +77,10 @@ def _manifest(
             **{name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()}
         ),
         settings=dict(programs.settings),
-        state=_checked(programs.state),
+        state={
+            name: TensorLayout(shape=axes, dtype=str(programs.adapt.types[name]).removeprefix("torch."))  # pyright: ignore[reportArgumentType]
+            for name, axes in _checked(programs.state).items()
+        },
         continues=saved.learner.continues,
         protocol=saved.learner.protocol,
         results=info,

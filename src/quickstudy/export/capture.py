@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -45,12 +45,14 @@ class Program:
         module: the graph; its placeholders are `inputs` in order, its output is a tuple that begins with `outputs`.
         inputs: shape of each input, by name.
         outputs: shape of each output, by name.
+        types: of each output, by name.
         loops: the hyperparameter that holds the number of steps, for each loop in the graph.
     """
 
     module: fx.GraphModule
     inputs: Mapping[str, Axes]
     outputs: Mapping[str, Axes]
+    types: Mapping[str, torch.dtype]
     loops: tuple[str, ...] = ()
 
 
@@ -96,7 +98,12 @@ class Sizes:
 
 
 def capture(
-    learner: Learner, shape: Sequence[int], table: Table, sizes: Sizes = Sizes(), dtype: torch.dtype = torch.float32
+    learner: Learner,
+    shape: Sequence[int],
+    table: Table,
+    sizes: Sizes = Sizes(),
+    dtype: torch.dtype = torch.float32,
+    state_types: Collection[torch.dtype] = (torch.float32,),
 ) -> Programs:
     """Trace a learner.
 
@@ -106,13 +113,35 @@ def capture(
         table: what operations that the target does not know are composed of (`quickstudy.export.decompositions`).
         sizes: sizes to fix, for targets without dynamic shapes.
         dtype: of all floating-point inputs.
+        state_types: that the target lets a state have.
 
     Raises:
-        ModelError: the learner says that it cannot be exported, or does something that cannot be traced.
+        ModelError: the learner says that it cannot be exported, does something that cannot be traced, or has a state of another type.
     """
     if learner.not_exportable:
         raise ModelError(f"{type(learner).__name__} cannot be exported: {learner.not_exportable}")
-    return _Tracer(learner, tuple(shape), table, sizes, dtype).programs()
+    programs = _Tracer(learner, tuple(shape), table, sizes, dtype).programs()
+    _check_state_types(type(learner).__name__, programs, state_types)
+    return programs
+
+
+def _check_state_types(name: str, programs: Programs, allowed: Collection[torch.dtype]) -> None:
+    """A ModelError for a state that the target cannot hold, or that changes its type when it goes on."""
+    for key, found in programs.adapt.types.items():
+        after = programs.update.types.get(key)
+        if found not in allowed:
+            expected = " or ".join(_word(dtype) for dtype in allowed)
+            raise ModelError(
+                f"{key} in the state of {name} is {_word(found)}; expected {expected}. Convert it at the end of adapt, and back in predict."
+            )
+        if after != found:
+            raise ModelError(
+                f"{key} in the state of {name} is {_word(found)}, but {_word(after)} after going on; let adapt return one type."
+            )
+
+
+def _word(dtype: object) -> str:
+    return str(dtype).removeprefix("torch.")
 
 
 class _Tracer:
@@ -148,7 +177,7 @@ class _Tracer:
             name: tuple("earlier" if axis == "example" else axis for axis in axes) for name, axes in adapt.outputs.items()
         }
         with self.mode:
-            state = {f"state.{name}": torch.zeros(self._sizes(axes), dtype=self.x.dtype) for name, axes in shapes.items()}
+            state = {f"state.{name}": torch.zeros(self._sizes(axes), dtype=adapt.types[name]) for name, axes in shapes.items()}
         predict = self.trace(self._predict, {"query_x": self.query, **state})
         update = self.trace(self._adapt, support | state)
         times = {name: int(getattr(self.learner, name)) for name in adapt.loops}
@@ -182,8 +211,14 @@ class _Tracer:
                     "operations whose course does not depend on values."
                 ) from error
         self._check_free()
-        shapes = {name: self._axes(value) for name, value in outputs.items()}
-        return _tidied(module, {name: self._axes(value) for name, value in inputs.items()}, shapes, tuple(loops))
+        program = Program(
+            module,
+            {name: self._axes(value) for name, value in inputs.items()},
+            {name: self._axes(value) for name, value in outputs.items()},
+            {name: value.dtype for name, value in outputs.items()},
+            tuple(loops),
+        )
+        return _tidied(program)
 
     def _check_free(self) -> None:
         """A ModelError where the number of examples or ways was read as a plain number, and so has become that of the trace."""
@@ -258,14 +293,15 @@ class _Call(nn.Module):
         return self.function(self.learner, inputs)
 
 
-def _tidied(module: fx.GraphModule, inputs: dict[str, Axes], outputs: dict[str, Axes], loops: tuple[str, ...]) -> Program:
+def _tidied(program: Program) -> Program:
     """Without operations and inputs that nothing reads, and without the addresses of source lines."""
+    module = program.module
     (output,) = module.graph.find_nodes(op="output")
     unread = [node for node in module.graph.nodes if node.target is torch.ops.quickstudy.leave.default and not node.users]
     output.args = ((*output.args[0], *unread),)  # what only the loop itself reads must stay, behind the outputs
     module.graph.eliminate_dead_code()
     kept = {}
-    for node, (name, axes) in zip(module.graph.find_nodes(op="placeholder"), inputs.items(), strict=True):
+    for node, (name, axes) in zip(module.graph.find_nodes(op="placeholder"), program.inputs.items(), strict=True):
         if node.users:
             kept[name] = axes
         else:
@@ -273,7 +309,7 @@ def _tidied(module: fx.GraphModule, inputs: dict[str, Axes], outputs: dict[str, 
     for node in module.graph.nodes:
         node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
     module.recompile()
-    return Program(module, kept, outputs, loops)
+    return dataclasses.replace(program, inputs=kept)
 
 
 def layer_of(node: fx.Node, names: Mapping[fx.Node, str]) -> str:

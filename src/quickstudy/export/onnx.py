@@ -36,7 +36,11 @@ def to_onnx(program: Program) -> bytes:
         ModelError: an operator that ONNX does not have; the message names it and its layer, and what to use instead.
     """
     _check_indices(program)
-    example = tuple(torch.zeros([HINTS.get(axis, axis) for axis in axes]) for axes in program.inputs.values())  # pyright: ignore
+    placeholders = program.module.graph.find_nodes(op="placeholder")
+    example = tuple(
+        torch.zeros([HINTS.get(axis, axis) for axis in axes], dtype=node.meta["val"].dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        for node, axes in zip(placeholders, program.inputs.values(), strict=True)
+    )
     with quietly():
         try:
             exported = torch.export.export(program.module, example, dynamic_shapes=_dynamic_shapes(program))

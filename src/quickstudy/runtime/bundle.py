@@ -18,7 +18,7 @@ import safetensors.numpy
 
 from quickstudy.errors import DataError, FileFormatError
 from quickstudy.runtime import manifest as manifests
-from quickstudy.runtime.manifest import Axes, Manifest
+from quickstudy.runtime.manifest import Manifest, TensorLayout
 from quickstudy.storage import write_atomically
 
 SUFFIX = ".qs"
@@ -174,7 +174,7 @@ def _tensors(data: bytes | None, name: str) -> dict[str, np.ndarray]:
 
 
 def _check(bundle: Bundle, path: str) -> None:
-    """Weights that the graphs need, and what a task knows, are all there and of the right shape."""
+    """Weights that the graphs need, and what a task knows, are all there and of the right shape and type."""
     manifest = bundle.manifest
     for name, value in bundle.weights.items():
         if value.dtype.name not in KINDS:
@@ -192,36 +192,36 @@ def _check(bundle: Bundle, path: str) -> None:
 
 
 def check_state(state: Arrays, manifest: Manifest, name: str) -> None:
-    """A FileFormatError unless the state is one of this learner: the same tensors, of fitting shapes, with numbers in them."""
+    """A FileFormatError unless the state is one of this learner: the same tensors, of fitting shapes and types, all numbers."""
     if state.keys() != manifest.state.keys():
         strange = sorted(state.keys() ^ manifest.state.keys())
         raise FileFormatError(
             f"{name} holds a state of another learner ({strange[0]} is not in both). Use the learner it came from."
         )
-    check_shapes(state, manifest.state, _sizes(manifest), f"{name}: state")
+    check_layout(state, manifest.state, _sizes(manifest), f"{name}: state")
     _check_numbers(state, f"{name}: state")
 
 
-def check_shapes(values: Arrays, axes: Mapping[str, Axes], sizes: Mapping[str, int], name: str) -> None:
-    """A FileFormatError unless values are float32 of the shapes that `axes` says; an axis has one size wherever it is named.
+def check_layout(values: Arrays, layout: Mapping[str, TensorLayout], sizes: Mapping[str, int], name: str) -> None:
+    """A FileFormatError unless values have the shapes and types that `layout` says; an axis has one size wherever it is named.
 
     Args:
         values: by name.
-        axes: shape of each.
+        layout: of each.
         sizes: of named axes, where they are known.
         name: what the values are, for the message.
     """
     known: dict[str | int, int] = {**sizes}
-    for key, named in axes.items():
-        value, expected = values[key], [known.get(axis, axis) for axis in named]
+    for key, tensor in layout.items():
+        value, expected = values[key], [known.get(axis, axis) for axis in tensor.shape]
         fits = value.ndim == len(expected) and all(
             isinstance(axis, str) or axis == size for axis, size in zip(expected, value.shape, strict=True)
         )
-        if not fits or value.dtype != np.float32:
+        if not fits or value.dtype != tensor.dtype:
             raise FileFormatError(
-                f"{name} {key} is {value.dtype} {list(value.shape)}; expected float32 {expected}. Adapt again."
+                f"{name} {key} is {value.dtype} {list(value.shape)}; expected {tensor.dtype} {expected}. Adapt again."
             )
-        known |= {axis: size for axis, size in zip(named, value.shape, strict=True) if isinstance(axis, str)}
+        known |= {axis: size for axis, size in zip(tensor.shape, value.shape, strict=True) if isinstance(axis, str)}
 
 
 def _check_support(support: Arrays, manifest: Manifest, path: str) -> None:
@@ -229,8 +229,8 @@ def _check_support(support: Arrays, manifest: Manifest, path: str) -> None:
     if support.keys() != {"x", "y"}:
         raise FileFormatError(f"{path}: support.safetensors holds {sorted(support)}; expected x and y. Adapt again.")
     inputs = manifest.programs.adapt.inputs
-    axes = {"x": inputs["support_x"], "y": inputs["support_y"]}
-    check_shapes(support, axes, _sizes(manifest), f"{path}: support")
+    layout = {name: TensorLayout(shape=inputs[f"support_{name}"], dtype="float32") for name in ("x", "y")}
+    check_layout(support, layout, _sizes(manifest), f"{path}: support")
     _check_numbers(support, f"{path}: support")
 
 

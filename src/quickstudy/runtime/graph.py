@@ -26,7 +26,7 @@ from quickstudy.labels import plain
 from quickstudy.runtime.bundle import KINDS
 
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
-"""Of inputs, by onnxruntime's name."""
+"""Of inputs and outputs, by onnxruntime's name."""
 FAILURES = (
     *(EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented, RuntimeException),
     UnicodeDecodeError,  # a name that is no text, in a message
@@ -79,21 +79,21 @@ class Graph:
         name: of the part of the bundle, for messages.
         graph: ONNX without weights.
         weights: by name.
-        outputs: names of the outputs.
+        outputs: type of each output, by name.
         threads: that one operation may use; several threads may call at the same time in any case.
 
     Raises:
-        FileFormatError: onnxruntime cannot load it, or it takes or gives other types than a bundle's graphs do.
+        FileFormatError: onnxruntime cannot load it, or it takes or gives other types than it should.
     """
 
     def __init__(
-        self, name: str, graph: bytes, weights: Mapping[str, np.ndarray], outputs: list[str], threads: int = 1
+        self, name: str, graph: bytes, weights: Mapping[str, np.ndarray], outputs: Mapping[str, str], threads: int = 1
     ) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 4
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.x64quantprecision", "0" if has_vnni() else "1")
-        self.name, self.outputs = name, outputs
+        self.name, self.outputs = name, dict(outputs)
         with _explained(f"{name} cannot be loaded"):
             self.session = onnxruntime.InferenceSession(
                 with_weights(graph, weights), options, providers=["CPUExecutionProvider"], enable_fallback=0
@@ -104,12 +104,16 @@ class Graph:
     def _kinds(self) -> dict[str, np.dtype[Any]]:
         inputs = {value.name: value.type for value in self.session.get_inputs()}
         found = {value.name: value.type for value in self.session.get_outputs()}
-        strange = [f"{name} is a {kind}" for name, kind in inputs.items() if kind not in _TYPES]
-        strange += [f"{name} is {found.get(name, 'missing')}" for name in self.outputs if found.get(name) != "tensor(float)"]
+        strange = [
+            f"{name} is a {kind}; expected inputs of float32 or int64" for name, kind in inputs.items() if kind not in _TYPES
+        ]
+        strange += [
+            f"{name} is {found.get(name, 'missing')}; expected {dtype}"
+            for name, dtype in self.outputs.items()
+            if _TYPES.get(found.get(name, "")) != dtype
+        ]
         if strange:
-            raise FileFormatError(
-                f"{self.name}: {strange[0]}; expected inputs of float32 or int64 and outputs of float32. Export it again."
-            )
+            raise FileFormatError(f"{self.name}: {strange[0]}. Export it again.")
         return {name: np.dtype(_TYPES[kind]) for name, kind in inputs.items()}
 
     def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -122,7 +126,7 @@ class Graph:
         if missing:
             raise FileFormatError(f"{self.name} reads {missing[0]}, which it is not given. Export it again.")
         with _explained(f"{self.name} fails when it runs"):
-            found = self.session.run(self.outputs, {name: values[name] for name in self.kinds})
+            found = self.session.run(list(self.outputs), {name: values[name] for name in self.kinds})
         return dict(zip(self.outputs, map(np.asarray, found), strict=True))
 
 

@@ -27,10 +27,7 @@ def to_input(examples: Sequence[Any] | np.ndarray, expected: ImageInput | RowsIn
     Raises:
         DataError: unreadable images, wrong shapes, numbers that are none, or no example at all.
     """
-    if isinstance(examples, str | bytes | pathlib.Path | PIL.Image.Image):
-        raise DataError(f"one image was given ({str(examples)[:80]}); expected a list of images.")
-    if counted(examples, "examples") == 0:
-        raise DataError("no example was given; expected at least one.")
+    check_several(examples)
     if isinstance(expected, ImageInput):
         pixels = np.stack([load_image(_image(image), expected.spec, ink=ink) for image in examples])
         return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) * np.float32(expected.scale) + np.float32(expected.offset)
@@ -69,6 +66,14 @@ def to_values(y: Any) -> np.ndarray:
     if not np.isfinite(values).all():
         raise DataError("y holds NaN or infinity; leave these examples out.")
     return values.reshape(len(values), -1)
+
+
+def check_several(examples: Any) -> None:
+    """A DataError for one image alone, for what is no list, and for an empty list."""
+    if isinstance(examples, str | bytes | pathlib.Path | PIL.Image.Image):
+        raise DataError(f"one image was given ({str(examples)[:80]}); expected a list of images.")
+    if counted(examples, "examples") == 0:
+        raise DataError("no example was given; expected at least one.")
 
 
 def counted(given: Any, name: str) -> int:

@@ -64,7 +64,7 @@ class Learner:
         Args:
             x: a list of images (paths, encoded bytes, Pillow images, arrays), or rows of numbers `[example, feature]`.
             y: one label per example; for a regression, one value or row of values.
-            state: a task to go on from; it stays as it is.
+            state: a task to go on from, by its own ink and settings where no others are given; it stays as it is.
             ink: polarity of the images, where it is not the learner's: `dark` on light or `light` on dark.
             settings: other values for what may be chosen, such as `inner_steps=10` (see `manifest.settings`).
 
@@ -76,12 +76,17 @@ class Learner:
         if state is not None and not bundles.same_learner(state.learner.bundle, self.bundle):
             raise ConfigError("the state is a task of another learner; use the learner that it came from, task.learner.")
         task = Task(
-            self, None if state is None else state.known, ink or (state.ink if state else None), self._settings(settings)
+            self,
+            None if state is None else state.known,
+            ink or (state.ink if state else None),
+            self._settings(settings, state.settings if state else None),
         )
         return task.add(x, y)
 
-    def _settings(self, changes: Mapping[str, float]) -> dict[str, np.ndarray]:
-        """Values of all settings, of the types that the graph expects."""
+    def _settings(self, changes: Mapping[str, float], earlier: Arrays | None = None) -> dict[str, np.ndarray]:
+        """Values of all settings, of the types that the graph expects: the changes, before what a task had earlier, before the
+        learner's own.
+        """
         defaults = self.manifest.settings
         strange = [name for name in changes if name not in defaults]
         if strange:
@@ -95,7 +100,8 @@ class Learner:
             if not takes(kinds[name], value):
                 expected = "a whole number" if kinds[name].kind == "i" else "a number"
                 raise ConfigError(f"{name} is {value!r}; expected {expected}, 0 or more.")
-        return {name: np.array(changes.get(name, default), kinds[name]) for name, default in defaults.items()}
+        chosen = {**defaults, **(earlier or {}), **changes}
+        return {name: np.array(chosen[name], kinds[name]) for name in defaults}
 
     def run(self, name: str, values: Arrays) -> dict[str, np.ndarray]:
         """Outputs of `adapt`, `update` or `predict` for inputs by name."""
@@ -106,7 +112,9 @@ class Learner:
             if name not in self._graphs:
                 program, file = getattr(self.manifest.programs, name), f"{name}.onnx"
                 weights = {key: self.bundle.weights[key] for key in program.weights}
-                self._graphs[name] = Graph(file, self.bundle.graphs[file], weights, list(program.outputs), self.threads)
+                state = {key: tensor.dtype for key, tensor in self.manifest.state.items()}
+                outputs = {"prediction": "float32"} if name == "predict" else state
+                self._graphs[name] = Graph(file, self.bundle.graphs[file], weights, outputs, self.threads)
             return self._graphs[name]
 
 
@@ -157,7 +165,7 @@ class Task:
 
     @property
     def state(self) -> Arrays:
-        """What the learner knows, float32 arrays by name."""
+        """What the learner knows, arrays by name, of the shapes and types that `learner.manifest.state` says."""
         return {} if self.known is None else self.known.state
 
     def add(self, x: Any, y: Sequence[Any]) -> Task:
@@ -299,10 +307,10 @@ class Task:
         return Known(state, labels) if manifest.continues else Known(state, labels, x, y)
 
     def _adapted(self, program: str, x: np.ndarray, y: np.ndarray, earlier: Arrays) -> Arrays:
-        """The state that `adapt` or `update` gives: of the right shape, and still numbers."""
+        """The state that `adapt` or `update` gives: of the right shapes and types, and still numbers."""
         before = {f"state.{name}": value for name, value in earlier.items()}
         state = self.learner.run(program, {**self.settings, "support_x": x, "support_y": y, **before})
-        bundles.check_shapes(state, self.learner.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
+        bundles.check_layout(state, self.learner.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
         diverged = states.first_not_finite(state)
         if diverged is None:
             return state

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
@@ -11,8 +12,8 @@ import pydantic
 from quickstudy.data.image import ImageSpec, Ink
 from quickstudy.errors import FileFormatError
 
-FORMAT = 1
-"""Version of the bundle format; newer bundles are refused by name."""
+FORMAT = 2
+"""Version of the bundle format; newer bundles are refused by name, older ones are read as if they were of this one."""
 MOST_BYTES = 2**20
 """Of manifest.json; the browser has the same limit."""
 
@@ -20,6 +21,8 @@ Size = Annotated[int, annotated_types.Interval(ge=0, le=2**24)]
 Count = Annotated[str, pydantic.StringConstraints(pattern=r"^(example|way|query|earlier)( \+ (example|way|query|earlier))?$")]
 Axes = Annotated[tuple[Count | Size, ...], annotated_types.MaxLen(8)]
 Label = str | int | float | bool
+StateType = Literal["float32", "int64"]
+"""Types that a tensor of a state may have."""
 
 
 class _Part(pydantic.BaseModel):
@@ -68,6 +71,13 @@ class Program(_Part):
     weights: tuple[str, ...]
 
 
+class TensorLayout(_Part):
+    """Shape and type of a tensor."""
+
+    shape: Axes
+    dtype: StateType
+
+
 class Programs(_Part):
     """The graphs of a learner."""
 
@@ -103,7 +113,7 @@ class Manifest(_Part):
     objective: Literal["classification", "regression"] = "classification"
     programs: Programs
     settings: dict[str, float | int]
-    state: dict[str, Axes]
+    state: dict[str, TensorLayout]
     continues: bool
     protocol: str
     precision: Literal["float32", "int8"] = "float32"
@@ -128,14 +138,21 @@ def parse(data: bytes, name: str) -> Manifest:
             raise FileFormatError(
                 f"{name} has bundle format {found['format']}, this quickstudy reads up to {FORMAT}: update it."
             )
-        manifest = Manifest.model_validate_json(data)
+        manifest = Manifest.model_validate_json(json.dumps(_upgraded(found)))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "manifest.json"
         raise FileFormatError(f"{name} has a damaged manifest: {place}: {first['msg']}. Export it again.") from error
     for fault in _faults(manifest):
         raise FileFormatError(f"{name} has a damaged manifest: {fault}. Export it, or adapt, again.")
-    return manifest
+    return manifest.model_copy(update={"format": FORMAT})
+
+
+def _upgraded(found: dict[str, Any]) -> dict[str, Any]:
+    """A manifest of format 1, whose states were float32 without saying so, as one of format 2; others as they are."""
+    if found.get("format") != 1 or not isinstance(found.get("state"), dict):
+        return found
+    return found | {"state": {name: {"shape": axes, "dtype": "float32"} for name, axes in found["state"].items()}}
 
 
 def _faults(found: Manifest) -> Iterator[str]:

@@ -7,23 +7,24 @@ from collections.abc import Mapping
 import numpy as np
 
 from quickstudy.runtime.bundle import Arrays
-from quickstudy.runtime.manifest import Axes
+from quickstudy.runtime.manifest import TensorLayout
 
 
-def padded(state: Arrays, axes: Mapping[str, Axes], ways: int) -> Arrays:
+def padded(state: Arrays, layout: Mapping[str, TensorLayout], ways: int) -> Arrays:
     """With zeros for ways that are new."""
     return {
         name: np.pad(
-            value, [(0, ways - size if axis == "way" else 0) for axis, size in zip(axes[name], value.shape, strict=True)]
+            value,
+            [(0, ways - size if axis == "way" else 0) for axis, size in zip(layout[name].shape, value.shape, strict=True)],
         )
         for name, value in state.items()
     }
 
 
-def without(state: Arrays, axes: Mapping[str, Axes], way: int) -> Arrays:
+def without(state: Arrays, layout: Mapping[str, TensorLayout], way: int) -> Arrays:
     """Without one way."""
     return {
-        name: np.delete(value, way, axis=axes[name].index("way")) if "way" in axes[name] else value
+        name: np.delete(value, way, axis=layout[name].shape.index("way")) if "way" in layout[name].shape else value
         for name, value in state.items()
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pathlib
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -161,6 +162,19 @@ def test_what_has_no_c_form_is_named(net: nn.Module, words: str, tmp_path: pathl
     net.features = 4 * 12 * 12 if words == "dilation" else 4  # type: ignore[assignment]
     with pytest.raises(ModelError, match=rf"(?s){words}.*(Use|Write|export)"):
         write_firmware(tmp_path, SavedLearner(Rows(MAML(net))), features=256)
+
+
+class Tallying(ProtoNet):
+    """Prototypes that count their examples in whole numbers."""
+
+    def adapt(self, support: Examples, state: Any = None) -> Any:
+        found = super().adapt(support, state)
+        return {**found, "counts": found["counts"].long()}
+
+
+def test_a_state_of_whole_numbers_is_named(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ModelError, match=r"counts in the state of Tallying is int64; expected float32\. Convert it"):
+        write_firmware(tmp_path, SavedLearner(Tallying(MLP(4, (4,)))))
 
 
 def test_queries_are_not_normalised_by_a_batch(tmp_path: pathlib.Path) -> None:

@@ -1,5 +1,6 @@
 /** Files that are damaged, foreign, newer, or made to do harm. */
 import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { zipSync } from "fflate";
 import { describe, expect, test } from "vitest";
 import { readBundle, writeTask } from "../../src/bundle.ts";
@@ -27,14 +28,14 @@ function contents(changes: object = {}, parts: Content = {}): Content {
   };
   const hash = (bytes: Bytes) => createHash("sha256").update(bytes).digest("hex");
   const manifest = {
-    format: 1,
+    format: 2,
     kind: "learner",
     learner: { name: "protonet", args: {} },
     input: { kind: "rows", features: 2 },
     objective: "classification",
     programs: { adapt: program(["weight.w"]), update: program(["weight.w"]), predict: program([]) },
     settings: {},
-    state: { sums: ["way", 2] },
+    state: { sums: { shape: ["way", 2], dtype: "float32" } },
     continues: true,
     protocol: "inductive",
     parts: Object.fromEntries(Object.entries(all).map(([name, bytes]) => [name, hash(bytes)])),
@@ -51,6 +52,16 @@ const state = (values: number[], shape = [2, 2]) => ({
   "state.safetensors": serializeFloats(new Map([["sums", { shape, data: Float32Array.from(values) }]])),
 });
 const task = { kind: "task", labels: ["a", "b"] };
+
+/** A part with one tensor of 64-bit whole numbers, all 0. */
+function wholeNumbers(name: string, shape: number[]): Bytes {
+  const size = 8 * shape.reduce((product, axis) => product * axis, 1);
+  const header = text(JSON.stringify({ [name]: { dtype: "I64", shape, data_offsets: [0, size] } }));
+  const content = new Uint8Array(8 + header.length + size);
+  content.set([header.length]);
+  content.set(header, 8);
+  return content;
+}
 
 test("a sound bundle is read, and its weights are appended to its graphs", async () => {
   const bundle = await readBundle(archive(contents()));
@@ -73,8 +84,8 @@ describe("refused in words", () => {
     ["cut off", () => archive(contents()).slice(0, 700), /cut off or no zip archive/],
     ["empty", () => new Uint8Array(0), /\(0 bytes\) is cut off/],
     ["foreign", () => archive({ "a.txt": text("a") }), /holds a.txt; expected a bundle with a manifest.json/],
-    ["a newer format", () => archive(contents({ format: 2 })), /format 2, .* reads up to 1: update/],
-    ["no format", () => archive(contents({ format: "1" })), /the format "1"; expected 1/],
+    ["a newer format", () => archive(contents({ format: 3 })), /format 3, .* reads up to 2: update/],
+    ["no format", () => archive(contents({ format: "1" })), /the format "1"; expected 2/],
     ["no JSON", () => archive({ ...contents(), "manifest.json": text("{") }), /manifest.json is no JSON/],
     ["JSON that is no object", () => archive({ ...contents(), "manifest.json": text("null") }), /the format undefined/],
     [
@@ -115,6 +126,22 @@ describe("refused in words", () => {
       () => archive(contents(task, state([1, 2, 3], [3, 1]))),
       /sums in state.safetensors has the shape \[3,1\]; expected \[way,2\]/,
     ],
+    [
+      "a state of another type",
+      () => archive(contents(task, { "state.safetensors": wholeNumbers("sums", [2, 2]) })),
+      /sums in state.safetensors is I64; expected F32/,
+    ],
+    [
+      "a state without a type",
+      () => archive(contents({ state: { sums: { shape: ["way", 2] } } })),
+      /the state {"sums":{"shape":\["way",2\]}}, which is not what docs/,
+    ],
+    [
+      "a state of a type that nobody knows",
+      () => archive(contents({ state: { sums: { shape: ["way", 2], dtype: "float8" } } })),
+      /the state {"sums":.*"float8"}}, which is not what docs/,
+    ],
+    ["a state of format 1 in format 2", () => archive(contents({ state: { sums: ["way", 2] } })), /the state {"sums":\["way",2\]}/],
     ["a state with fewer classes", () => archive(contents(task, state([1, 2], [1, 2]))), /has the shape \[1,2\]/],
     [
       "a state that is no number",
@@ -131,6 +158,27 @@ describe("refused in words", () => {
     await expect(readBundle(make())).rejects.toThrow(message);
     await expect(readBundle(make())).rejects.toThrow(expect.objectContaining({ name: "FileFormatError" }));
   });
+});
+
+test("a state of whole numbers is refused by name, in words that say what runs it", async () => {
+  const state = { sums: { shape: ["way", 2], dtype: "int64" } };
+  const file = archive(contents({ ...task, state }, { "state.safetensors": wholeNumbers("sums", [2, 2]) }));
+  const words = "sums in the learner's state is int64; this module runs float32. Use quickstudy.runtime.";
+  await expect(readBundle(file)).rejects.toThrow(expect.objectContaining({ name: "ConfigError", message: words }));
+});
+
+test("a file of format 1 is read, and written in the newest with nothing lost", async () => {
+  const old = readFileSync(new URL("../../../tests/runtime/format1.qs", import.meta.url));
+  const bundle = await readBundle(Uint8Array.from(old));
+  expect(bundle.manifest.state).toEqual({
+    sums: { shape: ["way", 4], dtype: "float32" },
+    counts: { shape: ["way"], dtype: "float32" },
+  });
+  expect([...bundle.learned!.state.get("counts")!.data]).toEqual([3, 3, 3]);
+  const again = await readBundle(await writeTask(bundle, bundle.learned!, {}));
+  expect(again.manifest).toEqual({ ...bundle.manifest, parts: again.manifest.parts });
+  expect(again.manifest.format).toBe(2);
+  expect(again.learned).toEqual(bundle.learned);
 });
 
 test("an archive that would fill the memory is refused before it is unpacked", () => {

@@ -41,8 +41,13 @@ test("ways are padded with zeros and taken out, along whichever axis", () => {
     ["y", values],
     ["net", values],
   ]);
-  const axes = { counts: ["way"], y: ["earlier", "way"], net: [2, 3] };
-  expect(takeWays(state, axes, [0, 2])).toEqual(
+  const dtype = "float32" as const;
+  const layout = {
+    counts: { shape: ["way"], dtype },
+    y: { shape: ["earlier", "way"], dtype },
+    net: { shape: [2, 3], dtype },
+  };
+  expect(takeWays(state, layout, [0, 2])).toEqual(
     new Map([
       ["counts", { shape: [2], data: Float32Array.of(7, 9) }],
       ["y", { shape: [2, 2], data: Float32Array.of(1, 3, 4, 6) }],
