@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import pathlib
 from typing import Any
@@ -231,21 +230,37 @@ class Tallying(ProtoNet):
         return super().predict({**state, "counts": state["counts"].to(x.dtype)}, x)
 
 
+def test_distances_that_are_not_squared() -> None:
+    net = make_learner("protonet", "conv4", "batch", dtype=torch.float32).net
+    task = make_tasks(kind="conv4", dtype=torch.float32)[0]
+    learner = ProtoNet(net, distance="euclidean")
+    shipped = exported(learner, SHAPES["conv4"])
+    state = run(shipped, "adapt", support_x=task.support.x, support_y=task.support.y)
+    found = run(shipped, "predict", query_x=task.query.x, **{f"state_{key}": value for key, value in state.items()})
+    with torch.no_grad():
+        expected = learner.predict(learner.adapt(task.support), task.query.x)
+    np.testing.assert_allclose(found["prediction"], expected, rtol=1e-4)
+
+
 def test_a_state_of_whole_numbers_stays_one(tmp_path: pathlib.Path) -> None:
     net = make_learner("protonet", dtype=torch.float32).net
     bundle = to_bundle(SavedLearner(Tallying(net)), features=6)
     assert bundle.manifest.state["counts"] == TensorLayout(shape=("way",), dtype="int64")
-    named = bundle.manifest.model_copy(update={"learner": {"name": "tallying", "args": {}}})
-    shipped = runtime.Learner(dataclasses.replace(bundle, manifest=named))
+    shipped = runtime.Learner(bundle)
     task, plain = make_tasks(dtype=torch.float32)[0], exported(ProtoNet(net), SHAPES["mlp"])
     x, labels = task.support.x.numpy(), task.support.y.argmax(-1).tolist()
+    assert shipped.manifest.learner["name"].endswith(".Tallying")  # a class of the user's own is named by where it is
     shipped.adapt(x[:5], labels[:5]).save(tmp_path / "mine.qs")
     again = runtime.Task.load(tmp_path / "mine.qs").add(x[5:], labels[5:])
     assert again.state["counts"].dtype == np.int64
     np.testing.assert_array_equal(again.state["counts"], task.support.y.sum(0))
     np.testing.assert_allclose(again.logits(x), plain.adapt(x, labels).logits(x), rtol=1e-5)
     with pytest.raises(FileFormatError, match=r"state counts is float32 \[3\]; expected int64 \[3\]"):
-        check_state(again.state | {"counts": np.ones(3, np.float32)}, named.model_copy(update={"labels": (0, 1, 2)}), "mine.qs")
+        check_state(
+            again.state | {"counts": np.ones(3, np.float32)},
+            bundle.manifest.model_copy(update={"labels": (0, 1, 2)}),
+            "mine.qs",
+        )
     assert again.forget(1).state["counts"].dtype == np.int64
 
 

@@ -108,15 +108,20 @@ def test_written_and_read(pair: tuple[Bundle, Bundle], protonet: Source, tmp_pat
     np.testing.assert_array_equal(one, two)
 
 
-def test_processors_without_vnni_predict_the_same(
+def test_processors_without_vnni_predict_as_well(
     pair: tuple[Bundle, Bundle], protonet: Source, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There, onnxruntime takes another way; on those that have it, both ways are exact."""
-    found, task = [], protonet.tasks("test", 1, 3)[0]
-    for vnni in (True, False):
-        monkeypatch.setattr(graph, "has_vnni", lambda vnni=vnni: vnni)
-        found.append(logits(Learner(pair[1]), task.support, torch.as_tensor(task.query.x)))
-    assert np.array_equal(*found) if has_vnni() else signal_to_noise(*found) > 20
+    """There, onnxruntime takes another way, since the usual one saturates; on those that have it, both ways are exact."""
+    task = protonet.tasks("test", 1, 3)[0]
+
+    def found(bundle: Bundle, vnni: bool) -> np.ndarray:
+        monkeypatch.setattr(graph, "has_vnni", lambda: vnni)
+        return logits(Learner(bundle), task.support, torch.as_tensor(task.query.x))
+
+    without = found(pair[1], vnni=False)
+    assert signal_to_noise(found(pair[0], vnni=False), without) > 20
+    if has_vnni():
+        np.testing.assert_array_equal(found(pair[1], vnni=True), without)
 
 
 def test_a_learner_that_adapts_every_weight_is_refused(protonet: Source) -> None:

@@ -69,7 +69,7 @@ def _manifest(
     return Manifest(
         format=manifests.FORMAT,
         kind="learner",
-        learner=about["learner"],
+        learner={"name": about["learner"].get("class")} | about["learner"],
         net=about["net"],
         input=expected,
         objective=getattr(saved.learner, "objective", "classification"),
