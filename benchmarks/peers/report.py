@@ -33,6 +33,7 @@ def machine() -> dict[str, Any]:
     if about.exists():
         names = [line.partition(":")[2].strip() for line in about.read_text().splitlines() if line.startswith("model name")]
         processor = names[0] if names else processor
+    processor += f", {torch.backends.cpu.get_cpu_capability()}"
     accelerator = torch.cuda.get_device_name() if torch.cuda.is_available() else None
     return {"processor": processor, "cores": os.cpu_count(), "system": platform.system(), "accelerator": accelerator}
 
