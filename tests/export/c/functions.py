@@ -73,8 +73,8 @@ def traced(
         graph = make_fx(
             lambda *values: function(**dict(zip(inputs, values, strict=True))), decomposition_table=known, tracing_mode="real"
         )(*fakes).graph
-    graph.eliminate_dead_code(lambda node: node.op in ("placeholder", "output") or node.target is ops.LEAVE)
-    return functional(graph), loops
+    graph.eliminate_dead_code(lambda node: node.is_impure() or node.target is ops.LEAVE)
+    return functional(graph, list(inputs)), loops
 
 
 def compiled(
@@ -107,7 +107,9 @@ def compiled(
     arena = planned(items)
     arguments = [*(f"const float *{given}" for given in inputs), *(f"float *{output}" for output in outputs), "int count"]
     code = emit.function(f"void {name}({', '.join(arguments)})", items, arena)
-    code = code.replace("{\n", f"{{\n{emit.constants(context.constants)}\n", 1)  # inside, where names may be those of another function
+    code = code.replace(
+        "{\n", f"{{\n{emit.constants(context.constants)}\n", 1
+    )  # inside, where names may be those of another function
     return Compiled(graph, context.cut, lowered, items, arena, code, name, shapes)
 
 
@@ -130,7 +132,9 @@ class Library:
 
     def run(self, function: Compiled, inputs: Sequence[Tensor], count: int = 0) -> list[np.ndarray]:
         """Outputs for inputs in float32; `count` is the number of examples."""
-        results = [np.full([count if size is None else size for size in shape], np.nan, np.float32) for shape in function.shapes]
+        results = [
+            np.full([count if size is None else size for size in shape], np.nan, np.float32) for shape in function.shapes
+        ]
         arrays = [np.ascontiguousarray(value.numpy()) for value in inputs] + results
         self.handle[function.name](*(array.ctypes.data_as(ctypes.c_void_p) for array in arrays), count)
         return results

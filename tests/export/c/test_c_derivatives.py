@@ -32,7 +32,15 @@ EXAMPLES = {"image", "rows", "answers"}
 CONVOLUTIONS = [
     (1, 1, 0), (1, 2, 0), (1, 1, 1), (2, 1, 0), (2, 2, 1), (2, 3, 0), (3, 1, 1), (3, 2, 1), (3, 2, 0), (3, 3, 2), (5, 1, 2), (5, 3, 1), (5, 4, 4),
 ]  # window, stride, padding  # fmt: skip
-POOLS = [(2, 2, 0, False), (2, 2, 1, False), (3, 2, 1, False), (3, 2, 1, True), (3, 1, 0, False), (2, 3, 0, True), (5, 1, 2, False)]
+POOLS = [
+    (2, 2, 0, False),
+    (2, 2, 1, False),
+    (3, 2, 1, False),
+    (3, 2, 1, True),
+    (3, 1, 0, False),
+    (2, 3, 0, True),
+    (5, 1, 2, False),
+]
 
 
 def convolution(window: int, stride: int, padding: int) -> Callable[..., Tensor]:
@@ -74,7 +82,9 @@ CASES: dict[str, tuple[str, Callable[..., Tensor]]] = {
     "batch norm of rows": ("rows gain", lambda rows, gain: F.batch_norm(rows, None, None, gain, gain, training=True)),
     "batch norm on given statistics": (
         "image scale shift",
-        lambda image, scale, shift: F.batch_norm(image, torch.linspace(-1, 1, 3).to(image), torch.ones(3).to(image) / 2, scale, shift),
+        lambda image, scale, shift: F.batch_norm(
+            image, torch.linspace(-1, 1, 3).to(image), torch.ones(3).to(image) / 2, scale, shift
+        ),
     ),
     **{
         name: ("rows", function)
@@ -152,7 +162,8 @@ def gradients(
 ) -> dict[str, list[np.ndarray]]:
     library = built(tmp_path_factory.mktemp("derivatives"), list(functions.values()))
     return {
-        case: library.run(functions[case], [inputs[name] for name in names.split()], COUNT) for case, (names, _) in CASES.items()
+        case: library.run(functions[case], [inputs[name] for name in names.split()], COUNT)
+        for case, (names, _) in CASES.items()
     }
 
 

@@ -117,7 +117,7 @@ class _Compiler:
         return Source(files, state, arena, sum(4 * value.numel() for value in weights.values()), grows)
 
     def _function(self, program: Program, signature: str, frame: Frame) -> tuple[str, int, bool]:
-        graph = functional(program.module.graph)
+        graph = functional(program.module.graph, list(program.inputs))
         context = Context(graph, cut(graph), list(program.inputs), frame, list(program.outputs))
         context.constants = self.constants
         items: list[Item] = without_unread(lowered(context))

@@ -112,7 +112,6 @@ VIEWS = {
     aten.detach.default,
     aten.expand.default,
     aten.permute.default,
-    aten.reshape.default,
     aten.select.int,
     aten.slice.Tensor,
     aten.squeeze.dim,

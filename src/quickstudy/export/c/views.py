@@ -171,7 +171,7 @@ def _slice(context: Context, node: fx.Node) -> Value:
 
 
 RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {
-    **dict.fromkeys((aten.view.default, aten.reshape.default, aten._unsafe_view.default), _view),
+    **dict.fromkeys((aten.view.default, aten._unsafe_view.default), _view),
     **dict.fromkeys((aten.unsqueeze.default, aten.squeeze.dim, aten.squeeze.dims), _view),
     **dict.fromkeys((aten.clone.default, aten.alias.default, aten.detach.default, aten._to_copy.default), _same),
     aten.as_strided.default: _as_strided,
