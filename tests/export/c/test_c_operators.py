@@ -123,7 +123,9 @@ ROWS: dict[str, Callable[..., Tensor]] = {
 """With any number of `rows`."""
 
 WHOLE: dict[str, Callable[..., Tensor]] = {
-    "whole views": lambda a, **_: aten._unsafe_view.default(aten.t.default(aten.detach.default(a * 2)).contiguous(), [3, 4]) + 1,
+    "whole views": lambda a, **_: (
+        aten._unsafe_view.default(aten.t.default(aten.detach.default(a * 2)).contiguous(), [3, 4]) + 1
+    ),
     "whole squeezing": lambda a, row, **_: aten.squeeze.dim(a.unsqueeze(1), 1) + row,
     "whole numbers made": lambda a, **_: (
         aten.arange.default(4)
