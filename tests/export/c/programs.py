@@ -35,13 +35,7 @@ class _Maker:
         for _ in range(self.random.randint(3, 8)):
             kind = self.random.random()
             if kind < 0.2 and depth < 2:
-                inner = [self.buffer() for _ in range(self.random.randint(1, 2))]
-                for one in inner:
-                    self.kernel([], [one])
-                self.items.append(Begin("for"))
-                self.block(known, inner, depth + 1)
-                self.items.append(End())
-                known += inner
+                known += self.loop(known, depth + 1)
             elif kind < 0.4 and sums:
                 into = self.random.choice(sums)
                 self.kernel([into, *self.chosen(known)], [into])
@@ -54,6 +48,18 @@ class _Maker:
         for into in sums:
             self.kernel([into, *self.chosen(known)], [into])
         return known
+
+    def loop(self, known: list[Buffer], depth: int) -> list[Buffer]:
+        """Sums, which only their own additions read before the end, and values that a round reads and then hands on to the next."""
+        sums, carried = ([self.buffer() for _ in range(self.random.randint(1, 2))] for _ in range(2))
+        for start in (*sums, *carried):
+            self.kernel([], [start])
+        self.items.append(Begin("for"))
+        inside = self.block([*known, *carried], sums, depth)
+        for value in carried:
+            self.kernel(self.chosen([b for b in inside if b not in carried]), [value])
+        self.items.append(End())
+        return [*sums, *carried]
 
     def chosen(self, known: Sequence[Buffer]) -> list[Buffer]:
         recent = known[-6:]
@@ -69,6 +75,32 @@ def random_program(seed: int) -> list[Item]:
     maker.kernel(maker.chosen(known), [maker.buffer(8, outside=True)])
     maker.kernel(known[:2], [maker.buffer(8, outside=True)])
     return maker.items
+
+
+def needed(items: list[Item]) -> int:
+    """Bytes that hold, at some moment between two kernels, what was written and will be read: with loops written out, no arena does
+    with less."""
+    steps = [item for item in written_out(items) if isinstance(item, Kernel)]
+    alive: set[Buffer] = set()
+    most = 0
+    for step in reversed(steps):
+        alive = (alive - (step.writes - step.reads)) | {buffer for buffer in step.reads if not buffer.outside}
+        most = max(most, sum(buffer.bytes for buffer in alive))
+    return most
+
+
+def written_out(items: list[Item]) -> list[Item]:
+    """The same kernels with every loop twice."""
+    stack: list[list[Item]] = [[]]
+    for item in items:
+        if isinstance(item, Begin):
+            stack.append([])
+        elif isinstance(item, End):
+            body = stack.pop()
+            stack[-1] += [*body, *body]
+        else:
+            stack[-1].append(item)
+    return stack[0]
 
 
 def run(items: Sequence[Item], arena: Arena | None = None) -> dict[str, np.ndarray]:

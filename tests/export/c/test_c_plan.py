@@ -6,42 +6,16 @@ import numpy as np
 import pytest
 import torch
 
-from quickstudy.export.c.ir import Begin, Buffer, End, Item, Kernel
+from quickstudy.export.c.ir import Begin, Buffer, End, Kernel
 from quickstudy.export.c.plan import planned, without_unread
 
-from .programs import random_program, run
+from .programs import needed, random_program, run
 
 SEEDS = range(150)
 
 
 def kernel(reads: list[Buffer], writes: list[Buffer], over: list[Buffer] | None = None) -> Kernel:
     return Kernel("1", frozenset(reads), frozenset(writes), frozenset(over or []))
-
-
-def needed(items: list[Item]) -> int:
-    """Bytes that hold, at some moment between two kernels, what was written and will be read: with loops written out, no arena does
-    with less."""
-    steps = [item for item in written_out(items) if isinstance(item, Kernel)]
-    alive: set[Buffer] = set()
-    most = 0
-    for step in reversed(steps):
-        alive = (alive - (step.writes - step.reads)) | {buffer for buffer in step.reads if not buffer.outside}
-        most = max(most, sum(buffer.bytes for buffer in alive))
-    return most
-
-
-def written_out(items: list[Item]) -> list[Item]:
-    """The same kernels with every loop twice."""
-    stack: list[list[Item]] = [[]]
-    for item in items:
-        if isinstance(item, Begin):
-            stack.append([])
-        elif isinstance(item, End):
-            body = stack.pop()
-            stack[-1] += [*body, *body]
-        else:
-            stack[-1].append(item)
-    return stack[0]
 
 
 def test_results_are_those_of_separate_memory() -> None:

@@ -61,8 +61,8 @@ def _as_strided(context: Context, node: fx.Node) -> Value:
     last = first + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
     if example_axis(node) or example_axis(source) or not _row_major(given.permute(order)) or first < 0 or last >= given.numel():
         raise ModelError(
-            f"operator {node.target} in layer {layer_of(node, context.names)} has strides {list(map(str, strides))} in memory that does not "
-            "hold its input from end to end, or that of several examples. Use reshape, permute or slices, or export the learner to ONNX."
+            f"operator {node.target} in layer {layer_of(node, context.names)} has strides {list(map(str, strides))} in memory that does "
+            "not hold its input from end to end, or has examples. Use reshape, permute or slices, or export the learner to ONNX."
         )
     memory = context.in_memory(_permuted(context.value(source), order))
     assert memory.place is not None
@@ -136,8 +136,8 @@ def _refuse_unknown(context: Context, node: fx.Node, *places: Any) -> None:
     for place in places:
         if isinstance(place, fx.Node):
             raise ModelError(
-                f"operator {node.target} in layer {layer_of(node, context.names)} begins or ends at {place.meta['val']}, a place that depends "
-                "on the number of examples; the C target has fixed places. Use numbers, or export the learner to ONNX."
+                f"operator {node.target} in layer {layer_of(node, context.names)} begins or ends at {place.meta['val']}, a place that "
+                "depends on the number of examples; the C target has fixed places. Use numbers, or export the learner to ONNX."
             )
 
 
