@@ -45,6 +45,14 @@ class Strange(nn.Module):
         return nn.functional.max_pool2d(torch.sigmoid(self.c(x)), 3, stride=2, ceil_mode=True).flatten(1)
 
 
+class Biased(nn.Sequential):
+    """Convolutions with a bias of their own before ReLU, and a function whose derivative torch computes in place."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 4, 3, stride=2), nn.ReLU(), nn.Conv2d(4, 3, 3, stride=2), nn.SiLU(), nn.Flatten())
+        self.features = 3 * 3 * 3
+
+
 def conv4(norm: str = "none", halving: str = "stride") -> Conv4:
     return Conv4(channels=6, image_size=16, norm=norm, halving=halving)  # type: ignore[arg-type]
 
@@ -57,6 +65,7 @@ CASES: dict[str, Callable[[], Learner]] = {
     "maml, layer norm": lambda: MAML(conv4("layer", "pool"), inner_lr=0.1, inner_steps=2),
     "maml, learned head": lambda: MAML(conv4(), head_ways=5, inner_lr=0.5),
     "maml, strange net": lambda: MAML(Strange(), inner_lr=0.5),
+    "maml, torch's convolutions": lambda: MAML(Biased(), inner_lr=0.5),
     "maml, mlp": lambda: MAML(MLP(256, (20, 10)), inner_lr=0.5),
     "anil": lambda: ANIL(conv4(), inner_lr=1.0),
     "anil, batch norm": lambda: ANIL(conv4("batch", "pool"), inner_lr=0.1),

@@ -11,6 +11,7 @@ from typing import Any
 import sympy
 import torch
 from torch import fx
+from torch.utils._sympy.functions import ToFloat
 
 from quickstudy.errors import ModelError
 from quickstudy.export.c import ops
@@ -65,6 +66,8 @@ class Frame:
             return str(int(expression)) if whole else literal(float(expression), torch.float32)
         if isinstance(expression, sympy.Symbol):
             return self.sizes.get(str(expression), self.count)
+        if isinstance(expression, ToFloat):
+            return f"(float){self.size(expression.args[0])}"  # pyright: ignore[reportArgumentType]
         parts = [self.size(part) for part in expression.args]  # pyright: ignore[reportArgumentType]
         form = {"Add": " + ", "Mul": " * ", "IntTrueDiv": " / (float)", "FloatTrueDiv": " / (float)"}
         kind = type(expression).__name__
@@ -83,7 +86,9 @@ class Context:
         self.names = dict(zip(graph.find_nodes(op="placeholder"), names, strict=True))
         results: Any = graph.find_nodes(op="output")[0].args[0]
         self.results = dict(zip(outputs, results, strict=False))  # behind the outputs may be what only loops read
-        self.destination = {node: frame.outputs[name] for name, node in self.results.items()}
+        self.destinations: dict[fx.Node, list[Buffer]] = {}
+        for name, node in self.results.items():
+            self.destinations.setdefault(node, []).append(frame.outputs[name])
         self.items: list[Item] = []
         self.before: list[Item] = []  # what must happen before the pass at hand
         self.values: dict[fx.Node, Value] = {}  # that hold for the whole program
@@ -123,12 +128,16 @@ class Context:
         self.taken.add(unique)
         return Buffer(unique, size, dtype)
 
+    def destination(self, node: fx.Node) -> Buffer | None:
+        """Where a node's value goes in the end, if it is an output."""
+        return self.destinations[node][0] if node in self.destinations else None
+
     def allocate(self, node: fx.Node, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Value:
         """Where a kernel may put a node's elements: in a row of its own for every example if they are kept."""
         size = math.prod(shape)
         if node not in self.cut.kept:
             return stored(self.new(node.name, size, dtype), shape)
-        buffer = self.destination.get(node)
+        buffer = self.destination(node)
         self.rows[node] = buffer or self.new(f"all_{node.name}", size * self.frame.capacity, dtype)
         return stored(self.rows[node], shape, f"row * {size}")
 
@@ -177,12 +186,13 @@ class Context:
         given = node.args if arguments is None else arguments
         self._refuse_options(node)
         tensors = [item for item in given if isinstance(item, fx.Node) and ops.is_tensor(item)]
-        number = dtype if dtype != torch.bool else tensors[0].meta["val"].dtype
+        compared = torch.float32 if any(isinstance(item, float) for item in given) else tensors[0].meta["val"].dtype
+        number = dtype if dtype != torch.bool else compared
         operands = [self._broadcast(self.operand(item, number), shape) for item in given]
-        if dtype == torch.int64:
-            template = ops.of_whole_numbers(template)
+        template = ops.of_type(template, dtype)
         if dtype == torch.float32:
-            operands = [self._as_float(value) for value in operands]
+            kept = {torch.float32} if all(value.dtype == torch.bool for value in operands) else {torch.float32, torch.bool}
+            operands = [value if value.dtype in kept else self._as_float(value) for value in operands]
 
         def read(index: Index) -> str:
             return template.format(*(value.read(index) for value in operands))
@@ -210,8 +220,6 @@ class Context:
 
     @staticmethod
     def _as_float(value: Value) -> Value:
-        if value.dtype in (torch.float32, torch.bool):
-            return value
         return dataclasses.replace(
             value, dtype=torch.float32, read=lambda index: f"(float){value.read(index)}", place=None, aligned=frozenset()
         )

@@ -13,6 +13,7 @@ from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError
 from quickstudy.export.c import emit
 from quickstudy.export.c.context import Bind, Context, Frame
+from quickstudy.export.c.functional import functional
 from quickstudy.export.c.header import HEAD, WEIGHTS, header
 from quickstudy.export.c.ir import Buffer, Index, Item, Value, stored
 from quickstudy.export.c.lower import lowered
@@ -116,7 +117,7 @@ class _Compiler:
         return Source(files, state, arena, sum(4 * value.numel() for value in weights.values()), grows)
 
     def _function(self, program: Program, signature: str, frame: Frame) -> tuple[str, int, bool]:
-        graph = program.module.graph
+        graph = functional(program.module.graph, list(program.inputs))
         context = Context(graph, cut(graph), list(program.inputs), frame, list(program.outputs))
         context.constants = self.constants
         items: list[Item] = without_unread(lowered(context))

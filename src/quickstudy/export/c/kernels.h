@@ -7,7 +7,8 @@
 #include <stdint.h>
 #include <string.h>
 
-#if defined(__clang__) || defined(QS_SMALL)
+#ifdef QS_HOT /* by the other file of kernels */
+#elif defined(__clang__) || defined(QS_SMALL)
 #define QS_HOT __attribute__((unused))
 #elif defined(__GNUC__)
 #define QS_HOT __attribute__((unused, noinline, optimize("O3"))) /* the rest may be compiled for size */

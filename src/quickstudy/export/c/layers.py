@@ -62,9 +62,10 @@ def _only_user(node: fx.Node, live: set[fx.Node], kept: set[fx.Node]) -> fx.Node
 
 
 def _forward_chain(node: fx.Node, live: set[fx.Node], kept: set[fx.Node], found: Fusions) -> None:
-    last, bias, relu = node, None, False
+    bias: Any = node.args[2]
+    last, relu = node, False
     follower = _only_user(last, live, kept)
-    if follower is not None and follower.target is aten.add.Tensor and not follower.kwargs and node.args[2] is None:
+    if follower is not None and follower.target is aten.add.Tensor and not follower.kwargs and bias is None:
         other: Any = follower.args[1] if follower.args[0] is last else follower.args[0]
         channels = shape_of(node)[1]
         if isinstance(other, fx.Node) and example_axis(other) is None and shape_of(other)[-3:] == (channels, 1, 1):

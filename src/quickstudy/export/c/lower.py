@@ -68,8 +68,13 @@ class _Lowering:
             if place == 0:
                 context.values[node] = constant("step", (), torch.int64)
                 continue
+            if example_axis(node) is not None:
+                raise ModelError(
+                    f"a loop hands on {node.name}, which has a row for each support example; the C target computes one example at a time. "
+                    "Compute it inside the loop, or export the learner to ONNX."
+                )
             start = context.value(node.args[0])
-            buffer = context.destination.get(leaves[place]) if place in leaves else None
+            buffer = context.destination(leaves[place]) if place in leaves else None
             buffer = buffer or context.new(node.name, start.size, start.dtype)
             self.carried[loop, place] = buffer
             context.values[node] = context.write(start, stored(buffer, start.shape))
@@ -108,8 +113,8 @@ class _Lowering:
                 context.values[node] = value
                 continue
             context.local[node] = value
-            if node in context.destination:  # a row of the state for every example
-                context.write(value, stored(context.destination[node], value.shape, f"row * {value.size}"))
+            for buffer in context.destinations.get(node, ()):  # a row of the state for every example
+                self._write_row(value, buffer)
         inside, context.items = context.items, outside
         if section.over is not None and inside:
             count = context.frame.size(section.over)
@@ -117,11 +122,22 @@ class _Lowering:
         context.items += inside
 
     def _outputs(self) -> None:
-        for name, node in self.context.results.items():
-            if example_axis(node) is None:
-                value, buffer = self.context.value(node), self.context.frame.outputs[name]
+        context = self.context
+        for name, node in context.results.items():
+            examples, buffer = example_axis(node), context.frame.outputs[name]
+            if examples is None:
+                value = context.value(node)
                 if value.place != (buffer, ""):
-                    self.context.write(value, stored(buffer, value.shape))
+                    context.write(value, stored(buffer, value.shape))
+            elif node.op == "placeholder":  # which no pass computes
+                context.items.append(Begin(f"for (int row = 0; row < {context.frame.size(examples[1])}; row++)"))
+                self._write_row(context.value(node), buffer)
+                context.items.append(End())
+
+    def _write_row(self, value: Value, buffer: Buffer) -> None:
+        offset = f"row * {value.size}"
+        if value.place != (buffer, offset):
+            self.context.write(value, stored(buffer, value.shape, offset))
 
     def _settled(self, node: fx.Node, value: Any) -> Any:
         """What is long, or used often, is computed once."""
@@ -244,10 +260,23 @@ def _item(context: Context, node: fx.Node) -> Any:
 def _index(context: Context, node: fx.Node) -> Value:
     source: Any = node.args[0]
     places: Any = node.args[1]
-    if source.op != "placeholder" or len(places) != 1 or example_axis(source) is None:
-        raise ModelError("the C target indexes only the support examples themselves, along their first axis.")
-    row = context.value(places[0])
-    value = context.frame.inputs[context.names[source]](row.read(("0",)))
+    examples = example_axis(source)
+    if source.op != "placeholder" or len(places) != 1 or examples is None or len(shape_of(places[0])) != 1:
+        raise ModelError(
+            f"operator {node.target} in layer {layer_of(node, context.names)} picks elements by their number; the C target does so with a "
+            "list of support examples only. Write it with sums over examples, or export the learner to ONNX."
+        )
+    row, bind = context.value(places[0]), context.frame.inputs[context.names[source]]
+    counted = places[0].target in (aten.remainder.Scalar, aten.remainder.Tensor)  # not negative
+
+    def example(place: Index) -> Value:
+        number = row.read(place)
+        return bind(number if counted else f"qs_remainder({number}, {context.frame.size(examples[1])})")
+
+    value = example(("0",))
+    if example_axis(node) is None:  # a fixed number of examples, whichever they are
+        cost = value.cost + row.cost
+        value = Value(shape_of(node), value.dtype, lambda index: example(index[:1]).read(("0", *index[1:])), value.reads, cost)
     return dataclasses.replace(value, reads=value.reads | row.reads)
 
 

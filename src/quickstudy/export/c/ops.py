@@ -56,7 +56,6 @@ ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.pow.Scalar: ("powf({0}, {1})", 40),
     aten.pow.Tensor_Tensor: ("powf({0}, {1})", 40),
     aten.reciprocal.default: ("(1.0f / {0})", 4),
-    aten.reciprocal_.default: ("(1.0f / {0})", 4),
     aten.relu.default: ("qs_relu({0})", 1),
     aten.remainder.Scalar: (_REMAINDER, 20),
     aten.rsqrt.default: ("(1.0f / sqrtf({0}))", 8),
@@ -70,13 +69,21 @@ ELEMENTWISE: dict[object, tuple[str, int]] = {
 }
 """Element by element: the C expression, and about how many operations it is."""
 
-_WHOLE = {"qs_maxf": "qs_max", "qs_minf": "qs_min", _REMAINDER: "qs_remainder({0}, {1})"}
+_EXTREMES = {"qs_maxf": "qs_max", "qs_minf": "qs_min"}
+_OTHERWISE = {
+    torch.int64: {**_EXTREMES, _REMAINDER: "qs_remainder({0}, {1})", "(!{0})": "(~{0})"},
+    torch.bool: {**_EXTREMES, "({0} + {1})": "({0} || {1})"},
+}
 
 
-def of_whole_numbers(template: str) -> str:
-    """The C form of an operation on integers."""
-    for form, whole in _WHOLE.items():
-        template = template.replace(form, whole)
+def of_type(template: str, dtype: torch.dtype) -> str:
+    """The C form of an operation with results of that type; forms are written for float32 first.
+
+    >>> of_type("(!{0})", torch.int64), of_type("(!{0})", torch.bool)
+    ('(~{0})', '(!{0})')
+    """
+    for form, other in _OTHERWISE.get(dtype, {}).items():
+        template = template.replace(form, other)
     return template
 
 
@@ -105,14 +112,12 @@ VIEWS = {
     aten.detach.default,
     aten.expand.default,
     aten.permute.default,
-    aten.reshape.default,
     aten.select.int,
     aten.slice.Tensor,
     aten.squeeze.dim,
     aten.squeeze.dims,
     aten.t.default,
     aten.unsqueeze.default,
-    aten.unsqueeze_.default,
     aten.view.default,
 }
 """The same elements, elsewhere."""

@@ -89,8 +89,9 @@ def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list
     for place, item in enumerate(items):
         if not isinstance(item, Kernel):
             continue
+        taken: set[Buffer] = set()
         for result in sorted(item.writes - item.reads, key=_name):
-            for source in sorted(item.overwrites, key=_name):
+            for source in sorted(item.overwrites - taken, key=_name):
                 if (
                     not result.outside
                     and not source.outside
@@ -101,6 +102,7 @@ def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list
                     group[source] += group[result]
                     for buffer in group[result]:
                         group[buffer] = group[source]
+                    taken.add(source)
                     break
     unique = {id(buffers): buffers for buffers in group.values()}
     return list(unique.values())

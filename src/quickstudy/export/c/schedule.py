@@ -19,16 +19,15 @@ def scheduled(items: Sequence[Item]) -> list[Item]:
         if isinstance(item, Kernel):
             run.append(item)
             continue
-        result += _ordered(run, _read_later(items, place))
+        result += _ordered(run, _read_elsewhere(items, place - len(run), place))
         run = []
         result.append(item)
-    return result + _ordered(run, set())
+    return result + _ordered(run, _read_elsewhere(items, len(items) - len(run), len(items)))
 
 
-def _read_later(items: Sequence[Item], place: int) -> set[Buffer]:
+def _read_elsewhere(items: Sequence[Item], begin: int, end: int) -> set[Buffer]:
     """Buffers that something outside a run needs: kernels after it, or before it when a loop comes round."""
-    others = [item for item in items[place:] if isinstance(item, Kernel)]
-    return {buffer for kernel in others for buffer in kernel.reads}
+    return {buffer for item in [*items[:begin], *items[end:]] if isinstance(item, Kernel) for buffer in item.reads}
 
 
 def _ordered(run: list[Kernel], needed: set[Buffer]) -> list[Kernel]:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx
+from torch import Tensor, fx
+from torch.fx.experimental.symbolic_shapes import statically_known_true
 
 from quickstudy.errors import ModelError
 from quickstudy.export.c.context import Context
@@ -48,13 +49,39 @@ def _view(context: Context, node: fx.Node) -> Value:
 
 
 def _as_strided(context: Context, node: fx.Node) -> Value:
-    shape = shape_of(node)
-    strides: Any = node.args[2]
-    expected = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
-    offset = node.args[3] if len(node.args) > 3 else 0
-    if offset or any(s != e for s, e, size in zip(strides, expected, shape, strict=True) if size != 1):
-        raise ModelError(f"operator {node.target} with strides {strides} has no C form; only row-major views have.")
-    return reshaped(context, context.value(node.args[0]), shape)  # pyright: ignore
+    """Torch counts strides in the memory of the source, which is its row-major order only where nothing was permuted or sliced."""
+    source: Any = node.args[0]
+    given, wanted = source.meta["val"], node.meta["val"]
+    first = wanted.storage_offset() - given.storage_offset()
+    whole = statically_known_true(first == 0) and statically_known_true(wanted.numel() == given.numel())
+    if whole and _row_major(given) and _row_major(wanted):
+        return _view(context, node)
+    strides, shape = wanted.stride(), shape_of(node)
+    order = sorted(range(given.dim()), key=lambda axis: -given.stride(axis)) if example_axis(source) is None else []
+    last = first + sum((size - 1) * stride for size, stride in zip(shape, strides, strict=True))
+    if example_axis(node) or example_axis(source) or not _row_major(given.permute(order)) or first < 0 or last >= given.numel():
+        raise ModelError(
+            f"operator {node.target} in layer {layer_of(node, context.names)} has strides {list(map(str, strides))} in memory that does "
+            "not hold its input from end to end, or has examples. Use reshape, permute or slices, or export the learner to ONNX."
+        )
+    memory = context.in_memory(_permuted(context.value(source), order))
+    assert memory.place is not None
+    flat = stored(memory.place[0], (memory.size,), memory.place[1])
+
+    def back(index: Index) -> Index:
+        terms = [f"{place} * {stride}" for place, stride in zip(index, strides, strict=True) if place != "0"]
+        return (" + ".join([*terms, *([str(first)] if first or not terms else [])]),)
+
+    return dataclasses.replace(remapped(flat, shape, back), reads=memory.reads)
+
+
+def _row_major(tensor: Tensor) -> bool:
+    """True for a tensor that lies in its memory in order and without gaps; sizes may be symbols."""
+    expected = [math.prod(tensor.shape[axis + 1 :]) for axis in range(tensor.dim())]
+    return all(
+        statically_known_true(size == 1) or statically_known_true(stride == wanted)
+        for size, stride, wanted in zip(tensor.shape, tensor.stride(), expected, strict=True)
+    )
 
 
 def _same(context: Context, node: fx.Node) -> Value:
@@ -76,9 +103,12 @@ def _expand(context: Context, node: fx.Node) -> Value:
 
 
 def _permute(context: Context, node: fx.Node) -> Value:
-    value = context.value(node.args[0])
+    value, axes = context.value(node.args[0]), node.args[1] if len(node.args) > 1 else (1, 0)
+    return _permuted(value, [axis % len(value.shape) for axis in axes])  # pyright: ignore
+
+
+def _permuted(value: Value, order: Sequence[int]) -> Value:
     dimensions = len(value.shape)
-    order = [1, 0] if node.target is aten.t.default else [axis % dimensions for axis in node.args[1]]  # pyright: ignore
     shape = [value.shape[axis] for axis in order]
     moved = [axis for axis in order if value.shape[axis] != 1]
 
@@ -101,9 +131,20 @@ def _refuse_examples(context: Context, node: fx.Node, axis: Any) -> None:
         )
 
 
+def _refuse_unknown(context: Context, node: fx.Node, *places: Any) -> None:
+    """A ModelError for a place that depends on the number of examples."""
+    for place in places:
+        if isinstance(place, fx.Node):
+            raise ModelError(
+                f"operator {node.target} in layer {layer_of(node, context.names)} begins or ends at {place.meta['val']}, a place that "
+                "depends on the number of examples; the C target has fixed places. Use numbers, or export the learner to ONNX."
+            )
+
+
 def _select(context: Context, node: fx.Node) -> Value:
     value, axis, place = context.value(node.args[0]), *node.args[1:3]
     _refuse_examples(context, node, axis)
+    _refuse_unknown(context, node, place)
     dimensions = len(value.shape)
     axis, place = axis % dimensions, place % value.shape[axis]  # pyright: ignore
     shape = value.shape[:axis] + value.shape[axis + 1 :]  # pyright: ignore
@@ -113,10 +154,11 @@ def _select(context: Context, node: fx.Node) -> Value:
 def _slice(context: Context, node: fx.Node) -> Value:
     value = context.value(node.args[0])
     given: Any = (*node.args[1:], *(0, None, None, 1)[len(node.args) - 1 :])
-    axis, start, _, step = given
+    axis, start, end, step = given
     shape, size = shape_of(node), value.shape[axis]
     if start or example_axis(node) is None:
         _refuse_examples(context, node, axis)
+    _refuse_unknown(context, node, start, step, *([end] if example_axis(node.args[0]) is None else []))  # pyright: ignore
     first = range(size)[slice(start, None)].start
 
     def back(index: Index) -> Index:
@@ -129,8 +171,8 @@ def _slice(context: Context, node: fx.Node) -> Value:
 
 
 RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {
-    **dict.fromkeys((aten.view.default, aten.reshape.default, aten._unsafe_view.default), _view),
-    **dict.fromkeys((aten.unsqueeze.default, aten.unsqueeze_.default, aten.squeeze.dim, aten.squeeze.dims), _view),
+    **dict.fromkeys((aten.view.default, aten._unsafe_view.default), _view),
+    **dict.fromkeys((aten.unsqueeze.default, aten.squeeze.dim, aten.squeeze.dims), _view),
     **dict.fromkeys((aten.clone.default, aten.alias.default, aten.detach.default, aten._to_copy.default), _same),
     aten.as_strided.default: _as_strided,
     aten.expand.default: _expand,
