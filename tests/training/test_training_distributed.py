@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import multiprocessing
@@ -26,7 +27,7 @@ from quickstudy.cli import main
 from quickstudy.errors import ConfigError, TrainingError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
-from quickstudy.training import distributed
+from quickstudy.training import distributed, rendezvous
 from quickstudy.training import fit as fit_module
 from quickstudy.training.distributed import Group, Step
 from quickstudy.training.fit import Trainer, fit
@@ -135,7 +136,7 @@ def assert_like_one_process(name: str, ends: list[Any], out: pathlib.Path, alone
     assert validated[0] == validated[1]
     infos = [load_learner(folder / name, learner=Idle if name.startswith("a weight") else None).info for folder in (out, alone)]
     for info in infos:
-        info.pop("minutes")
+        del info["minutes"], info["engine"]  # with the speeds that were measured
     assert infos[0] == infos[1]
     assert {file.name for file in (out / name).iterdir()} == {file.name for file in (alone / name).iterdir()}
     assert len(list((out / name / "tensorboard").iterdir())) == 1
@@ -396,6 +397,18 @@ def test_two_machines_of_which_one_loses_its_process(
     assert sum(printed.count('"steps"') for printed, _ in told) == 1  # only the first process of all speaks
     assert sum(errors.count("started again, going on after step ") for _, errors in told) == 1
     assert ended(out) == ended(unbroken)
+
+
+def test_every_start_meets_under_a_name_of_its_own() -> None:
+    store, starts = torch.distributed.HashStore(), []
+    for _ in range(3):  # each finds what the ones before have left
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            others = [pool.submit(rendezvous._name, store, rank, 3) for rank in (1, 2)]
+            time.sleep(0.2)  # the first process comes last
+            first = pool.submit(rendezvous._name, store, 0, 3)
+            starts.append({start.result(timeout=60) for start in (first, *others)})
+    assert [len(start) for start in starts] == [1, 1, 1]
+    assert len(set.union(*starts)) == 3
 
 
 def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.Path) -> None:

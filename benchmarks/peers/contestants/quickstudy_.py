@@ -125,7 +125,7 @@ class Sampling:
         }
 
 
-FAST = TrainingSettings(steps=600, lr=4e-3, schedule="cosine")
+FAST = TrainingSettings(steps=500, lr=4e-3, schedule="cosine")
 FAST_TASKS = {"queries": 2, "augment": "affine"}
 FAST_LEARNER = {"distance": "euclidean", "exchange": True}
 """What was found to be fast for the race, on validation characters: a higher rate that falls to 0, fewer queries, since it is classes that

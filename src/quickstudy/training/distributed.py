@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from quickstudy.errors import ConfigError, ProcessError, QuickstudyError
+from quickstudy.training.rendezvous import meet
 
 T = TypeVar("T")
 
@@ -75,7 +76,9 @@ class Group:
         if not dist.is_initialized():
             with group._together():
                 try:
-                    dist.init_process_group()
+                    store = meet(group.rank, group.size)
+                    ranks = {} if store is None else {"store": store, "rank": group.rank, "world_size": group.size}
+                    dist.init_process_group(**ranks)
                 except ValueError as error:  # says which variable is missing
                     raise ConfigError(f"no group of processes can be made: {error}. Start them with torchrun.") from error
             atexit.register(dist.destroy_process_group)

@@ -1,0 +1,46 @@
+"""Rendezvous: where processes that a launcher started together exchange addresses, apart from those of earlier starts.
+
+torchrun keeps one store for all its starts and separates them by a count that is each machine's own: after a process was killed on one of
+several machines, the counts differ, and the new processes would wait for each other under different names, or find addresses of dead ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+
+import torch.distributed as dist
+
+PATIENCE = 300.0
+"""Seconds that a process waits for the others, as torch's stores do."""
+
+
+def meet(rank: int, size: int) -> dist.Store | None:
+    """The part of the launcher's store that belongs to this start of all `size` processes; None where the launcher keeps no store.
+
+    The first process draws a name; every other one answers under it, and goes on once its own answer was heard.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
+    return dist.PrefixStore(_name(dist.PrefixStore("quickstudy", store), rank, size), store)
+
+
+def _name(store: dist.Store, rank: int, size: int) -> str:
+    """What all processes of this start call it."""
+    me = uuid.uuid4().hex
+    if rank == 0:
+        store.set("name", me)
+        answers = [store.get(f"{me}/{other}").decode() for other in range(1, size)]
+        store.set(f"{me}/heard", json.dumps(answers))
+        return me
+    until = time.monotonic() + PATIENCE
+    while time.monotonic() < until:
+        name = store.get("name").decode()  # of an earlier start perhaps, so look again
+        store.set(f"{name}/{rank}", me)
+        if store.check([f"{name}/heard"]) and me in json.loads(store.get(f"{name}/heard")):
+            return name
+        time.sleep(0.05)
+    raise RuntimeError("the first process did not come")
