@@ -11,6 +11,7 @@ import torch
 from builders import SHAPES, make_learner, make_tasks
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from quickstudy import discovery
 from quickstudy.convolution import Conv2d
@@ -91,7 +92,7 @@ def check_graphs(double: Learner, single: Learner, shipped: runtime.Learner, tas
 
 def check_answers(single: Learner, shipped: runtime.Learner, tasks: Task) -> None:
     """Every query of every task gets the class that torch gives it."""
-    with torch.no_grad():
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH):  # the others cannot be mapped over tasks
         logits = vmap(lambda task: single.predict(single.adapt(task.support), task.query.x), chunk_size=100)(tasks)
     best = logits.topk(2, -1).values
     clear = (best[..., 0] - best[..., 1]) > 1e-4 * logits.abs().amax(-1)  # nearer ones are rounding
@@ -117,7 +118,8 @@ def test_exported_equals_torch_for_any_ways_and_shots(name: str, kind: str, norm
 @pytest.mark.parametrize(("kind", "norm"), NETS_AND_NORMS)
 def test_the_same_answers_on_a_thousand_tasks(name: str, kind: str, norm: str) -> None:
     _, single, shipped = pair(name, kind, norm)
-    check_answers(single, shipped, make_tasks(1000, kind=kind, dtype=torch.float32, seed=9))
+    shots, queries = (3, 3) if kind == "mlp" else (2, 1)  # images take longer; one shot and batch norm make many ties
+    check_answers(single, shipped, make_tasks(1000, kind=kind, shots=shots, queries=queries, dtype=torch.float32, seed=9))
 
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if discovery.load("learners", name).adjustable])
@@ -191,9 +193,12 @@ def test_other_nets(learner: type[Learner], net: str) -> None:
 
 @pytest.mark.parametrize("learner", [MAML, ProtoNet])
 @pytest.mark.parametrize("net", OTHER_NETS)
-def test_the_same_answers_of_other_nets_on_a_thousand_tasks(learner: type[Learner], net: str) -> None:
+def test_the_same_answers_of_other_nets_on_a_thousand_tasks(
+    learner: type[Learner], net: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mha, "_is_fastpath_enabled", False)
     _, single, shipped = other(learner, net)
-    check_answers(single, shipped, make_tasks(1000, kind="conv4", shots=1, queries=1, dtype=torch.float32, seed=9))
+    check_answers(single, shipped, make_tasks(1000, kind="conv4", shots=2, queries=1, dtype=torch.float32, seed=9))
 
 
 def test_graphs_hold_no_weights_and_no_traces() -> None:

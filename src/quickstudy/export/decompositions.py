@@ -224,7 +224,7 @@ def _avg_pool2d(
     count_include_pad: bool = True,
     divisor: int | None = None,
 ) -> Tensor:
-    """As it is, but for what ONNX says otherwise (windows over the edge) or not at all (a divisor): there a convolution sums each window."""
+    """As it is, but for what ONNX says otherwise (windows over the edge) or not at all (a divisor): there a convolution sums windows."""
     if not ceil_mode and divisor is None:
         return NotImplemented
     stride = list(stride) or list(kernel)
@@ -272,9 +272,8 @@ def _shares(
     x: Tensor, counts: Pair, kernel: Pair, stride: Pair, padding: Pair, count_include_pad: bool, divisor: int | None
 ) -> Tensor | float:
     """One divided by the places that count in each window, `[row, column]`; one number where all windows are alike."""
-    if divisor or all((counts[a] - 1) * stride[a] + kernel[a] <= x.shape[2 + a] + 2 * padding[a] for a in (0, 1)) and (
-        count_include_pad or not any(padding)
-    ):
+    within = all((counts[a] - 1) * stride[a] + kernel[a] <= x.shape[2 + a] + 2 * padding[a] for a in (0, 1))
+    if divisor or (within and (count_include_pad or not any(padding))):
         return 1.0 / (divisor or kernel[0] * kernel[1])
     sizes = []
     for axis in (0, 1):
