@@ -16,12 +16,17 @@ from quickstudy.export.budget import Candidate, Limit
 from quickstudy.export.pack import Packed
 from quickstudy.export.source import Source
 from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.identity import Identity
+from quickstudy.nets.mlp import MLP
 from quickstudy.nets.resnet12 import ResNet12
 from quickstudy.runtime import bundle as bundles
-from quickstudy.training.saving import save_learner
+from quickstudy.task import Examples, one_hot
+from quickstudy.training.saving import SavedLearner, save_learner
 from quickstudy.training.settings import TrainingSettings
 
 QUICK = TrainingSettings(steps=3, tasks_per_step=1, engine="loop", capture=False)
+SUPPORT = Examples(torch.rand(3, 1, 16, 16), one_hot(torch.arange(3), 3))
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +54,72 @@ def test_nothing_fits_and_the_smallest_is_offered(protonet: Source) -> None:
         budget.search(protonet, Limit(bytes=1000), QUICK, count=4)
 
 
-def test_a_net_without_narrower_ones_is_offered_its_smallest_form(protonet: Source) -> None:
+@pytest.mark.parametrize(
+    ("net", "narrower"),
+    [
+        (ResNet12(1, (4, 8)), ["widths 3-6", "widths 2-4", "widths 1-2", "widths 1-1"]),
+        (MLP(256, hidden=(40, 16)), ["hidden 30-12", "hidden 20-8", "hidden 10-4", "hidden 5-2"]),
+        (Conv4(image_size=16, channels=20), ["channels 16", "channels 8"]),
+        (MLP(256, hidden=(1,)), []),
+        (Identity(256), []),
+    ],
+    ids=["resnet12", "mlp", "conv4", "as narrow as can be", "identity"],
+)
+def test_students_are_narrower_nets_of_the_same_kind(net: torch.nn.Module, narrower: list[str]) -> None:
+    students = list(budget._students(ProtoNet(net)))
+    assert [words for words, _ in students] == narrower
+    sizes = [sum(value.numel() for value in one.parameters()) for one in (ProtoNet(net), *(one for _, one in students))]
+    assert sizes == sorted(sizes, reverse=True)
+    assert all(student.adapt(SUPPORT)["sums"].isfinite().all() for _, student in students)
+
+
+def test_a_student_of_a_net_with_hidden_layers(protonet: Source) -> None:
     torch.manual_seed(0)
-    wide = dataclasses.replace(protonet, saved=dataclasses.replace(protonet.saved, learner=ProtoNet(ResNet12(1, (4, 8)))))
-    with pytest.raises(ConfigError, match=r"smallest that is possible is resnet12.*, with \d+ KB.*nets with channels.*only\."):
-        budget.search(wide, Limit(bytes=1000), QUICK, count=4)
+    teacher = dataclasses.replace(protonet.saved, learner=ProtoNet(MLP(256, hidden=(64, 32))))
+    source = dataclasses.replace(protonet, saved=teacher)
+    tried = budget.search(source, Limit(bytes=22 * 1024), QUICK, count=2)
+    assert [one.name for one in tried[:2]] == ["mlp 64-32 float32", "mlp 64-32 int8"]
+    assert tried[-1].name.startswith("mlp 48-24")
+    chosen = budget.best(tried, Limit(bytes=22 * 1024))
+    assert chosen.bytes <= 22 * 1024
+
+
+def test_a_net_without_narrower_ones_is_offered_its_smallest_form(protonet: Source) -> None:
+    plain = dataclasses.replace(protonet, saved=dataclasses.replace(protonet.saved, learner=ProtoNet(Identity(256))))
+    with pytest.raises(ConfigError, match=r"smallest that is possible is identity.*, with \d+ KB.*nets with channels.*only\."):
+        budget.search(plain, Limit(bytes=1000), QUICK, count=4)
+
+
+def test_a_learner_on_rows_fits_as_it_is_or_is_refused_with_what_to_do(tmp_path: pathlib.Path, capsys) -> None:
+    saved, out = tmp_path / "learner.safetensors", tmp_path / "rows.qs"
+    save_learner(saved, SavedLearner(ProtoNet(MLP(5, hidden=(64, 64)))))
+    run([str(saved), "-o", str(out), "--budget", "64KB", "--latency", "1s"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "mlp 64-64 float32" in printed
+    assert "accuracy is not measured" in printed
+    assert out.stat().st_size <= 64 * 1024
+    with pytest.raises(
+        ConfigError, match=r"mlp 64-64 float32 takes \d+ KB.*rows of numbers.*Raise the budget.*transfer\.distil"
+    ):
+        run([str(saved), "-o", str(out), "--budget", "1KB"])
+
+
+def test_the_length_of_a_row_that_the_net_does_not_say() -> None:
+    class Own(torch.nn.Module):
+        features = 4
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = torch.nn.Linear(5, 4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(x)
+
+    source = Source(SavedLearner(ProtoNet(Own())))
+    (only,) = budget.search(source, Limit(), QUICK, features=5)
+    assert only.packed.bundle.manifest.input.shape == (5,)
+    with pytest.raises(ConfigError, match="give features"):
+        budget.search(source, Limit(), QUICK)
 
 
 def test_the_most_accurate_that_fits_is_best() -> None:

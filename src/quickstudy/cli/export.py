@@ -141,7 +141,7 @@ def _within(options: jsonargparse.Namespace, source: Source) -> tuple[Packed, li
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)  # now, and not after the student was trained
     with progress_line() as progress:
-        tried = budget.search(source, limit, settings, licence=options.licence, progress=progress)
+        tried = budget.search(source, limit, settings, features=options.features, licence=options.licence, progress=progress)
     budget.draw(tried, limit, out.with_suffix(".svg"))
     return budget.best(tried, limit).packed, tried
 
@@ -164,7 +164,7 @@ def _show(options: jsonargparse.Namespace, packed: Packed, tried: Sequence[Candi
                 one["learner"],
                 round(one["bytes"] / 1024),
                 one["milliseconds"],
-                round(one["accuracy"], 2),
+                "-" if one["accuracy"] is None else round(one["accuracy"], 2),
                 "yes" if one["chosen"] else "",
             )
             for one in front

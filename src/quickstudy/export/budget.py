@@ -8,7 +8,8 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import matplotlib.figure
 import matplotlib.ticker
@@ -31,6 +32,10 @@ from quickstudy.transfer.distil import distil
 
 CHANNELS = (48, 32, 16, 8)
 """Widths of students, for nets with `channels`."""
+FRACTIONS = (3 / 4, 1 / 2, 1 / 4, 1 / 8)
+"""Widths of students, of those of the teacher, for nets with a width for each layer."""
+WIDTHS = ("widths", "hidden")
+"""What nets call these."""
 UNITS = {"b": 1.0, "kb": 1024.0, "mb": 1024.0**2, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 ROOM = 1024
 """Bytes that measured results add to a bundle, at most."""
@@ -95,6 +100,7 @@ def search(
     settings: TrainingSettings,
     *,
     count: int = MEASURED_TASKS,
+    features: int | None = None,
     licence: str = UNSTATED,
     progress: Progress = silent,
 ) -> list[Candidate]:
@@ -105,34 +111,52 @@ def search(
         limit: what a bundle may take.
         settings: of the training of a student.
         count: tasks to measure on.
+        features: numbers per row, for a learner on rows whose net does not say. For rows no tasks can be loaded, so that nothing but the
+            learner itself in float32 is tried, and not measured.
         licence: of the weights, as an SPDX name.
         progress: is told how far the training is.
 
     Raises:
         ConfigError: nothing fits; says what the smallest would be.
     """
+    if source.saved.spec is None:
+        return _float32_only(source.saved, limit, features, licence)
     tried = list(_forms(source, count, licence))
     if any(one.fits(limit) for one in tried):
         return tried
     smallest = list(tried)
-    for channels, student in _students(source.saved.learner):
+    for width, student in _students(source.saved.learner):
         untrained = SavedLearner(student, source.saved.spec, {"trained_on": source.saved.info.get("trained_on")})
         forms = list(_forms(dataclasses.replace(source, saved=untrained), 0, licence))
         smallest += forms
         if not any(one.fits(Limit(limit.bytes - ROOM, limit.seconds)) for one in forms):
             continue
-        progress.note(f"teaching a student of {channels} channels")
+        progress.note(f"teaching a student of {width}")
         saved = distil(student, source.saved, _training_tasks(source), settings, progress=progress)
         tried += _forms(dataclasses.replace(source, saved=saved), count, licence)
         if any(one.fits(limit) for one in tried):
             return tried
     least = min(smallest, key=lambda one: one.bytes)
     fastest = min(smallest, key=lambda one: one.seconds)
-    why = "" if len(smallest) > len(tried) else " Students are made for nets with channels, such as conv4, only."
+    why = "" if len(smallest) > len(tried) else f" Students are made for nets with channels, {' or '.join(WIDTHS)} only."
     raise ConfigError(
         f"nothing fits the budget. The smallest that is possible is {least.name}, with {_kilobytes(least.bytes + ROOM)}; the fastest is "
         f"{fastest.name}, with {1e3 * fastest.seconds:.3g} ms.{why} Raise the budget to one of these, or train a smaller net."
     )
+
+
+def _float32_only(saved: SavedLearner, limit: Limit, features: int | None, licence: str) -> list[Candidate]:
+    """A learner on rows of numbers, if it fits as it is."""
+    note = "accuracy is not measured: a learner on rows of numbers has no data set that can be loaded"
+    only = _candidate(Packed(to_bundle(saved, features, licence), (note,)))
+    if not only.fits(limit):
+        raise ConfigError(
+            f"the learner does not fit the budget: {only.name} takes {_kilobytes(only.bytes)} and {1e3 * only.seconds:.3g} ms. It is on "
+            "rows of numbers, for which no data can be loaded to make 8 bits or students from. Raise the budget to that, train a smaller "
+            "net, or in Python teach one (quickstudy.transfer.distil) or quantise it (quickstudy.export.quantize.to_int8) on tasks of "
+            "your own."
+        )
+    return [only]
 
 
 def best(tried: Sequence[Candidate], limit: Limit) -> Candidate:
@@ -179,9 +203,8 @@ def _candidate(packed: Packed) -> Candidate:
     manifest = packed.bundle.manifest
     net, rows = manifest.net or {}, manifest.results.get("measured", [])
     own = [row["accuracy"] for row in rows if row["protocol"] == manifest.protocol]
-    name = " ".join(
-        str(part) for part in (net.get("name"), net.get("args", {}).get("channels", ""), manifest.precision) if part
-    )
+    widths = [_in_words(net.get("args", {})[key]) for key in ("channels", *WIDTHS) if net.get("args", {}).get(key)]
+    name = " ".join(part for part in (net.get("name"), *widths, manifest.precision) if part)
     return Candidate(name, packed, _size(packed.bundle), _latency(packed.bundle), statistics.mean(own) if own else None)
 
 
@@ -211,14 +234,30 @@ def _latency(bundle: Bundle, repeats: int = 50) -> float:
     return statistics.median(seconds)
 
 
-def _students(teacher: Learner) -> Iterator[tuple[int, Learner]]:
-    """Untrained learners like the teacher, on narrower nets, the widest first."""
+def _students(teacher: Learner) -> Iterator[tuple[str, Learner]]:
+    """Untrained learners like the teacher, on narrower nets, the widest first, with their widths in words."""
     described = describe_net(teacher.net) if isinstance(getattr(teacher, "net", None), torch.nn.Module) else {}  # pyright: ignore
-    widest = described.get("args", {}).get("channels", 0)  # without channels there are no narrower ones
-    for channels in CHANNELS:
-        if channels < widest:
-            net = build_net({**described, "args": {**described["args"], "channels": channels}})
-            yield channels, type(teacher)(net, **hyperparameters(teacher))  # pyright: ignore[reportCallIssue]
+    for change in _narrower(described.get("args", {})):
+        ((name, width),) = change.items()
+        net = build_net({**described, "args": {**described["args"], **change}})
+        yield f"{name} {_in_words(width)}", type(teacher)(net, **hyperparameters(teacher))  # pyright: ignore[reportCallIssue]
+
+
+def _narrower(args: Mapping[str, Any]) -> list[dict[str, int | tuple[int, ...]]]:
+    """What to change of a net's hyperparameters for narrower nets, the widest first; nothing for a net without widths."""
+    if "channels" in args:
+        return [{"channels": channels} for channels in CHANNELS if channels < args["channels"]]
+    name = next((name for name in WIDTHS if args.get(name)), None)
+    if name is None:
+        return []
+    given = tuple(args[name])
+    found = dict.fromkeys(tuple(max(1, int(width * fraction)) for width in given) for fraction in FRACTIONS)
+    return [{name: widths} for widths in found if widths != given]
+
+
+def _in_words(width: int | Sequence[int]) -> str:
+    """`16`, or `32-16` for several layers."""
+    return str(width) if isinstance(width, int) else "-".join(map(str, width))
 
 
 def _training_tasks(source: Source) -> ClassTasks:

@@ -17,13 +17,14 @@ from torch import Tensor, fx, nn
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
-from torch.fx.experimental.proxy_tensor import make_fx
+from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from quickstudy.errors import ModelError
 from quickstudy.export.decompositions import Table
+from quickstudy.export.origin import origins
 from quickstudy.functional import under
 from quickstudy.learner import Learner, State
 from quickstudy.repeat import as_loops
@@ -191,7 +192,10 @@ class _Tracer:
         outputs: dict[str, Tensor] = {}
 
         def flat(*values: Tensor) -> tuple[Tensor, ...]:
-            outputs.update(self._with_weights(function, dict(zip(inputs, values, strict=True))))
+            proxies = get_proxy_mode()
+            assert proxies is not None
+            with origins(self.learner, proxies.tracer.graph):
+                outputs.update(self._with_weights(function, dict(zip(inputs, values, strict=True))))
             return tuple(outputs.values())
 
         with (
@@ -307,7 +311,7 @@ def _tidied(program: Program) -> Program:
         else:
             module.graph.erase_node(node)
     for node in module.graph.nodes:
-        node.meta = {"val": node.meta["val"]} if "val" in node.meta else {}
+        node.meta = {key: node.meta[key] for key in ("val", "origin") if key in node.meta}
     module.recompile()
     return dataclasses.replace(program, inputs=kept)
 

@@ -60,6 +60,7 @@ def onnx() -> Table:
         **core(),
         aten.convolution_backward.default: _convolution_backward,
         aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
+        aten.avg_pool2d.default: _avg_pool2d,
         aten.avg_pool2d_backward.default: _avg_pool2d_backward,
     }
 
@@ -135,13 +136,22 @@ def _convolution_backward(
     groups: int,
     wanted: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of a convolution with respect to input, weight and bias."""
-    if transposed:
+    """Gradients of a convolution with respect to input, weight and bias; of a transposed one, which is the derivative of another with
+    respect to its input, by that other convolution."""
+    if x.dim() != 4:
         raise ModelError(
-            "the derivative of a transposed convolution has no exported form. Use an upsampling and a convolution instead."
+            f"its derivative, on {x.dim() - 2} spatial axes, has no exported form. Use a two-dimensional one (such as nn.Conv2d) instead, "
+            "with axes of length 1, or a learner that takes no gradient of it, such as protonet."
         )
-    to_x = _input_gradient(grad, x, weight, stride, padding, dilation, groups) if wanted[0] else None
-    to_weight = _weight_gradient(grad, x, weight, stride, padding, dilation, groups) if wanted[1] else None
+    to_x = to_weight = None
+    if wanted[0] and transposed:
+        to_x = aten.convolution(grad, weight, None, stride, padding, dilation, False, [0, 0], groups)
+        to_x = to_x[:, :, : x.shape[2], : x.shape[3]]  # a long output_padding reaches one window further
+    elif wanted[0]:
+        to_x = _input_gradient(grad, x, weight, stride, padding, dilation, groups)
+    if wanted[1]:
+        outer, inner = (x, grad) if transposed else (grad, x)
+        to_weight = _weight_gradient(outer, inner, weight, stride, padding, dilation, groups)
     return to_x, to_weight, grad.sum((0, 2, 3)) if wanted[2] else None
 
 
@@ -205,6 +215,26 @@ def _max_pool2d_backward(
     return places.scatter_add(2, indices.flatten(2), grad.flatten(2)).reshape(x.shape)
 
 
+def _avg_pool2d(
+    x: Tensor,
+    kernel: Pair,
+    stride: Pair = (),
+    padding: Pair = (0, 0),
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor: int | None = None,
+) -> Tensor:
+    """As it is, but for what ONNX says otherwise (windows over the edge) or not at all (a divisor): there a convolution sums windows."""
+    if not ceil_mode and divisor is None:
+        return NotImplemented
+    stride = list(stride) or list(kernel)
+    counts = [_windows(x.shape[2 + axis], kernel[axis], stride[axis], padding[axis], ceil_mode) for axis in (0, 1)]
+    share = _shares(x, counts, kernel, stride, padding, count_include_pad, divisor)
+    padded = aten.constant_pad_nd(x, _margins(x, counts, kernel, stride, padding))
+    ones = x.new_ones((x.shape[1], 1, *kernel))
+    return aten.convolution(padded, ones, None, stride, [0, 0], [1, 1], False, [0, 0], x.shape[1]) * share
+
+
 def _avg_pool2d_backward(
     grad: Tensor,
     x: Tensor,
@@ -215,13 +245,39 @@ def _avg_pool2d_backward(
     count_include_pad: bool,
     divisor: int | None,
 ) -> Tensor:
-    """A transposed convolution, channel by channel, with a constant kernel."""
-    if ceil_mode or (any(padding) and not count_include_pad):
-        raise ModelError(
-            "the derivative of average pooling has no exported form with ceil_mode, or with padding that does not count. Use it with "
-            "ceil_mode=False and count_include_pad=True instead."
-        )
-    stride = list(stride) or list(kernel)
-    left_over = [x.shape[2 + a] - ((grad.shape[2 + a] - 1) * stride[a] - 2 * padding[a] + kernel[a]) for a in (0, 1)]
-    weight = grad.new_full((x.shape[1], 1, *kernel), 1.0 / (divisor or kernel[0] * kernel[1]))
-    return aten.convolution(grad, weight, None, stride, padding, [1, 1], True, left_over, x.shape[1])
+    """Each gradient, divided by the size of its window, goes to all of the window: a transposed convolution, channel by channel."""
+    del ceil_mode  # the gradient's shape says it
+    stride, counts = list(stride) or list(kernel), [grad.shape[2], grad.shape[3]]
+    share = _shares(x, counts, kernel, stride, padding, count_include_pad, divisor)
+    ones = grad.new_ones((x.shape[1], 1, *kernel))
+    spread = aten.convolution(grad * share, ones, None, stride, [0, 0], [1, 1], True, [0, 0], x.shape[1])
+    margins = [-margin for margin in _margins(x, counts, kernel, stride, padding)]
+    return aten.constant_pad_nd(spread, margins) if any(margins) else spread
+
+
+def _windows(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
+    """Windows of a pooling along an axis; with `ceil_mode` the last may reach over the edge, if it does not begin there."""
+    room = size + 2 * padding - kernel
+    count = (-(-room // stride) if ceil_mode else room // stride) + 1
+    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
+
+
+def _margins(x: Tensor, counts: Pair, kernel: Pair, stride: Pair, padding: Pair) -> list[int]:
+    """What the windows span beyond the image (left, right, top, bottom); negative where they leave something out."""
+    over = [(counts[axis] - 1) * stride[axis] + kernel[axis] - x.shape[2 + axis] - padding[axis] for axis in (0, 1)]
+    return [padding[1], over[1], padding[0], over[0]]
+
+
+def _shares(
+    x: Tensor, counts: Pair, kernel: Pair, stride: Pair, padding: Pair, count_include_pad: bool, divisor: int | None
+) -> Tensor | float:
+    """One divided by the places that count in each window, `[row, column]`; one number where all windows are alike."""
+    within = all((counts[a] - 1) * stride[a] + kernel[a] <= x.shape[2 + a] + 2 * padding[a] for a in (0, 1))
+    if divisor or (within and (count_include_pad or not any(padding))):
+        return 1.0 / (divisor or kernel[0] * kernel[1])
+    sizes = []
+    for axis in (0, 1):
+        first = torch.arange(counts[axis]) * stride[axis] - padding[axis]
+        border = padding[axis] if count_include_pad else 0
+        sizes.append((first + kernel[axis]).clamp(max=x.shape[2 + axis] + border) - first.clamp(min=-border))
+    return 1.0 / (sizes[0].view(-1, 1) * sizes[1]).to(x.dtype)

@@ -20,10 +20,15 @@ from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnxscript import opset20 as op
 
 from quickstudy.errors import ModelError
-from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program, layer_of
+from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
+from quickstudy.export.origin import origin_of
 from quickstudy.runtime.bundle import EXTERNAL
 
-INSTEAD = {"solve": "a fixed number of conjugate-gradient steps", "cholesky": "a fixed number of conjugate-gradient steps"}
+INSTEAD = {
+    "solve": "a fixed number of conjugate-gradient steps",
+    "cholesky": "a fixed number of conjugate-gradient steps",
+    "adaptive_avg_pool": "nn.AvgPool2d, or nn.AdaptiveAvgPool2d(1),",
+}
 """What does the work of operators that ONNX lacks, by a part of their names."""
 
 HINTS = {"example": EXAMPLES, "way": WAYS, "query": QUERIES, "earlier": EARLIER}
@@ -41,6 +46,7 @@ def to_onnx(program: Program) -> bytes:
         torch.zeros([HINTS.get(axis, axis) for axis in axes], dtype=node.meta["val"].dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
         for node, axes in zip(placeholders, program.inputs.values(), strict=True)
     )
+    exported = None
     with quietly():
         try:
             exported = torch.export.export(program.module, example, dynamic_shapes=_dynamic_shapes(program))
@@ -55,7 +61,7 @@ def to_onnx(program: Program) -> bytes:
             assert written is not None
             assert written.exported_program is not None
         except torch.onnx.OnnxExporterError as error:
-            raise _not_expressed(program, error) from error
+            raise _not_expressed(program, exported, error) from error
         marks = {node.name: node for node in written.exported_program.graph.nodes if _is_mark(node)}
         model = written.model_proto
         _name_outputs(model.graph, list(program.outputs))
@@ -294,20 +300,31 @@ def quietly() -> Iterator[None]:
         logging.disable(level)
 
 
-def _not_expressed(program: Program, error: BaseException) -> ModelError:
+def _not_expressed(program: Program, exported: torch.export.ExportedProgram | None, error: BaseException) -> ModelError:
     """What to say of an operator without an ONNX form."""
     while error.__cause__ is not None:
         error = error.__cause__
     reason = str(error).strip().splitlines()[0]
-    found = re.search(r"op='\w+\.(\w+)'", reason)
+    found = re.search(r"op='(\w+\.(\w+))'", reason)
     if found is None:
         return ModelError(f"ONNX cannot express the captured learner: {reason}")
-    names = dict(zip(program.module.graph.find_nodes(op="placeholder"), program.inputs, strict=True))
-    layers = [
-        f"in layer {layer_of(node, names)}"
-        for node in program.module.graph.nodes
-        if getattr(node.target, "_opname", "") == found[1]
-    ]
+    written = {found[1]} | (_rewritten(exported, found[1]) if exported else set())
+    nodes = [node for node in program.module.graph.nodes if _name(node.target) in written]
+    origins = [str(origin) for node in nodes if (origin := origin_of(node))]
     usual = "layers made of convolution, linear, pooling, normalisation, attention and elementwise functions"
-    instead = next((better for part, better in INSTEAD.items() if part in found[1]), usual)
-    return ModelError(f"operator {found[1]} {(layers or ['of the learner'])[0]} has no ONNX form. Use {instead} instead.")
+    instead = next((better for part, better in INSTEAD.items() if part in found[2]), usual)
+    where = origins[0] if origins else "an operator of the learner"
+    return ModelError(f"{where} has no ONNX form, as it computes {found[2]}. Use {instead} instead.")
+
+
+def _rewritten(exported: torch.export.ExportedProgram, operator: str) -> set[str]:
+    """The operators that torch writes as this one when it composes all that can be composed of others."""
+    table = {**torch._decomp.decomposition_table, **torch.export.default_decompositions()}
+    composed = exported.run_decompositions({key: made for key, made in table.items() if hasattr(key, "_schema")})
+    nodes = [node for node in composed.graph.nodes if _name(node.target) == operator]
+    return {_name(node.meta.get("original_aten")) for node in nodes}
+
+
+def _name(target: object) -> str:
+    """`aten.relu` of `aten.relu.default`."""
+    return str(target).rpartition(".")[0]
