@@ -18,6 +18,7 @@ import onnxscript.optimizer
 import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnxscript import opset20 as op
+from torch._decomp import decomposition_table
 
 from quickstudy.errors import ModelError
 from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
@@ -308,8 +309,9 @@ def _not_expressed(program: Program, exported: torch.export.ExportedProgram | No
     found = re.search(r"op='(\w+\.(\w+))'", reason)
     if found is None:
         return ModelError(f"ONNX cannot express the captured learner: {reason}")
-    written = {found[1]} | (_rewritten(exported, found[1]) if exported else set())
-    nodes = [node for node in program.module.graph.nodes if _name(node.target) in written]
+    nodes = _computing(program, {found[1]})
+    if not nodes and exported is not None:
+        nodes = _computing(program, _rewritten(exported, found[1]))
     origins = [str(origin) for node in nodes if (origin := origin_of(node))]
     usual = "layers made of convolution, linear, pooling, normalisation, attention and elementwise functions"
     instead = next((better for part, better in INSTEAD.items() if part in found[2]), usual)
@@ -317,9 +319,14 @@ def _not_expressed(program: Program, exported: torch.export.ExportedProgram | No
     return ModelError(f"{where} has no ONNX form, as it computes {found[2]}. Use {instead} instead.")
 
 
+def _computing(program: Program, operators: set[str]) -> list[torch.fx.Node]:
+    """The nodes of these operators."""
+    return [node for node in program.module.graph.nodes if _name(node.target) in operators]
+
+
 def _rewritten(exported: torch.export.ExportedProgram, operator: str) -> set[str]:
     """The operators that torch writes as this one when it composes all that can be composed of others."""
-    table = {**torch._decomp.decomposition_table, **torch.export.default_decompositions()}
+    table = {**decomposition_table, **torch.export.default_decompositions()}
     composed = exported.run_decompositions({key: made for key, made in table.items() if hasattr(key, "_schema")})
     nodes = [node for node in composed.graph.nodes if _name(node.target) == operator]
     return {_name(node.meta.get("original_aten")) for node in nodes}
