@@ -100,35 +100,25 @@ def test_protonet_loss_is_the_cross_entropy_of_negative_distances(distance: Dist
 
 
 @pytest.mark.parametrize("padded", [False, True])
-def test_exchanged_roles_are_the_mean_over_tasks_with_other_supports(padded: bool) -> None:
-    shots, queries, ways = 2, 5, 3
-    task = make_tasks(ways=ways, shots=shots, queries=queries)[0]
+@pytest.mark.parametrize(("distance", "power"), [("squared", 2), ("euclidean", 1)])
+def test_the_loss_of_pairs_is_the_mean_over_one_shot_questions(distance: Distance, power: int, padded: bool) -> None:
+    task = make_tasks(ways=3, shots=2, queries=3, ragged=padded)[0]
     together = concatenate(task.support, task.query)
-    y, mask = together.y, torch.ones(len(together.y), dtype=torch.bool)
-    if padded:
-        mask[torch.tensor([1, 9, 20])] = False
-        support, query = (
-            Examples(part.x, part.y, known) for part, known in zip((task.support, task.query), mask.split([6, 15]), strict=True)
-        )
-        task = Task(support, query)
-    expected = []
-    for turn in range((shots + queries) // shots):
-        chosen = torch.zeros_like(mask)
-        for way in range(ways):
-            members = (y.argmax(-1).eq(way) & mask).nonzero().flatten()
-            chosen[members[turn * shots : (turn + 1) * shots]] = True
-        present = chosen.float() @ y.float() > 0
-        asked = mask & ~chosen & present[y.argmax(-1)]
-        support, query = (Examples(together.x[part], y[part]) for part in (chosen, asked))
-        expected.append(ProtoNet(Identity(6)).loss(Task(support, query)))
-    found = ProtoNet(Identity(6), exchange=True).loss(task)
-    assert float(found) == pytest.approx(float(torch.stack(expected).mean()), rel=1e-12)
-    assert apart(found, ProtoNet(Identity(6)).loss(task)) > 1e-3
+    x, labels = together.x[together.weight > 0], together.y[together.weight > 0].argmax(-1)
+    likeness = torch.exp(-(torch.cdist(x, x) ** power))
+    losses = []
+    for one in range(len(x)):
+        others = sum(likeness[one, labels == way].mean() for way in labels.unique() if way != labels[one])
+        for shown in range(len(x)):
+            if shown != one and labels[shown] == labels[one]:
+                losses.append(-torch.log(likeness[one, shown] / (likeness[one, shown] + others)))
+    found = ProtoNet(Identity(6), distance=distance, pairs=True).loss(task)
+    assert float(found) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-9)
 
 
-def test_exchanged_roles_need_population_statistics() -> None:
+def test_pairs_need_population_statistics() -> None:
     with pytest.raises(ConfigError, match="expected statistics='population'"):
-        ProtoNet(Identity(6), statistics="support", exchange=True)
+        ProtoNet(Identity(6), statistics="support", pairs=True)
 
 
 def test_a_query_on_its_prototype_has_a_finite_gradient() -> None:

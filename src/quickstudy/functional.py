@@ -51,15 +51,6 @@ def class_counts(y: Float[Tensor, "example way"], weight: Float[Tensor, " exampl
     return (y * weight.unsqueeze(-1)).sum(0)
 
 
-def class_counts_so_far(y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]) -> Float[Tensor, " example"]:
-    """Which one of its way an example is, from 1, `[example]`, for one-hot `y` `[example, way]`.
-
-    >>> class_counts_so_far(torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]]), torch.ones(3))
-    tensor([1., 1., 2.])
-    """
-    return ((y * weight.unsqueeze(-1)).cumsum(0) * y).sum(-1)
-
-
 def class_sums(
     features: Float[Tensor, "example feature"], y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]
 ) -> Float[Tensor, "way feature"]:

@@ -11,20 +11,22 @@ from collections.abc import Iterable
 from typing import ClassVar, Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import ConfigError, check_choice
 from quickstudy.functional import (
+    ABSENT,
     class_counts,
-    class_counts_so_far,
     class_sums,
     distances,
     hide_absent,
     pad_rows,
     squared_distances,
     under,
+    weighted_mean,
 )
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _metric
@@ -45,10 +47,11 @@ class ProtoNet(Learner):
             support set, carried in the state), or `query` (of the query batch: transductive).
         distance: between queries and means: `squared` Euclidean, as in the paper, or `euclidean`, which names the same class and learns
             about twice as fast per step (benchmarks/LOG.md).
-        exchange: in meta-training, let support and query examples change places: as many examples of each class as have been its
-            support are that in turn, so that one pass through the net gives several losses. Most distances of an episode are left out
-            otherwise (Laenen and Bertinetto 2021, "On Episodes, Prototypical Networks, and Few-Shot Learning", section 3). Needs
-            population statistics.
+        pairs: in meta-training, compare all examples of a task with each other, not the queries with the support set alone: each is asked
+            for by each other one of its class, against the mean over the examples of every other class. One pass through the net then
+            gives several losses, where an episode leaves most distances out (Laenen and Bertinetto 2021, "On Episodes, Prototypical
+            Networks, and Few-Shot Learning", section 3; Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2, with class
+            averages). Needs population statistics.
 
     >>> from quickstudy.nets.identity import Identity
     >>> from quickstudy.task import one_hot
@@ -62,14 +65,14 @@ class ProtoNet(Learner):
     continues: ClassVar[bool] = True
 
     def __init__(
-        self, net: nn.Module, statistics: Statistics = "population", distance: Distance = "squared", exchange: bool = False
+        self, net: nn.Module, statistics: Statistics = "population", distance: Distance = "squared", pairs: bool = False
     ) -> None:
         super().__init__()
         self.net, self.statistics = check_net(net), check_choice("statistics", statistics, get_args(Statistics))
-        self.distance, self.exchange = check_choice("distance", distance, get_args(Distance)), exchange
-        if exchange and statistics != "population":
+        self.distance, self.pairs = check_choice("distance", distance, get_args(Distance)), pairs
+        if pairs and statistics != "population":
             raise ConfigError(
-                f"exchange is True with statistics={statistics!r}, for which one set alone is normalised; expected statistics='population'."
+                f"pairs is True with statistics={statistics!r}, for which one set alone is normalised; expected statistics='population'."
             )
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
@@ -90,26 +93,22 @@ class ProtoNet(Learner):
     def loss(self, task: Task) -> Float[Tensor, ""]:
         if self.statistics != "population":
             return super().loss(task)
-        if self.exchange:
-            return self._exchanged_loss(task)
+        if self.pairs:
+            return self._loss_of_pairs(task)
         support, query = _metric.embed_task(self.net, task)
         y, weight = task.support.y, task.support.weight
         return self.criterion(self._logits(query, class_sums(support, y, weight), class_counts(y, weight)), task.query)
 
-    def _exchanged_loss(self, task: Task) -> Float[Tensor, ""]:
-        """Mean over the turns; in turn `t`, the support set is the `t`-th `shots` examples of every class, and all others are queries."""
-        both, (rows, ways) = concatenate(task.support, task.query), task.support.y.shape
+    def _loss_of_pairs(self, task: Task) -> Float[Tensor, ""]:
+        """Mean over pairs of a class: `-log(e^-d / (e^-d + sum over other classes of the mean of e^-d' over their examples))`."""
+        both = concatenate(task.support, task.query)
         features, y, weight = _metric.embed_batch(self.net, both), both.y, both.weight
-        shots, turns = max(1, rows // ways), len(y) // rows
-        place = (class_counts_so_far(y, weight) - 1).div(shots, rounding_mode="floor")
-        losses = []
-        for turn in range(turns):
-            shown = weight * (place == turn)
-            counts = class_counts(y, shown)
-            asked = (weight - shown) * (y @ (counts > 0).to(y.dtype))
-            logits = self._logits(features, class_sums(features, y, shown), counts)
-            losses.append(self.criterion(logits, Examples(both.x, y, asked > 0)))
-        return torch.stack(losses).mean()
+        apart, same = self._between(features, features), y @ y.t()
+        share = weight / (y @ class_counts(y, weight)).clamp(min=1.0)  # of an example in its class
+        others = torch.logsumexp(torch.where((1 - same) * share > 0, share.clamp(min=1e-9).log() - apart, ABSENT), dim=1)
+        place = torch.arange(len(y), device=y.device)
+        asked = same * weight * weight.unsqueeze(1) * (place != place.unsqueeze(1))
+        return weighted_mean(F.softplus(others.unsqueeze(1) + apart), asked)
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
@@ -136,6 +135,7 @@ class ProtoNet(Learner):
         self, features: Float[Tensor, "example feature"], sums: Float[Tensor, "way feature"], counts: Float[Tensor, " way"]
     ) -> Float[Tensor, "example way"]:
         """Negative distances to the prototypes, `[example, way]` (eq. 2)."""
-        prototypes = sums / counts.clamp(min=1.0).unsqueeze(-1)
-        between = squared_distances if self.distance == "squared" else distances
-        return hide_absent(-between(features, prototypes), counts)
+        return hide_absent(-self._between(features, sums / counts.clamp(min=1.0).unsqueeze(-1)), counts)
+
+    def _between(self, a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
+        return squared_distances(a, b) if self.distance == "squared" else distances(a, b)
