@@ -28,7 +28,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training import fit as fit_module
-from quickstudy.training.evaluate import BATCH, LARGEST, Result, _Scorer, _together, evaluate
+from quickstudy.training.evaluate import ALONE_FROM, BATCH, LARGEST, Result, _Scorer, _together, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.measures import ACCURACY, MEAN_SQUARED_ERROR, MEASURES, measure_in
 from quickstudy.training.memory import Made
@@ -122,10 +122,11 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
 
     images = Task(*(Examples(torch.rand(1, count, 1, 28, 28), torch.eye(5).repeat(count // 5, 1)[None]) for count in (5, 75)))
     assert together(ProtoNet(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)
-    assert together(ProtoNet(Conv4(channels=32)), images) == (2, 75 * 32 * 28 * 28)
+    assert together(ProtoNet(Conv4(channels=32)), images) == (8, 75 * 32 * 28 * 28)
     assert together(MAML(Conv4(channels=16, halving="stride")), images) == (BATCH, 75 * 16 * 14 * 14)
     assert together(make_learner("protonet"), make_tasks(1))[0] == BATCH
-    assert LARGEST["cpu"] // (75 * 32 * 28 * 28) == 2
+    assert LARGEST["cpu"] // (75 * 32 * 28 * 28) == 8
+    assert 75 * 32 * 28 * 28 < ALONE_FROM["cpu"] < 75 * 64 * 28 * 28
 
 
 def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() -> None:

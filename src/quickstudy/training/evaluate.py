@@ -25,14 +25,16 @@ from quickstudy.task import Task
 from quickstudy.training.capture import Captured, Tensors, tensors_of
 from quickstudy.training.distributed import ALONE, Group
 from quickstudy.training.measures import ACCURACY, Measure, Score, measure_of
-from quickstudy.training.memory import Made
+from quickstudy.training.memory import Made, keep_freed_memory
 
 BATCH = 16
 """Tasks that are drawn at once, and the most that are mapped together."""
 
-LARGEST = {"cpu": 2**22}
-"""Elements of the largest tensor of tasks mapped together, by kind of device: on a CPU, more than about 16 MB is faster task by task."""
+LARGEST = {"cpu": 2**24}
+"""Elements of the largest tensor of tasks mapped together, by kind of device."""
 LARGEST_ELSEWHERE = 2**26
+ALONE_FROM = {"cpu": 2**21}
+"""Elements of a task's largest tensor from which tasks are judged one by one: on a CPU, 8 MB fill the cache already."""
 
 CAPTURED_FROM = 150
 """Tasks from which it is worth a second or more to capture a graph."""
@@ -122,6 +124,8 @@ def evaluate(
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
     check_fits(learner, tasks)
+    if count >= CAPTURED_FROM:
+        keep_freed_memory()
     measure = measure_of(learner)
     device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
     mine, scores, score = group.share(range(count)), [], None
@@ -207,7 +211,10 @@ def _together(learner: Learner, task: Task) -> int:
         return 1
     with Made() as made:
         learner.predict(learner.adapt(task.support), task.query.x)
-    return max(1, min(BATCH, LARGEST.get(task.support.y.device.type, LARGEST_ELSEWHERE) // made.largest))
+    device = task.support.y.device.type
+    if made.largest >= ALONE_FROM.get(device, math.inf):
+        return 1
+    return max(1, min(BATCH, LARGEST.get(device, LARGEST_ELSEWHERE) // made.largest))
 
 
 def _check_answerable(batch: Task, begin: int) -> None:
