@@ -47,8 +47,8 @@ class ProtoNet(Learner):
             support set, carried in the state), or `query` (of the query batch: transductive).
         distance: between queries and means: `squared` Euclidean, as in the paper, or `euclidean`, which names the same class and learns
             about twice as fast per step (benchmarks/LOG.md).
-        pairs: in meta-training, compare all examples of a task with each other, not the queries with the support set alone: each is asked
-            for by each other one of its class, against the mean over the examples of every other class. One pass through the net then
+        pairs: in meta-training, compare all examples of a task with each other, not the queries with the support set alone: every two of a
+            class against the mean over the examples of each other class. One pass through the net then
             gives several losses, where an episode leaves most distances out (Laenen and Bertinetto 2021, "On Episodes, Prototypical
             Networks, and Few-Shot Learning", section 3; Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2, with class
             averages). Needs population statistics.

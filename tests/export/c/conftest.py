@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
 from quickstudy.export.c.firmware import write_firmware
 from quickstudy.training.saving import SavedLearner
@@ -66,3 +68,10 @@ def build(tmp_path: pathlib.Path) -> Build:
         return Host(tmp_path, written.state, int(options.get("ways", 5)), score)  # type: ignore[call-overload]
 
     return built
+
+
+@pytest.fixture(scope="module")
+def inputs(request: pytest.FixtureRequest) -> dict[str, Tensor]:
+    """Random numbers for each of the module's `SHAPES`."""
+    torch.manual_seed(0)
+    return {name: torch.randn(shape) for name, shape in request.module.SHAPES.items()}

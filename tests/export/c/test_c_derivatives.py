@@ -146,12 +146,6 @@ def derivative(function: Callable[..., Tensor]) -> Function:
 
 
 @pytest.fixture(scope="module")
-def inputs() -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    return {name: torch.randn(shape) for name, shape in SHAPES.items()}
-
-
-@pytest.fixture(scope="module")
 def functions(inputs: dict[str, Tensor]) -> dict[str, Compiled]:
     made = {}
     for number, (case, (names, function)) in enumerate(CASES.items()):

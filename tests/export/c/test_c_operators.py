@@ -143,12 +143,6 @@ WHOLE: dict[str, Callable[..., Tensor]] = {
 
 
 @pytest.fixture(scope="module")
-def inputs() -> dict[str, Tensor]:
-    torch.manual_seed(0)
-    return {name: torch.randn(shape) for name, shape in SHAPES.items()}
-
-
-@pytest.fixture(scope="module")
 def functions(inputs: dict[str, Tensor]) -> dict[str, Compiled]:
     """A function for each table of cases."""
     return {

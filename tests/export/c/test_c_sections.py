@@ -70,11 +70,6 @@ KEPT: dict[str, tuple[str, Callable[..., tuple[Tensor, ...]]]] = {
 """What is dear to compute and needed again after a sum over all examples."""
 
 
-@pytest.fixture
-def inputs() -> dict[str, Tensor]:
-    return {name: torch.randn(shape) for name, shape in SHAPES.items()}
-
-
 @pytest.mark.parametrize("case", [*STREAMED, *KEPT])
 def test_equal_to_torch_for_any_number(case: str, inputs: dict[str, Tensor], tmp_path: pathlib.Path) -> None:
     names, function = (STREAMED | KEPT)[case]
