@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import os
 import pathlib
 import statistics
@@ -71,12 +72,13 @@ def measure(work: Work, contestants: list[Contestant], folder: pathlib.Path, opt
     for contestant in sorted(contestants, key=lambda one: one.name != "plain"):  # plain first: it is the reference
         try:
             facts = checks.passed(contestant)
-            seconds = contestant.ask(do="run", steps=1)["seconds"]
+            seconds = contestant.ask(do="run", steps=1)["seconds"] if work.kind != "evaluate" else math.inf  # which is long
             facts["steps"] = max(1, min(100_000, round(options.seconds / seconds)))
             taking_part[contestant] = facts
             errors = f"error {facts['error']:.1e}{' (flagged)' if facts['float32_flagged'] else ''}"
             errors += f", in float64 {facts['error_float64']:.1e}" if "error_float64" in facts else ""
-            console.print(f"{contestant.name}: {facts['setting']}, {errors}, {seconds:.3g} s a step", highlight=False)
+            errors += f", {seconds:.3g} s a step" if seconds < math.inf else ""
+            console.print(f"{contestant.name}: {facts['setting']}, {errors}", highlight=False)
         except (Ended, ValueError) as error:
             excluded[contestant.name] = str(error)
             console.print(f"[red]{contestant.name} is left out:[/red] {error}", highlight=False)

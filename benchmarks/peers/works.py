@@ -78,11 +78,11 @@ WORKS = (
     Work("evaluate-pool", "e", "MAML evaluation, pool, 5 steps", "evaluate", 4, "pool", tasks=1000, rounds=3),
     Work("evaluate-stride", "e", "MAML evaluation, stride, 5 steps", "evaluate", 4, "stride", tasks=1000, rounds=3),
     Work("protonet", "f", "ProtoNet training from image files", "protonet", 5, ways=20, shots=5, queries=5, tasks=1),
-    Work("race", "h", "98 % at Omniglot 5-way 1-shot, ProtoNet", "race", 3, ways=60, queries=5, tasks=1, rounds=3),
+    Work("race", "h", "98 % at Omniglot 5-way 1-shot, ProtoNet", "race", 3, ways=60, queries=5, tasks=1, rounds=2),
     Work("sampling", "g", "drawing tasks", "sampling", 100, shots=5, tasks=1),
 )
 
-_GRADIENT = ("quickstudy", "plain", "learn2learn", "higher", "torchopt", "torchopt-vmap", "jax")
+_GRADIENT = ("quickstudy", "quickstudy-bf16", "plain", "learn2learn", "higher", "torchopt", "torchopt-vmap", "jax")
 _IMAGES = ("easyfsl", "easyfsl-memory", "learn2learn", "learn2learn-memory")
 
 TAKE_PART: dict[Kind, tuple[str, ...]] = {

@@ -39,11 +39,17 @@ class Conv2d(nn.Conv2d):
     """
 
     def forward(self, input: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example channel height width"]:
-        stride, padding, kernel = (self._pair(name) for name in ("stride", "padding", "kernel_size"))
-        geometry = Geometry(stride, padding, kernel, (input.shape[2], input.shape[3]))
-        x, weight = _autocast(input), _autocast(self.weight)
-        out: Tensor = _Convolution.apply(x, weight, geometry)  # pyright: ignore[reportAssignmentType]
+        out = self.convolved(input, self.weight)
         return out if self.bias is None else out + _autocast(self.bias).view(1, -1, 1, 1)
+
+    def convolved(self, x: Tensor, weight: Tensor) -> Tensor:
+        """As the layer does it, without its bias, with these weights `[out, in, height, width]`."""
+        return _Convolution.apply(_autocast(x), _autocast(weight), self.geometry(x))  # pyright: ignore[reportReturnType]
+
+    def geometry(self, x: Tensor) -> Geometry:
+        """What the layer does to these images."""
+        stride, padding, kernel = (self._pair(name) for name in ("stride", "padding", "kernel_size"))
+        return Geometry(stride, padding, kernel, (x.shape[2], x.shape[3]))
 
     def _pair(self, name: str) -> tuple[int, int]:
         first, second = getattr(self, name)

@@ -6,8 +6,8 @@ import contextlib
 import contextvars
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator
-from typing import Literal
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -78,22 +78,31 @@ class BatchNorm(nn.Module):
 
     def forward(self, x: Float[Tensor, " example channel *position"]) -> Float[Tensor, " example channel *position"]:
         recording = _recording.get()
-        if recording is None:
-            return self._affine(x, self.mean, self.var)
-        if recording.mask is None:
-            y, mean, var = standardize(x, self.weight, self.bias, self.eps)
-        else:
-            mean, var = masked_moments(x, recording.mask)
-            y = self._affine(x, mean, var)
+        if recording is None or recording.mask is not None:
+            scale, shift = self.scale_and_shift(lambda mask: masked_moments(x, mask))
+            shape = (1, -1) + (1,) * (x.dim() - 2)
+            return torch.addcmul(shift.view(shape), x, scale.view(shape))
+        y, mean, var = standardize(x, self.weight, self.bias, self.eps)
         if recording.keep:
             recording.seen[self] = (mean, var)
         return y
 
-    def _affine(self, x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
+    def by_batch(self) -> bool:
+        """Whether it now normalises by the batch at hand."""
+        return _recording.get() is not None
+
+    def scale_and_shift(self, moments: Callable[[Any], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """What each channel is multiplied by, and what is added then, `[channel]` both.
+
+        Args:
+            moments: mean and variance `[channel]` of the batch, from a mask or None; asked for inside `batch_statistics`.
+        """
+        recording = _recording.get()
+        mean, var = (self.mean, self.var) if recording is None else moments(recording.mask)
+        if recording is not None and recording.keep:
+            recording.seen[self] = (mean, var)
         scale = self.weight * torch.rsqrt(var + self.eps)
-        shift = self.bias - mean * scale
-        shape = (1, -1) + (1,) * (x.dim() - 2)
-        return torch.addcmul(shift.view(shape), x, scale.view(shape))
+        return scale, self.bias - mean * scale
 
 
 def masked_moments(

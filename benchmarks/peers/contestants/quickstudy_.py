@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from _images import CHECKED_EPISODES
-from _serve import Job, Setting, Work, serve
+from _serve import Job, Setting, Unsupported, Work, serve
 from _torch import DEVICE, dtype_of, gradient_of, synchronize
 from torch.utils._pytree import tree_map
 
@@ -41,19 +41,22 @@ def make_engine(learner: Learner, tasks: Task) -> Callable[[Task], torch.Tensor]
 
 
 class Gradients:
-    """Mean meta-gradients of the given tasks."""
+    """Mean meta-gradients of the given tasks; variant `bf16`: in mixed precision, unless they are to be compared in float64."""
 
-    def __init__(self, work: Work, setting: Setting) -> None:
+    def __init__(self, work: Work, variant: str, setting: Setting) -> None:
         torch.set_num_threads(setting["threads"])
         self.tasks, self.learner = work["tasks"], make_learner(work)
+        self.mixed = variant == "bf16" and dtype_of(work) != torch.float64
         self.batch = given_tasks(work).to(DEVICE)
-        self.engine = make_engine(self.learner, self.batch)
+        with precision(self.mixed):
+            self.engine = make_engine(self.learner, self.batch)
 
     def before(self) -> None:
         pass
 
     def step(self) -> None:
-        self.engine(self.batch)
+        with precision(self.mixed):
+            self.engine(self.batch)
         synchronize()
 
     def check(self) -> dict[str, np.ndarray]:
@@ -157,7 +160,7 @@ class PrototypeTraining:
     @functools.cached_property
     def engine(self) -> Callable[[Task], torch.Tensor]:
         """Chosen in the first step, which a race counts."""
-        with self._precision():
+        with precision(self.mixed):
             return make_engine(self.learner, self.source.batch(range(1)).to(DEVICE))
 
     def before(self) -> None:
@@ -165,7 +168,7 @@ class PrototypeTraining:
 
     def step(self) -> None:
         tasks = self.source.batch(range(self.done, self.done + 1)).to(DEVICE)
-        with self._precision():
+        with precision(self.mixed):
             self.last = float(self.engine(tasks))
         self.optimizer.param_groups[0]["lr"] = self.settings.rate(self.done, 0.0)
         self.optimizer.step()
@@ -182,8 +185,9 @@ class PrototypeTraining:
             losses.append(self.last)
         return {"loss": np.array(losses)}
 
-    def _precision(self) -> torch.autocast:
-        return torch.autocast(DEVICE.type, torch.bfloat16, enabled=self.mixed)
+
+def precision(mixed: bool) -> torch.autocast:
+    return torch.autocast(DEVICE.type, torch.bfloat16, enabled=mixed)
 
 
 def make_learner(work: Work, **options: Any) -> Learner:
@@ -235,6 +239,8 @@ def given_tasks(work: Work) -> Task:
 
 
 def settings(work: Work, variant: str) -> list[Setting]:
+    if variant == "bf16" and work["net"] == "mlp":
+        raise Unsupported("bfloat16 is measured on images")
     return [{"threads": os.cpu_count() or 1}]  # the engine finds out itself how to use them
 
 
@@ -243,7 +249,7 @@ def build(work: Work, variant: str, setting: Setting) -> Job:
         return Sampling(work)
     if work["kind"] in ("protonet", "race"):
         return PrototypeTraining(work, variant, setting)
-    return Evaluation(work, setting) if work["kind"] == "evaluate" else Gradients(work, setting)
+    return Evaluation(work, setting) if work["kind"] == "evaluate" else Gradients(work, variant, setting)
 
 
 if __name__ == "__main__":

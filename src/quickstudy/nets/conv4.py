@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from quickstudy.convolution import Conv2d
 from quickstudy.errors import ConfigError, check_at_least, check_choice
+from quickstudy.folding import fold
 from quickstudy.normalization import NormKind, make_norm
 
 
@@ -54,7 +55,7 @@ class Conv4(nn.Module):
             halving,
         )
         widths = [in_channels] + [channels] * 4
-        self.blocks = nn.Sequential(*(_block(widths[i], widths[i + 1], norm, halving) for i in range(4)))
+        self.blocks = nn.Sequential(*(_Block(widths[i], widths[i + 1], norm, halving) for i in range(4)))
         # about 1.5 times faster on a CPU; shapes and results do not change
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         size = image_size
@@ -67,13 +68,22 @@ class Conv4(nn.Module):
         return self.blocks(x).flatten(1)
 
 
-def _block(in_channels: int, channels: int, norm: NormKind, halving: str) -> nn.Sequential:
-    bias = norm not in ("batch", "instance")  # which take the mean of each channel, and any bias with it
-    if halving == "stride":
-        return nn.Sequential(
-            Conv2d(in_channels, channels, 3, stride=2, padding=1, bias=bias), make_norm(norm, channels), nn.ReLU()
-        )
-    # ReLU after pooling equals ReLU before it, on a quarter of the values.
-    return nn.Sequential(
-        Conv2d(in_channels, channels, 3, padding=1, bias=bias), make_norm(norm, channels), nn.MaxPool2d(2), nn.ReLU()
-    )
+class _Block(nn.Sequential):
+    """Convolution, normalisation, max-pooling (or a convolution of stride 2), ReLU."""
+
+    def __init__(self, in_channels: int, channels: int, norm: NormKind, halving: str) -> None:
+        bias = norm not in ("batch", "instance")  # which take the mean of each channel, and any bias with it
+        convolution = Conv2d(in_channels, channels, 3, stride=2 if halving == "stride" else 1, padding=1, bias=bias)
+        # ReLU after pooling equals ReLU before it, on a quarter of the values.
+        pooling = [nn.MaxPool2d(2)] if halving == "pool" else []
+        super().__init__(convolution, make_norm(norm, channels), *pooling, nn.ReLU())
+
+    def forward(self, input: Tensor) -> Tensor:
+        convolution, norm, *pooling, activation = self
+        folded = fold(input, convolution, norm)
+        if folded is None:
+            return super().forward(input)
+        images, shift = folded
+        for pool in pooling:
+            images = pool(images)
+        return activation(images + shift)

@@ -1,0 +1,82 @@
+"""Batch norm folded into the convolution before it, so that no pass over its images is spent on normalising them.
+
+A convolution followed by numbers that scale and shift each channel is a convolution with scaled weights, and a shift. Where statistics are
+held, their numbers are known beforehand. Those of the batch at hand are known as well where patches are small, as in a net's first layer:
+mean and covariance of the patches, `m` and `S`, give every output channel, with weights `w`, the mean `w m` and the variance `w S w'`,
+exactly, without looking at what comes out. Before pooling that is the largest tensor of the net, by far.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from quickstudy.convolution import Conv2d
+from quickstudy.normalization import BatchNorm
+from quickstudy.repeat import exporting
+
+SMALL = 32
+"""Numbers in a patch up to which their covariance takes less time than the passes that it saves; 27 are three colours and 3x3 pixels."""
+
+Images = Float[Tensor, "example channel height width"]
+
+
+def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Float[Tensor, "channel 1 1"]] | None:
+    """`norm(convolution(x))` in two parts, whose sum it is: images, and a number per channel, which may be added after max-pooling.
+
+    Args:
+        x: what is convolved.
+        convolution: a layer.
+        norm: the layer after it.
+
+    Returns:
+        Both parts; or None where there is nothing to be gained: other layers than quickstudy's `Conv2d` and `BatchNorm`, statistics of
+        a batch of larger patches, or an export, which has its own way.
+
+    >>> from quickstudy.normalization import batch_statistics
+    >>> convolution, norm, x = Conv2d(1, 4, 3, padding=1), BatchNorm(4), torch.rand(2, 1, 8, 8)
+    >>> with batch_statistics():
+    ...     images, shift = fold(x, convolution, norm)
+    ...     torch.allclose(images + shift, norm(convolution(x)), atol=1e-5)
+    True
+    """
+    if not isinstance(convolution, Conv2d) or not isinstance(norm, BatchNorm) or exporting():
+        return None
+    if norm.by_batch() and convolution.weight[0].numel() > SMALL:
+        return None
+    scale, shift = norm.scale_and_shift(lambda mask: _moments(x, convolution, mask))
+    weight = convolution.weight * scale.view(-1, 1, 1, 1)
+    if convolution.bias is not None:
+        shift = torch.addcmul(shift, scale, convolution.bias)
+    images = convolution.convolved(x, weight)
+    return images, shift.to(images.dtype).view(-1, 1, 1)
+
+
+def _moments(x: Images, convolution: Conv2d, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Mean and (biased) variance of each channel that comes out, `[channel]`, over the examples that count and all positions."""
+    rows = convolution.weight.flatten(1)
+    with torch.autocast(x.device.type, enabled=False):  # differences of products: bfloat16 would leave nothing of them
+        patches = _patches(x.to(rows.dtype), convolution)
+        kept = None if mask is None else mask.to(rows.dtype).unsqueeze(1)
+        examples = len(x) if kept is None else kept.sum().clamp(min=1.0)
+        count = examples * patches.shape[2]
+        mean = (patches if kept is None else patches * kept).sum((1, 2)) / count
+        centred = patches - mean.view(-1, 1, 1)
+        centred = (centred if kept is None else centred * kept).flatten(1)
+        covariance = centred @ centred.mT / count
+        out = rows @ mean if convolution.bias is None else torch.addmv(convolution.bias, rows, mean)
+        return out, ((rows @ covariance) * rows).sum(1).clamp(min=0.0)  # which rounding might make negative
+
+
+def _patches(x: Images, convolution: Conv2d) -> Float[Tensor, "patch example position"]:
+    """What the kernel sees, `(channel, kernel row, kernel column)`, at every position."""
+    (high, wide), (down, right), (rows, columns), _ = convolution.geometry(x)
+    padded = nn.functional.pad(x, (right, right, down, down)).transpose(0, 1)
+    height, width = (padded.shape[2] - rows) // high * high + 1, (padded.shape[3] - columns) // wide * wide + 1
+    shifted = [
+        padded[:, :, row : row + height : high, column : column + width : wide]
+        for row in range(rows)
+        for column in range(columns)
+    ]
+    return torch.stack(shifted, 1).flatten(3).flatten(0, 1)
