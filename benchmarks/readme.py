@@ -75,6 +75,7 @@ has only imported onnxruntime and loaded the graph already takes 84 MB.
 
 NOTES = {
     ("protonet", "quickstudy-bf16"): " (bfloat16)",
+    ("gradient", "quickstudy-bf16"): " (bfloat16)",
     ("race", "quickstudy"): " (settings of its own)",
     ("race", "quickstudy-same"): " (easyfsl's settings)",
 }

@@ -141,7 +141,10 @@ def test_only_what_gains_is_folded() -> None:
         assert fold(x, Conv2d(4, 4, 1), nn.Identity()) is None
         assert fold(x, nn.Conv2d(4, 4, 1), BatchNorm(4)) is None
         assert fold(x, Conv2d(4, 4, 1), BatchNorm(4)) is not None
-    assert fold(x, Conv2d(4, 4, 3), BatchNorm(4)) is not None
+    watched = Conv2d(4, 4, 3)
+    assert fold(x, watched, BatchNorm(4)) is not None
+    watched.register_forward_hook(lambda *_: None)
+    assert fold(x, watched, BatchNorm(4)) is None
 
 
 @pytest.mark.parametrize("halving", ["pool", "stride"])

@@ -32,7 +32,7 @@ def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Fl
 
     Returns:
         Both parts; or None where there is nothing to be gained: other layers than quickstudy's `Conv2d` and `BatchNorm`, statistics of
-        a batch of larger patches, or an export, which has its own way.
+        a batch of larger patches, an export, which has its own way, or layers with hooks, which are to see what goes through them.
 
     >>> from quickstudy.normalization import batch_statistics
     >>> convolution, norm, x = Conv2d(1, 4, 3, padding=1), BatchNorm(4), torch.rand(2, 1, 8, 8)
@@ -42,6 +42,8 @@ def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Fl
     True
     """
     if not isinstance(convolution, Conv2d) or not isinstance(norm, BatchNorm) or exporting():
+        return None
+    if any(layer._forward_hooks or layer._forward_pre_hooks for layer in (convolution, norm)):
         return None
     if norm.by_batch() and convolution.weight[0].numel() > SMALL:
         return None

@@ -164,19 +164,22 @@ class _Trials:
         self.right: Tensor | None = None
 
     def add(self, plan: Plan) -> None:
-        """Measure a plan, or note why it cannot be used. The first must work, and its gradient is the right one."""
+        """Measure a plan, or note why it cannot be used. The first must work, and its gradient, in full precision, is the right one."""
         if plan in self.engines:
             return
-        engine = Engine(self.learner, plan)
+        engine, kind = Engine(self.learner, plan), self.tasks.support.y.device.type
         try:
-            engine(self.tasks)  # warms up, and captures
+            with torch.autocast(kind, enabled=False):  # its rounding alone may turn a right gradient into another one
+                engine(self.tasks)  # warms up, and captures
+            found = torch.cat([value.grad.flatten() for value in self.learner.parameters() if value.grad is not None])
+            if torch.is_autocast_enabled(kind):
+                engine(self.tasks)
             seconds = self._seconds(engine)
         except (RuntimeError, NotImplementedError) as error:  # an operation that vmap or the tracer does not know
             if self.right is None:
                 raise
             self.failures.append(f"{plan} fails ({str(error).splitlines()[0][:60]})")
             return
-        found = torch.cat([parameter.grad.flatten() for parameter in self.learner.parameters() if parameter.grad is not None])
         self.right = found if self.right is None else self.right
         difference = torch.dist(found, self.right) / self.right.norm().clamp(min=1e-30)
         if self.right.isfinite().all() and not difference <= AGREEMENT[found.dtype]:  # NaN is no agreement
