@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import Any, Literal
 
 import pytest
@@ -13,7 +14,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from quickstudy import convolution
 from quickstudy.convolution import Conv2d
+from quickstudy.errors import ModelError
 from quickstudy.folding import fold
+from quickstudy.functional import gradient_descent
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.normalization import BatchNorm, batch_statistics
@@ -141,10 +144,67 @@ def test_only_what_gains_is_folded() -> None:
         assert fold(x, Conv2d(4, 4, 1), nn.Identity()) is None
         assert fold(x, nn.Conv2d(4, 4, 1), BatchNorm(4)) is None
         assert fold(x, Conv2d(4, 4, 1), BatchNorm(4)) is not None
-    watched = Conv2d(4, 4, 3)
-    assert fold(x, watched, BatchNorm(4)) is not None
-    watched.register_forward_hook(lambda *_: None)
-    assert fold(x, watched, BatchNorm(4)) is None
+    for register in ("register_forward_hook", "register_full_backward_hook"):
+        watched = Conv2d(4, 4, 3)
+        assert fold(x, watched, BatchNorm(4)) is not None
+        getattr(watched, register)(lambda *_: None)
+        assert fold(x, watched, BatchNorm(4)) is None
+
+    class Doubled(BatchNorm):
+        def forward(self, x: Tensor) -> Tensor:
+            return 2 * super().forward(x)
+
+    assert fold(x, Conv2d(4, 4, 3), Doubled(4)) is None
+
+
+@pytest.mark.parametrize("halving", ["pool", "stride"])
+def test_a_block_may_grow_and_be_watched(halving: Literal["pool", "stride"]) -> None:
+    """What is folded sees to the layers after it, and shows to hooks what these layers do."""
+    net, x, seen = Conv4(channels=4, image_size=16, halving=halving), torch.randn(3, 1, 16, 16), []
+    for block in net.blocks:
+        nn.init.uniform_(block[1].bias)
+    block = net.blocks[0]
+    block.append(nn.Tanh())
+    block[2].register_forward_hook(lambda layer, inputs, output: seen.append((inputs[0], output)))
+    found, expected = net(x), x
+    for layer in [*block, *(layer for block in [*net.blocks][1:] for layer in block)]:
+        expected = layer(expected)
+    torch.testing.assert_close(found, expected.flatten(1))
+    torch.testing.assert_close(seen[0], seen[1])
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        ({"groups": 2}, "groups is 2"),
+        ({"dilation": 2}, "dilation is (2, 2)"),
+        ({"padding": 1, "padding_mode": "reflect"}, "padding_mode is 'reflect'"),
+        ({"padding": "same"}, "padding is 'same'"),
+    ],
+)
+def test_a_convolution_refuses_what_it_does_not_do(options: dict[str, Any], named: str) -> None:
+    with pytest.raises(ModelError, match=re.escape(named)):
+        Conv2d(4, 4, 3, **options)
+
+
+def test_the_inner_loop_of_first_order_leaves_no_graph() -> None:
+    """From the adapted weights, the outer gradient reaches the first ones by additions alone."""
+
+    def operations(first_order: bool) -> set[str]:
+        start = {"w": torch.randn(3, 3, requires_grad=True)}
+        adapted = gradient_descent(
+            lambda p: (p["w"] @ p["w"]).sin().sum(), start, inner_lr=0.1, steps=3, first_order=first_order
+        )
+        nodes, seen = [adapted["w"].grad_fn], set()
+        while nodes:
+            node = nodes.pop()
+            if node is not None:
+                seen.add(node.name())
+                nodes += [following for following, _ in node.next_functions]
+        return seen
+
+    assert operations(True) == {"AddBackward0", "torch::autograd::AccumulateGrad"}
+    assert "MmBackward0" in operations(False)
 
 
 @pytest.mark.parametrize("halving", ["pool", "stride"])

@@ -31,8 +31,9 @@ def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Fl
         norm: the layer after it.
 
     Returns:
-        Both parts; or None where there is nothing to be gained: other layers than quickstudy's `Conv2d` and `BatchNorm`, statistics of
-        a batch of larger patches, an export, which has its own way, or layers with hooks, which are to see what goes through them.
+        Both parts; or None where there is nothing to be gained: other layers than quickstudy's `Conv2d` and `BatchNorm` (also classes
+        made from them, which may do otherwise), statistics of a batch of larger patches, an export, which has its own way, or layers
+        with hooks, which are to see what goes through them.
 
     >>> from quickstudy.normalization import batch_statistics
     >>> convolution, norm, x = Conv2d(1, 4, 3, padding=1), BatchNorm(4), torch.rand(2, 1, 8, 8)
@@ -41,9 +42,9 @@ def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Fl
     ...     torch.allclose(images + shift, norm(convolution(x)), atol=1e-5)
     True
     """
-    if not isinstance(convolution, Conv2d) or not isinstance(norm, BatchNorm) or exporting():
+    if type(convolution) is not Conv2d or type(norm) is not BatchNorm or exporting():
         return None
-    if any(layer._forward_hooks or layer._forward_pre_hooks for layer in (convolution, norm)):
+    if hooked(convolution) or hooked(norm):
         return None
     if norm.by_batch() and convolution.weight[0].numel() > SMALL:
         return None
@@ -53,6 +54,12 @@ def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Fl
         shift = torch.addcmul(shift, scale, convolution.bias)
     images = convolution.convolved(x, weight)
     return images, shift.to(images.dtype).view(-1, 1, 1)
+
+
+def hooked(layer: nn.Module) -> bool:
+    """Whether somebody watches or changes what goes through the layer."""
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
+    return any(hooks)
 
 
 def _moments(x: Images, convolution: Conv2d, mask: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -14,6 +14,7 @@ import pytest
 import rich.console
 import torch
 from builders import make_learner, make_tasks, shown, variants
+from torch import nn
 
 from quickstudy import discovery
 from quickstudy.data.dataset import ImageDataset
@@ -28,7 +29,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training import fit as fit_module
-from quickstudy.training.evaluate import ALONE_FROM, BATCH, LARGEST, Result, _Scorer, _together, evaluate
+from quickstudy.training.evaluate import ALONE_FROM, BATCH, CAPTURED_FROM, LARGEST, Result, _Scorer, _together, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.measures import ACCURACY, MEAN_SQUARED_ERROR, MEASURES, measure_in
 from quickstudy.training.memory import Made
@@ -97,6 +98,27 @@ def test_every_engine_gives_the_same_result(rows: Make, engine: str) -> None:
     assert 0.4 < result.mean < 1
 
 
+def test_another_net_is_not_judged_by_the_graph_of_the_first(rows: Make) -> None:
+    learner = MAML(MLP(4, (8,)), inner_steps=2)
+    results = [evaluate(learner, rows(), CAPTURED_FROM).scores for _ in range(2)]
+    np.testing.assert_array_equal(*results)
+    learner.net = nn.Sequential(*learner.net.children(), nn.Tanh(), nn.Threshold(0.5, -3.0))  # the same parameters
+    learner.net.features = 8
+    assert evaluate(learner, rows(), CAPTURED_FROM).mean == pytest.approx(evaluate(learner, rows(), 149).mean, abs=0.02)
+    assert evaluate(learner, rows(), CAPTURED_FROM).mean != results[0].mean
+
+
+def test_a_learner_that_says_not_how_it_was_built_is_judged_all_the_same(rows: Make) -> None:
+    class Quiet(MAML):
+        def __init__(self, net: nn.Module, secret: int) -> None:
+            super().__init__(net, inner_steps=2)
+
+    torch.manual_seed(0)
+    found = evaluate(Quiet(MLP(4, (8,)), 1), rows(), CAPTURED_FROM).scores
+    torch.manual_seed(0)
+    np.testing.assert_array_equal(found, evaluate(MAML(MLP(4, (8,)), inner_steps=2), rows(), CAPTURED_FROM).scores)
+
+
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
 def test_no_graph_is_built(rows: Make, engine: str) -> None:
     class Watched(MAML):
@@ -140,6 +162,10 @@ def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() ->
         assert measure.better(worse, None)
         assert not measure.better(worse, better)
         assert not measure.better(better, better)
+        assert measure.better(worse, math.nan)  # a first validation may fail
+        assert measure.better(math.nan, None)
+        assert not measure.better(math.nan, math.nan)
+        assert not measure.better(math.nan, worse)
 
 
 def test_the_error_of_a_learner_that_says_zero_is_the_mean_square_of_the_curves() -> None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from quickstudy.convolution import Conv2d
 from quickstudy.errors import ConfigError, check_at_least, check_choice
-from quickstudy.folding import fold
+from quickstudy.folding import fold, hooked
 from quickstudy.normalization import NormKind, make_norm
 
 
@@ -79,11 +79,14 @@ class _Block(nn.Sequential):
         super().__init__(convolution, make_norm(norm, channels), *pooling, nn.ReLU())
 
     def forward(self, input: Tensor) -> Tensor:
-        convolution, norm, *pooling, activation = self
+        convolution, norm, *rest = self
         folded = fold(input, convolution, norm)
         if folded is None:
             return super().forward(input)
         images, shift = folded
-        for pool in pooling:
-            images = pool(images)
-        return activation(images + shift)
+        if rest and type(rest[0]) is nn.MaxPool2d and not hooked(rest[0]):  # which takes the same pixels before the shift
+            images = rest.pop(0)(images)
+        images = images + shift
+        for layer in rest:
+            images = layer(images)
+        return images

@@ -23,7 +23,7 @@ Tensors = dict[str, Tensor]
 T = TypeVar("T")
 Function = Callable[[Tensors, Tensors, Task], T]
 Gradient = Function[tuple[Tensors, Tensor]]
-Mapping = Literal["loop", "vmap"]
+Mapping = Literal["loop", "vmap", "joint"]
 
 
 class _Loss(nn.Module):
@@ -40,8 +40,9 @@ class _Loss(nn.Module):
 def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
     """A pure function of `(parameters, buffers, tasks)`: sums over the batch of tasks of the meta-gradient, by name, and of the loss.
 
-    Per task `grad(loss)`, then the sum. Never `grad(vmap(loss))` or `vmap(loss).backward()`: in second order those are silently wrong
-    through batch, layer and instance norm.
+    Per task `grad(loss)`, then the sum. `joint` is `grad` of the sum of `vmap(loss)`: weights that all tasks share then have one gradient,
+    where `vmap` computes one for each task. It is silently wrong in second order through torch's batch, layer and instance norm, so that
+    nobody may use it who has not compared it in float64.
     """
     model = _Loss(learner)
     torch_convolution = any(type(module) is nn.Conv2d for module in learner.modules())
@@ -52,10 +53,15 @@ def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
     per_task = grad_and_value(loss)
     over_tasks = vmap(per_task, in_dims=(None, None, 0))
 
+    def total(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
+        return vmap(loss, in_dims=(None, None, 0))(parameters, buffers, tasks).sum()
+
     def gradient(parameters: Tensors, buffers: Tensors, tasks: Task) -> tuple[Tensors, Tensor]:
+        if mapping != "loop" and torch_convolution:  # which vmap cannot differentiate twice where it is channels-last
+            parameters = {name: value.clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
+        if mapping == "joint":
+            return grad_and_value(total)(parameters, buffers, tasks)
         if mapping == "vmap":
-            if torch_convolution:  # which vmap cannot differentiate twice where it is channels-last
-                parameters = {name: value.clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
             gradients, losses = over_tasks(parameters, buffers, tasks)
             return {name: value.sum(0) for name, value in gradients.items()}, losses.sum()
         return added([per_task(parameters, buffers, tasks[index]) for index in range(len(tasks.support.y))])
@@ -96,7 +102,8 @@ class Captured(Generic[T]):
         if key not in self.graphs:
             graph = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
             self.operations = max(self.operations, len(graph.graph.nodes))
-            self.graphs[key] = _compiled(graph, (parameters, buffers, tasks)) if self.compiled else graph
+            with torch.autocast(tasks.support.y.device.type, enabled=False):  # its casts are in the graph
+                self.graphs[key] = _compiled(graph, (parameters, buffers, tasks)) if self.compiled else graph
         return self.graphs[key]
 
     def replay(self, parameters: Tensors, buffers: Tensors, chunks: list[Task], workers: int) -> list[T]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from quickstudy.learner import Learner
 from quickstudy.task import Task
@@ -29,9 +31,13 @@ SHORT = 2e-5
 """Mean seconds of an operation below which most of them is the call: there compiling pays, elsewhere it brings little (8 % for Conv4)."""
 MOST_COMPILED = 2500
 """Operations of the longest graph that is compiled: compilers take more than twice as long for twice as many, and 80 seconds for 2,000."""
-AGREEMENT = {torch.float64: 1e-6, torch.float32: 0.25, torch.bfloat16: 0.25}
-"""Largest relative difference between the gradients of two engines: rounding, which ReLU and max-pooling turn into other paths of the
-gradient (in second order through 5 steps, a plain loop in float32 is off by up to 0.2 of its own value in float64)."""
+EXACT, ROUNDED = 1e-6, 0.25
+"""Largest relative difference between the gradients of two engines in float64, and in less: rounding, which ReLU and max-pooling turn
+into other paths of the gradient (in second order through 5 steps, a plain loop in float32 is off by up to 0.2 of its float64 value)."""
+COMPARED_TASKS = 2
+"""Tasks whose gradients are compared in float64."""
+TRIAL_SHARE = 0.05
+"""Of a training, the most that it may take to try a plan that is rarely the best."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +45,8 @@ class Plan:
     """How a batch of tasks is worked through.
 
     Args:
-        mapping: `loop` over tasks, or `vmap`: all tasks of a chunk in every operation.
+        mapping: `loop` over tasks; `vmap`, all tasks of a chunk in every operation; or `joint`, the same with one gradient for all of
+            them, which is faster where tasks share most weights (ANIL, prototypes), and not exact for every layer.
         captured: replay a captured graph, instead of running Python, autograd and vmap anew.
         workers: threads that replay captured graphs of tasks, or chunks, at the same time; with several, every operation runs on one
             thread.
@@ -114,6 +121,10 @@ class Wanted:
             return None
         return Plan(self.mapping, self.captured, self.workers or 1, self.chunk, bool(self.compiled))
 
+    def graphs(self) -> bool:
+        """Whether what is fixed needs captured graphs."""
+        return bool(self.captured or self.compiled or (self.workers or 1) > 1)
+
 
 def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[float], float]) -> tuple[Engine, str]:
     """Measure what is left open, on a batch of tasks; the fastest engine, and the figures that say why.
@@ -127,18 +138,21 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
     trials = _Trials(learner, tasks[: min(TRIAL_TASKS, len(tasks.support.y))])
     for mapping in (wanted.mapping,) if wanted.mapping else ("loop", "vmap"):
         trials.add(Plan(mapping, chunk=wanted.chunk if mapping == "loop" else wanted.chunk or _chunk(learner, tasks)))
-    pays = run(1 / max(trials.speeds.values())) > PAYS_AFTER
-    asked = wanted.captured or wanted.compiled or (wanted.workers or 1) > 1
-    if asked or (wanted.captured is None and pays):
+    long = run(1 / max(trials.speeds.values())) > PAYS_AFTER
+    if wanted.graphs() or (wanted.captured is None and long):
         for plan, speed in list(trials.speeds.items()):
             if speed * 3 > max(trials.speeds.values()):
                 trials.add(dataclasses.replace(plan, captured=True))
     best = trials.best(wanted)
+    if wanted.mapping is None and best.captured and best.mapping == "vmap":
+        if trials.took[best] < TRIAL_SHARE * run(1 / trials.speeds[best]):
+            trials.add(dataclasses.replace(best, mapping="joint"))
+        best = trials.best(wanted)
     if best.captured and tasks.support.y.device.type == "cpu":
         trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
     alone = dataclasses.replace(best, workers=1)
-    pays = run(1 / trials.speeds[best]) > COMPILES_AFTER and trials.seconds_per_operation(alone) < SHORT
-    pays = pays and trials.operations(alone) <= MOST_COMPILED
+    short = trials.seconds_per_operation(alone) < SHORT and trials.operations(alone) <= MOST_COMPILED
+    pays = short and run(1 / trials.speeds[best]) > COMPILES_AFTER
     if best.captured and (wanted.compiled or (wanted.compiled is None and (wanted.workers or 1) == 1 and pays)):
         trials.add(dataclasses.replace(alone, compiled=True))
     best = trials.best(wanted)
@@ -154,38 +168,63 @@ def _chunk(learner: Learner, tasks: Task) -> int | None:
 
 
 class _Trials:
-    """Engines and their speeds on the same tasks."""
+    """Engines, their speeds on the same tasks, and the seconds that their trials took."""
 
     def __init__(self, learner: Learner, tasks: Task) -> None:
-        self.learner, self.tasks = learner, tasks
+        self.learner, self.tasks, self.kind = learner, tasks, tasks.support.y.device.type
         self.engines: dict[Plan, Engine] = {}
         self.speeds: dict[Plan, float] = {}
+        self.took: dict[Plan, float] = {}
         self.failures: list[str] = []
-        self.right: Tensor | None = None
+        self.right: tuple[Tensor, Tensor | None] | None = None
 
     def add(self, plan: Plan) -> None:
-        """Measure a plan, or note why it cannot be used. The first must work, and its gradient, in full precision, is the right one."""
+        """Measure a plan, or note why it cannot be used. The first must work, and its gradients are the right ones."""
         if plan in self.engines:
             return
-        engine, kind = Engine(self.learner, plan), self.tasks.support.y.device.type
+        begin, engine = time.perf_counter(), Engine(self.learner, plan)
         try:
-            with torch.autocast(kind, enabled=False):  # its rounding alone may turn a right gradient into another one
-                engine(self.tasks)  # warms up, and captures
-            found = torch.cat([value.grad.flatten() for value in self.learner.parameters() if value.grad is not None])
-            if torch.is_autocast_enabled(kind):
-                engine(self.tasks)
-            seconds = self._seconds(engine)
+            found = self._gradients(engine)  # warms up, and captures
+            right = self._agrees(found) and (plan.mapping != "joint" or self._exact(plan.mapping))
+            seconds = self._seconds(engine) if right else math.inf
         except (RuntimeError, NotImplementedError) as error:  # an operation that vmap or the tracer does not know
             if self.right is None:
                 raise
             self.failures.append(f"{plan} fails ({str(error).splitlines()[0][:60]})")
             return
-        self.right = found if self.right is None else self.right
-        difference = torch.dist(found, self.right) / self.right.norm().clamp(min=1e-30)
-        if self.right.isfinite().all() and not difference <= AGREEMENT[found.dtype]:  # NaN is no agreement
+        if not right:
             self.failures.append(f"{plan} fails (another gradient)")
             return
+        self.right = self.right or found
         self.engines[plan], self.speeds[plan] = engine, len(self.tasks.support.y) / seconds
+        self.took[plan] = time.perf_counter() - begin
+
+    def _gradients(self, engine: Engine) -> tuple[Tensor, Tensor | None]:
+        """In full precision, and as autocast rounds it, if it does."""
+        if not torch.is_autocast_enabled(self.kind):
+            return _gradient(engine, self.tasks), None
+        with torch.autocast(self.kind, enabled=False):
+            whole = _gradient(Engine(self.learner, dataclasses.replace(engine.plan, compiled=False)), self.tasks)
+        return whole, _gradient(engine, self.tasks)
+
+    def _agrees(self, found: tuple[Tensor, Tensor | None]) -> bool:
+        """Whether gradients are the right ones. In mixed precision rounding alone may turn one into another (by the whole of its length, in
+        second order through kinks), so that it must be a number, and point the same way."""
+        if self.right is None or not self.right[0].isfinite().all():
+            return True
+        (whole, mixed), (right, right_mixed) = found, self.right
+        same_way = mixed is None or right_mixed is None or bool(torch.dot(mixed, right_mixed) > 0)  # NaN is not
+        return same_way and _close(whole, right)
+
+    def _exact(self, mapping: Mapping) -> bool:
+        """Whether a mapping gives the gradient of a loop in float64, where kinks hardly count."""
+        try:
+            learner = copy.deepcopy(self.learner).double()
+            tasks = tree_map(lambda part: part.double() if part.is_floating_point() else part, self.tasks[:COMPARED_TASKS])
+        except TypeError:  # a device without float64
+            return False
+        with torch.autocast(self.kind, enabled=False):
+            return _close(*(_gradient(Engine(learner, Plan(each)), tasks) for each in (mapping, "loop")))
 
     def _seconds(self, engine: Engine) -> float:
         """Of one pass: the least of three, as other work on the machine can only add to it; fewer where they are long."""
@@ -208,10 +247,22 @@ class _Trials:
 
     def best(self, wanted: Wanted) -> Plan:
         """The fastest; captured, compiled, and with so many workers, if that is wanted and works."""
-        asked = wanted.captured or wanted.compiled or (wanted.workers or 1) > 1
-        allowed = [plan for plan in self.speeds if plan.captured and (plan.compiled or not wanted.compiled)] if asked else []
+        graphs = [plan for plan in self.speeds if plan.captured] if wanted.graphs() else []
+        allowed = [plan for plan in graphs if plan.compiled or not wanted.compiled]
         as_many = [plan for plan in allowed if plan.workers == (wanted.workers or plan.workers)]
         return max(as_many or allowed or self.speeds, key=self.speeds.__getitem__)
 
     def __str__(self) -> str:
         return ", ".join([f"{plan} {speed:.1f}" for plan, speed in self.speeds.items()] + self.failures)
+
+
+def _gradient(engine: Engine, tasks: Task) -> Tensor:
+    """What the engine sets for these tasks, in one row; a copy."""
+    engine(tasks)
+    return torch.cat([value.grad.flatten() for value in engine.learner.parameters() if value.grad is not None])
+
+
+def _close(found: Tensor, right: Tensor) -> bool:
+    """Whether a gradient is as near to the right one as rounding lets it be; NaN is not."""
+    limit = EXACT if found.dtype == torch.float64 else ROUNDED
+    return bool(torch.dist(found, right) <= limit * right.norm().clamp(min=1e-30))

@@ -39,8 +39,8 @@ ALONE_FROM = {"cpu": 2**21}
 CAPTURED_FROM = 150
 """Tasks from which it is worth a second or more to capture a graph."""
 
-_GRAPHS: weakref.WeakKeyDictionary[Learner, dict[str, Any]] = weakref.WeakKeyDictionary()
-"""Captured graphs, for the next validation of the same learner."""
+_GRAPHS: weakref.WeakKeyDictionary[Learner, dict[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
+"""Captured graphs, for the next validation of the same learner, by its layers."""
 
 UNMAPPED = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 """Layers of torch that `vmap` cannot map over channels-last images: nets that have them are judged task by task."""
@@ -189,7 +189,8 @@ class _Scorer:
             return vmap(one, in_dims=(None, 0))(weights, tasks)
 
         self.scores = scores
-        self.captured = Captured(learner, scores, _GRAPHS.setdefault(learner, {})) if captured else None
+        graphs = _GRAPHS.setdefault(learner, {}).setdefault(repr(learner), {}) if captured else None  # of its net as it now is
+        self.captured = Captured(learner, scores, graphs) if captured else None
 
     def __call__(self, batch: Task) -> list[float]:
         """The score of each task."""
@@ -200,7 +201,7 @@ class _Scorer:
             try:
                 workers = torch.get_num_threads() if batch.support.y.device.type == "cpu" else 1
                 return torch.cat(self.captured.replay(parameters, buffers, chunks, workers)).tolist()
-            except (RuntimeError, NotImplementedError):  # a learner that cannot be traced is judged as it is
+            except (RuntimeError, NotImplementedError, AttributeError):  # what cannot be traced, or says not how it was built
                 self.captured = None
         return torch.cat([self.scores(parameters, buffers, chunk) for chunk in chunks]).tolist()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 
 from jaxtyping import Float
@@ -57,8 +58,10 @@ class Measure:
         return f"{self.scale * score:{self.line}} ± {self.scale * ci95:{self.line}} {self.unit or self.name}"
 
     def better(self, score: float, than: float | None) -> bool:
-        """Whether a score is better than another one, or the first."""
-        return than is None or (score > than if self.higher_is_better else score < than)
+        """Whether a score is better than another one, or the first; every number is better than none (NaN)."""
+        if than is None or math.isnan(than):
+            return than is None or not math.isnan(score)
+        return score > than if self.higher_is_better else score < than
 
 
 def right(prediction: Float[Tensor, "query way"], query: Examples) -> Float[Tensor, ""]:
