@@ -144,9 +144,8 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
             if speed * 3 > max(trials.speeds.values()):
                 trials.add(dataclasses.replace(plan, captured=True))
     best = trials.best(wanted)
-    if wanted.mapping is None and best.captured and best.mapping == "vmap":
-        if trials.took[best] < TRIAL_SHARE * run(1 / trials.speeds[best]):
-            trials.add(dataclasses.replace(best, mapping="joint"))
+    if wanted.mapping is None and best.captured and best.mapping == "vmap" and trials.cheap(best, run):
+        trials.add(dataclasses.replace(best, mapping="joint"))
         best = trials.best(wanted)
     if best.captured and tasks.support.y.device.type == "cpu":
         trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
@@ -154,7 +153,10 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
     short = trials.seconds_per_operation(alone) < SHORT and trials.operations(alone) <= MOST_COMPILED
     pays = short and run(1 / trials.speeds[best]) > COMPILES_AFTER
     if best.captured and (wanted.compiled or (wanted.compiled is None and (wanted.workers or 1) == 1 and pays)):
-        trials.add(dataclasses.replace(alone, compiled=True))
+        compiled = dataclasses.replace(alone, compiled=True)
+        trials.add(compiled)
+        if compiled.mapping == "joint" and trials.cheap(compiled, run):  # compilers may make more of the other one
+            trials.add(dataclasses.replace(compiled, mapping="vmap"))
     best = trials.best(wanted)
     return trials.engines[best], f"tasks/s: {trials}"
 
@@ -234,6 +236,10 @@ class _Trials:
             float(engine(self.tasks))  # float waits for a GPU
             passes.append(time.perf_counter() - begin)
         return min(passes)
+
+    def cheap(self, plan: Plan, run: Callable[[float], float]) -> bool:
+        """Whether another trial like that of a plan takes little of the training."""
+        return plan in self.took and self.took[plan] < TRIAL_SHARE * run(1 / self.speeds[plan])
 
     def operations(self, plan: Plan) -> float:
         """Length of the graph of a captured plan; infinite where nothing is captured."""
