@@ -1,10 +1,12 @@
-"""How far second-order MAML is from the floor: its convolutions alone, at the peak that a channels-last convolution reaches here.
+"""How far second-order MAML is from the floor: its convolutions alone, at the peak that a channels-last convolution reaches here; and how
+many tasks a second that peak allows in every work that `peers/` measures.
 
     python benchmarks/floor.py            # writes results/floor.json
 
 One task: Conv4-64 on 28x28 images, 5-way 1-shot, 15 queries per class, float32. The operations are counted in the captured graph by
 torch's own counter; the peak is that of the net's largest convolution on the queries, forward and backward. Everything is measured in
-turn, round by round, so that a machine that gets slower does so for all.
+turn, round by round, so that a machine that gets slower does so for all. The works are counted likewise, in a plain loop: convolutions and
+matrix products, and nothing else.
 """
 
 from __future__ import annotations
@@ -18,11 +20,16 @@ import time
 from collections.abc import Callable
 
 import torch
+from peers.works import WORKS, Work
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from quickstudy.learner import Learner
+from quickstudy.learners.anil import ANIL
 from quickstudy.learners.maml import MAML
+from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
 from quickstudy.task import Examples, Task, one_hot
 from quickstudy.training.engine import Engine, Plan
 from quickstudy.training.memory import keep_freed_memory
@@ -95,6 +102,33 @@ def measure(steps: int, threads: int) -> dict[str, object]:
     }
 
 
+def learner_of(work: Work) -> Learner:
+    """As `peers/` measures it."""
+    net = MLP(in_features=1, hidden=(40, 40)) if work.net == "mlp" else Conv4(halving=work.net)
+    if work.kind in ("protonet", "race"):
+        return ProtoNet(net)
+    options = {"inner_steps": work.inner_steps, "first_order": work.first_order, "head_ways": work.ways, "statistics": "query"}
+    objective = "regression" if work.net == "mlp" else "classification"
+    return (ANIL if work.learner == "anil" else MAML)(net, inner_lr=0.1, objective=objective, **options)
+
+
+def counted(work: Work) -> int:
+    """Operations of a task: of its meta-gradient, or of adapting and predicting."""
+    learner, parts = learner_of(work), []
+    for count in (work.ways * work.shots, work.ways * work.queries):
+        x = torch.rand(1, count, 1) if work.net == "mlp" else torch.rand(1, count, 1, 28, 28)
+        y = x if work.net == "mlp" else one_hot(torch.arange(work.ways).repeat(count // work.ways), work.ways).unsqueeze(0)
+        parts.append(Examples(x, y))
+    task = Task(*parts)
+    with FlopCounterMode(display=False) as counter:
+        if work.kind == "evaluate":
+            with torch.no_grad():
+                learner.predict(learner.adapt(task[0].support), task[0].query.x)
+        else:
+            Engine(learner, Plan("loop"))(task)
+    return counter.get_total_flops()
+
+
 def main() -> None:
     keep_freed_memory()
     rows = [measure(steps, threads) for steps in (1, 5) for threads in (1, os.cpu_count() or 1)]
@@ -104,6 +138,7 @@ def main() -> None:
         "cores": os.cpu_count(),
         "torch": torch.__version__,
         "rows": rows,
+        "giga_operations_per_task": {work.name: round(counted(work) / 1e9, 6) for work in WORKS if work.kind != "sampling"},
     }
     file = pathlib.Path(__file__).parent / "results" / "floor.json"
     file.write_text(json.dumps(record, indent=1) + "\n")

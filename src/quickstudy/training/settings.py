@@ -26,7 +26,8 @@ class TrainingSettings:
         schedule: of the learning rate, down to zero (`cosine`, `linear`) or `constant`; None for what suits the learner.
         weight_decay: of the outer optimizer.
         clip: largest norm of the meta-gradient; None for no limit.
-        engine: how tasks are mapped: `loop`, `vmap`, or `auto`, which measures both and keeps the faster.
+        engine: how tasks are mapped: `loop`, `vmap`, or `auto`, which measures both, and in long trainings a third way, one gradient for
+            what tasks share, and keeps the fastest.
         capture: replay a captured graph of the meta-gradient; None to measure whether it is faster, where the training is long enough.
         workers: threads that replay captured graphs at the same time, on a CPU; None to measure one and as many as torch would use.
         compile: compile the captured graph, with one worker: several times faster for tiny nets, after up to a minute and a half; needs
