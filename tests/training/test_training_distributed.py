@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import dataclasses
+import functools
 import multiprocessing
 import os
 import pathlib
@@ -332,24 +333,33 @@ def ended(out: pathlib.Path) -> tuple[Any, ...]:
 
 
 @pytest.fixture(scope="module")
-def unbroken(words: Callable[[pathlib.Path], list[str]], tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A training by two processes under torchrun."""
-    out = tmp_path_factory.mktemp("unbroken") / "run"
-    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "quickstudy")
-    with running(*torchrun, *words(out), "--json") as process:
-        printed, errors = process.communicate(timeout=120)
-    assert process.returncode == 0, errors
-    assert printed.count('"steps"') == 1  # only the first process speaks
-    assert errors.count("100 %") == 1
-    return out
+def unbroken(
+    words: Callable[[pathlib.Path], list[str]], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[int], pathlib.Path]:
+    """A training by so many processes under torchrun."""
+
+    @functools.cache
+    def train(processes: int) -> pathlib.Path:
+        out = tmp_path_factory.mktemp("unbroken") / "run"
+        torchrun = ("-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={processes}", "-m", "quickstudy")
+        with running(*torchrun, *words(out), "--json") as process:
+            printed, errors = process.communicate(timeout=120)
+        assert process.returncode == 0, errors
+        assert printed.count('"steps"') == 1  # only the first process speaks
+        assert errors.count("100 %") == 1
+        return out
+
+    return train
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("processes", [2, 3])
 def test_a_killed_process_is_started_again_and_ends_bit_for_bit_as_unbroken(
     words: Callable[[pathlib.Path], list[str]],
-    unbroken: pathlib.Path,
+    unbroken: Callable[[int], pathlib.Path],
     tmp_path: pathlib.Path,
     capfd: pytest.CaptureFixture[str],
+    processes: int,
 ) -> None:
     out, killed = tmp_path / "run", []
 
@@ -360,7 +370,7 @@ def test_a_killed_process_is_started_again_and_ends_bit_for_bit_as_unbroken(
 
     thread = threading.Thread(target=kill)
     thread.start()
-    code = main([*words(out), "--processes=2"])
+    code = main([*words(out), f"--processes={processes}"])
     thread.join()
     errors = capfd.readouterr().err
     assert code == 0, errors
@@ -368,12 +378,12 @@ def test_a_killed_process_is_started_again_and_ends_bit_for_bit_as_unbroken(
     assert errors.count("terminated with signal SIGKILL; all start again (1 of 3) and go on from the last checkpoint") == 1
     assert errors.count("started again, going on after step ") == 1
     assert "Traceback" not in errors
-    assert ended(out) == ended(unbroken)
+    assert ended(out) == ended(unbroken(processes))
 
 
 @pytest.mark.slow
 def test_two_machines_of_which_one_loses_its_process(
-    words: Callable[[pathlib.Path], list[str]], unbroken: pathlib.Path, tmp_path: pathlib.Path
+    words: Callable[[pathlib.Path], list[str]], unbroken: Callable[[int], pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
     out = tmp_path / "run"
     with socket.create_server(("127.0.0.1", 0)) as free:
@@ -396,7 +406,7 @@ def test_two_machines_of_which_one_loses_its_process(
     assert [first.returncode, second.returncode] == [0, 0], told
     assert sum(printed.count('"steps"') for printed, _ in told) == 1  # only the first process of all speaks
     assert sum(errors.count("started again, going on after step ") for _, errors in told) == 1
-    assert ended(out) == ended(unbroken)
+    assert ended(out) == ended(unbroken(2))
 
 
 def test_every_start_meets_under_a_name_of_its_own() -> None:
@@ -429,7 +439,7 @@ def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.P
 
 @pytest.mark.slow
 def test_ctrl_c_stops_all_processes_saved(
-    words: Callable[[pathlib.Path], list[str]], unbroken: pathlib.Path, tmp_path: pathlib.Path
+    words: Callable[[pathlib.Path], list[str]], unbroken: Callable[[int], pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
     out = tmp_path / "run"
     with running("-m", "quickstudy", *words(out), "--processes=2") as process:
@@ -443,7 +453,7 @@ def test_ctrl_c_stops_all_processes_saved(
     )
     assert "Traceback" not in errors
     assert main(["train", "--resume", str(out), "--processes=1"]) == 0
-    losses, expected = (np.array(table(folder, "loss"), dtype=float)[: step + 10] for folder in (out, unbroken))
+    losses, expected = (np.array(table(folder, "loss"), dtype=float)[: step + 10] for folder in (out, unbroken(2)))
     np.testing.assert_allclose(losses, expected, rtol=1e-3)  # one process goes on as two would have, up to rounding
     assert len(table(out, "step")) == 200
 
