@@ -79,14 +79,14 @@ class _Block(nn.Sequential):
         super().__init__(convolution, make_norm(norm, channels), *pooling, nn.ReLU())
 
     def forward(self, input: Tensor) -> Tensor:
-        convolution, norm, *rest = self
-        folded = fold(input, convolution, norm)
+        convolution, norm, pool, *rest = self
+        # only there are images large enough; and tasks that share a convolution's weights would share them no more once these are folded
+        pools = type(pool) is nn.MaxPool2d and not hooked(pool)
+        folded = fold(input, convolution, norm) if pools else None
         if folded is None:
             return super().forward(input)
         images, shift = folded
-        if rest and type(rest[0]) is nn.MaxPool2d and not hooked(rest[0]):  # which takes the same pixels before the shift
-            images = rest.pop(0)(images)
-        images = images + shift
+        images = pool(images) + shift  # pooling takes the same pixels before the shift
         for layer in rest:
             images = layer(images)
         return images
