@@ -3,10 +3,10 @@ many tasks a second that peak allows in every work that `peers/` measures.
 
     python benchmarks/floor.py            # writes results/floor.json
 
-One task: Conv4-64 on 28x28 images, 5-way 1-shot, 15 queries per class, float32. The operations are counted in the captured graph by
+One task: Conv4-64 on 28x28 images, 5-way 1-shot, 15 queries per class, float32. The operations are counted in a plain loop by
 torch's own counter; the peak is that of the net's largest convolution on the queries, forward and backward. Everything is measured in
-turn, round by round, so that a machine that gets slower does so for all. The works are counted likewise, in a plain loop: convolutions and
-matrix products, and nothing else.
+turn, round by round, so that a machine that gets slower does so for all. The works are counted likewise: convolutions and matrix products,
+and nothing else.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import platform
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
+from peers.report import machine
 from peers.works import WORKS, Work
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
@@ -103,13 +103,13 @@ def measure(steps: int, threads: int) -> dict[str, object]:
 
 
 def learner_of(work: Work) -> Learner:
-    """As `peers/` measures it."""
+    """The learner of a work of `peers/`."""
     net = MLP(in_features=1, hidden=(40, 40)) if work.net == "mlp" else Conv4(halving=work.net)
-    if work.kind in ("protonet", "race"):
+    if work.kind == "protonet":
         return ProtoNet(net)
     options = {"inner_steps": work.inner_steps, "first_order": work.first_order, "head_ways": work.ways, "statistics": "query"}
     objective = "regression" if work.net == "mlp" else "classification"
-    return (ANIL if work.learner == "anil" else MAML)(net, inner_lr=0.1, objective=objective, **options)
+    return (ANIL if work.learner == "anil" else MAML)(net, inner_lr=work.inner_lr, objective=objective, **options)
 
 
 def counted(work: Work) -> int:
@@ -134,11 +134,12 @@ def main() -> None:
     rows = [measure(steps, threads) for steps in (1, 5) for threads in (1, os.cpu_count() or 1)]
     record = {
         "command": "python benchmarks/floor.py",
-        "machine": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
+        "machine": machine(),
         "torch": torch.__version__,
         "rows": rows,
-        "giga_operations_per_task": {work.name: round(counted(work) / 1e9, 6) for work in WORKS if work.kind != "sampling"},
+        "giga_operations_per_task": {
+            work.name: round(counted(work) / 1e9, 6) for work in WORKS if work.kind not in ("sampling", "race")
+        },
     }
     file = pathlib.Path(__file__).parent / "results" / "floor.json"
     file.write_text(json.dumps(record, indent=1) + "\n")

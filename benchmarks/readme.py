@@ -47,7 +47,7 @@ float32, after comparing results (in float64 all meta-gradients agree to 1e-3 or
 threads, and the memory layout, that a trial found fastest. Tasks (or episodes) per second, medians; the ratio is taken round by round,
 with its smallest and largest value. The last two columns count nothing but the operations of convolutions and matrix products in float32:
 how much of the peak of a channels-last convolution on all cores (`floor.py`) quickstudy gets out of them, and how much the goal would
-need; a goal of over 100 % is beyond what this processor and these kernels can do. {peers_machine}
+need; more than 100 % is beyond that peak, in float32. {peers_machine}
 
 {peers}
 
@@ -105,11 +105,11 @@ def peers_table(record: dict[str, Any], floor: dict[str, Any]) -> str:
                 for facts in (mine, theirs)
             ]
             line = f"| {title} | {rates[0]} | {best}: {rates[1]} | {shown} | {work['goal']:g} |"
-            if work["work"]["kind"] in ("race", "sampling") or "bf16" in ours:
+            counted = floor["giga_operations_per_task"].get(work["work"]["name"])
+            if counted is None or "bf16" in ours or work["machine"] != floor["machine"]:
                 lines.append(line + " | |")
                 continue
-            needed = floor["giga_operations_per_task"][work["work"]["name"]] / peak
-            ours_of_it, peers_of_it = (needed * facts["tasks_per_second"]["median"] for facts in (mine, theirs))
+            ours_of_it, peers_of_it = (counted / peak * facts["tasks_per_second"]["median"] for facts in (mine, theirs))
             lines.append(line + f" {ours_of_it:.0%} | {work['goal'] * peers_of_it:.0%} |")
     return "\n".join(lines)
 

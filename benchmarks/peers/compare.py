@@ -22,11 +22,13 @@ def flagged(work: Work, value: float, plain_errors: list[float]) -> bool:
 
 def error(work: Work, results: Results, reference: Results | None) -> tuple[float, str]:
     """How wrong the results are, and what the number is."""
-    if work.kind in ("gradient", "evaluate") and reference is None:
-        raise ValueError("there is no reference: plain did not finish")
-    if work.kind == "gradient" and reference is not None:
-        return relative_error(results, reference), "relative L2 error of the meta-gradient in float32, to plain's in float64"
-    if work.kind == "evaluate" and reference is not None:
+    if work.kind in ("gradient", "evaluate"):
+        if reference is None:
+            raise ValueError("there is no reference: plain did not finish")
+        if work.kind == "gradient":
+            return relative_error(
+                results, reference
+            ), "relative L2 error of the meta-gradient in float32, to plain's in float64"
         difference = abs(float(results["accuracy"].mean() - reference["accuracy"].mean()))
         return difference, "difference of the mean accuracy, to plain's"
     if work.kind == "protonet":

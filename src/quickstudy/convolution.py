@@ -36,24 +36,25 @@ class Conv2d(nn.Conv2d):
     """`torch.nn.Conv2d` without groups and dilation, with fast derivatives of every order; the same weights under the same names.
 
     Raises:
-        ModelError: groups, dilation, a padding in words or other than by zeros.
+        ModelError: a padding in words.
 
     >>> Conv2d(3, 8, 3, stride=2, padding=1)(torch.zeros(5, 3, 28, 28)).shape
     torch.Size([5, 8, 14, 14])
     """
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        plain = {"groups": 1, "dilation": (1, 1), "padding_mode": "zeros"}
-        for name, only in plain.items():
-            if (value := getattr(self, name)) != only:
-                raise ModelError(
-                    f"{name} is {value!r}; this convolution has {only!r} only. Use torch.nn.Conv2d, which learners take too."
-                )
-        if isinstance(self.padding, str):
-            raise ModelError(
-                f"padding is {self.padding!r}; expected a number of pixels, or one for each side: (height, width)."
-            )
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int | tuple[int, int],
+        stride: int | tuple[int, int] = 1,
+        padding: int | tuple[int, int] = 0,
+        *,
+        bias: bool = True,
+    ) -> None:
+        if isinstance(padding, str):
+            raise ModelError(f"padding is {padding!r}; expected a number of pixels, or one for each side: (height, width).")
+        super().__init__(in_channels, out_channels, kernel_size, stride, padding, bias=bias)
 
     def forward(self, input: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example channel height width"]:
         out = self.convolved(input, self.weight)

@@ -287,7 +287,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathli
         "steps": 200,
         "validate_every": 7,
     }
-    options |= {"validation_tasks": 3, "engine": "loop", "learner": "maml"}
+    options |= {"validation_tasks": 3, "engine": "loop", "capture": "false", "learner": "maml"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUICKSTUDY_CACHE", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")  # for child processes

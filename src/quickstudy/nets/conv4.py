@@ -79,14 +79,14 @@ class _Block(nn.Sequential):
         super().__init__(convolution, make_norm(norm, channels), *pooling, nn.ReLU())
 
     def forward(self, input: Tensor) -> Tensor:
-        convolution, norm, pool, *rest = self
-        # only there are images large enough; and tasks that share a convolution's weights would share them no more once these are folded
-        pools = type(pool) is nn.MaxPool2d and not hooked(pool)
+        convolution, norm, *rest = self
+        # only before pooling images are large enough; and tasks that share a convolution's weights would not once these are folded
+        pools = len(rest) > 0 and type(rest[0]) is nn.MaxPool2d and not hooked(rest[0])
         folded = fold(input, convolution, norm) if pools else None
         if folded is None:
             return super().forward(input)
         images, shift = folded
-        images = pool(images) + shift  # pooling takes the same pixels before the shift
-        for layer in rest:
+        images = rest[0](images) + shift  # pooling takes the same pixels before the shift
+        for layer in rest[1:]:
             images = layer(images)
         return images

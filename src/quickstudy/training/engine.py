@@ -7,6 +7,7 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -36,6 +37,8 @@ EXACT, ROUNDED = 1e-6, 0.25
 into other paths of the gradient (in second order through 5 steps, a plain loop in float32 is off by up to 0.2 of its float64 value)."""
 COMPARED_TASKS = 2
 """Tasks whose gradients are compared in float64."""
+NUDGE = 0.1
+"""By how much, times a normal number, weights are moved for that."""
 TRIAL_SHARE = 0.05
 """Of a training, the most that it may take to try a plan that is rarely the best."""
 
@@ -108,7 +111,7 @@ def meta_gradient(learner: Learner, tasks: Task, mapping: Mapping, chunk: int | 
 class Wanted:
     """What of a plan is fixed; None is left to be measured."""
 
-    mapping: Mapping | None = None
+    mapping: Literal["loop", "vmap"] | None = None
     captured: bool | None = None
     workers: int | None = None
     chunk: int | None = None
@@ -144,19 +147,25 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
             if speed * 3 > max(trials.speeds.values()):
                 trials.add(dataclasses.replace(plan, captured=True))
     best = trials.best(wanted)
-    if wanted.mapping is None and best.captured and best.mapping == "vmap" and trials.cheap(best, run):
+    if (
+        wanted.mapping is None
+        and best.captured
+        and best.mapping == "vmap"
+        and trials.cheap(best, run)
+        and trials.joint_is_exact()
+    ):
         trials.add(dataclasses.replace(best, mapping="joint"))
         best = trials.best(wanted)
     if best.captured and tasks.support.y.device.type == "cpu":
         trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
     alone = dataclasses.replace(best, workers=1)
-    short = trials.seconds_per_operation(alone) < SHORT and trials.operations(alone) <= MOST_COMPILED
-    pays = short and run(1 / trials.speeds[best]) > COMPILES_AFTER
+    pays = run(1 / trials.speeds[best]) > COMPILES_AFTER and trials.short(alone)
     if best.captured and (wanted.compiled or (wanted.compiled is None and (wanted.workers or 1) == 1 and pays)):
-        compiled = dataclasses.replace(alone, compiled=True)
+        compiled, other = dataclasses.replace(alone, compiled=True), dataclasses.replace(alone, mapping="vmap")
         trials.add(compiled)
-        if compiled.mapping == "joint" and trials.cheap(compiled, run):  # compilers may make more of the other one
-            trials.add(dataclasses.replace(compiled, mapping="vmap"))
+        fails = compiled not in trials.engines
+        if alone.mapping == "joint" and trials.short(other) and (fails or trials.cheap(compiled, run)):
+            trials.add(dataclasses.replace(other, compiled=True))  # of which compilers may make more
     best = trials.best(wanted)
     return trials.engines[best], f"tasks/s: {trials}"
 
@@ -178,16 +187,16 @@ class _Trials:
         self.speeds: dict[Plan, float] = {}
         self.took: dict[Plan, float] = {}
         self.failures: list[str] = []
-        self.right: tuple[Tensor, Tensor | None] | None = None
+        self.right: tuple[Tensor | None, Tensor | None] | None = None
 
     def add(self, plan: Plan) -> None:
-        """Measure a plan, or note why it cannot be used. The first must work, and its gradients are the right ones."""
+        """Measure a plan, or note why it cannot be used. The first must work, and its gradients are what others are held against."""
         if plan in self.engines:
             return
         begin, engine = time.perf_counter(), Engine(self.learner, plan)
         try:
             found = self._gradients(engine)  # warms up, and captures
-            right = self._agrees(found) and (plan.mapping != "joint" or self._exact(plan.mapping))
+            right = self._agrees(found)
             seconds = self._seconds(engine) if right else math.inf
         except (RuntimeError, NotImplementedError) as error:  # an operation that vmap or the tracer does not know
             if self.right is None:
@@ -201,32 +210,45 @@ class _Trials:
         self.engines[plan], self.speeds[plan] = engine, len(self.tasks.support.y) / seconds
         self.took[plan] = time.perf_counter() - begin
 
-    def _gradients(self, engine: Engine) -> tuple[Tensor, Tensor | None]:
-        """In full precision, and as autocast rounds it, if it does."""
+    def _gradients(self, engine: Engine) -> tuple[Tensor | None, Tensor | None]:
+        """In full precision, and as autocast rounds it, if it does; then, of what only runs a graph otherwise, the second alone."""
         if not torch.is_autocast_enabled(self.kind):
             return _gradient(engine, self.tasks), None
+        if engine.plan.workers > 1 or engine.plan.compiled:
+            return None, _gradient(engine, self.tasks)
         with torch.autocast(self.kind, enabled=False):
-            whole = _gradient(Engine(self.learner, dataclasses.replace(engine.plan, compiled=False)), self.tasks)
+            whole = _gradient(Engine(self.learner, engine.plan), self.tasks)
         return whole, _gradient(engine, self.tasks)
 
-    def _agrees(self, found: tuple[Tensor, Tensor | None]) -> bool:
-        """Whether gradients are the right ones. In mixed precision rounding alone may turn one into another (by the whole of its length, in
-        second order through kinks), so that it must be a number, and point the same way."""
-        if self.right is None or not self.right[0].isfinite().all():
+    def _agrees(self, found: tuple[Tensor | None, Tensor | None]) -> bool:
+        """Whether gradients are near enough to those of the first plan. In mixed precision rounding alone may turn one into another (by the
+        whole of its length, in second order through kinks), so that it must be a number, and point the same way."""
+        if self.right is None:
             return True
         (whole, mixed), (right, right_mixed) = found, self.right
+        if right is None or not right.isfinite().all():
+            return True
         same_way = mixed is None or right_mixed is None or bool(torch.dot(mixed, right_mixed) > 0)  # NaN is not
-        return same_way and _close(whole, right)
+        return same_way and (whole is None or _close(whole, right))
 
-    def _exact(self, mapping: Mapping) -> bool:
-        """Whether a mapping gives the gradient of a loop in float64, where kinks hardly count."""
+    def joint_is_exact(self) -> bool:
+        """Whether a joint gradient is that of a loop, in float64, where kinks hardly count; noted where it is not. The weights are moved a
+        little: where some are zero, as at the start, an error may be hidden."""
         try:
             learner = copy.deepcopy(self.learner).double()
             tasks = tree_map(lambda part: part.double() if part.is_floating_point() else part, self.tasks[:COMPARED_TASKS])
-        except TypeError:  # a device without float64
-            return False
-        with torch.autocast(self.kind, enabled=False):
-            return _close(*(_gradient(Engine(learner, Plan(each)), tasks) for each in (mapping, "loop")))
+            random = torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for value in learner.parameters():
+                    value.add_(NUDGE * torch.randn(value.shape, generator=random, dtype=value.dtype).to(value.device))
+            with torch.autocast(self.kind, enabled=False):
+                exact = _close(*(_gradient(Engine(learner, Plan(mapping)), tasks) for mapping in ("joint", "loop")))
+            why = "another gradient in float64"
+        except (RuntimeError, NotImplementedError, TypeError) as error:  # no copy, or no float64 on this device
+            exact, why = False, str(error).splitlines()[0][:60]
+        if not exact:
+            self.failures.append(f"joint fails ({why})")
+        return exact
 
     def _seconds(self, engine: Engine) -> float:
         """Of one pass: the least of three, as other work on the machine can only add to it; fewer where they are long."""
@@ -246,17 +268,17 @@ class _Trials:
         captured = self.engines[plan].captured if plan in self.engines else None
         return math.inf if captured is None else max(captured.operations, 1)
 
-    def seconds_per_operation(self, plan: Plan) -> float:
-        """Mean time of an operation of a captured plan; infinite where nothing is captured."""
+    def short(self, plan: Plan) -> bool:
+        """Whether a captured plan is worth compiling: few operations, of which each takes so little time that most of it is the call."""
         operations = self.operations(plan)
-        return operations if operations == math.inf else len(self.tasks.support.y) / self.speeds[plan] / operations
+        return operations <= MOST_COMPILED and len(self.tasks.support.y) / self.speeds[plan] / operations < SHORT
 
     def best(self, wanted: Wanted) -> Plan:
         """The fastest; captured, compiled, and with so many workers, if that is wanted and works."""
         graphs = [plan for plan in self.speeds if plan.captured] if wanted.graphs() else []
         allowed = [plan for plan in graphs if plan.compiled or not wanted.compiled]
         as_many = [plan for plan in allowed if plan.workers == (wanted.workers or plan.workers)]
-        return max(as_many or allowed or self.speeds, key=self.speeds.__getitem__)
+        return max(as_many or allowed or graphs or self.speeds, key=self.speeds.__getitem__)
 
     def __str__(self) -> str:
         return ", ".join([f"{plan} {speed:.1f}" for plan, speed in self.speeds.items()] + self.failures)

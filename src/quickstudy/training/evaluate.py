@@ -39,8 +39,8 @@ ALONE_FROM = {"cpu": 2**21}
 CAPTURED_FROM = 150
 """Tasks from which it is worth a second or more to capture a graph."""
 
-_GRAPHS: weakref.WeakKeyDictionary[Learner, dict[str, dict[str, Any]]] = weakref.WeakKeyDictionary()
-"""Captured graphs, for the next validation of the same learner, by its layers."""
+_GRAPHS: weakref.WeakKeyDictionary[Learner, tuple[list[nn.Module], str, dict[str, Any]]] = weakref.WeakKeyDictionary()
+"""Captured graphs, for the next validation of the same learner, beside its layers and what they said of themselves."""
 
 UNMAPPED = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 """Layers of torch that `vmap` cannot map over channels-last images: nets that have them are judged task by task."""
@@ -189,8 +189,7 @@ class _Scorer:
             return vmap(one, in_dims=(None, 0))(weights, tasks)
 
         self.scores = scores
-        graphs = _GRAPHS.setdefault(learner, {}).setdefault(repr(learner), {}) if captured else None  # of its net as it now is
-        self.captured = Captured(learner, scores, graphs) if captured else None
+        self.captured = Captured(learner, scores, _graphs_of(learner)) if captured else None
 
     def __call__(self, batch: Task) -> list[float]:
         """The score of each task."""
@@ -204,6 +203,15 @@ class _Scorer:
             except (RuntimeError, NotImplementedError, AttributeError):  # what cannot be traced, or says not how it was built
                 self.captured = None
         return torch.cat([self.scores(parameters, buffers, chunk) for chunk in chunks]).tolist()
+
+
+def _graphs_of(learner: Learner) -> dict[str, Any]:
+    """Where the learner's captured graphs are kept; empty where its layers are others now, or have changed."""
+    layers, said = list(learner.modules())[1:], repr(learner)
+    kept = _GRAPHS.get(learner)
+    if kept is None or kept[:2] != (layers, said):
+        kept = _GRAPHS[learner] = layers, said, {}
+    return kept[2]
 
 
 def _together(learner: Learner, task: Task) -> int:
