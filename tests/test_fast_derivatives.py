@@ -143,6 +143,7 @@ def test_only_what_gains_is_folded() -> None:
         assert fold(x, Conv2d(4, 4, 1), nn.Identity()) is None
         assert fold(x, nn.Conv2d(4, 4, 1), BatchNorm(4)) is None
         assert fold(x, Conv2d(4, 4, 1), BatchNorm(4)) is not None
+    assert fold(x, Conv2d(4, 4, 3), BatchNorm(4), held=False) is None
     for register in ("register_forward_hook", "register_full_backward_hook"):
         watched = Conv2d(4, 4, 3)
         assert fold(x, watched, BatchNorm(4)) is not None

@@ -22,13 +22,17 @@ SMALL = 32
 Images = Float[Tensor, "example channel height width"]
 
 
-def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Float[Tensor, "channel 1 1"]] | None:
+def fold(
+    x: Images, convolution: nn.Module, norm: nn.Module, held: bool = True
+) -> tuple[Images, Float[Tensor, "channel 1 1"]] | None:
     """`norm(convolution(x))` in two parts, whose sum it is: images, and a number per channel, which may be added after max-pooling.
 
     Args:
         x: what is convolved.
         convolution: a layer.
         norm: the layer after it.
+        held: fold statistics that are held as well. Tasks that share the convolution, with statistics of their own, share it no more
+            then, which pays before pooling only.
 
     Returns:
         Both parts; or None where there is nothing to be gained: other layers than quickstudy's `Conv2d` and `BatchNorm` (also classes
@@ -46,7 +50,7 @@ def fold(x: Images, convolution: nn.Module, norm: nn.Module) -> tuple[Images, Fl
         return None
     if hooked(convolution) or hooked(norm):
         return None
-    if norm.by_batch() and convolution.weight[0].numel() > SMALL:
+    if convolution.weight[0].numel() > SMALL if norm.by_batch() else not held:
         return None
     scale, shift = norm.scale_and_shift(lambda mask: _moments(x, convolution, mask))
     weight = convolution.weight * scale.view(-1, 1, 1, 1)

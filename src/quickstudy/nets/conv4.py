@@ -80,13 +80,12 @@ class _Block(nn.Sequential):
 
     def forward(self, input: Tensor) -> Tensor:
         convolution, norm, *rest = self
-        # only before pooling images are large enough; and tasks that share a convolution's weights would not once these are folded
         pools = len(rest) > 0 and type(rest[0]) is nn.MaxPool2d and not hooked(rest[0])
-        folded = fold(input, convolution, norm) if pools else None
+        folded = fold(input, convolution, norm, held=pools)
         if folded is None:
             return super().forward(input)
         images, shift = folded
-        images = rest[0](images) + shift  # pooling takes the same pixels before the shift
-        for layer in rest[1:]:
+        images = rest.pop(0)(images) + shift if pools else images + shift  # pooling takes the same pixels before the shift
+        for layer in rest:
             images = layer(images)
         return images
