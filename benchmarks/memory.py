@@ -1,7 +1,7 @@
 """Peak memory of one second-order MAML task with 50 inner steps: python benchmarks/memory.py writes results/memory.json
 
 Conv4-64 on 28x28 images, 5-way 5-shot, 15 queries per class; every measurement in a process of its own, by a captured
-graph in a loop over tasks, which is what `auto` chooses for a net of this size.
+graph in a loop over tasks, as each worker of `auto` works for a net of this size.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from quickstudy import discovery
 from quickstudy.learner import Learner
@@ -18,6 +19,15 @@ from quickstudy.task import Examples, Task, one_hot
 from quickstudy.training.settings import TrainingSettings
 
 FEATURES = 4
+NAMES = [name for name in discovery.names("learners") if name != "nearest"]
+"""Learners that train."""
+TINY = {"reptile": {"inner_steps": 2, "adapt_steps": 2, "inner_batch": 4}}
+"""What makes them quick."""
+
+
+def weights(learner: nn.Module) -> torch.Tensor:
+    """All parameters in one row of float64."""
+    return torch.cat([value.detach().flatten().double() for value in learner.parameters()])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -85,7 +85,9 @@ class _Block(nn.Sequential):
         if folded is None:
             return super().forward(input)
         images, shift = folded
-        images = rest.pop(0)(images) + shift if pools else images + shift  # pooling takes the same pixels before the shift
+        if pools:  # which takes the same pixels before the shift
+            images = rest.pop(0)(images)
+        images = images + shift
         for layer in rest:
             images = layer(images)
         return images

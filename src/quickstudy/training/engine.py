@@ -148,7 +148,8 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
         for plan, speed in list(trials.speeds.items()):
             if speed * 3 > max(trials.speeds.values()):
                 trials.add(dataclasses.replace(plan, captured=True))
-    for plan in [plan for plan in trials.speeds if plan.captured and plan.mapping == "vmap" and wanted.mapping is None]:
+    several = wanted.mapping is None and len(trials.tasks.support.y) > 1
+    for plan in [plan for plan in trials.speeds if plan.captured and plan.mapping == "vmap" and plan.chunk != 1 and several]:
         near = trials.speeds[plan] * JOINT_GAIN > max(trials.speeds.values())
         if near and trials.cheap(plan, run) and trials.joint_is_exact():
             trials.add(dataclasses.replace(plan, mapping="joint"))
@@ -184,7 +185,7 @@ class _Trials:
         self.speeds: dict[Plan, float] = {}
         self.took: dict[Plan, float] = {}
         self.failures: list[str] = []
-        self.right: tuple[Tensor | None, Tensor | None] | None = None
+        self.right: tuple[Tensor, Tensor] | None = None
 
     def add(self, plan: Plan) -> None:
         """Measure a plan, or note why it cannot be used. The first must work, and its gradients are what others are held against."""
@@ -207,26 +208,22 @@ class _Trials:
         self.engines[plan], self.speeds[plan] = engine, len(self.tasks.support.y) / seconds
         self.took[plan] = time.perf_counter() - begin
 
-    def _gradients(self, engine: Engine) -> tuple[Tensor | None, Tensor | None]:
-        """In full precision, and as autocast rounds it, if it does; then, of what only runs a graph otherwise, the second alone."""
+    def _gradients(self, engine: Engine) -> tuple[Tensor, Tensor]:
+        """In full precision, and as autocast rounds it; the same one where it does not."""
+        used = _gradient(engine, self.tasks)
         if not torch.is_autocast_enabled(self.kind):
-            return _gradient(engine, self.tasks), None
-        if engine.plan.workers > 1 or engine.plan.compiled:
-            return None, _gradient(engine, self.tasks)
-        with torch.autocast(self.kind, enabled=False):
-            whole = _gradient(Engine(self.learner, engine.plan), self.tasks)
-        return whole, _gradient(engine, self.tasks)
+            return used, used
+        with torch.autocast(self.kind, enabled=False):  # by an engine whose graph goes again
+            return _gradient(Engine(self.learner, engine.plan), self.tasks), used
 
-    def _agrees(self, found: tuple[Tensor | None, Tensor | None]) -> bool:
+    def _agrees(self, found: tuple[Tensor, Tensor]) -> bool:
         """Whether gradients are near enough to those of the first plan. In mixed precision rounding alone may turn one into another (by the
         whole of its length, in second order through kinks), so that it must be a number, and point the same way."""
-        if self.right is None:
+        if self.right is None or not self.right[0].isfinite().all():
             return True
-        (whole, mixed), (right, right_mixed) = found, self.right
-        if right is None or not right.isfinite().all():
-            return True
-        same_way = mixed is None or right_mixed is None or bool(torch.dot(mixed, right_mixed) > 0)  # NaN is not
-        return same_way and (whole is None or _close(whole, right))
+        (whole, used), (right, right_used) = found, self.right
+        same_way = used is whole or bool(torch.dot(used, right_used) > 0)  # NaN is not
+        return same_way and _close(whole, right)
 
     def joint_is_exact(self) -> bool:
         """Whether a joint gradient is that of a loop, in float64, where kinks hardly count; noted where it is not. The weights are moved a

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from quickstudy.errors import ConfigError, TaskError
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.training.capture import Captured, Tensors, tensors_of
 from quickstudy.training.distributed import ALONE, Group
@@ -189,7 +189,7 @@ class _Scorer:
             return vmap(one, in_dims=(None, 0))(weights, tasks)
 
         self.scores = scores
-        self.captured = Captured(learner, scores, _graphs_of(learner)) if captured else None
+        self.captured = Captured(learner, scores, _graphs_of(learner)) if captured and _says_how_it_was_built(learner) else None
 
     def __call__(self, batch: Task) -> list[float]:
         """The score of each task."""
@@ -200,9 +200,18 @@ class _Scorer:
             try:
                 workers = torch.get_num_threads() if batch.support.y.device.type == "cpu" else 1
                 return torch.cat(self.captured.replay(parameters, buffers, chunks, workers)).tolist()
-            except (RuntimeError, NotImplementedError, AttributeError):  # what cannot be traced, or says not how it was built
+            except (RuntimeError, NotImplementedError):  # a learner that cannot be traced is judged as it is
                 self.captured = None
         return torch.cat([self.scores(parameters, buffers, chunk) for chunk in chunks]).tolist()
+
+
+def _says_how_it_was_built(learner: Learner) -> bool:
+    """Whether its hyperparameters are known, so that a change of them is seen: a graph has them as constants."""
+    try:
+        hyperparameters(learner)
+    except AttributeError:
+        return False
+    return True
 
 
 def _graphs_of(learner: Learner) -> dict[str, Any]:

@@ -30,7 +30,7 @@ class TrainingSettings:
             what tasks share, and keeps the fastest.
         capture: replay a captured graph of the meta-gradient; None to measure whether it is faster, where the training is long enough.
         workers: threads that replay captured graphs at the same time, on a CPU; None to measure one and as many as torch would use.
-        compile: compile the captured graph, with one worker: several times faster for tiny nets, after up to a minute and a half; needs
+        compile: compile the captured graph, with one worker: several times faster for tiny nets, after a minute or more; needs
             a C++ compiler. None to measure, where operations are short and the training is long.
         chunk: tasks that vmap holds in memory at once; None for all, or as many as a few gigabytes hold where
             the engine is measured.

@@ -1,0 +1,272 @@
+"""The engine: every plan gives the exact meta-gradient, and what is tried, refused and chosen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
+
+from quickstudy import convolution
+from quickstudy.learner import Learner
+from quickstudy.learners.maml import MAML
+from quickstudy.nets.conv4 import Conv4
+from quickstudy.task import Examples, Task, one_hot
+from quickstudy.training import capture
+from quickstudy.training import engine as engines
+from quickstudy.training.engine import Engine, Plan, Wanted, choose_engine, meta_gradient
+from quickstudy.training.memory import Made
+
+from .conftest import NAMES, TINY, weights
+
+Make = Callable[..., Any]
+
+
+def gradient(learner: nn.Module) -> torch.Tensor:
+    """What an engine has set, in one row."""
+    return torch.cat([value.grad.flatten() for value in learner.parameters() if value.grad is not None])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("chunk", [1, 3, 8, 100])
+def test_chunks_accumulate_to_the_whole_gradient(name: str, chunk: int, rows: Make, make_learner: Make) -> None:
+    tasks = rows(dtype=torch.float64).batch(range(8))
+    learner = make_learner(name, dtype=torch.float64, **TINY.get(name, {}))
+
+    def found(engine: str, size: int | None) -> tuple[torch.Tensor, torch.Tensor]:
+        loss = meta_gradient(learner, tasks, engine, size)  # type: ignore[arg-type]
+        return loss, gradient(learner)
+
+    whole, chunked, looped = found("vmap", None), found("vmap", chunk), found("loop", None)
+    for other in (chunked, looped):
+        torch.testing.assert_close(other[0], whole[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(other[1], whole[1], rtol=1e-9, atol=1e-12)
+
+
+def test_the_meta_gradient_is_that_of_finite_differences(rows: Make, make_learner: Make) -> None:
+    tasks = rows(dtype=torch.float64).batch(range(3))
+    learner = make_learner("maml", norm="layer", dtype=torch.float64, inner_lr=0.2, inner_steps=2)
+    meta_gradient(learner, tasks, "vmap", 2)
+    weight = next(learner.parameters())
+    assert weight.grad is not None
+    with torch.no_grad():
+        for index in (0, 7, 21):
+            losses = []
+            for step in (1e-5, -2e-5):
+                weight.view(-1)[index] += step
+                losses.append(float(torch.stack([learner.loss(tasks[i]) for i in range(3)]).mean()))
+            weight.view(-1)[index] += 1e-5
+            expected = (losses[0] - losses[1]) / 2e-5
+            assert float(weight.grad.view(-1)[index]) == pytest.approx(expected, rel=1e-5, abs=1e-8)
+
+
+def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
+    tasks = rows().batch(range(4))
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted(compiled=False), run=lambda per_task: 1e9)
+    assert engine.plan.mapping in ("loop", "vmap", "joint")
+    assert "captured loop " in why or "captured vmap " in why
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("loop", captured=True), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("loop", captured=True)
+    assert "vmap" not in why
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("vmap", workers=2), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("vmap", captured=True, workers=2)
+    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("vmap"), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("vmap")  # too short to capture
+    assert Wanted("vmap", True, 2, 3).plan() == Plan("vmap", True, 2, 3)
+    assert Wanted("vmap", None, 2, 3).plan() is None
+    assert Wanted("vmap", True, 1).plan() is None  # whether to compile is open
+    assert Wanted("vmap", True, 1, compiled=True).plan() == Plan("vmap", True, 1, compiled=True)
+
+
+def test_vmap_holds_no_more_tasks_than_memory_does(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, tasks = make_learner("maml"), rows().batch(range(8))
+    with Made() as one:
+        Engine(learner, Plan())(tasks[:1])
+    with Made() as three:
+        Engine(learner, Plan())(tasks[:3])
+    assert one.bytes * 3 <= three.bytes <= one.bytes * 3.5  # and the sums over tasks
+    for bound, chunk in ((3.5, 3), (0.5, 1), (8.5, None)):
+        monkeypatch.setattr(engines, "MOST_BYTES", int(bound * one.bytes))
+        assert choose_engine(learner, tasks, Wanted("vmap"), run=lambda per_task: 0.0)[0].plan == Plan("vmap", chunk=chunk)
+
+
+def test_a_long_graph_is_not_compiled_unasked(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compiled(*arguments: object) -> None:
+        raise RuntimeError("the compiler was called")
+
+    monkeypatch.setattr(capture, "_compiled", compiled)
+    monkeypatch.setattr(engines, "SHORT", math.inf)
+    whys = []
+    for most in (10**6, 1):
+        monkeypatch.setattr(engines, "MOST_COMPILED", most)
+        wanted = Wanted("vmap", captured=True, workers=1)
+        whys.append(choose_engine(make_learner("maml"), rows().batch(range(1)), wanted, run=lambda per_task: 1e9)[1])
+    assert "compiled vmap fails (the compiler was called)" in whys[0]
+    assert "compiled" not in whys[1]
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own affairs
+def test_a_compiled_graph_gives_the_same_gradient_and_follows_the_weights(rows: Make, make_learner: Make) -> None:
+    learner, tasks = make_learner("anil").double(), rows(dtype=torch.float64).batch(range(2))
+    engine, why = choose_engine(learner, tasks, Wanted("vmap", compiled=True), run=lambda per_task: 0.0)
+    assert engine.plan == Plan("vmap", captured=True, compiled=True), why
+    for _ in range(2):
+        loss = engine(tasks)
+        found = torch.cat([loss.view(1), gradient(learner)])
+        loss = meta_gradient(learner, tasks, "loop")
+        expected = torch.cat([loss.view(1), gradient(learner)])
+        assert torch.dist(found, expected) < 1e-10 * expected.norm()
+        torch.nn.init.normal_(next(learner.parameters()))
+
+
+@pytest.mark.parametrize("mapping", ["loop", "vmap", "joint"])
+@pytest.mark.parametrize("name", ["protonet", "maml", "anil", "reptile"])
+def test_every_plan_gives_the_same_gradient(rows: Make, make_learner: Make, name: str, mapping: str) -> None:
+    learner, tasks = make_learner(name).double(), rows(dtype=torch.float64).batch(range(5))
+    found = []
+    for plan in (
+        Plan("loop"),
+        Plan(mapping, captured=True),
+        Plan(mapping, True, 2),
+        Plan(mapping),
+        Plan(mapping, True, 1, 2),
+    ):
+        engine = Engine(learner, plan)
+        for _ in range(2):  # captured, and replayed
+            loss = engine(tasks)
+            found.append(torch.cat([loss.view(1), gradient(learner)]))
+    assert found[0].norm() > 0
+    assert max(float(torch.dist(each, found[0])) for each in found) < 1e-12
+
+
+def test_a_captured_graph_follows_weights_buffers_and_hyperparameters(rows: Make, make_learner: Make) -> None:
+    learner, tasks = make_learner("maml").double(), rows(dtype=torch.float64).batch(range(3))
+    captured = Engine(learner, Plan("vmap", captured=True))
+    before = float(captured(tasks))
+    for change in ("weights", "hyperparameter"):
+        if change == "weights":
+            torch.manual_seed(1)
+            torch.nn.init.normal_(next(learner.parameters()))
+        else:
+            learner.inner_lr = 2 * learner.inner_lr
+        loss = float(captured(tasks))
+        assert loss == pytest.approx(float(meta_gradient(learner, tasks, "loop")), rel=1e-12)
+        assert loss != pytest.approx(before, rel=1e-6)
+        before = loss
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize("factor", [2.0, math.nan])
+def test_a_plan_that_gives_another_gradient_is_not_chosen(rows: Make, make_learner: Make, factor: float, mixed: bool) -> None:
+    learner = make_learner("maml")
+    whole = learner.loss
+
+    def fickle(task: Task) -> torch.Tensor:
+        return whole(task) * (1.0 if get_proxy_mode() is None else factor)
+
+    learner.loss = fickle
+    with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
+        engine, why = choose_engine(learner, rows().batch(range(1)), Wanted("loop", workers=1), run=lambda per_task: 1e9)
+    assert engine.plan == Plan("loop")
+    assert "captured loop fails (another gradient)" in why
+
+
+@pytest.mark.parametrize(("factor", "refused"), [(1.9, False), (-1.0, True), (math.nan, True)])
+def test_only_rounding_is_forgiven_in_mixed_precision(rows: Make, make_learner: Make, factor: float, refused: bool) -> None:
+    """Second order through kinks may differ by its own size there; what points the other way, or nowhere, is wrong."""
+    learner = make_learner("maml")
+    whole = learner.loss
+
+    def rounded(task: Task) -> torch.Tensor:
+        differs = torch.is_autocast_enabled("cpu") and get_proxy_mode() is not None
+        return whole(task) * (factor if differs else 1.0)
+
+    learner.loss = rounded
+    with torch.autocast("cpu", torch.bfloat16):
+        why = choose_engine(learner, rows().batch(range(1)), Wanted("loop", workers=1), run=lambda per_task: 100.0)[1]
+    assert ("captured loop fails (another gradient)" in why) == refused
+    assert ("fails" in why) == refused
+
+
+@pytest.mark.parametrize("norm", ["none", "batch", "group"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_joint_gradient_is_exact_through_layers_of_ours(rows: Make, make_learner: Make, name: str, norm: str) -> None:
+    learner, tasks = make_learner(name, norm=norm, **TINY.get(name, {})).double(), rows(dtype=torch.float64).batch(range(4))
+    found = []
+    for mapping in ("loop", "joint"):
+        loss = meta_gradient(learner, tasks, mapping)  # type: ignore[arg-type]
+        found.append(torch.cat([loss.view(1), gradient(learner)]))
+    assert found[0].norm() > 0
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-11)
+
+
+SECONDS = {(False, "loop"): 1.0, (False, "vmap"): 0.9, (True, "loop"): 0.9, (True, "vmap"): 0.5, (True, "joint"): 0.4}
+"""What trials are told to have taken, by whether they are captured and how tasks are mapped."""
+
+
+@pytest.mark.parametrize("halving", ["pool", "stride"])
+@pytest.mark.parametrize("norm", ["none", "batch"])
+@pytest.mark.parametrize("patches", [0, 2**19], ids=["one by one", "matrix product"])
+def test_so_it_is_through_convolutions(patches: int, norm: Any, halving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(convolution, "PATCHES", patches)
+    learner = MAML(Conv4(channels=4, image_size=16, norm=norm, halving=halving), inner_steps=2, statistics="query").double()
+    x, y = torch.rand(2, 3, 6, 1, 16, 16).double(), one_hot(torch.arange(3).repeat(2), 3).double().expand(3, -1, -1)
+    tasks, found = Task(Examples(x[0], y), Examples(x[1], y)), []
+    for mapping in ("loop", "joint"):
+        meta_gradient(learner, tasks, mapping)  # type: ignore[arg-type]
+        found.append(gradient(learner))
+    assert found[0].norm() > 0
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-11)
+    assert engines._Trials(learner, tasks).joint_is_exact()
+
+
+def test_a_joint_gradient_through_torchs_layer_norm_is_refused(rows: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its mistake does not show yet, as nothing comes back through a layer of zeros."""
+    last = nn.Linear(8, 8)
+    net = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), last, nn.Tanh())
+    net.features = 8  # type: ignore[assignment]
+    nn.init.zeros_(last.weight)
+    trials = engines._Trials(MAML(net, inner_lr=0.1, inner_steps=1, head_ways=3), rows().batch(range(3)))
+    before = weights(trials.learner)
+    assert not trials.joint_is_exact()
+    assert trials.failures == ["joint fails (another gradient in float64)"]
+    assert torch.equal(weights(trials.learner), before)
+    monkeypatch.setattr(engines, "NUDGE", 0.0)
+    assert trials.joint_is_exact()
+
+
+@pytest.mark.parametrize(("off", "refused"), [(1.0, False), (1.0 + 1e-4, True)])
+def test_a_joint_gradient_is_compared_in_float64(
+    rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch, off: float, refused: bool
+) -> None:
+    """An error of 1e-4 is lost in the rounding of float32, and yet an error."""
+    summed, mappings = engines.summed_gradient, []
+
+    def slightly_wrong(learner: Learner, mapping: str) -> Any:
+        gradient = summed(learner, mapping)  # type: ignore[arg-type]
+        mappings.append(mapping)
+        if mapping != "joint":
+            return gradient
+        return lambda *given: ({name: off * value for name, value in gradient(*given)[0].items()}, gradient(*given)[1])
+
+    monkeypatch.setattr(engines, "summed_gradient", slightly_wrong)
+    monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.captured, engine.plan.mapping])
+    engine, why = choose_engine(
+        make_learner("anil"), rows().batch(range(3)), Wanted(workers=1, compiled=False), run=lambda per_task: 1e6
+    )
+    assert "joint" in mappings
+    assert ("joint fails (another gradient in float64)" in why) == refused
+    assert engine.plan == Plan("vmap" if refused else "joint", captured=True)
+
+
+def test_a_short_training_tries_no_joint_gradient(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.captured, engine.plan.mapping])
+    wanted = Wanted(captured=True, workers=1, compiled=False)
+    why = choose_engine(make_learner("anil"), rows().batch(range(3)), wanted, run=lambda per_task: 1e-3)[1]
+    assert "captured vmap" in why
+    assert "joint" not in why
