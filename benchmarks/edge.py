@@ -295,10 +295,10 @@ def _exported(name: str, folder: pathlib.Path, int8: bool = False) -> pathlib.Pa
 def export_child(name: str, file: str, int8: str) -> dict[str, Any]:
     import torch
 
-    from quickstudy.data.image import ImageSpec
     from quickstudy.export.bundle import to_bundle
     from quickstudy.export.pack import in_8_bits
     from quickstudy.export.source import Source
+    from quickstudy.inputs.image import ImageSpec
     from quickstudy.learners.maml import MAML
     from quickstudy.nets.conv4 import Conv4
     from quickstudy.runtime import bundle as bundles

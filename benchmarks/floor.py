@@ -31,8 +31,8 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Examples, Task, one_hot
-from quickstudy.training.engine import Engine, Plan
 from quickstudy.training.memory import keep_freed_memory
+from quickstudy.training.plans import Engine, Plan
 
 WAYS, SHOTS, QUERIES, TASKS, ROUNDS = 5, 1, 15, 8, 3
 

@@ -21,7 +21,7 @@ def measure(recompute: bool) -> None:
     from quickstudy.learners.maml import MAML
     from quickstudy.nets.conv4 import Conv4
     from quickstudy.task import Examples, Task, one_hot
-    from quickstudy.training.engine import Engine, Plan
+    from quickstudy.training.plans import Engine, Plan
 
     torch.manual_seed(0)
     learner = MAML(Conv4(), inner_lr=0.01, inner_steps=STEPS, head_ways=5, recompute=recompute)

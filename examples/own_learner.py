@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 import quickstudy as qs
-from quickstudy.functional import class_sums
+from quickstudy.functional.classes import class_sums
 from quickstudy.nets.conv4 import Conv4
 
 

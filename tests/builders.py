@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from quickstudy import discovery
-from quickstudy.functional import ABSENT
+from quickstudy.functional.classes import ABSENT
 from quickstudy.learner import Learner
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP

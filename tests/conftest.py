@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from quickstudy.data.dataset import ImageDataset, content_fingerprint
-from quickstudy.data.image import ImageSpec
+from quickstudy.inputs.image import ImageSpec
 
 torch.set_num_threads(1)
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start us with Ctrl-C ignored

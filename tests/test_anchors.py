@@ -17,7 +17,13 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.functional import cross_entropy, distances, gradient_descent, squared_distances, squared_error
+from quickstudy.functional.descent import gradient_descent
+from quickstudy.functional.distances import distances, squared_distances
+from quickstudy.functional.losses import cross_entropy, squared_error
+from quickstudy.layers.batch_norm import BatchNorm, batch_statistics, masked_moments, set_population_statistics
+from quickstudy.layers.check import check_net
+from quickstudy.layers.convert import convert
+from quickstudy.layers.norm import make_norm
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.nearest import Nearest
 from quickstudy.learners.protonet import Distance, ProtoNet
@@ -25,18 +31,9 @@ from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
-from quickstudy.normalization import (
-    BatchNorm,
-    batch_statistics,
-    check_net,
-    convert,
-    make_norm,
-    masked_moments,
-    set_population_statistics,
-)
 from quickstudy.task import Examples, Task, concatenate, one_hot
 from quickstudy.training.capture import _Loss, summed_gradient
-from quickstudy.training.engine import meta_gradient
+from quickstudy.training.plans import meta_gradient
 
 # ---------------------------------------------------------------------------------------------------- learners
 

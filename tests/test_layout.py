@@ -13,9 +13,10 @@ FILES = sorted(PACKAGE.rglob("*.py"))
 WITHOUT_TORCH = (
     "errors.py",
     "discovery.py",
-    "labels.py",
+    "inputs",
+    "targets",
     "storage.py",
-    "pretrained",
+    "runtime",
     "data",
     "serve",
     "cli/__init__.py",

@@ -15,8 +15,8 @@ __version__ = "0.1.0"
 _WHERE = {
     "ClassTasks": "quickstudy.tasks.classes",
     "Examples": "quickstudy.task",
-    "FewShotClassifier": "quickstudy.classifier",
-    "ImageSpec": "quickstudy.data.image",
+    "FewShotClassifier": "quickstudy.estimators.classifier",
+    "ImageSpec": "quickstudy.inputs.image",
     "Learner": "quickstudy.learner",
     "QuickstudyError": "quickstudy.errors",
     "Result": "quickstudy.training.evaluate",
@@ -33,10 +33,10 @@ _WHERE = {
 }
 
 if TYPE_CHECKING:
-    from quickstudy.classifier import FewShotClassifier
     from quickstudy.data import load as load_data
-    from quickstudy.data.image import ImageSpec
     from quickstudy.errors import QuickstudyError
+    from quickstudy.estimators.classifier import FewShotClassifier
+    from quickstudy.inputs.image import ImageSpec
     from quickstudy.learner import Learner
     from quickstudy.task import Examples, Task, one_hot
     from quickstudy.tasks.classes import ClassTasks

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional import cross_entropy
+from quickstudy.functional.losses import cross_entropy
 from quickstudy.task import Examples, Input, Task
 
 State = Mapping[str, Tensor]

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from quickstudy.cli import _glyphs_demo as demo
-from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.image import ImageSpec
+from quickstudy.data.readers.npz import from_arrays
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.report import PicturedTask, Report, write_report
+from quickstudy.report.page import PicturedTask, Report, write_report
 
 Call = Callable[..., Any]
 CLASSES = {"train": 32, "val": 6, "test": 12}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from quickstudy.data import ImageSpec, OwnData, from_arrays, load
-from quickstudy.data.idx import read_idx
+from quickstudy.data.readers.idx import read_idx
 from quickstudy.errors import DataError
 
 IMAGES = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5)

@@ -14,7 +14,7 @@ import PIL.Image
 import pytest
 
 from quickstudy.data import ImageDataset, ImageSpec, load, store
-from quickstudy.data.folder import FolderTree
+from quickstudy.data.readers.folder import FolderTree
 from quickstudy.errors import StorageError
 
 MakeFolder = Callable[..., pathlib.Path]

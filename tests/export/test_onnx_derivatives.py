@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError
 from quickstudy.export.bundle import to_bundle
-from quickstudy.export.decompositions import onnx
 from quickstudy.export.measure import logits
+from quickstudy.export.trace.decompositions import onnx
+from quickstudy.inputs.image import ImageSpec
+from quickstudy.layers.batch_norm import BatchNorm
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
-from quickstudy.normalization import BatchNorm
 from quickstudy.runtime.learner import Learner
 from quickstudy.task import Examples, one_hot
 from quickstudy.training.saving import SavedLearner

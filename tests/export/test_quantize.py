@@ -11,7 +11,7 @@ import torch
 from quickstudy.errors import ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.measure import logits
-from quickstudy.export.quantize import to_int8
+from quickstudy.export.onnx.int8 import to_int8
 from quickstudy.export.source import Source
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from quickstudy.errors import ConfigError, TaskError
-from quickstudy.export import unknown
+from quickstudy.export import calibrate as unknown
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.pack import pack
 from quickstudy.export.source import Source

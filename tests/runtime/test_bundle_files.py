@@ -16,10 +16,9 @@ import safetensors.numpy
 import torch
 from builders import make_learner
 
-from quickstudy import pretrained
 from quickstudy.errors import DataError, FileFormatError
 from quickstudy.export.bundle import to_bundle
-from quickstudy.runtime import Learner, Task
+from quickstudy.runtime import Learner, Task, pretrained
 from quickstudy.runtime import bundle as bundles
 from quickstudy.training.saving import SavedLearner
 

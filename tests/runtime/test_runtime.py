@@ -13,12 +13,12 @@ import pytest
 import torch
 from builders import make_learner, make_tasks
 
-from quickstudy import pretrained
-from quickstudy.classifier import FewShotClassifier
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
+from quickstudy.estimators.classifier import FewShotClassifier
 from quickstudy.export.bundle import to_bundle
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import pretrained
 from quickstudy.runtime.classifier import FewShotClassifier as Light
 from quickstudy.runtime.graph import with_weights
 from quickstudy.runtime.learner import Learner, Task

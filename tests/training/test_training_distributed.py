@@ -28,12 +28,13 @@ from quickstudy.cli import main
 from quickstudy.errors import ConfigError, TrainingError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
-from quickstudy.training import distributed, rendezvous
 from quickstudy.training import fit as fit_module
-from quickstudy.training.distributed import Group, Step
 from quickstudy.training.fit import Trainer, fit
-from quickstudy.training.interrupt import deferred_interrupt
-from quickstudy.training.launch import launch
+from quickstudy.training.processes import group as distributed
+from quickstudy.training.processes import rendezvous
+from quickstudy.training.processes.group import Group, Step
+from quickstudy.training.processes.interrupt import deferred_interrupt
+from quickstudy.training.processes.launch import launch
 from quickstudy.training.progress import silent
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import TrainingSettings

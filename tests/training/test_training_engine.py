@@ -11,15 +11,15 @@ import torch
 from torch import nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
-from quickstudy import convolution
+from quickstudy.layers import conv2d as convolution
 from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.task import Examples, Task, one_hot
 from quickstudy.training import capture
-from quickstudy.training import engine as engines
-from quickstudy.training.engine import Engine, Plan, Wanted, choose_engine, meta_gradient
+from quickstudy.training import plans as engines
 from quickstudy.training.memory import Made
+from quickstudy.training.plans import Engine, Plan, Wanted, choose_engine, meta_gradient
 
 from .conftest import NAMES, TINY, weights
 

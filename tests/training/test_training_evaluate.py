@@ -18,8 +18,8 @@ from torch import nn
 
 from quickstudy import discovery
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet

@@ -17,9 +17,9 @@ from quickstudy import storage
 from quickstudy.errors import ConfigError, ModelError, TrainingError
 from quickstudy.learner import Learner
 from quickstudy.training import fit as fit_module
-from quickstudy.training.engine import meta_gradient
 from quickstudy.training.evaluate import Result
 from quickstudy.training.fit import fit
+from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import load_learner
 from quickstudy.training.tracking import read_metrics
 

@@ -15,7 +15,7 @@ import pytest
 from quickstudy import storage
 from quickstudy.errors import FileFormatError, StorageError
 from quickstudy.training.fit import fit
-from quickstudy.training.interrupt import deferred_interrupt
+from quickstudy.training.processes.interrupt import deferred_interrupt
 from quickstudy.training.tracking import read_metrics
 
 Make = Callable[..., Any]

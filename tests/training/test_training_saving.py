@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from quickstudy import discovery, pretrained, storage
-from quickstudy.data.image import ImageSpec
+from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, FileFormatError
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.runtime import bundle
+from quickstudy.runtime import bundle, pretrained
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task, to_arrays
 
 Make = Callable[..., Any]

@@ -7,11 +7,11 @@ import sys
 
 import numpy as np
 import torch
+from quickstudy.export.onnx.write.int8 import to_int8
 
 from quickstudy import FewShotClassifier
-from quickstudy.data.image import ImageSpec, load_image
 from quickstudy.export.bundle import to_bundle
-from quickstudy.export.quantize import to_int8
+from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.runtime import Learner, bundle

@@ -26,9 +26,9 @@ from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Examples, Task, one_hot
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.training.engine import Wanted, choose_engine
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.memory import keep_freed_memory
+from quickstudy.training.plans import Wanted, choose_engine
 from quickstudy.training.settings import TrainingSettings
 
 

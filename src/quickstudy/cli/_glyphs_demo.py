@@ -20,7 +20,7 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
-from quickstudy.report import PicturedTask, Report, write_report
+from quickstudy.report.page import PicturedTask, Report, write_report
 from quickstudy.storage import write_atomically
 from quickstudy.task import labels
 from quickstudy.tasks.classes import ClassTasks

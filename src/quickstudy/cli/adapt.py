@@ -8,13 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from quickstudy import pretrained, storage
+from quickstudy import storage
 from quickstudy.cli import _output, _parser
-from quickstudy.data.image import Ink
 from quickstudy.data.tree import is_image
 from quickstudy.errors import ConfigError
+from quickstudy.inputs.image import Ink
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import classifier as runtime
+from quickstudy.runtime import pretrained
 from quickstudy.runtime.learner import Learner
 from quickstudy.runtime.manifest import RowsInput
 
@@ -73,7 +74,7 @@ def open_classifier(path: str, ink: str | None) -> Classifier:
         return runtime.FewShotClassifier(Learner(bundle), checked_ink(ink))
     if storage.load(found, "learner", "task").kind == "task":
         return open_task(found, ink)
-    from quickstudy.classifier import FewShotClassifier  # imports torch, for files that need it
+    from quickstudy.estimators.classifier import FewShotClassifier  # imports torch, for files that need it
     from quickstudy.training.saving import load_learner
 
     saved = load_learner(found)
@@ -86,7 +87,7 @@ def open_task(path: str | pathlib.Path, ink: str | None) -> Classifier:
     """A classifier that learned a task before."""
     if bundles.is_bundle(path):
         return runtime.FewShotClassifier.load(path, checked_ink(ink))
-    from quickstudy.classifier import FewShotClassifier
+    from quickstudy.estimators.classifier import FewShotClassifier
 
     return FewShotClassifier.load(path, checked_ink(ink))
 

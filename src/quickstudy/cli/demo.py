@@ -6,8 +6,8 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
-from quickstudy import pretrained
 from quickstudy.cli import _output, _parser
+from quickstudy.runtime import pretrained
 from quickstudy.serve.page import page_server
 
 

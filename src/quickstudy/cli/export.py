@@ -10,7 +10,6 @@ from typing import Literal
 import jsonargparse
 import numpy as np
 
-from quickstudy import pretrained
 from quickstudy.cli import _output, _parser
 from quickstudy.errors import ConfigError
 from quickstudy.export import budget
@@ -20,6 +19,7 @@ from quickstudy.export.c.firmware import write_firmware
 from quickstudy.export.pack import Packed, pack
 from quickstudy.export.source import Source
 from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import pretrained
 from quickstudy.training.progress import progress_line
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import TrainingSettings

@@ -6,9 +6,10 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from quickstudy import pretrained, storage
+from quickstudy import storage
 from quickstudy.cli import _output, _parser
 from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import pretrained
 
 
 def run(arguments: Sequence[str]) -> None:

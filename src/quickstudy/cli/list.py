@@ -7,9 +7,10 @@ import pathlib
 from collections.abc import Sequence
 
 import quickstudy
-from quickstudy import discovery, pretrained
+from quickstudy import discovery
 from quickstudy.cli import _output, _parser
 from quickstudy.data import known
+from quickstudy.runtime import pretrained
 
 PACKAGE = pathlib.Path(quickstudy.__file__).parent
 

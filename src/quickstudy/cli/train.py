@@ -22,11 +22,11 @@ from quickstudy.learner import Learner
 from quickstudy.storage import write_atomically
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training import checkpoint
-from quickstudy.training.distributed import is_first, launched
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
-from quickstudy.training.launch import RESTARTS, launch
 from quickstudy.training.measures import measure_in
+from quickstudy.training.processes.group import is_first, launched
+from quickstudy.training.processes.launch import RESTARTS, launch
 from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings

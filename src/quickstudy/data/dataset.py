@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec
 
 
 class DataWarning(UserWarning):

@@ -9,9 +9,9 @@ import numpy as np
 
 from quickstudy.data import store
 from quickstudy.data.dataset import DataWarning, ImageDataset, derived
-from quickstudy.data.image import ImageSpec
 from quickstudy.data.tree import ClassFiles, Tree, shortened
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec
 
 
 def dataset_of(tree: Tree, classes: list[ClassFiles], spec: ImageSpec, name: str, strict: bool = False) -> ImageDataset:

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterator
 from typing import IO
 
 from quickstudy.data import places
-from quickstudy.data.archive import ZipTree
+from quickstudy.data.readers.zip import ZipTree
 from quickstudy.errors import DataError, StorageError
 
 BLOCK = 2**18

@@ -37,8 +37,8 @@ import rich.progress
 
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.handwriting import FINE, SIDE, grow, handwritten
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec
 
 if TYPE_CHECKING:
     from matplotlib.ft2font import FT2Font

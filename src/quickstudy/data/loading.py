@@ -6,15 +6,15 @@ import dataclasses
 import pathlib
 
 from quickstudy.data import known, splits
-from quickstudy.data.archive import ZipTree
-from quickstudy.data.arrays import default_spec, from_arrays, read_npz
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.decoding import dataset_of
-from quickstudy.data.folder import FolderTree
-from quickstudy.data.idx import is_idx, read_pair
-from quickstudy.data.image import ImageSpec, Ink
+from quickstudy.data.readers.folder import FolderTree
+from quickstudy.data.readers.idx import is_idx, read_pair
+from quickstudy.data.readers.npz import default_spec, from_arrays, read_npz
+from quickstudy.data.readers.zip import ZipTree
 from quickstudy.data.tree import Tree, classes_of
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec, Ink
 
 DEFAULT_SIZE = 84
 """Pixels, for folders and zips of images: the size of few-shot learning's photo benchmarks."""

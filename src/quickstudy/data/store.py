@@ -26,9 +26,9 @@ import numpy as np
 
 from quickstudy.data import places
 from quickstudy.data.dataset import derived
-from quickstudy.data.image import ImageSpec, load_image
 from quickstudy.data.tree import Tree
 from quickstudy.errors import DataError, StorageError
+from quickstudy.inputs.image import ImageSpec, load_image
 
 Chunk = tuple[np.ndarray, list[int]]
 

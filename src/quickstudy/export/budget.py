@@ -153,7 +153,7 @@ def _float32_only(saved: SavedLearner, limit: Limit, features: int | None, licen
         raise ConfigError(
             f"the learner does not fit the budget: {only.name} takes {_kilobytes(only.bytes)} and {1e3 * only.seconds:.3g} ms. It is on "
             "rows of numbers, for which no data can be loaded to make 8 bits or students from. Raise the budget to that, train a smaller "
-            "net, or in Python teach one (quickstudy.transfer.distil) or quantise it (quickstudy.export.quantize.to_int8) on tasks of "
+            "net, or in Python teach one (quickstudy.transfer.distil) or quantise it (quickstudy.export.onnx.int8.to_int8) on tasks of "
             "your own."
         )
     return [only]

@@ -10,15 +10,15 @@ import pydantic
 import torch
 
 import quickstudy
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError
-from quickstudy.export import decompositions
-from quickstudy.export.capture import Axes, Program, Programs, capture
-from quickstudy.export.onnx import to_onnx, unresolved
+from quickstudy.export.onnx.write import to_onnx, unresolved
+from quickstudy.export.trace import decompositions
+from quickstudy.export.trace.capture import Axes, Program, Programs, capture
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput, StateType, TensorLayout
-from quickstudy.tasks.inputs import to_input
+from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner, describe
 
 UNSTATED = "NOASSERTION"

@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 from quickstudy.errors import TaskError
-from quickstudy.export import measure, unknown
+from quickstudy.export import calibrate as unknown
+from quickstudy.export import measure
 from quickstudy.export.bundle import UNSTATED, to_bundle
-from quickstudy.export.quantize import to_int8
+from quickstudy.export.onnx.int8 import to_int8
 from quickstudy.export.source import CALIBRATION_SEED, Source
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.normalization import batch_statistics, has_batch_norm, set_population_statistics
+from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm, set_population_statistics
 from quickstudy.task import Examples, Task, concatenate
 
 

@@ -10,9 +10,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
-from quickstudy.functional import Parameters, class_counts, cross_entropy, hide_absent, pad_rows, squared_error, under
+from quickstudy.functional.call import Parameters, under
+from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
+from quickstudy.functional.losses import cross_entropy, squared_error
+from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.learner import State
-from quickstudy.normalization import batch_statistics, has_batch_norm
 from quickstudy.task import Examples, Input
 
 Objective = Literal["classification", "regression"]

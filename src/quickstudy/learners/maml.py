@@ -13,10 +13,12 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional import Parameters, gradient_descent
+from quickstudy.functional.call import Parameters
+from quickstudy.functional.descent import gradient_descent
+from quickstudy.layers.batch_norm import batch_statistics
+from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
-from quickstudy.normalization import batch_statistics, check_net
 from quickstudy.task import Examples, Input
 
 

@@ -13,10 +13,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional import ABSENT, pad_rows, squared_distances
+from quickstudy.functional.classes import ABSENT, pad_rows
+from quickstudy.functional.distances import squared_distances
+from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _metric
-from quickstudy.normalization import check_net
 from quickstudy.task import Examples, Input, Task
 
 

@@ -17,21 +17,15 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from quickstudy.errors import ConfigError, check_choice
-from quickstudy.functional import (
-    ABSENT,
-    class_counts,
-    class_sums,
-    distances,
-    hide_absent,
-    pad_rows,
-    squared_distances,
-    under,
-    weighted_mean,
-)
+from quickstudy.functional.call import under
+from quickstudy.functional.classes import ABSENT, class_counts, class_sums, hide_absent, pad_rows
+from quickstudy.functional.distances import distances, squared_distances
+from quickstudy.functional.losses import weighted_mean
+from quickstudy.layers.batch_norm import Statistics as Seen
+from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
+from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _metric
-from quickstudy.normalization import Statistics as Seen
-from quickstudy.normalization import batch_statistics, check_net, has_batch_norm
 from quickstudy.task import Examples, Input, Task, concatenate
 
 Statistics = Literal["population", "support", "query"]

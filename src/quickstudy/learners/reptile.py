@@ -17,11 +17,12 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from quickstudy.errors import check_at_least, check_choice
-from quickstudy.functional import Parameters
+from quickstudy.functional.call import Parameters
+from quickstudy.functional.loop import repeat
+from quickstudy.layers.batch_norm import batch_statistics
+from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
-from quickstudy.normalization import batch_statistics, check_net
-from quickstudy.repeat import repeat
 from quickstudy.task import Examples, Input, Task
 
 

@@ -12,10 +12,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.convolution import Conv2d
 from quickstudy.errors import ConfigError, check_at_least, check_choice
-from quickstudy.folding import fold, hooked
-from quickstudy.normalization import NormKind, make_norm
+from quickstudy.layers.conv2d import Conv2d
+from quickstudy.layers.conv_norm_pool import fold, hooked
+from quickstudy.layers.norm import NormKind, make_norm
 
 
 class Conv4(nn.Module):

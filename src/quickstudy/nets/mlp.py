@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError
-from quickstudy.normalization import NormKind, make_norm
+from quickstudy.layers.norm import NormKind, make_norm
 
 
 class MLP(nn.Module):

@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.convolution import Conv2d
-from quickstudy.normalization import NormKind, make_norm
+from quickstudy.layers.conv2d import Conv2d
+from quickstudy.layers.norm import NormKind, make_norm
 
 
 class ResNet12(nn.Module):

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.data.image import Ink
 from quickstudy.errors import DataError, TaskError
-from quickstudy.labels import as_array
+from quickstudy.inputs.image import Ink
 from quickstudy.runtime.learner import Learner, Task
+from quickstudy.targets.classes import as_array
 
 
 class FewShotClassifier:

@@ -22,8 +22,8 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 )
 
 from quickstudy.errors import FileFormatError
-from quickstudy.labels import plain
 from quickstudy.runtime.bundle import KINDS
+from quickstudy.targets.classes import plain
 
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 """Of inputs and outputs, by onnxruntime's name."""

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 
-from quickstudy.data.image import Ink, load_image
 from quickstudy.errors import DataError
-from quickstudy.labels import checked
+from quickstudy.inputs.image import Ink, load_image
 from quickstudy.runtime.manifest import ImageInput, RowsInput
+from quickstudy.targets.classes import checked
 
 
 def to_input(examples: Sequence[Any] | np.ndarray, expected: ImageInput | RowsInput, ink: Ink | None = None) -> np.ndarray:

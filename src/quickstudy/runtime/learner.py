@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy import pretrained
-from quickstudy.data.image import Ink
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
-from quickstudy.labels import extended
+from quickstudy.inputs.image import Ink
 from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import pretrained
 from quickstudy.runtime import state as states
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import Graph, takes
 from quickstudy.runtime.inputs import counted, to_input, to_labels, to_values
 from quickstudy.runtime.manifest import Label, Manifest
+from quickstudy.targets.classes import extended
 
 BATCH = 256
 """Queries predicted at once, so that memory does not grow with their number."""

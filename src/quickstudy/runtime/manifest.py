@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal
 import annotated_types
 import pydantic
 
-from quickstudy.data.image import ImageSpec, Ink
 from quickstudy.errors import FileFormatError
+from quickstudy.inputs.image import ImageSpec, Ink
 
 FORMAT = 2
 """Version of the bundle format; newer bundles are refused by name, older ones are read as if they were of this one."""

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, TaskError
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.task import Examples, Task
-from quickstudy.tasks.augment import AUGMENTATIONS, NUMBERS
-from quickstudy.tasks.inputs import to_input
-from quickstudy.tasks.random import distinct, keys, uniform
+from quickstudy.tasks._augment import AUGMENTATIONS, NUMBERS
+from quickstudy.tasks._inputs import to_input
+from quickstudy.tasks._random import distinct, keys, uniform
 
 Range = int | tuple[int, int]
 

@@ -14,7 +14,7 @@ import torch
 
 from quickstudy.errors import check_at_least
 from quickstudy.task import Examples, Task
-from quickstudy.tasks.random import uniform
+from quickstudy.tasks._random import uniform
 
 AMPLITUDE = (0.1, 5.0)
 PHASE = (0.0, math.pi)

@@ -23,9 +23,9 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.training.capture import Captured, Tensors, tensors_of
-from quickstudy.training.distributed import ALONE, Group
 from quickstudy.training.measures import ACCURACY, Measure, Score, measure_of
 from quickstudy.training.memory import Made, keep_freed_memory
+from quickstudy.training.processes.group import ALONE, Group
 
 BATCH = 16
 """Tasks that are drawn at once, and the most that are mapped together."""

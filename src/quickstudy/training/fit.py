@@ -14,17 +14,17 @@ import lightning_fabric
 import torch
 
 from quickstudy import storage
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError, TrainingError
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.training import checkpoint
-from quickstudy.training.distributed import ALONE, Group, Step
-from quickstudy.training.engine import Engine, Plan, choose_engine
 from quickstudy.training.evaluate import Result, TaskSource, check_fits, evaluate
-from quickstudy.training.interrupt import deferred_interrupt
 from quickstudy.training.memory import keep_freed_memory
+from quickstudy.training.plans import Engine, Plan, choose_engine
 from quickstudy.training.prefetch import Prefetch
+from quickstudy.training.processes.group import ALONE, Group, Step
+from quickstudy.training.processes.interrupt import deferred_interrupt
 from quickstudy.training.progress import Progress, silent
 from quickstudy.training.saving import SavedLearner, check_saveable, describe_net, save_learner
 from quickstudy.training.settings import TrainingSettings

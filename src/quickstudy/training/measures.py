@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from jaxtyping import Float
 from torch import Tensor
 
-from quickstudy.functional import squared_error, weighted_mean
+from quickstudy.functional.losses import squared_error, weighted_mean
 from quickstudy.learner import Learner
 from quickstudy.task import Examples, labels
 

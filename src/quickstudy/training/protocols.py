@@ -5,8 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from quickstudy.layers.batch_norm import has_batch_norm
 from quickstudy.learner import Learner
-from quickstudy.normalization import has_batch_norm
 
 
 def under_each_protocol(learner: Learner) -> list[Learner]:

@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from quickstudy import discovery, pretrained, storage
-from quickstudy.data.image import ImageSpec, Ink
+from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, FileFormatError, ModelError, unknown_name
+from quickstudy.inputs.image import ImageSpec, Ink
 from quickstudy.learner import Learner, State, hyperparameters
 from quickstudy.runtime import bundle as bundles
+from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.manifest import ImageInput, RowsInput
 from quickstudy.task import Examples

@@ -9,7 +9,7 @@ from typing import Literal
 
 from quickstudy.errors import ConfigError
 from quickstudy.learner import Learner
-from quickstudy.training.engine import Wanted
+from quickstudy.training.plans import Wanted
 
 
 @dataclasses.dataclass(frozen=True)

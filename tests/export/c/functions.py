@@ -25,7 +25,7 @@ from quickstudy.export.c.plan import Arena, planned, without_unread
 from quickstudy.export.c.schedule import scheduled
 from quickstudy.export.c.sections import Cut, cut
 from quickstudy.export.c.table import table
-from quickstudy.repeat import as_loops
+from quickstudy.functional.loop import as_loops
 
 Function = Callable[..., tuple[Tensor, ...]]
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Werror", "-O1"]

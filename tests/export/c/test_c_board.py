@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from quickstudy.data.image import ImageSpec
 from quickstudy.export.c import boards
 from quickstudy.export.c.boards import program
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.task import Examples, one_hot
-from quickstudy.tasks.inputs import to_input
+from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner
 
 pytestmark = pytest.mark.toolchain

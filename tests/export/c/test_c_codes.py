@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from quickstudy.data.image import ImageSpec
 from quickstudy.export.c.firmware import write_firmware
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
 from quickstudy.learners.anil import ANIL
 from quickstudy.learners.maml import MAML

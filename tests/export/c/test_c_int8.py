@@ -10,18 +10,18 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.export.c.firmware import write_firmware
-from quickstudy.export.c.gradient import Request
-from quickstudy.export.c.integer import fraction_bits, integer_layers
+from quickstudy.export.c.float32 import Request
+from quickstudy.export.c.int8 import fraction_bits, integer_layers
+from quickstudy.inputs.image import ImageSpec
+from quickstudy.layers.batch_norm import BatchNorm, batch_statistics, set_population_statistics
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.resnet12 import ResNet12
-from quickstudy.normalization import BatchNorm, batch_statistics, set_population_statistics
 from quickstudy.task import Examples, one_hot
-from quickstudy.tasks.inputs import to_input
+from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner
 
 WAYS = 5

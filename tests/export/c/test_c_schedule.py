@@ -10,7 +10,7 @@ from torch import Tensor
 from quickstudy.export.c.ir import Buffer, Kernel
 from quickstudy.export.c.plan import planned, without_unread
 from quickstudy.export.c.schedule import scheduled
-from quickstudy.repeat import repeat
+from quickstudy.functional.loop import repeat
 
 from .functions import Compiled, compiled
 from .programs import needed, random_program, run

@@ -14,7 +14,7 @@ from torch import Tensor, fx
 from quickstudy.errors import ModelError
 from quickstudy.export.c import ops
 from quickstudy.export.c.sections import example_axis
-from quickstudy.repeat import repeat
+from quickstudy.functional.loop import repeat
 
 from .functions import built, compiled
 from .test_c_derivatives import derivative

@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from quickstudy.data.image import ImageSpec
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet

@@ -12,8 +12,8 @@ import pkgutil
 from typing import Protocol, cast
 
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import unknown_name
+from quickstudy.inputs.image import ImageSpec
 
 
 class KnownSet(Protocol):

@@ -16,17 +16,17 @@ import zlib
 
 import numpy as np
 
-from quickstudy.data.archive import ZipTree
-from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.decoding import dataset_of
 from quickstudy.data.download import Remote, obtain
-from quickstudy.data.folder import FolderTree
-from quickstudy.data.image import ImageSpec
 from quickstudy.data.places import data_root
+from quickstudy.data.readers.folder import FolderTree
+from quickstudy.data.readers.npz import from_arrays
+from quickstudy.data.readers.zip import ZipTree
 from quickstudy.data.splits import merged
 from quickstudy.data.tree import ClassFiles, Tree, classes_of, shortened
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec
 
 SPEC = ImageSpec(32, 32, 3, ink="light")
 SPLITS = ("train", "val", "test", "all")

@@ -10,11 +10,11 @@ import pathlib
 
 import numpy as np
 
-from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.image import ImageSpec
+from quickstudy.data.readers.npz import from_arrays
 from quickstudy.data.splits import SplitOptions, chosen
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec
 
 SPEC = ImageSpec(28, 28, 1, ink="light")
 MARGIN = 2

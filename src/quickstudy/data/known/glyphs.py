@@ -10,9 +10,9 @@ import pathlib
 from quickstudy import storage
 from quickstudy.data import glyphs, handwriting
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.image import ImageSpec
 from quickstudy.data.places import cache_root, exclusive
 from quickstudy.errors import DataError, FileFormatError
+from quickstudy.inputs.image import ImageSpec
 
 SPEC = ImageSpec(28, 28, 1, ink="dark")
 SPLITS = ("train", "val", "test", "all")

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import pathlib
 
-from quickstudy.data.archive import ZipTree
 from quickstudy.data.dataset import ImageDataset, joined
 from quickstudy.data.decoding import dataset_of
 from quickstudy.data.download import Remote, obtain
-from quickstudy.data.image import ImageSpec
+from quickstudy.data.readers.zip import ZipTree
 from quickstudy.data.tree import classes_of
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec
 
 SPEC = ImageSpec(28, 28, 1, ink="dark")
 VINYALS = ("train", "val", "trainval", "test")

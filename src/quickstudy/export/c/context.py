@@ -30,7 +30,7 @@ from quickstudy.export.c.ir import (
     stored,
 )
 from quickstudy.export.c.sections import Cut
-from quickstudy.export.capture import layer_of
+from quickstudy.export.trace.capture import layer_of
 
 INLINE = 4
 """An expression of more operations is computed once where it is used more than once."""

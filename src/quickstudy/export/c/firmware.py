@@ -11,8 +11,8 @@ import numpy as np
 
 from quickstudy import storage
 from quickstudy.errors import ConfigError, ModelError, check_at_least, check_choice
-from quickstudy.export.c.gradient import Request, Source, compile_float
-from quickstudy.export.c.integer import compile_integer
+from quickstudy.export.c.float32 import Request, Source, compile_float
+from quickstudy.export.c.int8 import compile_integer
 from quickstudy.export.c.quantize import IntegerError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.training.saving import SavedLearner

@@ -11,7 +11,7 @@ from torch import fx
 
 from quickstudy.errors import ModelError
 from quickstudy.export.c import ops
-from quickstudy.export.capture import layer_of
+from quickstudy.export.trace.capture import layer_of
 
 aten = ops.aten
 COPIES = {aten._to_copy.default, aten.clone.default}

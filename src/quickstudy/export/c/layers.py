@@ -15,7 +15,7 @@ from quickstudy.export.c.context import Context
 from quickstudy.export.c.ir import Value
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import example_axis
-from quickstudy.export.capture import layer_of
+from quickstudy.export.trace.capture import layer_of
 
 aten = torch.ops.aten
 

@@ -17,7 +17,7 @@ from quickstudy.export.c.context import INLINE, Context
 from quickstudy.export.c.ir import Begin, Buffer, End, Index, Item, Value, constant, literal, loops, nested, stored
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import Section, example_axis
-from quickstudy.export.capture import layer_of
+from quickstudy.export.trace.capture import layer_of
 
 aten = torch.ops.aten
 

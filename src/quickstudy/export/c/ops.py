@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, fx
 
-from quickstudy import repeat  # noqa: F401 (registers the marks of loops)
+from quickstudy.functional import loop  # noqa: F401 (registers the marks of loops)
 
 aten = torch.ops.aten
 ENTER = torch.ops.quickstudy.enter.default

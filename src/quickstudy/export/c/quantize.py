@@ -20,7 +20,7 @@ from torch import Tensor, fx
 from quickstudy.errors import ModelError
 from quickstudy.export.c import ops
 from quickstudy.export.c.ops import shape_of
-from quickstudy.export.capture import Program, layer_of
+from quickstudy.export.trace.capture import Program, layer_of
 
 aten = torch.ops.aten
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch._decomp import get_decompositions
 
-from quickstudy.export import decompositions
+from quickstudy.export.trace import decompositions
 
 aten = torch.ops.aten
 

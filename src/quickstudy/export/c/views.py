@@ -16,7 +16,7 @@ from quickstudy.export.c.context import Context
 from quickstudy.export.c.ir import C_TYPE, Index, Value, expanded, remapped, reshaped_in_place, stored
 from quickstudy.export.c.ops import shape_of
 from quickstudy.export.c.sections import example_axis
-from quickstudy.export.capture import layer_of
+from quickstudy.export.trace.capture import layer_of
 
 aten = torch.ops.aten
 

@@ -8,15 +8,15 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from quickstudy.data.image import ImageSpec
 from quickstudy.export.c import emit
-from quickstudy.export.c.gradient import Request, Source
+from quickstudy.export.c.float32 import Request, Source
 from quickstudy.export.c.header import HEAD, WEIGHTS, header
 from quickstudy.export.c.quantize import IntegerError, IntegerLayer, layers_of, quantized
 from quickstudy.export.c.table import table
-from quickstudy.export.capture import Sizes, capture
+from quickstudy.export.trace.capture import Sizes, capture
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
-from quickstudy.tasks.inputs import to_input
+from quickstudy.tasks._inputs import to_input
 
 
 def compile_integer(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> Source:

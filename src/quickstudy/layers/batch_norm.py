@@ -7,17 +7,14 @@ import contextvars
 import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.modules.lazy import LazyModuleMixin
 
-from quickstudy.errors import ConfigError, ModelError
-from quickstudy.standardize import standardize
+from quickstudy.layers.standardize import standardize
 
-NormKind = Literal["batch", "group", "layer", "instance", "none"]
 Statistics = dict[str, Tensor]
 
 
@@ -117,28 +114,6 @@ def masked_moments(
     return mean, centred.square().sum(axes) / count
 
 
-class GroupNorm(nn.GroupNorm):
-    """`torch.nn.GroupNorm` that `vmap` can map over channels-last images as well, the layout of convolutions."""
-
-    def forward(self, input: Float[Tensor, " example channel *position"]) -> Float[Tensor, " example channel *position"]:
-        return super().forward(input.contiguous())
-
-
-def make_norm(kind: NormKind, channels: int) -> nn.Module:
-    """The normalisation layer of that kind. `layer` and `instance` are group norms of one group and of one channel a group."""
-    if kind == "none":
-        return nn.Identity()
-    if kind == "batch":
-        return BatchNorm(channels)
-    up_to_eight = math.gcd(8, channels)
-    if up_to_eight == channels:  # a group of one channel would be instance norm, and a constant on rows of numbers
-        up_to_eight = max(1, channels // 2)
-    groups = {"group": up_to_eight, "layer": 1, "instance": channels}
-    if kind not in groups:
-        raise ConfigError(f"norm is {kind!r}; expected one of batch, group, layer, instance, none.")
-    return GroupNorm(groups[kind], channels)
-
-
 def has_batch_norm(net: nn.Module) -> bool:
     """True if some layer normalises by statistics of the batch."""
     return any(isinstance(layer, BatchNorm) for layer in net.modules())
@@ -156,55 +131,3 @@ def set_population_statistics(net: nn.Module, seen: Iterable[Statistics]) -> Non
         variances = torch.stack([batch[name.removesuffix("mean") + "var"] for batch in batches])
         buffers[name].copy_(means.mean(0))
         buffers[name.removesuffix("mean") + "var"].copy_(variances.mean(0) + means.var(0, correction=0))
-
-
-def check_net(net: nn.Module) -> nn.Module:
-    """`net`, if every layer can be used by a learner; a ModelError that names the first layer that cannot."""
-    for name, layer in net.named_modules():
-        if isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "track_running_stats", False):
-            raise ModelError(
-                f"layer {name!r} is {type(layer).__name__}, whose running or batch statistics would mix between tasks and queries. Use "
-                "quickstudy.normalization.BatchNorm, or let quickstudy.normalization.convert(net) replace it."
-            )
-        if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
-            raise ModelError(
-                f"layer {name!r} is {type(layer).__name__}(p={layer.p}), whose randomness is no argument of adapt, so that the same "
-                "support set would give different states. Set p=0 or remove it."
-            )
-        dropout = getattr(layer, "dropout", None)
-        if isinstance(layer, nn.RReLU) or (isinstance(dropout, float) and dropout > 0):
-            raise ModelError(
-                f"layer {name!r} is {type(layer).__name__}, whose randomness is no argument of adapt, so that the same support set would "
-                "give different states. Set its dropout to 0, or use another layer."
-            )
-        if isinstance(layer, nn.RNNBase | LazyModuleMixin):
-            raise ModelError(
-                f"layer {name!r} is {type(layer).__name__}, which has no second derivative or no shape yet. Use a net from "
-                "quickstudy.nets, or write the layer with plain operations (and run a lazy module once)."
-            )
-    return net
-
-
-def convert(net: nn.Module) -> nn.Module:
-    """`net` with every torch BatchNorm replaced, in place, by ours: the same weights, its running averages as stored statistics."""
-    if isinstance(net, nn.modules.batchnorm._BatchNorm):
-        return _converted(net)
-    for name, child in net.named_children():
-        setattr(net, name, convert(child))
-    return net
-
-
-@torch.no_grad()
-def _converted(old: nn.modules.batchnorm._BatchNorm) -> BatchNorm:
-    new = BatchNorm(old.num_features, old.eps)
-    given = [value for value in (old.weight, old.running_mean) if value is not None]
-    new = new.to(given[0]) if given else new  # on the same device, in the same type
-    for mine, theirs in (
-        (new.weight, old.weight),
-        (new.bias, old.bias),
-        (new.mean, old.running_mean),
-        (new.var, old.running_var),
-    ):
-        if theirs is not None:
-            mine.copy_(theirs)
-    return new

@@ -16,11 +16,11 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from quickstudy import discovery
-from quickstudy.functional import ABSENT
+from quickstudy.functional.classes import ABSENT
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Examples, Task, concatenate, one_hot
-from quickstudy.training.engine import meta_gradient
+from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
 
 LEARNERS = discovery.names("learners")

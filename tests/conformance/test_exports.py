@@ -15,15 +15,15 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from quickstudy import discovery
-from quickstudy.convolution import Conv2d
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import FileFormatError, ModelError
 from quickstudy.export.bundle import to_bundle
+from quickstudy.inputs.image import ImageSpec
+from quickstudy.layers.conv2d import Conv2d
+from quickstudy.layers.norm import make_norm
 from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.resnet12 import ResNet12
-from quickstudy.normalization import make_norm
 from quickstudy.runtime import learner as runtime
 from quickstudy.runtime.bundle import check_state
 from quickstudy.runtime.manifest import ImageInput, TensorLayout

@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from quickstudy.data.dataset import ImageDataset, content_fingerprint
-from quickstudy.data.image import ImageSpec, load_image
 from quickstudy.data.tree import group_of
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec, load_image
 
 IMAGE_KEYS = ("images", "x")
 LABEL_KEYS = ("labels", "y")

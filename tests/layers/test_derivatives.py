@@ -11,17 +11,17 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from quickstudy import convolution
-from quickstudy.convolution import Conv2d
 from quickstudy.errors import ModelError
-from quickstudy.folding import fold
-from quickstudy.functional import gradient_descent
+from quickstudy.functional.descent import gradient_descent
+from quickstudy.layers import conv2d as convolution
+from quickstudy.layers.batch_norm import BatchNorm, batch_statistics
+from quickstudy.layers.conv2d import Conv2d
+from quickstudy.layers.conv_norm_pool import fold
+from quickstudy.layers.standardize import standardize
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.normalization import BatchNorm, batch_statistics
-from quickstudy.standardize import standardize
 from quickstudy.task import Examples, Task, one_hot
-from quickstudy.training.engine import Engine, Plan
+from quickstudy.training.plans import Engine, Plan
 
 
 def meta_gradient(layer: nn.Module, parameters: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:

@@ -12,13 +12,13 @@ import scipy.stats
 import torch
 
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ConfigError, TaskError
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.task import Examples, Task, concatenate, labels, one_hot
-from quickstudy.tasks.augment import AUGMENTATIONS, NUMBERS, affine, flip
+from quickstudy.tasks._augment import AUGMENTATIONS, NUMBERS, affine, flip
+from quickstudy.tasks._inputs import to_input
+from quickstudy.tasks._random import bits, distinct, keys, uniform
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.tasks.inputs import to_input
-from quickstudy.tasks.random import bits, distinct, keys, uniform
 
 RARE = 1e-4
 """A statistic less likely than this is not chance; the seeds are fixed, so that a test passes always or never."""

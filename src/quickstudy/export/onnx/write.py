@@ -21,8 +21,8 @@ from onnxscript import opset20 as op
 from torch._decomp import decomposition_table
 
 from quickstudy.errors import ModelError
-from quickstudy.export.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
-from quickstudy.export.origin import origin_of
+from quickstudy.export.trace.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
+from quickstudy.export.trace.origin import origin_of
 from quickstudy.runtime.bundle import EXTERNAL
 
 INSTEAD = {

@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from quickstudy.data.image import ImageSpec
+from quickstudy.inputs.image import ImageSpec
 
 
 def to_input(images: UInt8[Tensor, " *shape"], spec: ImageSpec) -> Float[Tensor, " *shape"]:

@@ -23,11 +23,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from quickstudy.errors import ModelError
-from quickstudy.export.decompositions import Table
-from quickstudy.export.origin import origins
-from quickstudy.functional import under
+from quickstudy.export.trace.decompositions import Table
+from quickstudy.export.trace.origin import origins
+from quickstudy.functional.call import under
+from quickstudy.functional.loop import as_loops
 from quickstudy.learner import Learner, State
-from quickstudy.repeat import as_loops
 from quickstudy.task import Examples
 
 Axes = tuple[str | int, ...]
@@ -111,7 +111,7 @@ def capture(
     Args:
         learner: ready to adapt; it is not changed.
         shape: shape of one example, as the net sees it.
-        table: what operations that the target does not know are composed of (`quickstudy.export.decompositions`).
+        table: what operations that the target does not know are composed of (`quickstudy.export.trace.decompositions`).
         sizes: sizes to fix, for targets without dynamic shapes.
         dtype: of all floating-point inputs.
         state_types: that the target lets a state have.

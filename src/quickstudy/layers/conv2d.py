@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ModelError
-from quickstudy.repeat import exporting
+from quickstudy.functional.loop import exporting
 
 PATCHES = 2**19
 """Most numbers in a task's patches (2 MB) for the matrix product; tasks with larger ones are convolved one by one, in place."""

@@ -13,15 +13,15 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
 from torch import Tensor
 
-from quickstudy.data.image import ImageSpec, Ink, load_image
 from quickstudy.errors import DataError
-from quickstudy.labels import as_array, checked, extended
+from quickstudy.inputs.image import ImageSpec, Ink, load_image
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.runtime.inputs import check_several
+from quickstudy.targets.classes import as_array, checked, extended
 from quickstudy.task import Examples, concatenate, one_hot
-from quickstudy.tasks.inputs import to_input
+from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_task
 
 BATCH = 256

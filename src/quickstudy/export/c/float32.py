@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 
-from quickstudy.data.image import ImageSpec
 from quickstudy.errors import ModelError
 from quickstudy.export.c import emit
 from quickstudy.export.c.context import Bind, Context, Frame
@@ -21,7 +20,8 @@ from quickstudy.export.c.plan import planned, without_unread
 from quickstudy.export.c.schedule import scheduled
 from quickstudy.export.c.sections import cut
 from quickstudy.export.c.table import table
-from quickstudy.export.capture import Axes, Program, Programs, Sizes, capture
+from quickstudy.export.trace.capture import Axes, Program, Programs, Sizes, capture
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
 
 

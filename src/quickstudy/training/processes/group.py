@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
 from quickstudy.errors import ConfigError, ProcessError, QuickstudyError
-from quickstudy.training.rendezvous import meet
+from quickstudy.training.processes.rendezvous import meet
 
 T = TypeVar("T")
 

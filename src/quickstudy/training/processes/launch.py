@@ -19,7 +19,7 @@ import torch.distributed
 from torch.multiprocessing import ProcessContext, ProcessExitedException, ProcessRaisedException, start_processes
 
 from quickstudy.errors import ConfigError, ProcessError, QuickstudyError, TrainingError
-from quickstudy.training.distributed import check_devices
+from quickstudy.training.processes.group import check_devices
 from quickstudy.training.progress import Progress, silent
 
 RESTARTS = 3

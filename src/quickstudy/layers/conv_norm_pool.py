@@ -12,9 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.convolution import Conv2d
-from quickstudy.normalization import BatchNorm
-from quickstudy.repeat import exporting
+from quickstudy.functional.loop import exporting
+from quickstudy.layers.batch_norm import BatchNorm
+from quickstudy.layers.conv2d import Conv2d
 
 SMALL = 32
 """Numbers in a patch up to which their covariance takes less time than the passes that it saves; 27 are three colours and 3x3 pixels."""
@@ -39,7 +39,7 @@ def fold(
         made from them, which may do otherwise), statistics of a batch of larger patches, an export, which has its own way, or layers
         with hooks, which are to see what goes through them.
 
-    >>> from quickstudy.normalization import batch_statistics
+    >>> from quickstudy.layers.batch_norm import batch_statistics
     >>> convolution, norm, x = Conv2d(1, 4, 3, padding=1), BatchNorm(4), torch.rand(2, 1, 8, 8)
     >>> with batch_statistics():
     ...     images, shift = fold(x, convolution, norm)

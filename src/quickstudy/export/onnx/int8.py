@@ -32,7 +32,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from quickstudy.errors import ModelError
 from quickstudy.export.measure import to_adapt
-from quickstudy.export.onnx import quietly, strip, unresolved
+from quickstudy.export.onnx.write import quietly, strip, unresolved
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import with_weights
 from quickstudy.task import Task

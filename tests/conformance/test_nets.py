@@ -16,12 +16,14 @@ from torch import Tensor, nn
 
 from quickstudy import discovery
 from quickstudy.errors import ConfigError
+from quickstudy.layers.batch_norm import batch_statistics
+from quickstudy.layers.check import check_net
+from quickstudy.layers.norm import NormKind
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
-from quickstudy.normalization import NormKind, batch_statistics, check_net
 from quickstudy.task import Examples, Task, one_hot
-from quickstudy.training.engine import meta_gradient
+from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import build_net, describe_net
 
 CASES: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {

@@ -1,0 +1,1 @@
+"""Capture a learner as graphs of tensor operations."""

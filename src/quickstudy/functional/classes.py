@@ -1,0 +1,44 @@
+"""Count, sum and hide classes, for one-hot targets of any number of ways."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from quickstudy.errors import TaskError
+
+ABSENT = -1e30
+"""Logit of a way that the task does not have: below any squared distance of raw features. Finite, because 0 * -inf is not a number in a
+cross-entropy with one-hot targets."""
+
+
+def class_counts(y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]) -> Float[Tensor, " way"]:
+    """Number of examples of each way, `[way]`, for one-hot `y` `[example, way]`."""
+    return (y * weight.unsqueeze(-1)).sum(0)
+
+
+def class_sums(
+    features: Float[Tensor, "example feature"], y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]
+) -> Float[Tensor, "way feature"]:
+    """Sum of the features of each way, `[way, feature]`, for features `[example, feature]` and one-hot `y` `[example, way]`."""
+    return (y * weight.unsqueeze(-1)).t() @ features
+
+
+def hide_absent(logits: Float[Tensor, "example way"], counts: Float[Tensor, " way"]) -> Float[Tensor, "example way"]:
+    """Logits `[example, way]` in which a way without support examples (`counts` is 0, `[way]`) can never win."""
+    return torch.where(counts > 0, logits, ABSENT)
+
+
+def pad_rows(rows: Tensor, count: int) -> Tensor:
+    """`rows` `[n, ...]` followed by zero rows up to `count`; unchanged where there are that many already.
+
+    Raises:
+        TaskError: there are more rows than that already.
+    """
+    missing = count - rows.shape[0]
+    if missing < 0:
+        raise TaskError(
+            f"the state knows {rows.shape[0]} ways, but the new examples' y has {count} columns. Give y a column for every way so far."
+        )
+    return torch.cat([rows, rows.new_zeros((missing, *rows.shape[1:]))]) if missing > 0 else rows

@@ -1,0 +1,32 @@
+"""Losses of one task, weighted so that padding does not count."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def weighted_mean(values: Float[Tensor, " example"], weight: Float[Tensor, " example"]) -> Float[Tensor, ""]:
+    """Mean of `values` `[example]` under `weight` `[example]` (0 for padding)."""
+    return (values * weight).sum() / weight.sum().clamp(min=1e-12)
+
+
+def cross_entropy(
+    logits: Float[Tensor, "example way"], y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]
+) -> Float[Tensor, ""]:
+    """Mean cross-entropy, in nats: `-sum_way y log softmax(logits)`.
+
+    Args:
+        logits: `[example, way]`.
+        y: one-hot (or soft) targets, `[example, way]`.
+        weight: 0 for padding, `[example]`.
+    """
+    return weighted_mean(-(y * F.log_softmax(logits, dim=-1)).sum(-1), weight)
+
+
+def squared_error(
+    prediction: Float[Tensor, "example output"], y: Float[Tensor, "example output"], weight: Float[Tensor, " example"]
+) -> Float[Tensor, ""]:
+    """Mean squared error over examples and outputs, for `[example, output]` predictions and targets."""
+    return weighted_mean((prediction - y).square().mean(-1), weight)

@@ -1,0 +1,1 @@
+"""Layers whose derivatives of every order are fast and exact; what checks and converts nets."""

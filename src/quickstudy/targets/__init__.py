@@ -1,0 +1,1 @@
+"""Kinds of answer: one file per kind, without torch."""
