@@ -3,35 +3,41 @@ PYTHON ?= python3
 CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 INSTALLED := .venv/.installed
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 export OMP_NUM_THREADS ?= $(shell nproc 2>/dev/null || echo 2)
 
-.PHONY: demo test test-mcu check format install clean pretrained bench-peers
+.PHONY: help demo test test-all check lint types docs format install clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
 demo: $(INSTALLED)  ## render glyph tasks, meta-train for two minutes, meet tasks never seen before, write a report
 	$(BIN)/quickstudy demo --out runs/demo
 
-test: $(INSTALLED)  ## every test, one torch thread each, on all cores
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadgroup -m "not toolchain"
+test: $(INSTALLED)  ## every test of the Python package, one torch thread each, on all cores
+	$(PYTEST) -n auto --dist loadgroup -m "not toolchain and not product"
 
-MCU_TOOLS := arm-none-eabi-gcc qemu-system-arm clang wasm-ld node
-MCU_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm clang lld nodejs
+test-all: $(INSTALLED) tools dist  ## what `make test` leaves out: full products of learners, nets and targets; emulated boards; the wheel
+	$(PYTEST) -n auto --dist loadgroup -m "toolchain or product"
 
-test-mcu: $(INSTALLED)  ## firmware on emulated Cortex-M4 and M7 boards, and as WebAssembly; installs Debian packages (as root) where tools are missing
-	@for tool in $(MCU_TOOLS); do command -v $$tool >/dev/null || { apt-get update && apt-get install -y $(MCU_PACKAGES); break; }; done
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/export/c -m toolchain
+check: lint types docs  ## format, lint, types, docs; the layout is a test
 
-check: $(INSTALLED)  ## format, lint, types, layout, docs
+lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
-	$(BIN)/pyright
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest tests/test_layout.py tests/test_docs.py
 
-format: $(INSTALLED)
+types: $(INSTALLED)
+	$(BIN)/pyright
+
+docs: $(INSTALLED)  ## the docs as a site, in site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+format: $(INSTALLED)  ## lay out the code and mend what ruff can mend
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-install: $(INSTALLED)
+install: $(INSTALLED)  ## .venv with everything that development needs
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "quickstudy needs Python 3.11 or newer, this is " + sys.version.split()[0] + "; set PYTHON=")'
@@ -39,6 +45,66 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --upgrade pip
 	$(BIN)/python -m pip install --quiet -c $(CONSTRAINTS) -e '.[dev]'
 	touch $(INSTALLED)
+
+# --- firmware: needs compilers and an emulator, which are installed as Debian packages (as root) where they are missing
+
+.PHONY: test-mcu tools
+
+APT := apt-get -o DPkg::Lock::Timeout=300
+MCU_TOOLS := arm-none-eabi-gcc qemu-system-arm clang wasm-ld node
+MCU_PACKAGES := gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm clang lld nodejs
+
+tools:
+	@for tool in $(MCU_TOOLS); do command -v $$tool >/dev/null || { $(APT) update && $(APT) install -y $(MCU_PACKAGES); break; }; done
+
+test-mcu: $(INSTALLED) tools  ## firmware on emulated Cortex-M4 and M7 boards, and as WebAssembly
+	$(PYTEST) tests/export/c -m toolchain
+
+# --- the browser module and its page: needs Node.js 20.19 or newer, and Chromium for its tests
+
+.PHONY: web test-web bench-web
+
+WEB := web/node_modules/.installed
+BUILT := src/quickstudy/serve/built
+CHROMIUM ?= /usr/bin/chromium
+
+web: $(BUILT)/index.html  ## web/dist: the module; and the page that `quickstudy demo --browser` serves
+
+$(BUILT)/index.html: $(WEB) $(shell find web/src web/page -type f) web/index.html web/vite.config.ts web/tsconfig.json
+	cd web && npm run --silent build
+	rm -rf $(BUILT)
+	mkdir -p $(BUILT)
+	cp web/dist/*.* $(BUILT)
+	touch $@
+
+test-web: $(INSTALLED) web $(CHROMIUM)  ## the module and the page, in Node.js and in Chromium, against Python
+	cd web && PYTHON=$(abspath $(BIN)/python) CHROMIUM=$(CHROMIUM) npm test --silent
+
+bench-web: $(INSTALLED) web $(CHROMIUM)  ## benchmarks/results/edge_browser.json
+	cd web && PYTHON=$(abspath $(BIN)/python) CHROMIUM=$(CHROMIUM) npm run --silent bench
+
+$(WEB): web/package.json web/package-lock.json
+	cd web && npm ci
+	touch $@
+
+/usr/bin/chromium:
+	$(APT) update -qq
+	$(APT) install -qq --yes --no-install-recommends chromium
+
+# --- the wheel
+
+.PHONY: dist test-dist
+
+dist: $(INSTALLED) web  ## dist/: the wheel, with the browser page
+	rm -rf build dist
+	$(BIN)/python -m build --wheel --no-isolation .
+
+test-dist: dist  ## the wheel in a fresh environment without Node.js: it serves the page and learns a task
+	$(PYTEST) tests/test_dist.py -m product
+
+# --- benchmarks
+
+.PHONY: pretrained bench-peers
 
 pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trained again
 	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --augment affine --validation_ways 5 \
@@ -57,33 +123,5 @@ bench-peers: $(INSTALLED) $(if $(filter .venv-peers/%,$(PEERS_PYTHON)),.venv-pee
 	$(PYTHON) $(PEERS)/setup_peers.py .venv-peers
 	touch $@
 
-# --- the browser module and its page: needs Node.js 20.19 or newer, and Chromium for its tests
-
-.PHONY: web test-web bench-web
-
-WEB := web/node_modules/.installed
-BUILT := src/quickstudy/serve/built
-CHROMIUM ?= /usr/bin/chromium
-
-web: $(WEB)  ## web/dist: the module; and the page that `quickstudy demo --browser` serves
-	cd web && npm run --silent build
-	rm -rf $(BUILT)
-	mkdir -p $(BUILT)
-	cp web/dist/*.* $(BUILT)
-
-test-web: $(INSTALLED) web $(CHROMIUM)  ## the module and the page, in Node.js and in Chromium, against Python
-	cd web && PYTHON=$(abspath $(BIN)/python) CHROMIUM=$(CHROMIUM) npm test --silent
-
-bench-web: $(INSTALLED) web $(CHROMIUM)  ## benchmarks/results/edge_browser.json
-	cd web && PYTHON=$(abspath $(BIN)/python) CHROMIUM=$(CHROMIUM) npm run --silent bench
-
-$(WEB): web/package.json web/package-lock.json
-	cd web && npm ci
-	touch $@
-
-/usr/bin/chromium:
-	apt-get update -qq
-	apt-get install -qq --yes --no-install-recommends chromium
-
 clean:
-	rm -rf .venv .venv-peers build dist runs web/node_modules web/dist $(BUILT)
+	rm -rf .venv .venv-peers build dist runs site web/node_modules web/dist $(BUILT)

@@ -1,13 +1,15 @@
-"""One thread, a fixed seed, and small data that several test files use."""
+"""One thread, a fixed seed, small data that several test files use, and a summary of what the tests of each learner cost."""
 
 from __future__ import annotations
 
+import collections
 import signal
 
 import numpy as np
 import pytest
 import torch
 
+from quickstudy import discovery
 from quickstudy.data.dataset import ImageDataset, content_fingerprint
 from quickstudy.inputs.image import ImageSpec
 
@@ -34,3 +36,36 @@ def patterns() -> ImageDataset:
     spec = ImageSpec(16, 16, 1)
     groups = tuple(f"group{c // 4}" for c in range(12))
     return ImageDataset(images, counts, classes, groups, spec, "patterns", content_fingerprint(images, counts, classes, spec))
+
+
+SECONDS_PER_LEARNER = 15.0
+"""Seconds that the tests of one learner may take: with thirty learners the whole suite still ends in ten minutes on two cores."""
+_SECONDS: dict[str, collections.Counter[str]] = {"learner": collections.Counter(), "file": collections.Counter()}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Note with each test whose it is: parametrised by a learner's name, or in a file of that name."""
+    learners = set(discovery.names("learners"))
+    for item in items:
+        words = [*getattr(getattr(item, "callspec", None), "id", "").split("-"), item.path.stem.removeprefix("test_")]
+        item.user_properties += [("learner", word) for word in dict.fromkeys(words) if word in learners]
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Add up the seconds of each learner and each file; with several workers only the process that leads them prints the sums."""
+    _SECONDS["file"][report.nodeid.partition("::")[0]] += report.duration
+    for key, name in report.user_properties:
+        if key == "learner":
+            _SECONDS["learner"][str(name)] += report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print the slowest files, and each learner's seconds with those above the limit marked."""
+    if sum(_SECONDS["file"].values()) < SECONDS_PER_LEARNER:
+        return
+    terminalreporter.section("seconds of tests, summed over workers")
+    for file, seconds in _SECONDS["file"].most_common(5):
+        terminalreporter.write_line(f"{seconds:7.1f} s  {file}")
+    for learner, seconds in _SECONDS["learner"].most_common():
+        above = f"  above {SECONDS_PER_LEARNER:.0f} s: make it smaller" if seconds > SECONDS_PER_LEARNER else ""
+        terminalreporter.write_line(f"{seconds:7.1f} s  {learner}{above}")
