@@ -97,7 +97,7 @@ $(WEB): web/package.json web/package-lock.json
 
 dist: $(INSTALLED) web  ## dist/: the wheel, with the browser page
 	rm -rf build dist
-	$(BIN)/python -m build --wheel --no-isolation .
+	$(BIN)/python -m build --wheel --no-isolation --quiet .
 
 test-dist: dist  ## the wheel in a fresh environment without Node.js: it serves the page and learns a task
 	$(PYTEST) tests/test_dist.py -m product

@@ -67,7 +67,7 @@ ASCII_FONTS = re.compile(r"cm(b|r|ss|ti|tt)10\.ttf")
 class GlyphClass(NamedTuple):
     """One letter, and the typefaces that have it.
 
-    Args:
+    Attributes:
         character: such as `"α"`.
         name: its Unicode name, such as `"GREEK SMALL LETTER ALPHA"`.
         script: such as `"GREEK"`.

@@ -89,7 +89,7 @@ class Programs(_Part):
 class Unknown(_Part):
     """When a query belongs to no class: its largest logit is below the threshold.
 
-    Args:
+    Attributes:
         threshold: on the largest logit.
         rejected: fraction of queries of known classes that are called unknown, measured.
         detected: fraction of queries of other classes that are called unknown, measured.

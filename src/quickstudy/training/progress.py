@@ -43,7 +43,7 @@ class Line:
 
     Args:
         console: where to write.
-        task: the bar that is drawn, None away from a terminal.
+        bar: the bar that is drawn, None away from a terminal.
     """
 
     def __init__(self, console: rich.console.Console, bar: rich.progress.Progress | None) -> None:

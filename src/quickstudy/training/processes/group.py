@@ -28,7 +28,7 @@ T = TypeVar("T")
 class Step(NamedTuple):
     """What all processes must hold alike after the meta-gradient of a step.
 
-    Args:
+    Attributes:
         loss: mean over the tasks.
         seconds: since the training began, by the first process's clock.
         stop: somebody pressed Ctrl-C.
