@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -365,10 +366,13 @@ def test_affine_is_centred_and_small() -> None:
         assert 2 < float(shift.abs().max()) < 0.08 * 41 * 1.45 + 1
 
 
-def test_ink_is_light_in_every_network() -> None:
-    stored = torch.tensor([[0, 51, 255]], dtype=torch.uint8)
-    assert torch.allclose(to_input(stored, ImageSpec(ink="light")), torch.tensor([[0.0, 0.2, 1.0]]))
-    assert torch.allclose(to_input(stored, ImageSpec(ink="dark")), torch.tensor([[1.0, 0.8, 0.0]]))
+@pytest.mark.parametrize(("ink", "expected"), [("light", [0.0, 0.2, 1.0]), ("dark", [1.0, 0.8, 0.0])])
+def test_strokes_are_light_in_every_network(ink: Any, expected: list[float]) -> None:
+    stored = torch.tensor([[0, 51, 255]], dtype=torch.uint8).unsqueeze(-1)
+    layout = ImageSpec(1, 3, ink=ink).layout()["image"]
+    found = to_input(stored, layout)
+    assert torch.allclose(found, torch.tensor([[expected]]))
+    assert np.allclose(layout.to_network(stored.unsqueeze(0).numpy())[0], found.numpy(), atol=1e-6)
 
 
 def test_augmented_tasks_differ_only_in_their_pixels(patterns: ImageDataset) -> None:

@@ -125,7 +125,9 @@ def derived(fingerprint: str, *parts: str | bytes) -> str:
 
 def content_fingerprint(images: np.ndarray, counts: np.ndarray, classes: Sequence[str], spec: ImageSpec) -> str:
     """Hash of pixels, class names and spec: the same wherever the images were read from."""
-    digest = hashlib.sha256(repr((sorted(spec.to_dict().items()), list(classes), counts.tolist(), images.shape)).encode())
+    digest = hashlib.sha256(
+        repr((sorted(spec.model_dump(exclude={"kind"}).items()), list(classes), counts.tolist(), images.shape)).encode()
+    )
     for start in range(0, len(images), 4096):
         digest.update(np.ascontiguousarray(images[start : start + 4096]).data)
     return digest.hexdigest()[:16]

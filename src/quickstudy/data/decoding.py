@@ -57,6 +57,6 @@ def _as_dataset(
 ) -> ImageDataset:
     """The dataset of decoded images; its fingerprint depends on pixels, class names and spec, not on where they came from."""
     names = tuple(chosen.name for chosen in classes)
-    fingerprint = derived(found.pixel_hash, repr((names, list(counts), sorted(spec.to_dict().items()))))
+    fingerprint = derived(found.pixel_hash, repr((names, list(counts), sorted(spec.model_dump(exclude={"kind"}).items()))))
     groups = tuple(chosen.group for chosen in classes)
     return ImageDataset(found.images, np.asarray(counts, dtype=np.int64), names, groups, spec, name, fingerprint)

@@ -117,4 +117,4 @@ def _read_tree(tree: Tree, split: str, size: int | None, strict: bool, own: OwnD
 
 
 def _resized(spec: ImageSpec, size: int | None) -> ImageSpec:
-    return spec if size is None else dataclasses.replace(spec, height=size, width=size)
+    return spec if size is None else spec.changed(height=size, width=size)

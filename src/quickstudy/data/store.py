@@ -51,7 +51,7 @@ class Job:
 
     def key(self) -> str:
         """Name of the cache: equal jobs on equal sources, equal key."""
-        return derived(self.tree.identity(), VERSION, json.dumps(self.spec.to_dict(), sort_keys=True), "\n".join(self.paths))
+        return derived(self.tree.identity(), VERSION, json.dumps(self.spec.model_dump(), sort_keys=True), "\n".join(self.paths))
 
 
 @dataclasses.dataclass(frozen=True)

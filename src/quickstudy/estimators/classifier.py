@@ -14,11 +14,10 @@ from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d,
 from torch import Tensor
 
 from quickstudy.errors import DataError
-from quickstudy.inputs.image import ImageSpec, Ink, load_image
+from quickstudy.inputs.image import Ink
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
-from quickstudy.runtime.inputs import check_several
 from quickstudy.targets.classes import as_array, checked, extended
 from quickstudy.task import Examples, concatenate, one_hot
 from quickstudy.tasks._inputs import to_input
@@ -194,12 +193,9 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
             rows = validate_data(self, X, reset=reset, dtype=np.float64)
             weight = next(self._saved.learner.parameters(), None)
             return torch.tensor(rows, dtype=torch.float64 if weight is None else weight.dtype)
-        return to_input(torch.from_numpy(_stack(X, spec, self.ink)).permute(0, 3, 1, 2), spec)
-
-
-def _stack(images: Any, spec: ImageSpec, ink: Ink | None) -> np.ndarray:
-    check_several(images)
-    return np.stack([load_image(image, spec, ink=ink) for image in images])
+        how = {} if self.ink is None else {"ink": self.ink}
+        (name, layout), *_ = spec.layout().items()
+        return to_input(torch.from_numpy(spec.read_all(X, **how)[name]), layout)
 
 
 def _joined(earlier: Examples | None, more: Examples) -> Examples:

@@ -14,11 +14,9 @@ from quickstudy.errors import ConfigError
 from quickstudy.export.onnx.write import to_onnx, unresolved
 from quickstudy.export.trace import decompositions
 from quickstudy.export.trace.capture import Axes, Program, Programs, capture
-from quickstudy.inputs.image import ImageSpec
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput, StateType, TensorLayout
-from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner, describe
 
 UNSTATED = "NOASSERTION"
@@ -57,9 +55,8 @@ def input_of(saved: SavedLearner, features: int | None = None) -> ImageInput | R
         if not isinstance(features, int):
             raise ConfigError("the learner does not say how long its rows are; give features.")
         return RowsInput(features=features)
-    spec: ImageSpec = saved.spec
-    zero, full = to_input(torch.tensor([0, 255], dtype=torch.uint8), spec).tolist()
-    return ImageInput(**spec.to_dict(), scale=(full - zero) / 255, offset=zero)
+    layout = saved.spec.layout()["image"]
+    return ImageInput(**saved.spec.model_dump(), scale=layout.scale, offset=layout.offset)
 
 
 def _manifest(

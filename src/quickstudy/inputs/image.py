@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
+import os
 import pathlib
 import struct
 import zlib
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
+import annotated_types
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 
 from quickstudy.errors import DataError
+from quickstudy.inputs._layout import InputSpec, TensorLayout, as_array, check_several
 
-ImageLike = str | pathlib.Path | bytes | PIL.Image.Image | np.ndarray
+ImageLike = Any
+"""Whatever `load_image` takes: a path, an encoded file, a Pillow image, an array, a tensor or nested lists."""
 Ink = Literal["dark", "light"]
 
 UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
 """What Pillow raises, in practice, for a damaged or foreign file."""
 
+FAR = 3.0
+"""Spreads of the training images beyond which a support set is called far from them."""
+LEAST_SPREAD = 0.1
+"""Brightness in 0..1 that counts as one spread, if the training images vary less."""
 
-@dataclasses.dataclass(frozen=True)
-class ImageSpec:
+
+class ImageSpec(InputSpec):
     """What a network expects of an image. Travels with every learner.
 
     Args:
@@ -32,28 +40,104 @@ class ImageSpec:
         channels: 1 (grey) or 3 (colour).
         ink: `"dark"` for dark strokes on a light ground: stored as it is, inverted on its way into the network, so that strokes
             are 1 and ground is 0. `"light"` for light strokes on a dark ground, and for photographs: not inverted.
+
+    >>> ImageSpec(28, 32, 3).layout()["image"].shape
+    (3, 28, 32)
     """
 
-    height: int = 28
-    width: int = 28
-    channels: int = 1
+    kind: Literal["image"] = "image"
+    height: Annotated[int, annotated_types.Interval(ge=1, le=4096)] = 28
+    width: Annotated[int, annotated_types.Interval(ge=1, le=4096)] = 28
+    channels: Literal[1, 3] = 1
     ink: Ink = "light"
 
-    def __post_init__(self) -> None:
-        _check_ink("ink", self.ink)
-        if self.channels not in (1, 3):
-            raise DataError(f"channels is {self.channels}; expected 1 (grey) or 3 (colour).")
-        if min(self.height, self.width) < 1:
-            raise DataError(f"image size is {self.height}x{self.width}; expected at least 1x1.")
+    def __init__(self, height: int = 28, width: int = 28, channels: int = 1, ink: Ink = "light", **fields: Any) -> None:
+        _check_ink("ink", ink)
+        if channels not in (1, 3):
+            raise DataError(f"channels is {channels}; expected 1 (grey) or 3 (colour).")
+        if min(height, width) < 1:
+            raise DataError(f"image size is {height}x{width}; expected at least 1x1.")
+        super().__init__(height=height, width=width, channels=channels, ink=ink, **fields)
+
+    def __str__(self) -> str:
+        return f"{'grey' if self.channels == 1 else 'colour'} images of {self.height}x{self.width}, ink {self.ink}"
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """`(height, width, channels)`, the shape of one stored image."""
+        """Return `(height, width, channels)`, the shape of one stored image."""
         return self.height, self.width, self.channels
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return dataclasses.asdict(self)
+    def layout(self) -> dict[str, TensorLayout]:
+        """Return the layout of the one part, `image`: bytes with the channels last, floats from 0 to 1 with the channels first."""
+        scale, offset = (-1 / 255, 1.0) if self.ink == "dark" else (1 / 255, 0.0)
+        return {"image": TensorLayout(axes=self.shape, order=(2, 0, 1), dtype="uint8", scale=scale, offset=offset)}
+
+    def read(self, thing: Any, *, ink: Ink | None = None) -> dict[str, np.ndarray]:
+        """Return one stored image, uint8 `[height, width, channel]`; see `load_image`."""
+        return {"image": load_image(thing, self, ink=ink)}
+
+    def read_all(self, things: Any, *, ink: Ink | None = None) -> dict[str, np.ndarray]:
+        """Return stored images, uint8 `[example, height, width, channel]`.
+
+        Args:
+            things: a list of images as `load_image` takes them, an array or tensor of images, or a column of paths.
+            ink: polarity of the images, if it is not the spec's.
+
+        Raises:
+            DataError: there is no image, or one cannot be read.
+        """
+        check_several(things, (str, bytes, bytearray, pathlib.Path, PIL.Image.Image), "image")
+        if hasattr(things, "to_numpy"):  # a data frame, whose iteration would give the names of its columns
+            things = things.to_numpy()
+        return {"image": np.stack([load_image(thing, self, ink=ink) for thing in things])}
+
+    def statistics(self, stored: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return brightness of border and centre, mean and contrast, as the network sees them; each with its spread over images."""
+        images = self.to_network(stored)["image"].mean(axis=1, dtype=np.float64)
+        numbers = {}
+        for name, values in _brightness(images).items():
+            numbers |= {name: float(values.mean()), f"{name}_spread": float(values.std())}
+        return numbers
+
+    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray]) -> str | None:
+        """Return a warning if the images are far brighter, darker, flatter or fuller of contrast than those of training.
+
+        Images whose negative would be near are called negatives, with the option that tells the polarity.
+        """
+        images = self.to_network(stored)["image"].mean(axis=1, dtype=np.float64)
+        name, distance = _farthest(statistics, images)
+        if distance <= FAR:
+            return None
+        here = float(_brightness(images)[name].mean())
+        found = f"the images have {name} {here:.2f} as the network sees them, but this learner was trained on {statistics[name]:.2f}"
+        if _farthest(statistics, 1 - images)[1] < distance / 2:
+            other = "light" if self.ink == "dark" else "dark"
+            return f"{found}: they look like negatives of its training images. If they are, say so with ink={other!r}."
+        return f"{found}; prepare them as its training images were (same ground, exposure and crop)."
+
+
+def _brightness(images: np.ndarray) -> dict[str, np.ndarray]:
+    """Return numbers of each of grey `images` `[image, row, column]` in 0..1, by name, each `[image]`."""
+    rows, columns = images.shape[1:]
+    inside = images[:, rows // 4 : rows - rows // 4, columns // 4 : columns - columns // 4]
+    edges = (images[:, 0], images[:, -1], images[:, :, 0], images[:, :, -1])
+    border = np.concatenate(edges, axis=1).mean(axis=1)
+    return {
+        "border": border,
+        "centre": inside.mean(axis=(1, 2)),
+        "brightness": images.mean(axis=(1, 2)),
+        "contrast": images.std(axis=(1, 2)),
+    }
+
+
+def _farthest(statistics: Mapping[str, float], images: np.ndarray) -> tuple[str, float]:
+    """Return which number of the images is farthest from the training images', and how far in spreads of these."""
+    distances = {
+        name: abs(float(values.mean()) - statistics[name]) / max(statistics[f"{name}_spread"], LEAST_SPREAD)
+        for name, values in _brightness(images).items()
+        if name in statistics
+    }
+    return max(distances.items(), key=lambda item: item[1])
 
 
 def load_image(image: ImageLike, spec: ImageSpec, *, ink: Ink | None = None) -> np.ndarray:
@@ -87,6 +171,7 @@ def load_image(image: ImageLike, spec: ImageSpec, *, ink: Ink | None = None) -> 
     """
     if ink is not None:
         _check_ink("ink", ink)
+    image = _openable(image)
     picture = _from_array(image) if isinstance(image, np.ndarray) else image
     try:
         if not isinstance(picture, PIL.Image.Image):
@@ -101,6 +186,27 @@ def load_image(image: ImageLike, spec: ImageSpec, *, ink: Ink | None = None) -> 
         raise DataError(f"{_label(image)}: {error}") from None
     except UNREADABLE as error:
         raise DataError(f"{_label(image)} cannot be read as an image ({error}); open it in a viewer, or replace it.") from error
+
+
+def _openable(image: ImageLike) -> Any:
+    """Return what a user gave for an image as a path, bytes, a file, a Pillow image or an array of numbers.
+
+    Raises:
+        DataError: it is none of these.
+    """
+    if isinstance(image, str | bytes | os.PathLike | PIL.Image.Image) or hasattr(image, "read"):
+        return image
+    if isinstance(image, bytearray | memoryview):
+        return bytes(image)
+    expected = "a path, an encoded file (bytes), a Pillow image, or an array [height, width] or [height, width, channel]"
+    if image is None:
+        raise DataError(f"an image is None; expected {expected}.")
+    array = as_array(image, "an image", expected)
+    if array.dtype.kind not in "OSU":
+        return array
+    if array.size == 1 and array.item() is not image:  # an entry of a column of paths, or of a table with one column
+        return _openable(array.item())
+    raise DataError(f"an image is a {type(image).__name__} of shape {array.shape} without numbers; expected {expected}.")
 
 
 def _as_stored(picture: PIL.Image.Image, spec: ImageSpec, ink: Ink) -> np.ndarray:
@@ -140,9 +246,14 @@ def _from_array(array: np.ndarray) -> PIL.Image.Image:
     if array.size == 0 or not (array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (2, 3, 4))):
         raise DataError(
             f"the image array has shape {tuple(array.shape)}; expected [height, width] or "
-            "[height, width, channel] with 1 to 4 channels."
+            f"[height, width, channel] with 1 to 4 channels.{_advice(array)}"
         )
     return PIL.Image.fromarray(np.ascontiguousarray(_bytes_of(array)))
+
+
+def _advice(array: np.ndarray) -> str:
+    first = array.ndim == 3 and array.shape[0] in (1, 3)
+    return " Its channels seem to come first; move them last, with .transpose(1, 2, 0) or .permute(1, 2, 0)." if first else ""
 
 
 def _bytes_of(array: np.ndarray) -> np.ndarray:
@@ -167,7 +278,7 @@ def _bytes_of(array: np.ndarray) -> np.ndarray:
 
 
 def _label(image: ImageLike) -> str:
-    return f"image {str(image)!r}" if isinstance(image, str | pathlib.Path) else f"the image ({type(image).__name__})"
+    return f"image {str(image)!r}" if isinstance(image, str | os.PathLike) else f"the image ({type(image).__name__})"
 
 
 def _check_ink(field: str, ink: str) -> None:

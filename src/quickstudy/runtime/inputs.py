@@ -11,7 +11,7 @@ import numpy as np
 import PIL.Image
 
 from quickstudy.errors import DataError
-from quickstudy.inputs.image import Ink, load_image
+from quickstudy.inputs.image import Ink
 from quickstudy.runtime.manifest import ImageInput, RowsInput
 from quickstudy.targets.classes import checked
 
@@ -27,18 +27,9 @@ def to_input(examples: Sequence[Any] | np.ndarray, expected: ImageInput | RowsIn
     Raises:
         DataError: unreadable images, wrong shapes, numbers that are none, or no example at all.
     """
-    check_several(examples)
-    if isinstance(expected, ImageInput):
-        pixels = np.stack([load_image(_image(image), expected.spec, ink=ink) for image in examples])
-        return np.ascontiguousarray(pixels.transpose(0, 3, 1, 2)) * np.float32(expected.scale) + np.float32(expected.offset)
-    rows = _numbers(examples, "rows", f"[example, {expected.features}]")
-    if rows.ndim != 2 or rows.shape[1] != expected.features:
-        raise DataError(f"the rows have shape {list(rows.shape)}; expected [example, {expected.features}].")
-    if not np.isfinite(rows).all():
-        raise DataError(
-            f"the rows hold {int((~np.isfinite(rows)).sum())} values that are NaN or infinite; replace or drop them."
-        )
-    return rows
+    how = {} if ink is None else {"ink": ink}
+    found = expected.spec.to_network(expected.spec.read_all(examples, **how))
+    return next(iter(found.values()))
 
 
 def to_labels(y: Sequence[Any]) -> list[Any]:
@@ -88,18 +79,6 @@ def counted(given: Any, name: str) -> int:
         raise DataError(
             f"the {name} are a {type(given).__name__}; expected a list or an array, one entry per example."
         ) from None
-
-
-def _image(given: Any) -> Any:
-    """An image that `load_image` takes; what else there is, such as lists of numbers, becomes an array."""
-    if isinstance(given, str | bytes | pathlib.Path | PIL.Image.Image | np.ndarray):
-        return given
-    try:
-        return np.asarray(given)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            f"an image is a {type(given).__name__} that is no array ({error}); expected a path, a Pillow image or an array."
-        ) from error
 
 
 def _numbers(given: Any, name: str, expected: str) -> np.ndarray:

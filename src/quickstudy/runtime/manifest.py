@@ -11,6 +11,7 @@ import pydantic
 
 from quickstudy.errors import FileFormatError
 from quickstudy.inputs.image import ImageSpec, Ink
+from quickstudy.inputs.rows import RowsSpec
 
 FORMAT = 2
 """Version of the bundle format; newer bundles are refused by name, older ones are read as if they were of this one."""
@@ -56,6 +57,11 @@ class RowsInput(_Part):
 
     kind: Literal["rows"] = "rows"
     features: Size
+
+    @property
+    def spec(self) -> RowsSpec:
+        """What a row must be."""
+        return RowsSpec(self.features)
 
     @property
     def shape(self) -> tuple[int, ...]:

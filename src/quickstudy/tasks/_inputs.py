@@ -1,23 +1,30 @@
-"""From stored images to a network's input: the one place where pixels become numbers."""
+"""From stored examples to a network's input, in torch; the numbers are those of `TensorLayout.to_network`."""
 
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Num
 from torch import Tensor
 
-from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs import TensorLayout
 
 
-def to_input(images: UInt8[Tensor, " *shape"], spec: ImageSpec) -> Float[Tensor, " *shape"]:
-    """Float images in [0, 1], with strokes light where ink is dark.
+def to_input(stored: Num[Tensor, " *stored"], layout: TensorLayout) -> Num[Tensor, " *input"]:
+    """Return the network's input `[..., *layout.shape]` for stored examples `[..., *layout.axes]`; int64 stays int64.
 
-    Args:
-        images: uint8, of any shape.
-        spec: says which ink the images have.
-
-    >>> to_input(torch.tensor([0, 255], dtype=torch.uint8), ImageSpec(ink="dark"))
-    tensor([1., 0.])
+    >>> to_input(torch.tensor([[0, 255]], dtype=torch.uint8), TensorLayout(axes=(2,), order=(0,), dtype="uint8", scale=1 / 255))
+    tensor([[0., 1.]])
     """
-    light = images.bitwise_not() if spec.ink == "dark" else images  # 255 - value
-    return light.to(torch.get_default_dtype()).mul_(1 / 255)
+    leading = stored.ndim - len(layout.axes)
+    moved = stored.permute(*range(leading), *(leading + axis for axis in layout.order))
+    if layout.dtype == "int64":
+        return moved
+    scale, offset = layout.scale, layout.offset
+    if (
+        layout.dtype == "uint8" and scale < 0 and offset == -255 * scale
+    ):  # a negative: inverting bytes is faster than adding floats
+        moved, scale, offset = moved.bitwise_not(), -scale, 0.0
+    scaled = moved.to(torch.get_default_dtype())
+    if scale != 1:
+        scaled = scaled.mul_(scale) if scaled is not moved else scaled * scale
+    return scaled + offset if offset else scaled

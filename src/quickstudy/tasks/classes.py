@@ -185,7 +185,7 @@ class ClassTasks:
         """Float images in [0, 1], strokes light, `[task, example, channel, height, width]`."""
         # index_select of flat rows: several times faster than indexing by a tensor, and than a gather of floats held ready
         images = self._pixels.index_select(0, rows.flatten()).unflatten(1, self.dataset.spec.shape)
-        x = to_input(images, self.dataset.spec).permute(0, 3, 1, 2)
+        x = to_input(images, self.dataset.spec.layout()["image"])
         if self.augment != "none":
             random = uniform(self.seed, index, rows.shape[1] * NUMBERS, stream).reshape(-1, NUMBERS)
             x = AUGMENTATIONS[self.augment](x, torch.from_numpy(random).to(x.dtype))

@@ -16,9 +16,8 @@ from quickstudy.errors import check_at_least
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._random import uniform
 
-AMPLITUDE = (0.1, 5.0)
-PHASE = (0.0, math.pi)
-X = (-5.0, 5.0)
+RANGES = {"amplitude": (0.1, 5.0), "phase": (0.0, math.pi), "x": (-5.0, 5.0)}
+"""Ranges of the curves of the paper, each drawn uniformly."""
 
 
 class SinusoidTasks:
@@ -65,5 +64,5 @@ class SinusoidTasks:
     def _draw(self, index: np.ndarray) -> np.ndarray:
         """Amplitude, phase, and x of each point, `[task, 2 + shots + queries]`."""
         numbers = uniform(self.seed, index, 2 + self.shots + self.queries)
-        bounds = np.array([AMPLITUDE, PHASE, *[X] * (self.shots + self.queries)])
+        bounds = np.array([RANGES["amplitude"], RANGES["phase"], *[RANGES["x"]] * (self.shots + self.queries)])
         return bounds[:, 0] + numbers * (bounds[:, 1] - bounds[:, 0])

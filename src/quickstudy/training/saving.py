@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from quickstudy import discovery, storage
-from quickstudy.errors import ConfigError, FileFormatError, ModelError, unknown_name
-from quickstudy.inputs.image import ImageSpec, Ink
+from quickstudy.errors import ConfigError, DataError, FileFormatError, ModelError, unknown_name
+from quickstudy.inputs import InputSpec, from_dict
+from quickstudy.inputs.image import Ink
 from quickstudy.learner import Learner, State, hyperparameters
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
@@ -35,7 +36,7 @@ class SavedLearner:
     """
 
     learner: Learner
-    spec: ImageSpec | None = None
+    spec: InputSpec | None = None
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -131,7 +132,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
             f"{path} is an {manifest.precision} bundle, for quickstudy.runtime; load the run that it was exported from."
         )
     weights = {name.removeprefix("weight."): value for name, value in bundle.weights.items()}
-    spec = manifest.input.spec.to_dict() if isinstance(manifest.input, ImageInput) else None
+    spec = manifest.input.spec.model_dump() if isinstance(manifest.input, ImageInput) else None
     return weights, {"learner": manifest.learner, "net": manifest.net, "input": spec, "info": manifest.results}
 
 
@@ -154,7 +155,7 @@ def describe(saved: SavedLearner) -> dict[str, Any]:
     return {
         "learner": _described_learner(saved.learner),
         "net": describe_net(net) if isinstance(net, nn.Module) else None,
-        "input": saved.spec.to_dict() if saved.spec else None,
+        "input": saved.spec.model_dump() if saved.spec else None,
         "info": dict(saved.info),
     }
 
@@ -182,7 +183,12 @@ def _build(
             raise ConfigError(f"{path} is a learner of your own, {name}; pass its class as learner=.")
         chosen = discovery.load("learners", name)
     _check_known(path, chosen, args)
-    _check_known(path, ImageSpec, spec or {})
+    try:
+        expected = from_dict(spec) if spec else None
+    except DataError as error:
+        raise FileFormatError(
+            f"{path} describes its input in words that are unknown here ({error}) Update quickstudy."
+        ) from error
     if described is not None:
         args["net"] = net if net is not None else build_net(described)
     learner = chosen(**(args | dict(changes)))
@@ -190,7 +196,7 @@ def _build(
         learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
     except RuntimeError as error:
         raise FileFormatError(f"{path}: the weights do not fit {name} on {described}: {error}") from error
-    return SavedLearner(learner, ImageSpec(**spec) if spec else None, info)
+    return SavedLearner(learner, expected, info)
 
 
 def _check_known(path: str | os.PathLike[str], chosen: type, args: Mapping[str, Any]) -> None:

@@ -46,7 +46,7 @@ def integer_layers(learner: Learner, request: Request, images: Callable[[], np.n
         )
     with torch.no_grad():
         layers = layers_of(programs.adapt, dict(programs.weights))
-        x = to_input(torch.from_numpy(np.ascontiguousarray(images())), request.spec).permute(0, 3, 1, 2)
+        x = to_input(torch.from_numpy(np.ascontiguousarray(images())), request.spec.layout()["image"])
         return quantized(layers, x)[0]
 
 

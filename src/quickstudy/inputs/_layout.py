@@ -1,0 +1,146 @@
+"""TensorLayout and InputSpec: what every kind of input says about itself, so that nobody else needs to know the kind."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, Literal, Self
+
+import numpy as np
+import pydantic
+
+from quickstudy.errors import DataError
+
+
+class TensorLayout(pydantic.BaseModel):
+    """How one named part of an example is stored, and how it enters a network: `input = stored * scale + offset`.
+
+    Args:
+        axes: sizes of the axes of one stored example, such as `(height, width, channel)`.
+        order: for each axis of the network's input, which stored axis it is; `(2, 0, 1)` puts the channels first.
+        dtype: type of the stored numbers.
+        scale: factor of the stored numbers.
+        offset: what is added after scaling.
+
+    >>> TensorLayout(axes=(28, 32, 3), order=(2, 0, 1), dtype="uint8", scale=1 / 255).shape
+    (3, 28, 32)
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    axes: tuple[int, ...]
+    order: tuple[int, ...]
+    dtype: Literal["uint8", "int64", "float32"]
+    scale: float = 1.0
+    offset: float = 0.0
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Return the shape of one example as the network sees it."""
+        return tuple(self.axes[axis] for axis in self.order)
+
+    def to_network(self, stored: np.ndarray) -> np.ndarray:
+        """Return the network's input, float32 `[example, *shape]`, for `stored` `[example, *axes]`; int64 stays int64."""
+        moved = np.ascontiguousarray(stored.transpose(0, *(axis + 1 for axis in self.order)))
+        if self.dtype == "int64":
+            return moved
+        return moved.astype(np.float32, copy=False) * np.float32(self.scale) + np.float32(self.offset)
+
+
+class InputSpec(pydantic.BaseModel, abc.ABC):
+    """What a network expects of an example; a kind of input is one subclass in a file of its own.
+
+    The same object stands in task sources, in files of learners and in manifests of bundles. Two specs are equal only if
+    every field is.
+    """
+
+    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    kind: str
+
+    def __init__(self, **fields: Any) -> None:
+        try:
+            super().__init__(**{name: _plain(value) for name, value in fields.items()})
+        except pydantic.ValidationError as error:
+            first = error.errors()[0]
+            field = ".".join(str(part) for part in first["loc"])
+            raise DataError(f"{field} is {first['input']!r}: {first['msg']}.") from None
+
+    @abc.abstractmethod
+    def layout(self) -> dict[str, TensorLayout]:
+        """Return how each part of an example is stored and enters the network, by name."""
+
+    @abc.abstractmethod
+    def read(self, thing: Any, **how: Any) -> dict[str, np.ndarray]:
+        """Return one stored example from whatever users have, by name.
+
+        Raises:
+            DataError: `thing` cannot be read as this kind of input.
+        """
+
+    @abc.abstractmethod
+    def read_all(self, things: Any, **how: Any) -> dict[str, np.ndarray]:
+        """Return stored examples by name, stacked along a leading axis.
+
+        Raises:
+            DataError: there is no example, or one cannot be read as this kind of input.
+        """
+
+    @abc.abstractmethod
+    def statistics(self, stored: Mapping[str, np.ndarray]) -> dict[str, float]:
+        """Return simple statistics of stored examples, to be kept with a learner that was trained on them."""
+
+    @abc.abstractmethod
+    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray]) -> str | None:
+        """Return a warning if stored examples are far from those that `statistics` describes: what is far, and the remedy."""
+
+    def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the inputs of a network by name, float32 `[example, ...]`."""
+        return {name: layout.to_network(stored[name]) for name, layout in self.layout().items()}
+
+    def changed(self, **fields: Any) -> Self:
+        """Return the same spec with other values of some fields, checked."""
+        return type(self)(**(self.model_dump() | fields))
+
+
+def _plain(value: Any) -> Any:
+    """Return a NumPy scalar as the Python number that it is, and everything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def check_several(things: Any, one: tuple[type, ...] = (str, bytes, bytearray), name: str = "example") -> None:
+    """Raise a DataError if `things` is a single example, is no list, or is an empty list.
+
+    Args:
+        things: what a user gave as examples.
+        one: types that are one example.
+        name: an example's name in errors.
+    """
+    if isinstance(things, one):
+        raise DataError(f"one {name} was given ({str(things)[:80]}); expected a list of {name}s.")
+    try:
+        count = len(things)
+    except TypeError:
+        raise DataError(f"the examples are a {type(things).__name__}; expected a list or an array of examples.") from None
+    if count == 0:
+        raise DataError("no example was given; expected at least one.")
+
+
+def as_array(thing: Any, name: str, expected: str) -> np.ndarray:
+    """Return `thing` (an array, a tensor of torch, nested lists, a table of pandas) as an array.
+
+    Args:
+        thing: what a user gave.
+        name: the thing's name in errors, such as "an image".
+        expected: what could have been given, in words.
+
+    Raises:
+        DataError: `thing` is no array of one shape and type.
+    """
+    if isinstance(thing, np.ndarray):
+        return thing
+    try:
+        plain = thing.detach().cpu() if hasattr(thing, "detach") else thing
+        return np.asarray(plain)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise DataError(f"{name} is a {type(thing).__name__} that is no array ({error}); expected {expected}.") from error
