@@ -144,7 +144,7 @@ def test_a_saved_file_is_safetensors_and_json(learner: pathlib.Path, task: pathl
     facts = json.loads(header.pop("__metadata__")["quickstudy"])
     assert facts["kind"] == kind
     assert facts["meta"]["learner"]["name"] == "protonet"
-    assert facts["meta"]["input"] == {"height": 16, "width": 16, "channels": 1, "ink": "dark"}
+    assert facts["meta"]["input"] == {"kind": "image", "height": 16, "width": 16, "channels": 1, "ink": "dark"}
     ends = [entry["data_offsets"][1] for entry in header.values()]
     assert 8 + length + max(ends, default=0) == len(content)  # tensors, and nothing else
     assert storage.load(learner if kind == "learner" else task, kind).meta == facts["meta"]

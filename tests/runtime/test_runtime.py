@@ -147,7 +147,7 @@ def test_several_threads_adapt_and_predict_at_the_same_time(on_rows: Learner, ro
         (np.zeros((0, 6)), [], DataError, "no example was given"),
         (np.zeros((2, 6)), ["a"], DataError, "2 examples but 1 labels"),
         (np.zeros((2, 6)), ["a", "a"], TaskError, "a single class, 'a'; give examples of at least two"),
-        ("file.png", ["a"], DataError, "one image was given"),
+        ("file.png", ["a"], DataError, "one example was given"),
         (np.zeros((2, 6)), [["a"], ["b"]], DataError, r"label \['a'\] is a list; expected something hashable"),
         (np.zeros((2, 6)), ["a", float("nan")], DataError, "label nan is not equal to itself"),
     ],

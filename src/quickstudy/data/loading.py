@@ -100,7 +100,7 @@ def _read_path(path: pathlib.Path, split: str, size: int | None, strict: bool, o
     else:
         raise DataError(f"{str(path)!r} is of no kind that is read here; expected a folder, .zip, .npz or an idx file.")
     plain = default_spec(images)
-    spec = _resized(dataclasses.replace(plain, channels=own.channels or plain.channels, ink=own.ink), size)
+    spec = _resized(plain.changed(channels=own.channels or plain.channels, ink=own.ink), size)
     whole = from_arrays(images, labels, classes=classes, spec=spec, name=path.name)
     return splits.chosen(whole, split, own.split).compact()
 
