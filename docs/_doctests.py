@@ -11,18 +11,7 @@ EXAMPLE = re.compile(r"^( *)>>> .*(?:\n\1(?! *\n)\S.*|\n\1 +\S.*)*", re.MULTILIN
 
 
 def fenced(text: str) -> str:
-    """Return `text` with each doctest in a fenced block.
-
-    >>> print(fenced("Add.\\n\\n>>> 1 + 1\\n2\\n\\nMore."))
-    Add.
-    <BLANKLINE>
-    ```pycon
-    >>> 1 + 1
-    2
-    ```
-    <BLANKLINE>
-    More.
-    """
+    """Return `text` with each doctest in a fenced block."""
     return EXAMPLE.sub(lambda match: f"{match[1]}```pycon\n{match[0]}\n{match[1]}```", text)
 
 

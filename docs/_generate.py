@@ -195,12 +195,17 @@ def data_page(name: str) -> str:
 def verb_page(name: str) -> str:
     """Return a verb's page: what it does, and its help as it is printed."""
     module = importlib.import_module(f"quickstudy.cli.{name}")
-    os.environ["COLUMNS"] = "110"
+    os.environ["COLUMNS"] = "88"
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed), contextlib.suppress(SystemExit):
         module.run(["--help"])
     first = (inspect.getdoc(module) or "").strip()
-    return f"# quickstudy {name}\n\n{first[:1].upper()}{first[1:]}\n\n```text\n{printed.getvalue().strip()}\n```\n"
+    return f"# quickstudy {name}\n\n{first[:1].upper()}{first[1:]}\n\n```text\n{_printable(printed.getvalue())}\n```\n"
+
+
+def _printable(text: str) -> str:
+    """Return what a terminal shows of `text`: no control characters but line ends."""
+    return "".join(character for character in text.strip() if character == "\n" or character.isprintable())
 
 
 def _reference() -> Pages:
@@ -322,7 +327,7 @@ def _state(kind: type) -> str:
     rows = [
         (f"`{name}`", f"`{list(value.shape)}`", f"`{str(value.dtype).removeprefix('torch.')}`") for name, value in state.items()
     ]
-    said = "Of three examples of two classes, on one hidden layer that makes 8 numbers of 4, the state is:"
+    said = "After three examples of two classes, with a net that makes 8 numbers of 4, the state is:"
     return f"{said}\n\n{_table(('tensor', 'shape', 'type'), rows)}"
 
 

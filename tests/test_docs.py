@@ -1,35 +1,74 @@
-"""The docs are true: README's Python runs, and every public name, verb, learner, net, data set and error is documented."""
+"""The docs are true: what README and the tutorials show is run, links lead somewhere, and whatever has a name is documented."""
 
+import doctest
+import importlib.util
 import pathlib
 import re
 import runpy
+import shlex
+import sys
+import types
 
+import numpy as np
+import PIL.Image
 import pytest
 
 import quickstudy
-from quickstudy import discovery, errors
+from quickstudy import cli, discovery, errors
 from quickstudy.data import known
 
 ROOT = pathlib.Path(__file__).parents[1]
-TEXT = "\n".join(file.read_text() for file in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))])
+PAGES = [ROOT / "README.md", ROOT / "ROADMAP.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SHOWN = [ROOT / "README.md", ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
+TEXT = "\n".join(file.read_text() for file in PAGES)
+SHORT = {"train": ("--steps", "4"), "evaluate": ("--tasks", "4")}
+"""What a command of the docs is given in addition, so that it ends in seconds."""
 
 
-def test_readme_python_runs(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path))
+def blocks(file: pathlib.Path) -> list[tuple[str, str]]:
+    """Return the blocks of code of a page, each with its language."""
+    return re.findall(r"^```(python|sh)\n(.*?)^```", file.read_text(), re.DOTALL | re.MULTILINE)
+
+
+def commands(text: str) -> list[list[str]]:
+    """Return the words of each command of ours in a block: continued lines joined, comments and other programs left out."""
+    lines = (shlex.split(line, comments=True) for line in text.replace("\\\n", " ").splitlines())
+    return [words[1:] for words in lines if words[:1] == ["quickstudy"]]
+
+
+@pytest.fixture
+def workplace(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
+    """Return an empty folder with the images that the docs speak of, where the process stands."""
+    random = np.random.default_rng(0)
+    for name in ("alpha", "beta"):
+        (tmp_path / "my-classes" / name).mkdir(parents=True)
+        for index in range(2):
+            PIL.Image.fromarray(random.integers(0, 255, (40, 40), np.uint8)).save(
+                tmp_path / "my-classes" / name / f"{index}.png"
+            )
+    PIL.Image.fromarray(random.integers(0, 255, (40, 40), np.uint8)).save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    assert len(blocks) >= 3
-    names: dict[str, object] = {}
-    for block in blocks:
-        exec(compile(block, "README.md", "exec"), names)
-    classifier = names["classifier"]
-    assert isinstance(classifier, quickstudy.FewShotClassifier)
-    assert classifier.classes_.tolist() == ["alpha", "beta", "gamma"]
-    accuracy, evaluated = capsys.readouterr().out.split("\n", 1)
-    assert float(accuracy) > 0.9
-    assert "tasks_hash" in evaluated
+    return tmp_path
+
+
+@pytest.mark.parametrize("file", [file for file in SHOWN if blocks(file)], ids=lambda file: file.stem)
+def test_what_a_page_shows_runs(file: pathlib.Path, workplace: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = types.ModuleType("page")  # dataclasses look for the module that they stand in
+    monkeypatch.setitem(sys.modules, "page", page)
+    for language, text in blocks(file):
+        if language == "python":
+            exec(compile(text, str(file), "exec"), vars(page))
+            continue
+        for words in commands(text):
+            if "--browser" not in words and words[0] != "demo":
+                assert cli.main([*words, *SHORT.get(words[0], ())]) == 0, f"{file.name}: quickstudy {' '.join(words)}"
+
+
+def test_readme_shows_python_and_commands() -> None:
+    found = blocks(ROOT / "README.md")
+    assert sum(language == "python" for language, _ in found) >= 3
+    shown = {words[0] for language, text in found if language == "sh" for words in commands(text)}
+    assert shown == set(discovery.names("cli"))
 
 
 @pytest.mark.parametrize("folder", ["learners", "nets", "cli"])
@@ -40,8 +79,8 @@ def test_every_discovered_name_is_documented(folder: str) -> None:
 
 def test_every_data_set_and_error_is_documented() -> None:
     assert not [name for name in known.names() if f"`{name}`" not in TEXT]
-    concrete = [kind.__name__ for kind in vars(errors).values() if isinstance(kind, type) and not kind.__subclasses__()]
-    assert not [name for name in concrete if f"`{name}`" not in TEXT and name != "Iterable"]
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.QuickstudyError)]
+    assert not [kind.__name__ for kind in kinds if not kind.__subclasses__() and f"`{kind.__name__}`" not in TEXT]
 
 
 def test_every_public_name_resolves() -> None:
@@ -50,9 +89,69 @@ def test_every_public_name_resolves() -> None:
 
 
 def test_links_lead_somewhere() -> None:
-    for file in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)", file.read_text()):
-            assert target.startswith("http") or (file.parent / target).exists(), f"{file.name} links to {target}"
+    generated = {f"docs/{uri}" for uri in generator().all_pages()}
+    for file in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)[^)]*\)", file.read_text()):
+            there = (file.parent / target).resolve()
+            exists = there.exists() or there.relative_to(ROOT).as_posix() in generated
+            assert target.startswith("http") or exists, f"{file.name} links to {target}"
+
+
+def generator() -> types.ModuleType:
+    """Return the module that writes pages of the site."""
+    return _module(ROOT / "docs" / "_generate.py")
+
+
+def _module(file: pathlib.Path) -> types.ModuleType:
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_examples_of_the_generator_are_true() -> None:
+    ran = doctest.testmod(generator())
+    assert ran.attempted
+    assert not ran.failed
+
+
+def test_examples_in_docstrings_are_shown_as_code() -> None:
+    fenced = _module(ROOT / "docs" / "_doctests.py").fenced
+    assert fenced("Add.\n\n>>> 1 + 1\n2\n\nMore.") == "Add.\n\n```pycon\n>>> 1 + 1\n2\n```\n\nMore."
+    assert (
+        fenced("    >>> f(\n    ...     1\n    ... )\n    [1]")
+        == "    ```pycon\n    >>> f(\n    ...     1\n    ... )\n    [1]\n    ```"
+    )
+    assert fenced("No example: a > b.") == "No example: a > b."
+
+
+def test_the_site_has_a_page_for_every_name() -> None:
+    pages = generator().all_pages()
+    expected = {f"learners/{name}.md" for name in discovery.names("learners")}
+    expected |= {f"nets/{name}.md" for name in discovery.names("nets")} | {
+        f"commands/{name}.md" for name in discovery.names("cli")
+    }
+    expected |= {f"data-sets/{name}.md" for name in known.names()}
+    assert expected <= set(pages)
+    for name in discovery.names("learners"):
+        page = pages[f"learners/{name}.md"]
+        for part in ("## State", "## Hyperparameters", "## Facts", "## Measured", "| `net` |"):
+            assert part in page, f"{name} has no {part}"
+
+
+def test_a_page_that_loads_from_elsewhere_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "index.html").write_text('<link rel=stylesheet href="https://fonts.example/css">')
+    with pytest.raises(Exception, match=re.escape("loads https://fonts.example/css")):
+        generator().on_post_build(types.SimpleNamespace(site_dir=str(tmp_path)))
+    (tmp_path / "index.html").write_text('<link rel=canonical href="https://a.example/"><script src="a.js"></script>')
+    generator().on_post_build(types.SimpleNamespace(site_dir=str(tmp_path)))
+
+
+def test_version_is_written_once() -> None:
+    assert re.search(rf"^## \[{re.escape(quickstudy.__version__)}\]", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert f'"version": "{quickstudy.__version__}"' in (ROOT / "web" / "package.json").read_text()
 
 
 def test_example_digits(capsys: pytest.CaptureFixture[str]) -> None:
