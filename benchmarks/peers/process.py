@@ -24,15 +24,17 @@ class Contestant:
         name: `<library>` or `<library>-<variant>`.
         peers_python: the interpreter of the peers' environment; quickstudy runs in this one.
         logs: folder for what the process prints.
+        checkout: run the benchmark code and the source of this checkout of the project; None for the one that this file is in.
     """
 
-    def __init__(self, name: str, peers_python: pathlib.Path, logs: pathlib.Path) -> None:
-        self.name = name
+    def __init__(self, name: str, peers_python: pathlib.Path, logs: pathlib.Path, checkout: pathlib.Path | None = None) -> None:
+        self.name, self.checkout = name, checkout
         library, _, self.variant = name.partition("-")
-        file = HERE / "contestants" / (f"{library}.py" if library == "plain" else f"{library}_.py")
+        here = HERE if checkout is None else checkout / "benchmarks" / "peers"
+        file = here / "contestants" / (f"{library}.py" if library == "plain" else f"{library}_.py")
         self.ours = library == "quickstudy"
         self.command = [sys.executable if self.ours else str(peers_python), str(file)]
-        self.log = logs / f"{name}.log"
+        self.log = logs / (f"{name}.log" if checkout is None else f"{name}-{checkout.name}.log")
         self.process: subprocess.Popen[str] | None = None
 
     def ask(self, **request: Any) -> dict[str, Any]:
@@ -72,6 +74,8 @@ class Contestant:
         os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(self.log.parent / "jax"))
         removed = {"OMP_NUM_THREADS"} if self.ours else {"OMP_NUM_THREADS", "PYTHONPATH", "VIRTUAL_ENV"}
         environment = {name: value for name, value in os.environ.items() if name not in removed}
+        if self.checkout is not None:
+            environment["PYTHONPATH"] = str(self.checkout / "src")
         with self.log.open("w") as log:
             pipe = subprocess.PIPE
             return subprocess.Popen(self.command, stdin=pipe, stdout=pipe, stderr=log, env=environment, text=True)
