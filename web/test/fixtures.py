@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 import torch
-from quickstudy.export.onnx.write.int8 import to_int8
+from quickstudy.export.onnx.int8 import to_int8
 
 from quickstudy import FewShotClassifier
 from quickstudy.export.bundle import to_bundle
