@@ -7,10 +7,10 @@ import sys
 
 import numpy as np
 import torch
-from quickstudy.export.onnx.int8 import to_int8
 
 from quickstudy import FewShotClassifier
 from quickstudy.export.bundle import to_bundle
+from quickstudy.export.onnx.int8 import to_int8
 from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
