@@ -30,7 +30,9 @@ from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.values import Values
+from quickstudy.task import Examples, Task
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.plans import Engine, Plan
 
@@ -38,7 +40,7 @@ WAYS, SHOTS, QUERIES, TASKS, ROUNDS = 5, 1, 15, 8, 3
 
 
 def examples(per_class: int) -> Examples:
-    y = one_hot(torch.arange(WAYS).repeat(per_class), WAYS).expand(TASKS, -1, -1)
+    y = OneHot(torch.eye(WAYS).repeat(per_class, 1).expand(TASKS, -1, -1))
     return Examples(torch.rand(TASKS, WAYS * per_class, 1, 28, 28), y)
 
 
@@ -108,8 +110,7 @@ def learner_of(work: Work) -> Learner:
     if work.kind == "protonet":
         return ProtoNet(net)
     options = {"inner_steps": work.inner_steps, "first_order": work.first_order, "head_ways": work.ways, "statistics": "query"}
-    objective = "regression" if work.net == "mlp" else "classification"
-    return (ANIL if work.learner == "anil" else MAML)(net, inner_lr=work.inner_lr, objective=objective, **options)
+    return (ANIL if work.learner == "anil" else MAML)(net, inner_lr=work.inner_lr, **options)
 
 
 def counted(work: Work) -> int:
@@ -117,7 +118,7 @@ def counted(work: Work) -> int:
     learner, parts = learner_of(work), []
     for count in (work.ways * work.shots, work.ways * work.queries):
         x = torch.rand(1, count, 1) if work.net == "mlp" else torch.rand(1, count, 1, 28, 28)
-        y = x if work.net == "mlp" else one_hot(torch.arange(work.ways).repeat(count // work.ways), work.ways).unsqueeze(0)
+        y = Values(x) if work.net == "mlp" else OneHot(torch.eye(work.ways).repeat(count // work.ways, 1).unsqueeze(0))
         parts.append(Examples(x, y))
     task = Task(*parts)
     with FlopCounterMode(display=False) as counter:

@@ -20,14 +20,14 @@ def measure(recompute: bool) -> None:
 
     from quickstudy.learners.maml import MAML
     from quickstudy.nets.conv4 import Conv4
-    from quickstudy.task import Examples, Task, one_hot
+    from quickstudy.objectives.classes import OneHot
+    from quickstudy.task import Examples, Task
     from quickstudy.training.plans import Engine, Plan
 
     torch.manual_seed(0)
     learner = MAML(Conv4(), inner_lr=0.01, inner_steps=STEPS, head_ways=5, recompute=recompute)
     support, query = (
-        Examples(torch.rand(1, 5 * count, 1, 28, 28), one_hot(torch.arange(5).repeat(count), 5).unsqueeze(0))
-        for count in (5, 15)
+        Examples(torch.rand(1, 5 * count, 1, 28, 28), OneHot(torch.eye(5).repeat(count, 1).unsqueeze(0))) for count in (5, 15)
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     Engine(learner, Plan("loop", captured=True))(Task(support, query))

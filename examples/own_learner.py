@@ -22,7 +22,7 @@ class Cosine(qs.Learner):
         self.scale = torch.nn.Parameter(torch.tensor(10.0))
 
     def adapt(self, support, state=None):
-        return {"directions": F.normalize(class_sums(self.net(support.x), support.y, support.weight))}
+        return {"directions": F.normalize(class_sums(self.net(support.x), support.y.rows, support.weight))}
 
     def predict(self, state, x):
         return self.scale * F.normalize(self.net(x)) @ state["directions"].t()

@@ -15,7 +15,8 @@ from quickstudy.functional.classes import ABSENT
 from quickstudy.learner import Learner
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.task import Examples, Task
 
 WAYS = 3
 SHAPES = {"mlp": (6,), "conv4": (1, 16, 16)}
@@ -79,7 +80,7 @@ def make_tasks(
     for per_way, most in ((shots, 1 + (task + way) % shots), (queries, queries)):
         labels = way.repeat(per_way)
         x = centres[:, labels] + 0.6 * torch.randn(count, len(labels), *SHAPES[kind], generator=generator, dtype=dtype)
-        y = one_hot(labels, ways).to(dtype).expand(count, -1, -1)
+        y = OneHot(one_hot(labels, ways, dtype).rows.expand(count, -1, -1))
         mask = ((torch.arange(per_way).view(1, -1, 1) < most) & exists).flatten(1) if ragged else None
         if mask is not None:
             loud = 5 * torch.randn(x.shape, generator=generator, dtype=dtype)

@@ -31,7 +31,9 @@ from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
-from quickstudy.task import Examples, Task, concatenate, one_hot
+from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.objectives.values import Values
+from quickstudy.task import Examples, Task, concatenate
 from quickstudy.training.capture import _Loss, summed_gradient
 from quickstudy.training.plans import meta_gradient
 
@@ -45,8 +47,8 @@ def test_maml_on_a_linear_model_against_its_closed_form(steps: int, first_order:
     gradient of the query loss with respect to w is (I - aH)^steps g(w'), or plainly g(w') in first order.
     """
     inner_lr, count = 0.07, 8
-    learner = MAML(Identity(4), inner_lr, steps, first_order, head_ways=1, objective="regression").double()
-    sets = [Examples(torch.randn(1, count, 4).double(), torch.randn(1, count, 1).double()) for _ in range(2)]
+    learner = MAML(Identity(4), inner_lr, steps, first_order, head_ways=1).double()
+    sets = [Examples(torch.randn(1, count, 4).double(), Values(torch.randn(1, count, 1).double())) for _ in range(2)]
     meta_gradient(learner, Task(*sets), "vmap")
     found = torch.cat([learner.head.weight.grad[0], learner.head.bias.grad])
 
@@ -54,12 +56,12 @@ def test_maml_on_a_linear_model_against_its_closed_form(steps: int, first_order:
     hessian = 2 / count * support.t() @ support
     w = torch.cat([learner.head.weight[0], learner.head.bias]).detach()
     for _ in range(steps):
-        w = w - inner_lr * (hessian @ w - 2 / count * support.t() @ sets[0].y[0, :, 0])
-    expected = 2 / count * query.t() @ (query @ w - sets[1].y[0, :, 0])
+        w = w - inner_lr * (hessian @ w - 2 / count * support.t() @ sets[0].y.rows[0, :, 0])
+    expected = 2 / count * query.t() @ (query @ w - sets[1].y.rows[0, :, 0])
     for _ in range(0 if first_order else steps):
         expected = (torch.eye(5).double() - inner_lr * hessian) @ expected
     assert apart(found, expected) < 1e-12
-    state = learner.adapt(Examples(sets[0].x[0], sets[0].y[0]))
+    state = learner.adapt(Examples(sets[0].x[0], Values(sets[0].y.rows[0])))
     assert apart(torch.cat([state["head.weight"][0], state["head.bias"]]), w) < 1e-12
 
 
@@ -74,7 +76,7 @@ def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_protonet_on_raw_rows_is_the_nearest_centroid(seed: int, distance: Distance) -> None:
     rows, labels, queries = drawn(seed)
     learner = ProtoNet(Identity(5), distance=distance)
-    state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4).double()))
+    state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4, torch.float64)))
     found = learner.predict(state, torch.from_numpy(queries)).argmax(-1).numpy()
     assert (found == NearestCentroid().fit(rows, labels).predict(queries)).all()
 
@@ -83,7 +85,7 @@ def test_protonet_on_raw_rows_is_the_nearest_centroid(seed: int, distance: Dista
 def test_nearest_is_one_nearest_neighbour(seed: int) -> None:
     rows, labels, queries = drawn(seed)
     learner = Nearest(Identity(5))
-    state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4).double()))
+    state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4, torch.float64)))
     found = learner.predict(state, torch.from_numpy(queries)).argmax(-1).numpy()
     assert (found == KNeighborsClassifier(1).fit(rows, labels).predict(queries)).all()
 
@@ -92,7 +94,7 @@ def test_nearest_is_one_nearest_neighbour(seed: int) -> None:
 def test_protonet_loss_is_the_cross_entropy_of_negative_distances(distance: Distance, power: int) -> None:
     task = make_tasks()[0]
     prototypes = task.support.x.view(3, 3, 6).mean(0)
-    expected = F.cross_entropy(-(torch.cdist(task.query.x, prototypes) ** power), task.query.y.argmax(-1))
+    expected = F.cross_entropy(-(torch.cdist(task.query.x, prototypes) ** power), task.query.y.labels)
     assert float(ProtoNet(Identity(6), distance=distance).loss(task)) == pytest.approx(float(expected), rel=1e-12)
 
 
@@ -101,7 +103,7 @@ def test_protonet_loss_is_the_cross_entropy_of_negative_distances(distance: Dist
 def test_the_loss_of_pairs_is_the_mean_over_one_shot_questions(distance: Distance, power: int, padded: bool) -> None:
     task = make_tasks(ways=3, shots=2, queries=3, ragged=padded)[0]
     together = concatenate(task.support, task.query)
-    x, labels = together.x[together.weight > 0], together.y[together.weight > 0].argmax(-1)
+    x, labels = together.x[together.weight > 0], together.y.labels[together.weight > 0]
     likeness = torch.exp(-(torch.cdist(x, x) ** power))
     losses = []
     for one in range(len(x)):
@@ -147,7 +149,7 @@ def test_reptile_trains_like_torch(optimizer: str, norm: str) -> None:
         batch = (torch.arange(4) + 4 * (steps - 1)) % 6
         outer.zero_grad()
         with batch_statistics():
-            F.cross_entropy(theirs(support.x[batch]), support.y[batch].argmax(-1)).backward()
+            F.cross_entropy(theirs(support.x[batch]), support.y.labels[batch]).backward()
         outer.step()
         state = learner.adapt(support)
         found = {key: state[("net." + key[2:]) if key.startswith("0.") else "head." + key[2:]] for key in theirs.state_dict()}
@@ -178,7 +180,7 @@ def test_losses_are_torch_losses() -> None:
     logits, y = torch.randn(7, 3).double(), torch.arange(7) % 3
     weight = torch.tensor([1.0, 1, 0, 1, 0, 1, 1]).double()
     kept = weight > 0
-    assert float(cross_entropy(logits, one_hot(y, 3).double(), weight)) == pytest.approx(
+    assert float(cross_entropy(logits, one_hot(y, 3).rows.double(), weight)) == pytest.approx(
         float(F.cross_entropy(logits[kept], y[kept]))
     )
     target = torch.randn(7, 3).double()
@@ -356,7 +358,7 @@ def most_bytes(function: Callable[..., object], *args: object) -> int:
 
 
 def test_recomputing_makes_memory_grow_by_the_parameters_only() -> None:
-    examples = Examples(torch.rand(1, 10, 1, 16, 16), torch.eye(5).repeat(1, 2, 1))
+    examples = Examples(torch.rand(1, 10, 1, 16, 16), OneHot(torch.eye(5).repeat(1, 2, 1)))
     most = {}
     for recompute in (False, True):
         for steps in (2, 6):

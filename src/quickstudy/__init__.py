@@ -18,17 +18,19 @@ _WHERE = {
     "FewShotClassifier": "quickstudy.estimators.classifier",
     "ImageSpec": "quickstudy.inputs.image",
     "Learner": "quickstudy.learner",
+    "OneHot": "quickstudy.objectives.classes",
     "QuickstudyError": "quickstudy.errors",
     "Result": "quickstudy.training.evaluate",
     "SavedLearner": "quickstudy.training.saving",
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Task": "quickstudy.task",
     "TrainingSettings": "quickstudy.training.settings",
+    "Values": "quickstudy.objectives.values",
     "evaluate": "quickstudy.training.evaluate",
     "fit": "quickstudy.training.fit",
     "load_data": "quickstudy.data",
     "load_learner": "quickstudy.training.saving",
-    "one_hot": "quickstudy.task",
+    "one_hot": "quickstudy.objectives.classes",
     "save_learner": "quickstudy.training.saving",
 }
 
@@ -38,7 +40,9 @@ if TYPE_CHECKING:
     from quickstudy.estimators.classifier import FewShotClassifier
     from quickstudy.inputs.image import ImageSpec
     from quickstudy.learner import Learner
-    from quickstudy.task import Examples, Task, one_hot
+    from quickstudy.objectives.classes import OneHot, one_hot
+    from quickstudy.objectives.values import Values
+    from quickstudy.task import Examples, Task
     from quickstudy.tasks.classes import ClassTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.training.evaluate import Result, evaluate
@@ -52,12 +56,14 @@ __all__ = [
     "FewShotClassifier",
     "ImageSpec",
     "Learner",
+    "OneHot",
     "QuickstudyError",
     "Result",
     "SavedLearner",
     "SinusoidTasks",
     "Task",
     "TrainingSettings",
+    "Values",
     "__version__",
     "evaluate",
     "fit",

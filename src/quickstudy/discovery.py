@@ -8,7 +8,7 @@ import pathlib
 
 from quickstudy.errors import unknown_name
 
-KINDS = {"learners": "learner", "nets": "net", "tasks": "task source"}
+KINDS = {"learners": "learner", "nets": "net", "objectives": "kind of answer", "tasks": "task source"}
 
 
 def names(folder: str) -> list[str]:

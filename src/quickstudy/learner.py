@@ -5,31 +5,36 @@ from __future__ import annotations
 import abc
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional.losses import cross_entropy
-from quickstudy.task import Examples, Input, Task
+from quickstudy.layers.batch_norm import has_batch_norm
+from quickstudy.objectives.classes import OneHot
+from quickstudy.task import Answers, Examples, Input, Task
 
 State = Mapping[str, Tensor]
 
 
 class Learner(nn.Module, abc.ABC):
-    """What every algorithm implements. Its parameters are the meta-parameters; its constructor's signature defines its hyperparameters.
+    """Contract of every algorithm. Its parameters are the meta-parameters; its constructor's signature defines its hyperparameters.
 
     A learner sees one task at a time; the engine maps it over tasks. `adapt` stores nothing on `self` and changes nothing in place.
-    Every constructor argument is kept as an attribute of the same name, so that a saved learner can be built again.
+    Every constructor argument is kept as an attribute of the same name, so that a saved learner can be built again: most learners
+    are dataclasses (`eq=False, repr=False`), whose fields are their hyperparameters.
     """
+
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot,)
+    """Kinds of answers that the learner can learn and predict: types of `Examples.y`."""
 
     gradient_free_adapt: ClassVar[bool] = False
     """`adapt` takes no gradient (prototypes, memories): cheap on small devices, and exportable as plain inference."""
 
     continues: ClassVar[bool] = False
-    """`adapt(more, state)` remembers what `state` learned, so that earlier examples need not be kept. Where it is False, it goes on from
-    the state but may forget; `FewShotClassifier` then keeps the examples and adapts to all of them."""
+    """`adapt(more, state)` remembers what `state` learned, so that earlier examples need not be kept. If it is False, `adapt` goes on
+    from the state but may forget; `FewShotClassifier` then keeps the examples and adapts to all of them."""
 
     order_free: ClassVar[bool] = True
     """The order of the support examples does not matter."""
@@ -37,17 +42,35 @@ class Learner(nn.Module, abc.ABC):
     relabelling_free: ClassVar[bool] = True
     """Renaming the classes renames the predictions and changes nothing else (in the default configuration)."""
 
-    adjustable: ClassVar[tuple[str, ...]] = ()
-    """Hyperparameters of `adapt` that may be any number, also a tensor: they become inputs of an exported learner."""
-
-    not_exportable: ClassVar[str] = ""
-    """Why this learner cannot be exported; empty for one that can."""
+    exact_gradient: ClassVar[bool] = True
+    """The gradient of `loss` is its derivative (in the default configuration); Reptile's meta-update is defined otherwise."""
 
     trains_on_query: ClassVar[bool] = True
     """`loss` looks at the query set (Reptile does not)."""
 
+    adjustable: ClassVar[tuple[str, ...]] = ()
+    """Hyperparameters of `adapt` that may be any number, also a tensor: they become inputs of an exported learner."""
+
+    rate: ClassVar[str] = ""
+    """Hyperparameter to lower when adapting diverges; empty if there is none."""
+
+    not_exportable: ClassVar[str] = ""
+    """Reason why this learner cannot be exported; empty for one that can."""
+
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
-    """The outer loop that suits this learner, used where the caller names none."""
+    """Settings of the outer loop that suits this learner, used if the caller names none."""
+
+    statistics: str = ""
+    """Choice of what batch norm normalises queries by; empty for a learner without the choice."""
+
+    ways: int | None = None
+    """Number of ways to which the learner's head is fixed; None for a learner that fits every task."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Do torch's bookkeeping first, so that a learner may be a dataclass whose fields are its hyperparameters."""
+        self = super().__new__(cls)
+        nn.Module.__init__(self)
+        return self
 
     @abc.abstractmethod
     def adapt(self, support: Examples, state: State | None = None) -> State:
@@ -55,16 +78,12 @@ class Learner(nn.Module, abc.ABC):
 
     @abc.abstractmethod
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        """Outputs for new inputs: logits `[example, way]`, or values `[example, output]`."""
+        """Return outputs for new inputs: logits `[example, way]`, or values `[example, output]`."""
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
-        """Scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""
+        """Return the scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""
         state = self.adapt(task.support)
-        return self.criterion(self.predict(state, task.query.x), task.query)
-
-    def criterion(self, prediction: Float[Tensor, "example output"], query: Examples) -> Float[Tensor, ""]:
-        """How wrong a prediction is, a scalar; cross-entropy unless a learner says otherwise."""
-        return cross_entropy(prediction, query.y, query.weight)
+        return task.query.y.loss(self.predict(state, task.query.x), task.query.weight)
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
@@ -72,12 +91,12 @@ class Learner(nn.Module, abc.ABC):
 
     @property
     def protocol(self) -> str:
-        """How queries are normalised, named beside every result: `inductive` (each on its own) or `transductive`."""
-        return "inductive"
+        """Return how queries are normalised, named beside every result: `inductive` (each on its own) or `transductive`."""
+        return "transductive" if self.statistics == "query" and has_batch_norm(self) else "inductive"
 
 
 def hyperparameters(module: nn.Module) -> dict[str, Any]:
-    """The values that a module was built with, by name; nested modules are left out.
+    """Return the values that a module was built with, by name; nested modules are left out.
 
     >>> from quickstudy.nets.mlp import MLP
     >>> hyperparameters(MLP(in_features=3, hidden=(8,)))

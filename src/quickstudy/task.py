@@ -4,13 +4,42 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from typing import ClassVar, Protocol
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
 Input = Tensor | Mapping[str, Tensor]
+
+
+class Answers(Protocol):
+    """Right answers of some examples: the type of `Examples.y`, one kind per file of `quickstudy.objectives`, a frozen pytree."""
+
+    name: ClassVar[str]
+
+    @property
+    def rows(self) -> Float[Tensor, " *task example output"]:
+        """Return the answers as rows."""
+        ...
+
+    @property
+    def outputs(self) -> int:
+        """Return the number of columns."""
+        ...
+
+    def loss(self, prediction: Float[Tensor, "example output"], weight: Float[Tensor, " example"]) -> Float[Tensor, ""]:
+        """Return how wrong a prediction is, a scalar to be minimised."""
+        ...
+
+    def scores(self, prediction: Float[Tensor, "example output"], weight: Float[Tensor, " example"]) -> dict[str, Tensor]:
+        """Return what a prediction is judged by, the most important score first."""
+        ...
+
+    def like(self, prediction: Float[Tensor, "example output"]) -> Answers:
+        """Return the answers that a prediction stands for, as a teacher gives them."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,24 +48,29 @@ class Examples:
 
     Args:
         x: inputs, `[example, ...]`, or a dict of such tensors (an image and its text).
-        y: targets, float `[example, output]`: one-hot rows over the task's ways for classes, plain values for regression. The number
-            of ways is a shape, so it traces; a way that no example carries does not exist in the task.
+        y: right answers, whose type says of which kind they are: `OneHot` for classes, `Values` for numbers.
         mask: bool `[example]`, False for padding; None when every example counts.
-
-    >>> Examples(torch.zeros(3, 2), one_hot(torch.tensor([0, 1, 1]), ways=2)).y
-    tensor([[1., 0.],
-            [0., 1.],
-            [0., 1.]])
     """
 
     x: Input
-    y: Float[Tensor, " *task example output"]
+    y: Answers
     mask: Bool[Tensor, " *task example"] | None = None
 
     @property
+    def count(self) -> int:
+        """Return the number of examples (of each task), padding included."""
+        return self.y.rows.shape[-2]
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the answers, and so of all tensors."""
+        return self.y.rows.device
+
+    @property
     def weight(self) -> Float[Tensor, " *task example"]:
-        """1 for every example that counts and 0 for padding, float `[example]`."""
-        return torch.ones_like(self.y[..., 0]) if self.mask is None else self.mask.to(self.y.dtype)
+        """Return 1 for every example that counts and 0 for padding, float `[example]`."""
+        rows = self.y.rows
+        return torch.ones_like(rows[..., 0]) if self.mask is None else self.mask.to(rows.dtype)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,12 +80,22 @@ class Task:
     support: Examples
     query: Examples
 
+    @property
+    def count(self) -> int:
+        """Return the number of tasks in a batch of tasks."""
+        return self.support.y.rows.shape[0]
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device of the task's tensors."""
+        return self.support.device
+
     def to(self, device: torch.device) -> Task:
-        """The same task with every tensor on `device`."""
+        """Return the same task with every tensor on `device`."""
         return tree_map(lambda leaf: leaf.to(device, non_blocking=True), self)
 
     def __getitem__(self, index: int | slice) -> Task:
-        """Task `index` of a batch of tasks (or a smaller batch, by a slice)."""
+        """Return task `index` of a batch of tasks (or a smaller batch, by a slice)."""
         return tree_map(lambda leaf: leaf[index], self)
 
 
@@ -59,22 +103,8 @@ torch.export.register_dataclass(Examples)
 torch.export.register_dataclass(Task)
 
 
-def one_hot(labels: Int[Tensor, " *example"], ways: int) -> Float[Tensor, " *example way"]:
-    """Float one-hot rows, `[..., ways]`, by comparison with an arange (`torch.nn.functional.one_hot` does not vmap).
-
-    Args:
-        labels: integers in `[0, ways)`, `[...]`.
-        ways: number of classes.
-    """
-    return (labels.unsqueeze(-1) == torch.arange(ways, device=labels.device)).to(torch.get_default_dtype())
-
-
-def labels(y: Float[Tensor, " *example way"]) -> Int[Tensor, " *example"]:
-    """Class index of each one-hot row, int64 `[...]` for `[..., way]`."""
-    return y.argmax(-1)
-
-
 def concatenate(first: Examples, second: Examples) -> Examples:
-    """The examples of both, in this order; the mask stays None when neither has padding."""
+    """Return the examples of both, in this order; the mask stays None when neither has padding."""
     mask = None if first.mask is None and second.mask is None else torch.cat([first.weight, second.weight]) > 0
-    return Examples(tree_map(lambda a, b: torch.cat([a, b]), first.x, second.x), torch.cat([first.y, second.y]), mask)
+    x, y = tree_map(lambda a, b: torch.cat([a, b]), (first.x, first.y), (second.x, second.y))
+    return Examples(x, y, mask)

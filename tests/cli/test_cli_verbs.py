@@ -62,20 +62,6 @@ def test_evaluate_on_ranges_and_imbalanced_tasks(cli: Call, refused: Call, evalu
     assert "shots is 'few'; expected a number such as 5, or a range such as 1-5" in refused(*evaluate, "--shots", "few")
 
 
-def test_a_learner_of_values_is_shown_with_its_error(cli: Call, train: Call, npz: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    options = {"learner": "maml", "learner__objective": "regression", "validate_every": 2}
-    trained = cli(*train(tmp_path / "run", **options))
-    assert trained.code == 0
-    assert "mean squared error" in trained.out
-    assert "accuracy" not in trained.out
-    evaluate = ("evaluate", tmp_path / "run", "--data", npz, "--ways", 2, "--queries", 3, "--tasks", 20)
-    [result] = json.loads(cli(*evaluate, "--json").out)["results"]
-    assert 0 < result["mean_squared_error"] < 1
-    table = cli(*evaluate).out
-    assert "mean squared error" in table
-    assert f"{result['mean_squared_error']:.4g}" in table
-
-
 def test_evaluate_with_other_hyperparameters(
     cli: Call, refused: Call, train: Call, npz: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:

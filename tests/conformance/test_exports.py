@@ -24,6 +24,7 @@ from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import learner as runtime
 from quickstudy.runtime.bundle import check_state
 from quickstudy.runtime.manifest import ImageInput, TensorLayout
@@ -71,7 +72,7 @@ def both(single: Learner, double: Learner, support: Examples, queries: Tensor) -
     for learner in (single, double):
         dtype = next(iter(learner.state_dict().values()), torch.zeros(())).dtype
         with torch.no_grad():
-            state = learner.adapt(Examples(support.x.to(dtype), support.y.to(dtype)))
+            state = learner.adapt(Examples(support.x.to(dtype), OneHot(support.y.rows.to(dtype))))
             results.append((dict(state), learner.predict(state, queries.to(dtype))))
     return results
 
@@ -79,15 +80,15 @@ def both(single: Learner, double: Learner, support: Examples, queries: Tensor) -
 def check_graphs(double: Learner, single: Learner, shipped: runtime.Learner, task: Task) -> None:
     """`adapt`, `predict` and `update` (with the examples in another order) of one task are the learner's."""
     (state32, logits32), (state64, logits64) = both(single, double, task.support, task.query.x)
-    given = {"support_x": task.support.x.float(), "support_y": task.support.y.float()}
+    given = {"support_x": task.support.x.float(), "support_y": task.support.y.rows.float()}
     state = run(shipped, "adapt", **given)
     check(state, state32, state64)
     known = {f"state_{key}": value for key, value in state.items()}
     prediction = run(shipped, "predict", query_x=task.query.x.float(), **known)
     check(prediction, {"prediction": logits32}, {"prediction": logits64})
     with torch.no_grad():
-        more32 = single.adapt(Examples(given["support_x"].flip(0), given["support_y"].flip(0)), state32)
-        more64 = double.adapt(Examples(task.support.x.flip(0), task.support.y.flip(0)), state64)
+        more32 = single.adapt(Examples(given["support_x"].flip(0), OneHot(given["support_y"].flip(0))), state32)
+        more64 = double.adapt(Examples(task.support.x.flip(0), OneHot(task.support.y.rows.flip(0))), state64)
     flipped = {key: value.flip(0) for key, value in given.items()}
     check(run(shipped, "update", **flipped, **known), dict(more32), dict(more64))
 
@@ -100,7 +101,7 @@ def check_answers(single: Learner, shipped: runtime.Learner, tasks: Task) -> Non
     clear = (best[..., 0] - best[..., 1]) > 1e-4 * logits.abs().amax(-1)  # nearer ones are rounding
     differing = 0
     for index in range(len(logits)):
-        support = {"support_x": tasks.support.x[index], "support_y": tasks.support.y[index]}
+        support = {"support_x": tasks.support.x[index], "support_y": tasks.support.y.rows[index]}
         state = {f"state_{key}": value for key, value in run(shipped, "adapt", **support).items()}
         found = run(shipped, "predict", query_x=tasks.query.x[index], **state)["prediction"].argmax(-1)
         differing += int((torch.from_numpy(found) != logits[index].argmax(-1))[clear[index]].sum())
@@ -140,7 +141,7 @@ def test_steps_and_rate_may_be_chosen_on_the_device(name: str) -> None:
         for learner in (single, double):
             for key, value in before.items():
                 setattr(learner, key, value)
-    given = {"support_x": task.support.x.float(), "support_y": task.support.y.float()}
+    given = {"support_x": task.support.x.float(), "support_y": task.support.y.rows.float()}
     check(run(shipped, "adapt", changed, **given), state32, state64)
     assert np.abs(run(shipped, "adapt", **given)["head.weight"] - state32["head.weight"].numpy()).max() > 1e-3
 
@@ -244,7 +245,7 @@ def test_distances_that_are_not_squared() -> None:
     task = make_tasks(kind="conv4", dtype=torch.float32)[0]
     learner = ProtoNet(net, distance="euclidean")
     shipped = exported(learner, SHAPES["conv4"])
-    state = run(shipped, "adapt", support_x=task.support.x, support_y=task.support.y)
+    state = run(shipped, "adapt", support_x=task.support.x, support_y=task.support.y.rows)
     found = run(shipped, "predict", query_x=task.query.x, **{f"state_{key}": value for key, value in state.items()})
     with torch.no_grad():
         expected = learner.predict(learner.adapt(task.support), task.query.x)
@@ -257,12 +258,12 @@ def test_a_state_of_whole_numbers_stays_one(tmp_path: pathlib.Path) -> None:
     assert bundle.manifest.state["counts"] == TensorLayout(shape=("way",), dtype="int64")
     shipped = runtime.Learner(bundle)
     task, plain = make_tasks(dtype=torch.float32)[0], exported(ProtoNet(net), SHAPES["mlp"])
-    x, labels = task.support.x.numpy(), task.support.y.argmax(-1).tolist()
+    x, labels = task.support.x.numpy(), task.support.y.labels.tolist()
     assert shipped.manifest.learner["name"].endswith(".Tallying")  # a class of the user's own is named by where it is
     shipped.adapt(x[:5], labels[:5]).save(tmp_path / "mine.qs")
     again = runtime.Task.load(tmp_path / "mine.qs").add(x[5:], labels[5:])
     assert again.state["counts"].dtype == np.int64
-    np.testing.assert_array_equal(again.state["counts"], task.support.y.sum(0))
+    np.testing.assert_array_equal(again.state["counts"], task.support.y.rows.sum(0))
     np.testing.assert_allclose(again.logits(x), plain.adapt(x, labels).logits(x), rtol=1e-5)
     with pytest.raises(FileFormatError, match=r"state counts is float32 \[3\]; expected int64 \[3\]"):
         check_state(

@@ -22,7 +22,8 @@ from quickstudy.layers.norm import NormKind
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.objectives.classes import OneHot
+from quickstudy.task import Examples, Task
 from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import build_net, describe_net
 
@@ -130,7 +131,7 @@ def test_batched_is_looped(name: str, case: int, norm: str | None, make_learner:
     if not list(learner.parameters()):
         return
     shape = CASES[name][case][1]
-    y = one_hot(torch.tensor([0, 1, 0, 1, 0]), 2).double().expand(2, -1, -1)
+    y = OneHot(torch.eye(2)[[0, 1, 0, 1, 0]].double().expand(2, -1, -1))
     parts = [Examples(torch.randn(2, 5, *shape, dtype=torch.float64), y) for _ in range(2)]
     meta_gradient(learner, Task(*parts), "loop")
     looped = gradients(learner)

@@ -20,8 +20,9 @@ from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.objectives.classes import one_hot
 from quickstudy.runtime import bundle as bundles
-from quickstudy.task import Examples, one_hot
+from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner, save_learner
 from quickstudy.training.settings import TrainingSettings
 

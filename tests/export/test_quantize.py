@@ -88,7 +88,7 @@ def test_support_and_queries_are_embedded_alike(pair: tuple[Bundle, Bundle], pro
 
 def test_update_equals_adapting_to_all(pair: tuple[Bundle, Bundle], protonet: Source) -> None:
     learner, task = Learner(pair[1]), protonet.tasks("test", 2, 1)[0]
-    x, y = torch.as_tensor(task.support.x).numpy(), task.support.y.numpy()
+    x, y = torch.as_tensor(task.support.x).numpy(), task.support.y.rows.numpy()
     whole = learner.run("adapt", {"support_x": x, "support_y": y})
     state = learner.run("adapt", {"support_x": x[:5], "support_y": y[:5]})
     later = learner.run(

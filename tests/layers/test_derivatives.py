@@ -20,7 +20,8 @@ from quickstudy.layers.conv_norm_pool import fold
 from quickstudy.layers.standardize import standardize
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.objectives.classes import OneHot
+from quickstudy.task import Examples, Task
 from quickstudy.training.plans import Engine, Plan
 
 
@@ -204,7 +205,7 @@ def test_the_inner_loop_of_first_order_leaves_no_graph() -> None:
 def test_mixed_precision_convolves_in_bfloat16_and_keeps_the_direction(plan: Plan, halving: Literal["pool", "stride"]) -> None:
     torch.manual_seed(0)
     learner = MAML(Conv4(channels=8, image_size=16, halving=halving), inner_steps=2)
-    y = one_hot(torch.arange(3).repeat(2), 3).expand(8, -1, -1)
+    y = OneHot(torch.eye(3).repeat(2, 1).expand(8, -1, -1))
     tasks = Task(*(Examples(torch.rand(8, 6, 1, 16, 16), y) for _ in range(2)))
     convolutions: list[torch.dtype] = []
 

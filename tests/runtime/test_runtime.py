@@ -40,7 +40,7 @@ def on_rows(request: pytest.FixtureRequest) -> Learner:
 @pytest.fixture
 def rows() -> Rows:
     task = make_tasks(dtype=torch.float32, shots=4, seed=5)[0]
-    return task.support.x.numpy(), ["abc"[way] for way in task.support.y.argmax(-1)], task.query.x.numpy()
+    return task.support.x.numpy(), ["abc"[way] for way in task.support.y.labels], task.query.x.numpy()
 
 
 @pytest.fixture

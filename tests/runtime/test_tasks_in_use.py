@@ -42,7 +42,8 @@ def maml() -> Learner:
 
 @pytest.fixture(scope="module")
 def regression() -> Learner:
-    return on_rows("maml", objective="regression")
+    saved = SavedLearner(make_learner("maml", dtype=torch.float32), target="values")
+    return Learner(to_bundle(saved, features=6))
 
 
 def test_a_learner_is_gone_when_nobody_has_it(maml: Learner) -> None:

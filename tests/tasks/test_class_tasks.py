@@ -15,7 +15,8 @@ import torch
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.task import Examples, Task, concatenate, labels, one_hot
+from quickstudy.objectives.classes import one_hot
+from quickstudy.task import Examples, Task, concatenate
 from quickstudy.tasks._augment import AUGMENTATIONS, NUMBERS, affine, flip
 from quickstudy.tasks._inputs import to_input
 from quickstudy.tasks._random import bits, distinct, keys, uniform
@@ -37,8 +38,8 @@ def numbered() -> ImageDataset:
 def drawn(part: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Row in the data set, class, and label of every example, `[task, example]`; -1 for padding."""
     pixels = (part.x.flatten(2) * 255).round().long()
-    mask = torch.ones(part.y.shape[:-1], dtype=torch.bool) if part.mask is None else part.mask
-    found = (pixels[..., 0], pixels[..., 1], labels(part.y))
+    mask = torch.ones(part.y.rows.shape[:-1], dtype=torch.bool) if part.mask is None else part.mask
+    found = (pixels[..., 0], pixels[..., 1], part.y.labels)
     return tuple(torch.where(mask, value, -1).numpy() for value in found)  # type: ignore[return-value]
 
 
@@ -54,11 +55,11 @@ def test_shapes_and_values(numbered: ImageDataset) -> None:
     tasks = ClassTasks(numbered, ways=3, shots=2, queries=4).batch(range(5))
     assert tasks.support.x.shape == (5, 6, 1, 1, 2)
     assert tasks.query.x.shape == (5, 12, 1, 1, 2)
-    assert tasks.support.y.shape == (5, 6, 3)
+    assert tasks.support.y.rows.shape == (5, 6, 3)
     assert tasks.support.mask is None
     assert tasks.query.mask is None
-    assert labels(tasks.support.y)[0].tolist() == [0, 1, 2, 0, 1, 2]
-    assert tasks.support.x.dtype == tasks.support.y.dtype == torch.float32
+    assert tasks.support.y.labels[0].tolist() == [0, 1, 2, 0, 1, 2]
+    assert tasks.support.x.dtype == tasks.support.y.rows.dtype == torch.float32
 
 
 def test_classes_are_equally_frequent_and_take_every_label(numbered: ImageDataset) -> None:
@@ -101,7 +102,7 @@ def test_a_class_of_just_enough_images_uses_them_all(numbered: ImageDataset) -> 
 
 def test_ranges_of_ways_and_shots_reach_both_ends_evenly(numbered: ImageDataset) -> None:
     tasks = ClassTasks(numbered, ways=(2, 5), shots=(1, 3), queries=2).batch(range(3000))
-    counts = (tasks.support.y * tasks.support.mask.unsqueeze(-1)).sum(1).numpy().astype(int)  # [task, way]
+    counts = (tasks.support.y.rows * tasks.support.mask.unsqueeze(-1)).sum(1).numpy().astype(int)  # [task, way]
     ways = (counts > 0).sum(1)
     assert set(ways) == {2, 3, 4, 5}
     assert even(np.bincount(ways)[2:])
@@ -110,14 +111,14 @@ def test_ranges_of_ways_and_shots_reach_both_ends_evenly(numbered: ImageDataset)
     assert even(np.bincount(shots)[1:])
     assert set(shots) == {1, 2, 3}
     assert all(set(counts[t, : ways[t]]) == {shots[t]} for t in range(3000)), "without unequal, a task has one number of shots"
-    queries = (tasks.query.y * tasks.query.mask.unsqueeze(-1)).sum(1).numpy()
+    queries = (tasks.query.y.rows * tasks.query.mask.unsqueeze(-1)).sum(1).numpy()
     assert ((queries == 2) == (counts > 0)).all()
     assert scipy.stats.pearsonr(ways, shots).pvalue > RARE
 
 
 def test_unequal_draws_shots_for_each_class(numbered: ImageDataset) -> None:
     tasks = ClassTasks(numbered, ways=3, shots=(1, 4), queries=2, unequal=True).batch(range(2000))
-    counts = (tasks.support.y * tasks.support.mask.unsqueeze(-1)).sum(1).numpy().astype(int)
+    counts = (tasks.support.y.rows * tasks.support.mask.unsqueeze(-1)).sum(1).numpy().astype(int)
     assert len({tuple(row) for row in counts}) == 4**3
     assert all(even(np.bincount(counts[:, way])[1:]) for way in range(3))
 
@@ -380,7 +381,7 @@ def test_augmented_tasks_differ_only_in_their_pixels(patterns: ImageDataset) -> 
     mirrored = (flipped.query.x == plain.query.x.flip(-1)).flatten(1).all(1)
     kept = (flipped.query.x == plain.query.x).flatten(1).all(1)
     assert bool((mirrored ^ kept).all())
-    assert torch.equal(flipped.query.y, plain.query.y)
+    assert torch.equal(flipped.query.y.rows, plain.query.y.rows)
 
 
 def test_rotations_are_classes_of_their_own(numbered: ImageDataset, patterns: ImageDataset) -> None:
@@ -436,6 +437,6 @@ def test_concatenate_keeps_masks() -> None:
 def test_one_hot_is_torchs_and_vmaps() -> None:
     index = torch.randint(0, 5, (4, 7))
     expected = torch.nn.functional.one_hot(index, 5).float()
-    assert torch.equal(one_hot(index, 5), expected)
-    assert torch.equal(torch.func.vmap(lambda row: one_hot(row, 5))(index), expected)
-    assert torch.equal(labels(expected), index)
+    assert torch.equal(one_hot(index, 5).rows, expected)
+    assert torch.equal(torch.func.vmap(lambda row: one_hot(row, 5).rows)(index), expected)
+    assert torch.equal(one_hot(index, 5).labels, index)

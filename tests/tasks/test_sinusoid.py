@@ -19,7 +19,7 @@ def curves(tasks: SinusoidTasks, count: int) -> tuple[np.ndarray, np.ndarray, fl
     """Amplitude and phase of each task, recovered from its points: `y = a sin x + b cos x` is linear in a and b; and the residual."""
     task = tasks.batch(range(count))
     x = torch.cat([task.support.x, task.query.x], dim=1)
-    y = torch.cat([task.support.y, task.query.y], dim=1)
+    y = torch.cat([task.support.y.rows, task.query.y.rows], dim=1)
     found = torch.linalg.lstsq(torch.cat([x.sin(), x.cos()], dim=-1), y).solution
     residual = (torch.cat([x.sin(), x.cos()], dim=-1) @ found - y).abs().max()
     a, b = found[:, 0, 0].numpy(), found[:, 1, 0].numpy()
@@ -46,9 +46,9 @@ def test_every_task_is_a_sine_and_its_parameters_are_uniform() -> None:
 
 def test_shapes() -> None:
     task = SinusoidTasks(shots=3, queries=7).batch(range(4))
-    assert task.support.x.shape == task.support.y.shape == (4, 3, 1)
-    assert task.query.x.shape == task.query.y.shape == (4, 7, 1)
-    assert task.support.x.dtype == task.query.y.dtype == torch.float32
+    assert task.support.x.shape == task.support.y.rows.shape == (4, 3, 1)
+    assert task.query.x.shape == task.query.y.rows.shape == (4, 7, 1)
+    assert task.support.x.dtype == task.query.y.rows.dtype == torch.float32
     assert task.support.mask is None
     assert SinusoidTasks(shots=3)[5].support.x.shape == (3, 1)
 

@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._pytree import tree_map
 
 from quickstudy import discovery
 from quickstudy.learner import Learner
 from quickstudy.nets.mlp import MLP
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.objectives.classes import one_hot
+from quickstudy.task import Examples, Task
 from quickstudy.training.settings import TrainingSettings
 
 FEATURES = 4
@@ -78,13 +80,13 @@ class Rows:
             shown = torch.where(shown == self.drop, 0, shown)
         asked = ways.repeat_interleave(self.queries)
         return Task(
-            Examples(x[:, : self.shots].flatten(0, 1), one_hot(shown, self.ways).to(self.dtype)),
-            Examples(x[:, self.shots :].flatten(0, 1), one_hot(asked, self.ways).to(self.dtype)),
+            Examples(x[:, : self.shots].flatten(0, 1), one_hot(shown, self.ways, self.dtype)),
+            Examples(x[:, self.shots :].flatten(0, 1), one_hot(asked, self.ways, self.dtype)),
         )
 
     @staticmethod
     def _stack(parts: list[Examples]) -> Examples:
-        return Examples(torch.stack([part.x for part in parts]), torch.stack([part.y for part in parts]))  # type: ignore[misc]
+        return tree_map(lambda *leaves: torch.stack(leaves), *parts)
 
 
 @pytest.fixture

@@ -15,7 +15,8 @@ from quickstudy.layers import conv2d as convolution
 from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.objectives.classes import OneHot
+from quickstudy.task import Examples, Task
 from quickstudy.training import capture
 from quickstudy.training import plans as engines
 from quickstudy.training.memory import Made
@@ -215,7 +216,7 @@ SECONDS = {(False, "loop"): 1.0, (False, "vmap"): 0.9, (True, "loop"): 0.9, (Tru
 def test_so_it_is_through_convolutions(patches: int, norm: Any, halving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "PATCHES", patches)
     learner = MAML(Conv4(channels=4, image_size=16, norm=norm, halving=halving), inner_steps=2, statistics="query").double()
-    x, y = torch.rand(2, 3, 6, 1, 16, 16).double(), one_hot(torch.arange(3).repeat(2), 3).double().expand(3, -1, -1)
+    x, y = torch.rand(2, 3, 6, 1, 16, 16).double(), OneHot(torch.eye(3).repeat(2, 1).double().expand(3, -1, -1))
     tasks, found = Task(Examples(x[0], y), Examples(x[1], y)), []
     for mapping in ("loop", "joint"):
         meta_gradient(learner, tasks, mapping)  # type: ignore[arg-type]

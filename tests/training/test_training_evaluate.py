@@ -25,6 +25,8 @@ from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
+from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
@@ -45,7 +47,10 @@ VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
 def scores(learner: Learner, tasks: Task, together: int, captured: bool = False) -> torch.Tensor:
     """The losses on the queries, in which every bit of a prediction can be seen."""
     with torch.no_grad():
-        return torch.tensor(_Scorer(learner, learner.criterion, together, captured)(tasks), dtype=torch.float64)
+        return torch.tensor(
+            _Scorer(learner, lambda prediction, query: query.y.loss(prediction, query.weight), together, captured)(tasks),
+            dtype=torch.float64,
+        )
 
 
 def check_together(learner: Learner, tasks: Task, tolerance: float = 1e-10) -> None:
@@ -142,7 +147,9 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
                 learner.predict(learner.adapt(tasks[0].support), tasks[0].query.x)
             return _together(learner, tasks[0]), made.largest
 
-    images = Task(*(Examples(torch.rand(1, count, 1, 28, 28), torch.eye(5).repeat(count // 5, 1)[None]) for count in (5, 75)))
+    images = Task(
+        *(Examples(torch.rand(1, count, 1, 28, 28), OneHot(torch.eye(5).repeat(count // 5, 1)[None])) for count in (5, 75))
+    )
     assert together(ProtoNet(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)
     assert together(ProtoNet(Conv4(channels=32)), images) == (8, 75 * 32 * 28 * 28)
     assert together(MAML(Conv4(channels=16, halving="stride")), images) == (BATCH, 75 * 16 * 14 * 14)
@@ -152,9 +159,9 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
 
 
 def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() -> None:
-    assert [measure.key for measure in MEASURES] == ["accuracy", "mean_squared_error"]
-    assert [measure.name for measure in MEASURES] == ["accuracy, %", "mean squared error"]
-    for measure in MEASURES:
+    assert [measure.key for measure in MEASURES.values()] == ["accuracy", "mean_squared_error"]
+    assert [measure.name for measure in MEASURES.values()] == ["accuracy, %", "mean squared error"]
+    for measure in MEASURES.values():
         plain = Result(np.array([0.25, 0.5]), "inductive", {"ways": 3}, "hash", measure).to_dict()
         assert measure_in(json.loads(json.dumps(plain))) is measure
         better, worse = (0.5, 0.25) if measure is ACCURACY else (0.25, 0.5)
@@ -170,7 +177,7 @@ def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() ->
 
 def test_the_error_of_a_learner_that_says_zero_is_the_mean_square_of_the_curves() -> None:
     """`E[amplitude^2] / 2`, since over all phases in [0, pi] the mean square of a sine is 1/2 at every x."""
-    learner = MAML(MLP(1), inner_steps=0, objective="regression")  # its head is zero, and stays so
+    learner = MAML(MLP(1), inner_steps=0)  # its head is zero, and stays so
     result = evaluate(learner, SinusoidTasks(queries=40, seed=3), 2000)
     expected = (0.1**2 + 0.1 * 5 + 5**2) / 3 / 2
     assert abs(result.mean - expected) < 2 * result.ci95 < 0.6
@@ -186,29 +193,27 @@ def test_padding_has_no_error() -> None:
         def batch(self, indices: Any) -> Task:
             task = super().batch(indices)
             mask = torch.arange(self.queries).expand(len(indices), -1) < 3
-            loud = torch.where(mask.unsqueeze(-1), task.query.y, 1e6)
-            return Task(task.support, Examples(task.query.x, loud, mask))
+            loud = torch.where(mask.unsqueeze(-1), task.query.y.rows, 1e6)
+            return Task(task.support, Examples(task.query.x, Values(loud), mask))
 
-    learner = MAML(MLP(1), objective="regression", inner_lr=0.01)
+    learner = MAML(MLP(1), inner_lr=0.01)
     padded = evaluate(learner, Padded(queries=7), 20)
     whole = SinusoidTasks(queries=7)
     expected = []
     for index in range(20):
         task = whole[index]
         with torch.no_grad():
-            error = learner.predict(learner.adapt(task.support), task.query.x[:3]) - task.query.y[:3]
+            error = learner.predict(learner.adapt(task.support), task.query.x[:3]) - task.query.y.rows[:3]
         expected.append(float(error.square().mean()))
     np.testing.assert_allclose(padded.scores, expected, rtol=1e-4)
 
 
 def test_a_learner_of_classes_is_no_learner_of_curves(make_learner: Make, settings: Make) -> None:
-    for learner in (ProtoNet(MLP(1)), MAML(MLP(1))):
-        with pytest.raises(
-            ConfigError, match=rf"regression, but this {type(learner).__name__} predicts classes; give it objective"
-        ):
-            evaluate(learner, SinusoidTasks(), 2)
-        with pytest.raises(ConfigError, match="predicts classes"):
-            fit(learner, SinusoidTasks(), None, settings())
+    learner = ProtoNet(MLP(1))
+    with pytest.raises(ConfigError, match="ask for values, but ProtoNet predicts classes only; take another learner"):
+        evaluate(learner, SinusoidTasks(), 2)
+    with pytest.raises(ConfigError, match="predicts classes only"):
+        fit(learner, SinusoidTasks(), None, settings())
 
 
 @pytest.mark.parametrize("keep", [True, False])
@@ -222,7 +227,7 @@ def test_the_lowest_error_is_the_best(
         return Result(np.full(count, next(errors)), "inductive", tasks.describe(), tasks.fingerprint(count), MEAN_SQUARED_ERROR)
 
     monkeypatch.setattr(fit_module, "evaluate", scripted)
-    learner = MAML(MLP(1), objective="regression", inner_lr=0.01)
+    learner = MAML(MLP(1), inner_lr=0.01)
     limits = settings(steps=100, validate_every=2, patience=2)
     saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path if keep else None)
     assert torch.equal(torch.cat([value.detach().flatten() for value in saved.learner.parameters()]), seen[1])
@@ -232,7 +237,7 @@ def test_the_lowest_error_is_the_best(
 
 
 def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
-    learner = MAML(MLP(1), objective="regression", inner_lr=0.05, inner_steps=2)
+    learner = MAML(MLP(1), inner_lr=0.05, inner_steps=2)
     before = evaluate(learner, SinusoidTasks(seed=9), 100)
     limits = TrainingSettings(steps=150, tasks_per_step=8, lr=0.01, engine="vmap", validate_every=75, validation_tasks=50)
     saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path)
@@ -248,7 +253,7 @@ def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
 
 def test_a_run_of_curves_goes_on_where_it_stopped(settings: Make, tmp_path: pathlib.Path) -> None:
     def start(name: str, **options: Any) -> list[tuple[str, ...]]:
-        learner = MAML(MLP(1, (8,)), objective="regression", inner_lr=0.01)
+        learner = MAML(MLP(1, (8,)), inner_lr=0.01)
         fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), settings(steps=8, validate_every=2), tmp_path / name, **options)
         columns = ("step", "loss", "validation_mean_squared_error", "validation_ci95")
         return [tuple(row[column] for column in columns) for row in read_metrics(tmp_path / name / "metrics.csv")]

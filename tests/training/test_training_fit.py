@@ -179,7 +179,7 @@ class Mine(Learner):
         self.net, self.scale = net, scale
 
     def adapt(self, support: Any, state: Any = None) -> Any:
-        return {"mean": support.y.t() @ self.net(support.x) / support.y.sum(0).unsqueeze(-1)}
+        return {"mean": support.y.rows.t() @ self.net(support.x) / support.y.rows.sum(0).unsqueeze(-1)}
 
     def predict(self, state: Any, x: Any) -> torch.Tensor:
         return self.scale * self.net(x) @ state["mean"].t()

@@ -8,7 +8,7 @@ import math
 import pathlib
 import struct
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
+from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
@@ -81,7 +82,7 @@ class Scripted(Learner):
     """Predicts the way that the first number of an input says."""
 
     def adapt(self, support: Examples, state: Any = None) -> dict[str, torch.Tensor]:
-        return {"ways": torch.zeros(support.y.shape[-1])}
+        return {"ways": torch.zeros(support.y.rows.shape[-1])}
 
     def predict(self, state: Any, x: Any) -> torch.Tensor:
         return -(x[:, :1] - torch.arange(len(state["ways"]))).abs()
@@ -93,6 +94,8 @@ class Given:
 
     rights: tuple[int, ...]
 
+    target: ClassVar[str] = "classes"
+
     def batch(self, indices: range) -> Task:
         y = torch.eye(2).repeat(2, 1)
         y = torch.cat([y, y[:1]])  # the fifth is padding
@@ -100,7 +103,7 @@ class Given:
         x = torch.stack([torch.where(torch.arange(5) < self.rights[i], truth, 1 - truth) for i in indices]).unsqueeze(-1)
         many = y.expand(len(indices), -1, -1)
         mask = (torch.arange(5) < 4).expand(len(indices), -1)
-        return Task(Examples(torch.zeros(len(indices), 2, 1), many[:, :2]), Examples(x, many, mask))
+        return Task(Examples(torch.zeros(len(indices), 2, 1), OneHot(many[:, :2])), Examples(x, OneHot(many), mask))
 
     def fingerprint(self, count: int) -> str:
         return f"given {count}"
@@ -160,7 +163,7 @@ def test_a_label_that_only_padding_has_is_lacking(rows: Make, make_learner: Make
     class Padded(rows):  # type: ignore[misc, valid-type]
         def batch(self, indices: range) -> Task:
             task = super().batch(indices)
-            shown = task.support.y.argmax(-1) != 1
+            shown = task.support.y.labels != 1
             return Task(Examples(task.support.x, task.support.y, shown), task.query)
 
     with pytest.raises(TaskError, match="task 0 asks in its query set for way 1"):

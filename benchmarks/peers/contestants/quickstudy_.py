@@ -24,7 +24,9 @@ from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.objectives.classes import one_hot
+from quickstudy.objectives.values import Values
+from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.memory import keep_freed_memory
@@ -122,9 +124,9 @@ class Sampling:
         task = self.batch[0]
         return {
             "support_x": task.support.x.numpy(),  # pyright: ignore[reportAttributeAccessIssue]
-            "support_y": task.support.y.argmax(-1).numpy(),
+            "support_y": task.support.y.labels.numpy(),
             "query_x": task.query.x.numpy(),  # pyright: ignore[reportAttributeAccessIssue]
-            "query_y": task.query.y.argmax(-1).numpy(),
+            "query_y": task.query.y.labels.numpy(),
         }
 
 
@@ -198,8 +200,7 @@ def make_learner(work: Work, **options: Any) -> Learner:
     else:
         shared = {"inner_lr": work["inner_lr"], "inner_steps": work["inner_steps"], "first_order": work["first_order"]}
         shared |= {"head_ways": work["ways"], "statistics": "query"}
-        objective = "regression" if work["net"] == "mlp" else "classification"
-        learner = (ANIL if work["learner"] == "anil" else MAML)(net, objective=objective, **shared)
+        learner = (ANIL if work["learner"] == "anil" else MAML)(net, **shared)
     with np.load(work["weights"]) as weights:
         load_weights(learner, weights)
     return learner.to(DEVICE, dtype_of(work))
@@ -232,7 +233,7 @@ def given_tasks(work: Work) -> Task:
         parts = {name: torch.from_numpy(data[name][: work["tasks"]]) for name in data}
     regression = work["net"] == "mlp"
     support_y, query_y = (
-        parts[name] if regression else one_hot(parts[name], work["ways"]) for name in ("support_y", "query_y")
+        Values(parts[name]) if regression else one_hot(parts[name], work["ways"]) for name in ("support_y", "query_y")
     )
     given = Task(Examples(parts["support_x"], support_y), Examples(parts["query_x"], query_y))
     return tree_map(lambda part: part.to(dtype_of(work)), given)

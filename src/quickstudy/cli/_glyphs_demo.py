@@ -22,7 +22,6 @@ from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.report.page import PicturedTask, Report, write_report
 from quickstudy.storage import write_atomically
-from quickstudy.task import labels
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
@@ -104,11 +103,11 @@ def picture(learner: Learner, dataset: ImageDataset, ways: int, seed: int) -> Pi
     """One task with its predictions, as images to look at."""
     task = ClassTasks(dataset, ways, 1, QUERIES, seed=seed)[0]
     with torch.no_grad():
-        predicted = labels(learner.predict(learner.adapt(task.support), task.query.x))
+        predicted = learner.predict(learner.adapt(task.support), task.query.x).argmax(-1)
     shown = [(255 * (1 - np.asarray(part.x))).astype(np.uint8).transpose(0, 2, 3, 1) for part in (task.support, task.query)]
     names = [f"class {way + 1}" for way in range(ways)]
     return PicturedTask(
-        names, shown[0], labels(task.support.y).numpy(), shown[1], labels(task.query.y).numpy(), predicted.numpy()
+        names, shown[0], task.support.y.labels.numpy(), shown[1], task.query.y.labels.numpy(), predicted.numpy()
     )
 
 

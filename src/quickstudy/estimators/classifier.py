@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
@@ -18,8 +19,9 @@ from quickstudy.inputs.image import Ink
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
+from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.targets.classes import as_array, checked, extended
-from quickstudy.task import Examples, concatenate, one_hot
+from quickstudy.task import Examples, concatenate
 from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_task
 
@@ -168,7 +170,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         ways = getattr(self, "_ways", [])
         ways = extended(ways, labels)
         position = {label: way for way, label in enumerate(ways)}
-        support = Examples(x, one_hot(torch.tensor([position[label] for label in labels]), len(ways)).to(x.dtype))
+        support = Examples(x, one_hot(torch.tensor([position[label] for label in labels]), len(ways), x.dtype))
         learner, state = self._saved.learner, None if reset else self.state_
         if not learner.continues:  # it would forget earlier examples: adapt to all of them
             support, state = support if reset else _joined(self._support, support), None
@@ -202,8 +204,8 @@ def _joined(earlier: Examples | None, more: Examples) -> Examples:
     """Both, with a column of `y` for every way of the later ones."""
     if earlier is None:
         return more
-    y = torch.cat([earlier.y, earlier.y.new_zeros(len(earlier.y), more.y.shape[1] - earlier.y.shape[1])], dim=1)
-    return concatenate(Examples(earlier.x, y), more)
+    rows = F.pad(earlier.y.rows, (0, more.y.outputs - earlier.y.outputs))
+    return concatenate(Examples(earlier.x, OneHot(rows)), more)
 
 
 def _labels(y: Any) -> list[Any]:

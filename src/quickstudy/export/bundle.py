@@ -10,6 +10,7 @@ import pydantic
 import torch
 
 import quickstudy
+from quickstudy import discovery
 from quickstudy.errors import ConfigError
 from quickstudy.export.onnx.write import to_onnx, unresolved
 from quickstudy.export.trace import decompositions
@@ -37,7 +38,14 @@ def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = U
     """
     expected = input_of(saved, features)
     types = [getattr(torch, name) for name in typing.get_args(StateType)]
-    programs = capture(saved.learner.eval(), expected.shape, decompositions.onnx(), state_types=types)
+    answers = discovery.load("objectives", saved.target)
+    programs = capture(
+        saved.learner.eval(),
+        expected.shape,
+        decompositions.onnx(),
+        state_types=types,
+        answers=answers,
+    )
     graphs = {f"{name}.onnx": to_onnx(program) for name, program in named(programs).items()}
     weights = {f"weight.{name}": value.numpy() for name, value in programs.weights.items()}
     return Bundle(_manifest(saved, expected, programs, graphs, licence), graphs, weights)
@@ -69,7 +77,7 @@ def _manifest(
         learner={"name": about["learner"].get("class")} | about["learner"],
         net=about["net"],
         input=expected,
-        objective=getattr(saved.learner, "objective", "classification"),
+        objective="regression" if saved.target == "values" else "classification",
         programs=manifests.Programs(
             **{name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()}
         ),

@@ -12,9 +12,10 @@ import torch
 
 from quickstudy.errors import TaskError, check_at_least
 from quickstudy.export.measure import logits
+from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime.learner import Learner
 from quickstudy.runtime.manifest import Unknown
-from quickstudy.task import Examples, labels
+from quickstudy.task import Examples
 from quickstudy.tasks.classes import ClassTasks
 
 REJECTED = 0.05
@@ -50,8 +51,8 @@ def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200,
 def _largest(learner: Learner, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     """The largest logit of each query of a task: of its known classes, and of the others."""
     task = tasks[index]
-    shown = (task.support.weight > 0) & (labels(task.support.y) < known)
-    support = Examples(torch.as_tensor(task.support.x)[shown], task.support.y[shown][:, :known])
+    shown = (task.support.weight > 0) & (task.support.y.labels < known)
+    support = Examples(torch.as_tensor(task.support.x)[shown], OneHot(task.support.y.rows[shown][:, :known]))
     largest = logits(learner, support, torch.as_tensor(task.query.x)).max(-1)
-    asked = labels(task.query.y).numpy()
+    asked = task.query.y.labels.numpy()
     return largest[asked < known], largest[asked >= known]

@@ -13,7 +13,7 @@ from quickstudy.runtime.manifest import Manifest
 from quickstudy.task import Examples
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
-from quickstudy.training.measures import right
+from quickstudy.training.measures import ACCURACY
 from quickstudy.training.protocols import under_each_protocol
 from quickstudy.training.saving import SavedLearner
 
@@ -24,7 +24,7 @@ def to_adapt(support: Examples, manifest: Manifest) -> dict[str, np.ndarray]:
     settings = {
         name: np.array(value, np.int64 if isinstance(value, int) else np.float32) for name, value in manifest.settings.items()
     }
-    return {"support_x": torch.as_tensor(support.x)[real].numpy(), "support_y": support.y[real].numpy()} | settings
+    return {"support_x": torch.as_tensor(support.x)[real].numpy(), "support_y": support.y.rows[real].numpy()} | settings
 
 
 def logits(learner: Learner, support: Examples, x: Tensor) -> np.ndarray:
@@ -47,7 +47,7 @@ def accuracy(learner: Learner, tasks: ClassTasks, count: int) -> Result:
     for index in range(count):
         task = tasks[index]
         predicted = torch.from_numpy(logits(learner, task.support, torch.as_tensor(task.query.x)))
-        scores.append(float(right(predicted, task.query)))
+        scores.append(float(ACCURACY.score(predicted, task.query)))
     return Result(np.array(scores), learner.manifest.protocol, tasks.describe(), tasks.fingerprint(count))
 
 

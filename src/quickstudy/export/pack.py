@@ -12,7 +12,6 @@ from quickstudy.export.onnx.int8 import to_int8
 from quickstudy.export.source import CALIBRATION_SEED, Source
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner
-from quickstudy.training.measures import ACCURACY, measure_of
 from quickstudy.training.saving import SavedLearner
 
 CALIBRATION_TASKS = 20
@@ -72,7 +71,7 @@ def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: 
         return Packed(
             bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)
         )
-    if measure_of(saved.learner) is not ACCURACY:
+    if saved.target != "classes":
         return Packed(bundle, ("accuracy and the threshold for unknown classes are of classes; this learner predicts values",))
     learner, notes, threshold = Learner(bundle), (), None
     rows = [row for shots in (1, 5) for row in measure.results(saved, learner, source.tasks("test", shots, 15), count)]

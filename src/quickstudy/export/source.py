@@ -60,7 +60,7 @@ class Source:
     @property
     def head(self) -> int | None:
         """Ways of a learner whose head is fixed."""
-        return getattr(self.saved.learner, "head_ways", None)
+        return self.saved.learner.ways
 
     def split(self, split: str) -> ImageDataset:
         """The images of a split."""

@@ -56,6 +56,21 @@ def gradient_descent(
     return adapted
 
 
+def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor) -> Parameters:
+    """Return the weights after a step of plain gradient descent."""
+    return {name: value - rate * gradients[name] for name, value in weights.items()}
+
+
+def adam(
+    weights: Parameters, gradients: Parameters, moments: Parameters, rate: float | Tensor, step: int | Tensor
+) -> tuple[Parameters, Parameters]:
+    """Return weights and second moments after step 1, 2, ... of Adam without momentum (Kingma and Ba 2015, beta1 = 0)."""
+    beta2 = 0.999
+    moments = {name: beta2 * value + (1 - beta2) * gradients[name].square() for name, value in moments.items()}
+    corrected = {name: (value / (1 - beta2**step)).sqrt() + 1e-8 for name, value in moments.items()}
+    return {name: value - rate * gradients[name] / corrected[name] for name, value in weights.items()}, moments
+
+
 class _Recomputed(torch.autograd.Function):
     """A function of a step size and tensors that remembers these only, and is computed again for its derivative."""
 

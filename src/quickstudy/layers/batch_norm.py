@@ -26,13 +26,13 @@ class Recording:
     keep: bool
     seen: dict[BatchNorm, tuple[Tensor, Tensor]] = dataclasses.field(default_factory=dict)
 
-    def of(self, net: nn.Module) -> Statistics:
-        """The statistics under the names of the buffers of `net` that hold them."""
+    def of(self, net: nn.Module, prefix: str = "") -> Statistics:
+        """Return the statistics under the names of the buffers of `net` that hold them, each after `prefix`."""
         found: Statistics = {}
         for name, layer in net.named_modules():
             if isinstance(layer, BatchNorm) and layer in self.seen:
                 mean, var = self.seen[layer]
-                found |= {f"{name}.mean".removeprefix("."): mean, f"{name}.var".removeprefix("."): var}
+                found |= {prefix + f"{name}.mean".removeprefix("."): mean, prefix + f"{name}.var".removeprefix("."): var}
         return found
 
 

@@ -14,7 +14,7 @@ from quickstudy.task import Examples, Task, concatenate
 def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support feature"], Float[Tensor, "query feature"]]:
     """Features of the support and of the query set, in one pass, normalised by the statistics of both together."""
     features = embed_batch(net, concatenate(task.support, task.query))
-    count = len(task.support.y)
+    count = task.support.count
     return features[:count], features[count:]
 
 

@@ -3,55 +3,80 @@
 from __future__ import annotations
 
 import contextlib
-from typing import Literal, get_args
+import dataclasses
+from typing import Literal, Protocol, get_args
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.utils._pytree import tree_map
 
 from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
 from quickstudy.functional.call import Parameters, under
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
-from quickstudy.functional.losses import cross_entropy, squared_error
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
+from quickstudy.layers.check import check_net
 from quickstudy.learner import State
+from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Input
 
-Objective = Literal["classification", "regression"]
 BatchStatistics = Literal["support", "query"]
 
 
+class HasHead(Protocol):
+    """A learner with a net under a linear head."""
+
+    net: nn.Module
+    head: nn.Linear | None
+    inner_lr: float
+    inner_steps: int
+    head_ways: int | None
+    statistics: BatchStatistics
+
+
 def feature_count(net: nn.Module) -> int:
-    """Length of the net's output, which it must say itself."""
+    """Return the length of the net's output, which it must say itself."""
     features = getattr(net, "features", None)
     if not isinstance(features, int):
         raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
     return features
 
 
-def check_hyperparameters(statistics: str, objective: str, inner_lr: float, inner_steps: int) -> None:
-    """A ConfigError for a misspelt choice, which would otherwise pass for the other one, and for steps that go nowhere or back."""
-    check_at_least("inner_lr", inner_lr, 0)
-    check_at_least("inner_steps", inner_steps, 0)
-    check_choice("statistics", statistics, get_args(BatchStatistics))
-    check_choice("objective", objective, get_args(Objective))
+def make_head(learner: HasHead) -> nn.Linear | None:
+    """Return a learned linear head of `head_ways` outputs, or None for one that starts at zero with as many outputs as the task.
+
+    Raises:
+        ConfigError: a misspelt choice, which would otherwise pass for the other one, or steps that go nowhere or back.
+        ModelError: a net that cannot be used.
+    """
+    check_at_least("inner_lr", learner.inner_lr, 0)
+    check_at_least("inner_steps", learner.inner_steps, 0)
+    check_choice("statistics", learner.statistics, get_args(BatchStatistics))
+    features, ways = feature_count(check_net(learner.net)), learner.head_ways
+    if ways is not None and ways < 1:
+        raise ConfigError(f"head_ways is {ways}; expected at least 1, or None for a head that fits every task.")
+    return None if ways is None else nn.Linear(features, ways)
 
 
-def make_head(net: nn.Module, head_ways: int | None) -> nn.Linear | None:
-    """A learned linear head of `head_ways` outputs, or None for one that starts at zero with as many outputs as the task."""
-    features = feature_count(net)
-    if head_ways is not None and head_ways < 1:
-        raise ConfigError(f"head_ways is {head_ways}; expected at least 1, or None for a head that fits every task.")
-    return None if head_ways is None else nn.Linear(features, head_ways)
+def start(learner: HasHead, support: Examples, state: State | None) -> Parameters:
+    """Return the weights where adaptation starts, the net's under their names with `net.` in front."""
+    return start_net(learner.net, state) | start_head(learner, support, state)
 
 
-def start_head(head: nn.Linear | None, net: nn.Module, support: Examples, state: State | None) -> Parameters:
-    """Where the head starts: `weight` `[way, feature]` and `bias` `[way]`, learned, zero, or as an earlier state left them."""
-    ways = support.y.shape[-1]
+def start_net(net: nn.Module, state: State | None) -> Parameters:
+    """Return the net's weights where adaptation starts: as learned, or as an earlier state left them."""
+    learned: Parameters = {f"net.{name}": value for name, value in net.named_parameters()}
+    return learned if state is None else {name: state[name] for name in learned}
+
+
+def start_head(learner: HasHead, support: Examples, state: State | None) -> Parameters:
+    """Return where the head starts, `weight` `[way, feature]` and `bias` `[way]`: learned, zero, or as an earlier state left them."""
+    ways, head = support.y.outputs, learner.head
     if state is not None:
         return {"head.weight": pad_rows(state["head.weight"], ways), "head.bias": pad_rows(state["head.bias"], ways)}
     if head is None:
-        zeros = support.y.new_zeros((ways, feature_count(net) + 1))
+        zeros = support.y.rows.new_zeros((ways, feature_count(learner.net) + 1))
         return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
     if head.out_features != ways:
         raise TaskError(
@@ -61,51 +86,69 @@ def start_head(head: nn.Linear | None, net: nn.Module, support: Examples, state:
     return {"head.weight": head.weight, "head.bias": head.bias}
 
 
-def start_net(net: nn.Module, state: State | None) -> Parameters:
-    """Where the net's weights start, under their names with `net.` in front."""
-    learned: Parameters = {f"net.{name}": value for name, value in net.named_parameters()}
-    return learned if state is None else {name: state[name] for name in learned}
-
-
 def outputs(net: nn.Module, weights: State, x: Input) -> Tensor:
-    """The net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
-    return F.linear(functional_call(net, under("net.", weights), (x,)), weights["head.weight"], weights["head.bias"])
+    """Return the net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
+    return through_head(functional_call(net, under("net.", weights), (x,)), weights)
 
 
-def support_statistics(net: nn.Module, weights: Parameters, support: Examples) -> Parameters:
-    """Batch-norm statistics of the support set under these weights, for the state; empty without batch norm."""
-    if not has_batch_norm(net):
-        return {}
+def through_head(features: Tensor, weights: State) -> Tensor:
+    """Return the head's outputs `[example, output]` for features `[example, feature]`."""
+    return F.linear(features, weights["head.weight"], weights["head.bias"])
+
+
+def loss(net: nn.Module, weights: State, examples: Examples, seen: State) -> Tensor:
+    """Return how wrong the net and its head are on examples that they normalise by their own statistics, a scalar."""
+    with batch_statistics(examples.mask):
+        prediction = outputs(net, weights, examples.x)
+    return loss_of(prediction, examples, seen)
+
+
+def loss_of(prediction: Tensor, examples: Examples, seen: State) -> Tensor:
+    """Return how wrong a prediction is, a scalar, with ways hidden of which `seen` counts no example."""
+    return examples.y.loss(hide_unseen(prediction, seen), examples.weight)
+
+
+def to_state(learner: HasHead, weights: Parameters, support: Examples, seen: State) -> State:
+    """Return the state after adaptation: weights, batch-norm statistics of the support set if queries need them, and ways seen."""
+    if learner.statistics != "support" or not has_batch_norm(learner.net):
+        return {**weights, **seen}
     with batch_statistics(support.mask, keep=True) as recording:
-        functional_call(net, under("net.", weights), (support.x,))
-    return {f"net.{name}": value for name, value in recording.of(net).items()}
+        functional_call(learner.net, under("net.", weights), (support.x,))
+    return {**weights, **recording.of(learner.net, "net."), **seen}
 
 
-def objective_loss(objective: Objective, prediction: Tensor, examples: Examples) -> Tensor:
-    """Cross-entropy or squared error of predictions `[example, output]`, a scalar."""
-    error = cross_entropy if objective == "classification" else squared_error
-    return error(prediction, examples.y, examples.weight)
-
-
-def counted(objective: Objective, support: Examples, state: State | None) -> Parameters:
-    """How many examples of each way were seen so far, for `predict`; nothing for regression."""
-    if objective == "regression":
+def counted(support: Examples, state: State | None) -> Parameters:
+    """Return how many examples of each way were seen so far, for `predict`; nothing for answers that are no classes."""
+    if not isinstance(support.y, OneHot):
         return {}
-    counts = class_counts(support.y, support.weight)
+    counts = class_counts(support.y.rows, support.weight)
     return {"counts": counts if state is None else counts + pad_rows(state["counts"], counts.shape[0])}
 
 
 def hide_unseen(prediction: Tensor, seen: State) -> Tensor:
-    """`prediction` `[example, output]` with ways hidden of which `seen` (from `counted`, or a state) counts no example."""
+    """Return `prediction` `[example, output]` with ways hidden of which `seen` (from `counted`, or a state) counts no example."""
     return hide_absent(prediction, seen["counts"]) if "counts" in seen else prediction
 
 
-def predict(net: nn.Module, statistics: BatchStatistics, state: State, x: Input) -> Tensor:
-    """Predictions `[example, output]` under a state, with ways that were never seen hidden."""
-    with batch_statistics() if statistics == "query" else contextlib.nullcontext():
-        return hide_unseen(outputs(net, state, x), state)
+def predict(learner: HasHead, state: State, x: Input) -> Tensor:
+    """Return predictions `[example, output]` under a state, with ways that were never seen hidden."""
+    with batch_statistics() if learner.statistics == "query" else contextlib.nullcontext():
+        return hide_unseen(outputs(learner.net, state, x), state)
 
 
-def protocol(net: nn.Module, statistics: BatchStatistics) -> str:
-    """How queries are normalised: `transductive` when by the statistics of the query batch."""
-    return "transductive" if statistics == "query" and has_batch_norm(net) else "inductive"
+def mini_batch(support: Examples, step: int | Tensor, size: int) -> Examples:
+    """Return the examples of a step, `size` of them, round and round. Padding takes no place, so that it changes nothing."""
+    count = support.count
+    if support.mask is None and isinstance(count, int):
+        place = torch.arange(min(size, count), device=support.device)
+        rows = (place + step * len(place)) % count
+        return tree_map(lambda leaf: leaf[rows], support)
+    place = torch.arange(size, device=support.device)
+    real = support.weight.sum().long().clamp(min=1)
+    fits = torch.minimum(real, torch.ones_like(place).sum())  # tensors, so that both may differ from task to task
+    rows = (place + step * fits) % real
+    if support.mask is not None:
+        rows = torch.argsort(support.weight, descending=True, stable=True)[rows]
+    batch = tree_map(lambda leaf: leaf[rows], dataclasses.replace(support, mask=None))
+    mask = place < fits
+    return dataclasses.replace(batch, mask=mask if support.mask is None else mask & support.mask[rows])

@@ -4,8 +4,7 @@ Vinyals et al. 2016, "Matching Networks for One Shot Learning", table 1 ("pixels
 of metric learning.
 """
 
-from __future__ import annotations
-
+import dataclasses
 from collections.abc import Iterable
 from typing import ClassVar
 
@@ -21,6 +20,7 @@ from quickstudy.learners import _metric
 from quickstudy.task import Examples, Input, Task
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Nearest(Learner):
     """State: features `[example, feature]` and one-hot labels `[example, way]` of every support example (zero rows for padding).
 
@@ -28,22 +28,23 @@ class Nearest(Learner):
         net: the embedding, `[example, ...]` to `[example, feature]`.
 
     >>> from quickstudy.nets.identity import Identity
-    >>> from quickstudy.task import one_hot
+    >>> from quickstudy.objectives.classes import one_hot
     >>> learner = Nearest(Identity(in_features=1))
     >>> state = learner.adapt(Examples(torch.tensor([[0.0], [4.0]]), one_hot(torch.tensor([0, 1]), ways=2)))
     >>> learner.predict(state, torch.tensor([[3.0]])).argmax(-1)
     tensor([1])
     """
 
+    net: nn.Module
+
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
 
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__()
-        self.net = check_net(net)
+    def __post_init__(self) -> None:
+        check_net(self.net)
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
-        features, y = self.net(support.x), support.y * support.weight.unsqueeze(-1)
+        features, y = self.net(support.x), support.y.rows * support.weight.unsqueeze(-1)
         if state is not None:
             earlier = pad_rows(state["y"].t(), y.shape[-1]).t()
             features, y = torch.cat([state["features"], features]), torch.cat([earlier, y])
@@ -54,7 +55,8 @@ class Nearest(Learner):
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         support, query = _metric.embed_task(self.net, task)
-        return self.criterion(_logits(query, support, task.support.y * task.support.weight.unsqueeze(-1)), task.query)
+        logits = _logits(query, support, task.support.y.rows * task.support.weight.unsqueeze(-1))
+        return task.query.y.loss(logits, task.query.weight)
 
     def calibrate(self, tasks: Iterable[Task]) -> None:
         with torch.no_grad():

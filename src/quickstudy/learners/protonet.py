@@ -5,8 +5,7 @@ in the paper, batch norm uses the batch in meta-training and population statisti
 tasks (`calibrate`) where the paper keeps running averages.
 """
 
-from __future__ import annotations
-
+import dataclasses
 from collections.abc import Iterable
 from typing import ClassVar, Literal, get_args
 
@@ -32,6 +31,7 @@ Statistics = Literal["population", "support", "query"]
 Distance = Literal["squared", "euclidean"]
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class ProtoNet(Learner):
     """State: `sums` `[way, feature]` and `counts` `[way]` of the embedded support examples, so that more examples are simply added.
 
@@ -48,30 +48,35 @@ class ProtoNet(Learner):
             averages). Needs population statistics.
 
     >>> from quickstudy.nets.identity import Identity
-    >>> from quickstudy.task import one_hot
+    >>> from quickstudy.objectives.classes import one_hot
     >>> learner = ProtoNet(Identity(in_features=2))
     >>> state = learner.adapt(Examples(torch.tensor([[0.0, 0.0], [4.0, 4.0]]), one_hot(torch.tensor([0, 1]), ways=2)))
     >>> learner.predict(state, torch.tensor([[3.0, 3.0]])).argmax(-1)
     tensor([1])
     """
 
+    net: nn.Module
+    statistics: Statistics = "population"
+    distance: Distance = "squared"
+    pairs: bool = False
+
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
 
-    def __init__(
-        self, net: nn.Module, statistics: Statistics = "population", distance: Distance = "squared", pairs: bool = False
-    ) -> None:
-        super().__init__()
-        self.net, self.statistics = check_net(net), check_choice("statistics", statistics, get_args(Statistics))
-        self.distance, self.pairs = check_choice("distance", distance, get_args(Distance)), pairs
-        if pairs and statistics != "population":
+    def __post_init__(self) -> None:
+        check_net(self.net)
+        check_choice("statistics", self.statistics, get_args(Statistics))
+        check_choice("distance", self.distance, get_args(Distance))
+        if self.pairs and self.statistics != "population":
             raise ConfigError(
-                f"pairs is True with statistics={statistics!r}, for which one set alone is normalised; expected statistics='population'."
+                f"pairs is True with statistics={self.statistics!r}, for which one set alone is normalised; expected "
+                "statistics='population'."
             )
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         features, statistics = self._embed_support(support, state)
-        sums, counts = class_sums(features, support.y, support.weight), class_counts(support.y, support.weight)
+        y, weight = support.y.rows, support.weight
+        sums, counts = class_sums(features, y, weight), class_counts(y, weight)
         if state is not None:
             sums, counts = sums + pad_rows(state["sums"], sums.shape[0]), counts + pad_rows(state["counts"], counts.shape[0])
         return {"sums": sums, "counts": counts, **statistics}
@@ -90,13 +95,14 @@ class ProtoNet(Learner):
         if self.pairs:
             return self._loss_of_pairs(task)
         support, query = _metric.embed_task(self.net, task)
-        y, weight = task.support.y, task.support.weight
-        return self.criterion(self._logits(query, class_sums(support, y, weight), class_counts(y, weight)), task.query)
+        y, weight = task.support.y.rows, task.support.weight
+        logits = self._logits(query, class_sums(support, y, weight), class_counts(y, weight))
+        return task.query.y.loss(logits, task.query.weight)
 
     def _loss_of_pairs(self, task: Task) -> Float[Tensor, ""]:
         """Mean over pairs of a class: `-log(e^-d / (e^-d + sum over other classes of the mean of e^-d' over their examples))`."""
         both = concatenate(task.support, task.query)
-        features, y, weight = _metric.embed_batch(self.net, both), both.y, both.weight
+        features, y, weight = _metric.embed_batch(self.net, both), both.y.rows, both.weight
         apart, same = self._between(features, features), y @ y.t()
         share = weight / (y @ class_counts(y, weight)).clamp(min=1.0)  # of an example in its class
         others = torch.logsumexp(torch.where((1 - same) * share > 0, share.clamp(min=1e-9).log() - apart, ABSENT), dim=1)
@@ -109,10 +115,6 @@ class ProtoNet(Learner):
         if self.statistics == "population":
             _metric.measure_population(self.net, tasks)
 
-    @property
-    def protocol(self) -> str:
-        return "transductive" if self.statistics == "query" and has_batch_norm(self.net) else "inductive"
-
     def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Seen]:
         """Features of the support set, and the statistics that the state must carry."""
         if self.statistics == "population" or not has_batch_norm(self.net):
@@ -123,7 +125,7 @@ class ProtoNet(Learner):
         keep = self.statistics == "support"
         with batch_statistics(support.mask, keep=keep) as recording:
             features = self.net(support.x)
-        return features, {f"net.{name}": value for name, value in recording.of(self.net).items()} if keep else {}
+        return features, recording.of(self.net, "net.") if keep else {}
 
     def _logits(
         self, features: Float[Tensor, "example feature"], sums: Float[Tensor, "way feature"], counts: Float[Tensor, " way"]

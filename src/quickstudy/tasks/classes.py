@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -13,6 +13,7 @@ from torch import Tensor
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs.image import ImageSpec
+from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._augment import AUGMENTATIONS, NUMBERS
 from quickstudy.tasks._inputs import to_input
@@ -49,6 +50,8 @@ class ClassTasks:
     Raises:
         TaskError: a class has too few images, or the data set or a group too few classes.
     """
+
+    target: ClassVar[str] = "classes"
 
     def __init__(
         self,
@@ -179,7 +182,7 @@ class ClassTasks:
         flat = torch.from_numpy(self._rows[rows].reshape(tasks, per_way * ways))
         x = self._inputs(index, flat, stream)
         y = torch.eye(ways).repeat(per_way, 1).expand(tasks, -1, -1)
-        return Examples(x, y, None if mask is None else torch.from_numpy(mask.reshape(tasks, -1)))
+        return Examples(x, OneHot(y), None if mask is None else torch.from_numpy(mask.reshape(tasks, -1)))
 
     def _inputs(self, index: np.ndarray, rows: Tensor, stream: int) -> Tensor:
         """Float images in [0, 1], strokes light, `[task, example, channel, height, width]`."""

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from quickstudy.errors import check_at_least
+from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._random import uniform
 
@@ -29,11 +30,11 @@ class SinusoidTasks:
         seed: which stream of tasks.
 
     >>> tasks = SinusoidTasks(shots=5).batch(range(3))
-    >>> tasks.support.x.shape, tasks.query.y.shape
+    >>> tasks.support.x.shape, tasks.query.y.rows.shape
     (torch.Size([3, 5, 1]), torch.Size([3, 10, 1]))
     """
 
-    objective: ClassVar[str] = "regression"
+    target: ClassVar[str] = "values"
 
     def __init__(self, shots: int = 10, queries: int = 10, seed: int = 0) -> None:
         check_at_least("shots", shots, 1)
@@ -48,7 +49,7 @@ class SinusoidTasks:
         numbers = self._draw(np.asarray(indices, dtype=np.int64))
         amplitude, phase, x = numbers[:, :1], numbers[:, 1:2], numbers[:, 2:]
         points = torch.from_numpy(np.stack([x, amplitude * np.sin(x - phase)])).to(torch.get_default_dtype()).unsqueeze(-1)
-        return Task(*(Examples(x, y) for x, y in points.split([self.shots, self.queries], dim=2)))
+        return Task(*(Examples(x, Values(y)) for x, y in points.split([self.shots, self.queries], dim=2)))
 
     def fingerprint(self, count: int) -> str:
         """Hash of the first `count` tasks: equal hashes, equal curves and points in equal order."""

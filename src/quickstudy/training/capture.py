@@ -64,7 +64,7 @@ def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
         if mapping == "vmap":
             gradients, losses = over_tasks(parameters, buffers, tasks)
             return {name: value.sum(0) for name, value in gradients.items()}, losses.sum()
-        return added([per_task(parameters, buffers, tasks[index]) for index in range(len(tasks.support.y))])
+        return added([per_task(parameters, buffers, tasks[index]) for index in range(tasks.count)])
 
     return gradient
 
@@ -98,11 +98,11 @@ class Captured(Generic[T]):
     def graph(self, parameters: Tensors, buffers: Tensors, tasks: Task) -> Function[T]:
         """The graph for tasks of this shape, which has the casts of the present autocast in it. To be called by one thread at a time."""
         shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
-        key = repr((shapes, hyperparameters(self.learner), torch.is_autocast_enabled(tasks.support.y.device.type)))
+        key = repr((shapes, hyperparameters(self.learner), torch.is_autocast_enabled(tasks.device.type)))
         if key not in self.graphs:
             graph = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
             self.operations = max(self.operations, len(graph.graph.nodes))
-            with torch.autocast(tasks.support.y.device.type, enabled=False):  # its casts are in the graph
+            with torch.autocast(tasks.device.type, enabled=False):  # its casts are in the graph
                 self.graphs[key] = _compiled(graph, (parameters, buffers, tasks)) if self.compiled else graph
         return self.graphs[key]
 
@@ -113,7 +113,7 @@ class Captured(Generic[T]):
         def one(graph: Function[T], chunk: Task) -> T:
             return graph(parameters, buffers, chunk)
 
-        with torch.autocast(chunks[0].support.y.device.type, enabled=False):  # its casts are in the graph
+        with torch.autocast(chunks[0].device.type, enabled=False):  # its casts are in the graph
             if workers == 1 or len(chunks) == 1:
                 return list(map(one, graphs, chunks))
             with concurrent.futures.ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:

@@ -23,7 +23,7 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.training.capture import Captured, Tensors, tensors_of
-from quickstudy.training.measures import ACCURACY, Measure, Score, measure_of
+from quickstudy.training.measures import ACCURACY, MEASURES, Measure, Score
 from quickstudy.training.memory import Made, keep_freed_memory
 from quickstudy.training.processes.group import ALONE, Group
 
@@ -48,6 +48,8 @@ UNMAPPED = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3
 
 class TaskSource(Protocol):
     """Tasks by index: what `fit` and `evaluate` take."""
+
+    target: str
 
     def batch(self, indices: range) -> Task: ...
 
@@ -109,7 +111,7 @@ def evaluate(
     """Adapt to each of the first `count` tasks and predict its queries.
 
     Args:
-        learner: not changed. By its `objective` it is judged by accuracy, or by mean squared error.
+        learner: not changed. It is judged by accuracy, or by mean squared error if the tasks ask for values.
         tasks: where the tasks come from.
         count: number of tasks; the paper's figures are from 600 to 10,000.
         advance: called with the number of tasks done since the last call (for a progress bar).
@@ -126,7 +128,7 @@ def evaluate(
     check_fits(learner, tasks)
     if count >= CAPTURED_FROM:
         keep_freed_memory()
-    measure = measure_of(learner)
+    measure = MEASURES[tasks.target]
     device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
     mine, scores, score = group.share(range(count)), [], None
     together = {"loop": 1, "vmap": BATCH}.get(engine)
@@ -140,17 +142,17 @@ def evaluate(
             )
             scores += score(batch)
             if advance:
-                advance(len(batch.support.y))
+                advance(batch.count)
     found = np.array(group.gather(scores))
     return Result(found, learner.protocol, tasks.describe(), tasks.fingerprint(count), measure)
 
 
 def check_fits(learner: Learner, tasks: TaskSource) -> None:
-    """A ConfigError for tasks of values and a learner that predicts classes, which would be right in all of them."""
-    if getattr(tasks, "objective", "classification") == "regression" and measure_of(learner) is ACCURACY:
+    """Raise a ConfigError for tasks whose kind of answer the learner cannot predict."""
+    kinds = [target.name for target in learner.targets]
+    if tasks.target not in kinds:
         raise ConfigError(
-            f"the tasks are regression, but this {type(learner).__name__} predicts classes; give it objective='regression', or take "
-            "a learner that has it, such as MAML."
+            f"the tasks ask for {tasks.target}, but {type(learner).__name__} predicts {' or '.join(kinds)} only; take another learner."
         )
 
 
@@ -185,7 +187,7 @@ class _Scorer:
         def scores(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
             weights = parameters | buffers
             if together == 1:
-                return torch.stack([one(weights, tasks[index]) for index in range(len(tasks.support.y))])
+                return torch.stack([one(weights, tasks[index]) for index in range(tasks.count)])
             return vmap(one, in_dims=(None, 0))(weights, tasks)
 
         self.scores = scores
@@ -193,12 +195,12 @@ class _Scorer:
 
     def __call__(self, batch: Task) -> list[float]:
         """The score of each task."""
-        count = len(batch.support.y)
+        count = batch.count
         chunks = [batch[begin : min(begin + self.together, count)] for begin in range(0, count, self.together)]
         parameters, buffers = tensors_of(self.learner)
         if self.captured is not None:
             try:
-                workers = torch.get_num_threads() if batch.support.y.device.type == "cpu" else 1
+                workers = torch.get_num_threads() if batch.device.type == "cpu" else 1
                 return torch.cat(self.captured.replay(parameters, buffers, chunks, workers)).tolist()
             except (RuntimeError, NotImplementedError):  # a learner that cannot be traced is judged as it is
                 self.captured = None
@@ -229,7 +231,7 @@ def _together(learner: Learner, task: Task) -> int:
         return 1
     with Made() as made:
         learner.predict(learner.adapt(task.support), task.query.x)
-    device = task.support.y.device.type
+    device = task.device.type
     if made.largest >= ALONE_FROM.get(device, math.inf):
         return 1
     return max(1, min(BATCH, LARGEST.get(device, LARGEST_ELSEWHERE) // made.largest))
@@ -238,7 +240,7 @@ def _together(learner: Learner, task: Task) -> int:
 def _check_answerable(batch: Task, begin: int) -> None:
     """Every class that is asked for must have been shown; `begin` is the index of the first task of the batch."""
     shown, asked = (
-        (F.one_hot(part.y.argmax(-1), part.y.shape[-1]) * part.weight.unsqueeze(-1)).sum(1)
+        (F.one_hot(part.y.rows.argmax(-1), part.y.outputs) * part.weight.unsqueeze(-1)).sum(1)
         for part in (batch.support, batch.query)
     )
     lacking = ((asked > 0) & (shown == 0)).nonzero()

@@ -162,7 +162,7 @@ class Trainer:
         }
         if result is not None:
             info["validation"] = result.to_dict()
-        return SavedLearner(self.learner, self.spec, info)
+        return SavedLearner(self.learner, self.spec, info, self.tasks.target)
 
     def finish(self) -> SavedLearner:
         """The best learner by validation (the last one without), set in the learner, saved, and on the CPU, where it will be used."""
@@ -170,7 +170,7 @@ class Trainer:
             self.calibrated()
         info = self.group.first(self._set_best)
         self.group.same_(self.learner)
-        return SavedLearner(self.learner.cpu(), self.spec, info)
+        return SavedLearner(self.learner.cpu(), self.spec, info, self.tasks.target)
 
     def _open(self, resume: bool) -> tuple[dict[str, Any], Run]:
         """Claim and load `out`; where the optimizer and the run stand."""
@@ -323,7 +323,11 @@ class Trainer:
 
     def _not_a_number(self, loss: float) -> TrainingError:
         tasks = self.tasks.batch(self._all_indices(self.run.step)).to(self.fabric.device)
-        likely = f"inner_lr={self.learner.inner_lr}" if self._inner_loop_diverges(tasks) else f"lr={self.settings.lr}"
+        likely = (
+            f"{self.learner.rate}={getattr(self.learner, self.learner.rate)}"
+            if self._inner_loop_diverges(tasks)
+            else f"lr={self.settings.lr}"
+        )
         saved = self.out is not None and (self.out / checkpoint.NAME).exists()
         kept = f" The last good checkpoint, in {self.out}, stays." if saved else ""
         return TrainingError(
@@ -333,14 +337,14 @@ class Trainer:
 
     def _inner_loop_diverges(self, tasks: Any) -> bool:
         """Whether these tasks, which have no finite loss, have one without the inner loop, from weights that outer steps left small."""
-        if not isinstance(getattr(self.learner, "inner_lr", None), float):
+        if not self.learner.rate:
             return False
         if any(not float(value.detach().abs().max()) < BLOWN_UP for value in self.learner.parameters()):
             return False
         still = copy.deepcopy(self.learner)
-        still.inner_lr = 0.0  # pyright: ignore[reportArgumentType]
+        setattr(still, still.rate, 0.0)
         with torch.no_grad():
-            return all(bool(torch.isfinite(still.loss(tasks[index]))) for index in range(len(tasks.support.y)))
+            return all(bool(torch.isfinite(still.loss(tasks[index]))) for index in range(tasks.count))
 
 
 def fit(

@@ -6,12 +6,9 @@ import dataclasses
 import math
 from collections.abc import Callable, Mapping
 
-from jaxtyping import Float
 from torch import Tensor
 
-from quickstudy.functional.losses import squared_error, weighted_mean
-from quickstudy.learner import Learner
-from quickstudy.task import Examples, labels
+from quickstudy.task import Examples
 
 Score = Callable[[Tensor, Examples], Tensor]
 
@@ -22,7 +19,6 @@ class Measure:
 
     Args:
         key: of plain results, such as `mean_squared_error`.
-        score: of predictions `[query, output]` on queries, a scalar that maps over tasks.
         higher_is_better: which of two scores is the better one.
         unit: in which it is written, such as `%`.
         scale: from the score to that unit.
@@ -32,13 +28,16 @@ class Measure:
     """
 
     key: str
-    score: Score
     higher_is_better: bool
     unit: str = ""
     scale: float = 1.0
     plain: str = ".6g"
     short: str = ".4g"
     line: str = ".3g"
+
+    def score(self, prediction: Tensor, query: Examples) -> Tensor:
+        """Return the score of predictions `[query, output]` on queries, a scalar that maps over tasks."""
+        return query.y.scores(prediction, query.weight)[self.key]
 
     @property
     def name(self) -> str:
@@ -64,24 +63,10 @@ class Measure:
         return score > than if self.higher_is_better else score < than
 
 
-def right(prediction: Float[Tensor, "query way"], query: Examples) -> Float[Tensor, ""]:
-    """Fraction of the queries whose most likely way is theirs."""
-    return weighted_mean((labels(prediction) == labels(query.y)).to(query.y.dtype), query.weight)
-
-
-def error(prediction: Float[Tensor, "query output"], query: Examples) -> Float[Tensor, ""]:
-    """Mean squared error over queries and outputs."""
-    return squared_error(prediction, query.y, query.weight)
-
-
-ACCURACY = Measure("accuracy", right, True, "%", 100.0, ".3f", ".2f", ".1f")
-MEAN_SQUARED_ERROR = Measure("mean_squared_error", error, False)
-MEASURES = (ACCURACY, MEAN_SQUARED_ERROR)
-
-
-def measure_of(learner: Learner) -> Measure:
-    """What this learner is judged by: its `objective`, where it has one, says whether it predicts classes or values."""
-    return MEAN_SQUARED_ERROR if getattr(learner, "objective", "classification") == "regression" else ACCURACY
+ACCURACY = Measure("accuracy", True, "%", 100.0, ".3f", ".2f", ".1f")
+MEAN_SQUARED_ERROR = Measure("mean_squared_error", False)
+MEASURES = {"classes": ACCURACY, "values": MEAN_SQUARED_ERROR}
+"""Measure by which each kind of answer is judged."""
 
 
 def measure_in(result: Mapping[str, object]) -> Measure:
@@ -90,4 +75,4 @@ def measure_in(result: Mapping[str, object]) -> Measure:
     >>> measure_in({"mean_squared_error": 0.5, "ci95": 0.1}).name
     'mean squared error'
     """
-    return next(measure for measure in MEASURES if measure.key in result)
+    return next(measure for measure in MEASURES.values() if measure.key in result)

@@ -85,7 +85,7 @@ class Engine:
 
     def __call__(self, tasks: Task) -> Tensor:
         """Set the gradients; the mean loss over the tasks, a scalar."""
-        count = len(tasks.support.y)
+        count = tasks.count
         parameters, buffers = tensors_of(self.learner)
         chunks = [tasks[part] for part in self._chunks(count)]
         if self.captured is None:
@@ -140,7 +140,7 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
         wanted: what is fixed.
         run: seconds that the whole training takes, from the seconds that a task takes.
     """
-    trials = _Trials(learner, tasks[: min(TRIAL_TASKS, len(tasks.support.y))])
+    trials = _Trials(learner, tasks[: min(TRIAL_TASKS, tasks.count)])
     for mapping in (wanted.mapping,) if wanted.mapping else ("loop", "vmap"):
         trials.add(Plan(mapping, chunk=wanted.chunk if mapping == "loop" else wanted.chunk or _chunk(learner, tasks)))
     long = run(1 / max(trials.speeds.values())) > PAYS_AFTER
@@ -148,13 +148,13 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
         for plan, speed in list(trials.speeds.items()):
             if speed * 3 > max(trials.speeds.values()):
                 trials.add(dataclasses.replace(plan, captured=True))
-    several = wanted.mapping is None and len(trials.tasks.support.y) > 1
+    several = wanted.mapping is None and trials.tasks.count > 1
     for plan in [plan for plan in trials.speeds if plan.captured and plan.mapping == "vmap" and plan.chunk != 1 and several]:
         near = trials.speeds[plan] * JOINT_GAIN > max(trials.speeds.values())
         if near and trials.cheap(plan, run) and trials.joint_is_exact():
             trials.add(dataclasses.replace(plan, mapping="joint"))
     best = trials.best(wanted)
-    if best.captured and tasks.support.y.device.type == "cpu":
+    if best.captured and tasks.device.type == "cpu":
         trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
     alone = dataclasses.replace(best, workers=1)
     pays = run(1 / trials.speeds[best]) > COMPILES_AFTER and trials.short(alone)
@@ -173,14 +173,14 @@ def _chunk(learner: Learner, tasks: Task) -> int | None:
     with Made() as made:
         Engine(learner, Plan())(tasks[:1])
     most = max(1, MOST_BYTES // max(made.bytes, 1))
-    return most if most < len(tasks.support.y) else None
+    return most if most < tasks.count else None
 
 
 class _Trials:
     """Engines, their speeds on the same tasks, and the seconds that their trials took."""
 
     def __init__(self, learner: Learner, tasks: Task) -> None:
-        self.learner, self.tasks, self.kind = learner, tasks, tasks.support.y.device.type
+        self.learner, self.tasks, self.kind = learner, tasks, tasks.device.type
         self.engines: dict[Plan, Engine] = {}
         self.speeds: dict[Plan, float] = {}
         self.took: dict[Plan, float] = {}
@@ -205,7 +205,7 @@ class _Trials:
             self.failures.append(f"{plan} fails (another gradient)")
             return
         self.right = self.right or found
-        self.engines[plan], self.speeds[plan] = engine, len(self.tasks.support.y) / seconds
+        self.engines[plan], self.speeds[plan] = engine, self.tasks.count / seconds
         self.took[plan] = time.perf_counter() - begin
 
     def _gradients(self, engine: Engine) -> tuple[Tensor, Tensor]:
@@ -265,7 +265,7 @@ class _Trials:
     def short(self, plan: Plan) -> bool:
         """Whether a captured plan is worth compiling: few operations, of which each takes so little time that most of it is the call."""
         operations = self.operations(plan)
-        return operations <= MOST_COMPILED and len(self.tasks.support.y) / self.speeds[plan] / operations < SHORT
+        return operations <= MOST_COMPILED and self.tasks.count / self.speeds[plan] / operations < SHORT
 
     def best(self, wanted: Wanted) -> Plan:
         """The fastest; captured, compiled, and with so many workers, if that is wanted and works."""

@@ -56,7 +56,7 @@ class Line:
 
     def update(self, done: float, row: Mapping[str, float]) -> None:
         self._loss = row["loss"] if self._loss is None else 0.95 * self._loss + 0.05 * row["loss"]
-        for measure in MEASURES:
+        for measure in MEASURES.values():
             if (mean := row.get(f"validation_{measure.key}")) is not None:
                 self._validation = f"  validation {measure.shown(mean, row['validation_ci95'])}"
         text = f"loss {self._loss:.3f}{self._validation}  {row['tasks_per_second']:.0f} tasks/s"

@@ -19,8 +19,7 @@ def under_each_protocol(learner: Learner) -> list[Learner]:
     >>> [learner.protocol for learner in under_each_protocol(ProtoNet(Conv4(channels=4)))]
     ['inductive', 'transductive']
     """
-    net = getattr(learner, "net", None)
-    if net is None or not has_batch_norm(net) or not hasattr(learner, "statistics"):
+    if not learner.statistics or not has_batch_norm(learner):
         return [learner]
     other: Any = copy.copy(learner)
     other.statistics = "support" if learner.protocol == "transductive" else "query"

@@ -18,6 +18,7 @@ from quickstudy.errors import ConfigError, DataError, FileFormatError, ModelErro
 from quickstudy.inputs import InputSpec, from_dict
 from quickstudy.inputs.image import Ink
 from quickstudy.learner import Learner, State, hyperparameters
+from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
@@ -33,11 +34,13 @@ class SavedLearner:
         learner: ready to adapt.
         spec: what an input image must be; None for rows of numbers.
         info: data set, protocol, training and results, as plain values.
+        target: kind of answers, a name of `quickstudy.objectives`.
     """
 
     learner: Learner
     spec: InputSpec | None = None
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    target: str = "classes"
 
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
@@ -100,7 +103,7 @@ def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
     arrays = {f"learner.{name}": value for name, value in to_arrays(task.saved.learner.state_dict()).items()}
     arrays |= {f"state.{name}": value for name, value in to_arrays(task.state).items()}
     if task.support is not None:
-        arrays |= to_arrays({"support.x": task.support.x, "support.y": task.support.y})  # pyright: ignore[reportArgumentType]
+        arrays |= to_arrays({"support.x": task.support.x, "support.y": task.support.y.rows})  # pyright: ignore[reportArgumentType]
     about = {"labels": list(task.labels), "ink": task.ink, "features": task.features}
     storage.save(path, "task", arrays, describe(task.saved) | about)
 
@@ -120,7 +123,7 @@ def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learne
         parts.setdefault(part, {})[rest] = value
     saved = _build(path, parts["learner"], meta, (net, learner), {})
     state, support = ({name: torch.from_numpy(value) for name, value in parts[part].items()} for part in ("state", "support"))
-    earlier = Examples(**support) if support else None
+    earlier = Examples(support["x"], OneHot(support["y"])) if support else None
     return SavedTask(saved, state, tuple(meta["labels"]), earlier, meta["ink"], meta.get("features"))
 
 
@@ -132,8 +135,15 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
             f"{path} is an {manifest.precision} bundle, for quickstudy.runtime; load the run that it was exported from."
         )
     weights = {name.removeprefix("weight."): value for name, value in bundle.weights.items()}
+    target = "values" if manifest.objective == "regression" else "classes"
     spec = manifest.input.spec.model_dump() if isinstance(manifest.input, ImageInput) else None
-    return weights, {"learner": manifest.learner, "net": manifest.net, "input": spec, "info": manifest.results}
+    return weights, {
+        "learner": manifest.learner,
+        "net": manifest.net,
+        "input": spec,
+        "info": manifest.results,
+        "target": target,
+    }
 
 
 def _task_in(bundle: Bundle, path: str | os.PathLike[str], own: tuple[nn.Module | None, type[Learner] | None]) -> SavedTask:
@@ -146,7 +156,9 @@ def _task_in(bundle: Bundle, path: str | os.PathLike[str], own: tuple[nn.Module 
         {name: torch.from_numpy(value) for name, value in part.items()} for part in (bundle.state, bundle.support)
     )
     features = manifest.input.features if isinstance(manifest.input, RowsInput) else None
-    return SavedTask(saved, state, manifest.labels, Examples(**support) if support else None, manifest.ink, features)
+    return SavedTask(
+        saved, state, manifest.labels, Examples(support["x"], OneHot(support["y"])) if support else None, manifest.ink, features
+    )
 
 
 def describe(saved: SavedLearner) -> dict[str, Any]:
@@ -157,6 +169,7 @@ def describe(saved: SavedLearner) -> dict[str, Any]:
         "net": describe_net(net) if isinstance(net, nn.Module) else None,
         "input": saved.spec.model_dump() if saved.spec else None,
         "info": dict(saved.info),
+        "target": saved.target,
     }
 
 
@@ -170,7 +183,7 @@ def _build(
     net, chosen = own
     try:
         name, args = meta["learner"].get("name") or meta["learner"]["class"], dict(meta["learner"]["args"])
-        described, spec, info = meta["net"], meta["input"], meta["info"]
+        described, spec, info, target = meta["net"], meta["input"], meta["info"], meta.get("target", "classes")
     except (KeyError, TypeError) as error:
         raise FileFormatError(f"{path} has a damaged header (no {error}).") from error
     for change in changes:
@@ -196,7 +209,7 @@ def _build(
         learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
     except RuntimeError as error:
         raise FileFormatError(f"{path}: the weights do not fit {name} on {described}: {error}") from error
-    return SavedLearner(learner, expected, info)
+    return SavedLearner(learner, expected, info, target)
 
 
 def _check_known(path: str | os.PathLike[str], chosen: type, args: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.learner import Learner, State
@@ -47,7 +48,7 @@ class Distilled(Learner):
             raise ConfigError(f"teaching is {teaching}; expected a fraction, from 0 to 1.")
         self.student, self.teaching = student, teaching
         self._teacher = (teacher.eval(),)  # in a tuple, so that its tensors are not the student's
-        self.meta_optimizer, self.objective = student.meta_optimizer, getattr(student, "objective", "classification")  # pyright: ignore
+        self.meta_optimizer, self.targets = student.meta_optimizer, student.targets  # pyright: ignore
 
     @property
     def teacher(self) -> Learner:
@@ -63,8 +64,8 @@ class Distilled(Learner):
     def loss(self, task: Task) -> Float[Tensor, ""]:
         with torch.no_grad():
             taught = self.teacher.predict(self.teacher.adapt(task.support), task.query.x)
-        taught = taught if self.objective == "regression" else taught.softmax(-1)
-        y = self.teaching * taught.detach() + (1 - self.teaching) * task.query.y
+        truth, taught = task.query.y, task.query.y.like(taught.detach())
+        y = tree_map(lambda a, b: self.teaching * a + (1 - self.teaching) * b, taught, truth)
         return self.student.loss(Task(task.support, dataclasses.replace(task.query, y=y)))
 
     def calibrate(self, tasks: Iterable[Task]) -> None:
@@ -102,4 +103,5 @@ def distil(
     )  # the teacher's tensors are no inputs of a captured graph
     found = fit(Distilled(student, teacher.learner, teaching), tasks, settings=settings, progress=progress)
     about = {"teaching": teaching, "steps": found.info["steps"], "minutes": found.info["minutes"]}
-    return SavedLearner(student, teacher.spec, {"trained_on": found.info["trained_on"], "distilled": about})
+    about = {"trained_on": found.info["trained_on"], "distilled": about}
+    return SavedLearner(student, teacher.spec, about, teacher.target)

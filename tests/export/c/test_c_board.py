@@ -15,7 +15,8 @@ from quickstudy.inputs.image import ImageSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
-from quickstudy.task import Examples, one_hot
+from quickstudy.objectives.classes import one_hot
+from quickstudy.task import Examples
 from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner
 

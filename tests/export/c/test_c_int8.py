@@ -20,7 +20,8 @@ from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.resnet12 import ResNet12
-from quickstudy.task import Examples, one_hot
+from quickstudy.objectives.classes import one_hot
+from quickstudy.task import Examples
 from quickstudy.tasks._inputs import to_input
 from quickstudy.training.saving import SavedLearner
 

@@ -23,7 +23,9 @@ from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.resnet12 import ResNet12
-from quickstudy.task import Examples, one_hot
+from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.objectives.values import Values
+from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner
 
 IMAGE = (1, 16, 16)
@@ -81,7 +83,7 @@ CASES: dict[str, Callable[[], Learner]] = {
 def in_precision(learner: Learner, dtype: torch.dtype, data: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     learner = copy.deepcopy(learner).to(dtype)
     x, y, queries = (value.to(dtype) for value in data)
-    return learner.predict(learner.adapt(Examples(x, y)), queries).detach().double()
+    return learner.predict(learner.adapt(Examples(x, OneHot(y))), queries).detach().double()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -90,7 +92,7 @@ def test_equal_to_torch(name: str, build: Callable) -> None:
     shape = (256,) if "mlp" in name else IMAGE
     classes = torch.arange(11) % 4  # the fifth way has no example
     x = torch.randn(11, *shape) + torch.randn(4, *shape)[classes]
-    queries, data = torch.randn(6, *shape), one_hot(classes, 5)
+    queries, data = torch.randn(6, *shape), one_hot(classes, 5).rows
     saved = SavedLearner(learner) if shape == (256,) else SavedLearner(Rows(learner))
     host = build(saved, ways=5, examples=12, features=256, precision="float32")
     assert host.adapt(x.numpy(), classes.numpy()) == 0
@@ -148,11 +150,11 @@ def test_memory_does_not_grow_with_shots_without_batch_norm(tmp_path: pathlib.Pa
 
 
 def test_regression(build: Callable) -> None:
-    learner = MAML(MLP(1, (10, 10)), objective="regression", inner_lr=0.05)
-    host = build(SavedLearner(learner), ways=1, examples=10)
+    learner = MAML(MLP(1, (10, 10)), inner_lr=0.05)
+    host = build(SavedLearner(learner, target="values"), ways=1, examples=10)
     x = torch.linspace(-1, 1, 10).unsqueeze(1)
     assert host.adapt(x.numpy(), x.sin().numpy()) == 0
-    expected = learner.predict(learner.adapt(Examples(x, x.sin())), x).detach()
+    expected = learner.predict(learner.adapt(Examples(x, Values(x.sin()))), x).detach()
     answers, scores = host.predict(x.numpy())
     np.testing.assert_allclose(scores, expected, atol=1e-5)
     assert (answers == 0).all()

@@ -9,7 +9,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from quickstudy import storage
+from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, ModelError, check_at_least, check_choice
 from quickstudy.export.c.float32 import Request, Source, compile_float
 from quickstudy.export.c.int8 import compile_integer
@@ -83,7 +83,7 @@ def write_firmware(
     check_at_least("examples", examples, 1)
     check_choice("precision", precision, get_args(Precision))
     _check_answerable(saved)
-    request = Request(ways, examples, _input_shape(saved, features), saved.spec)
+    request = Request(ways, examples, _input_shape(saved, features), saved.spec, discovery.load("objectives", saved.target))
     source, chosen = _compiled(saved, request, precision, images)
     return _write(pathlib.Path(folder), saved, request, source, chosen)
 

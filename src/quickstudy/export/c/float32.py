@@ -23,6 +23,8 @@ from quickstudy.export.c.table import table
 from quickstudy.export.trace.capture import Axes, Program, Programs, Sizes, capture
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
+from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.values import Values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,12 +55,14 @@ class Request:
         examples: the most support examples.
         shape: of one input, as the net sees it.
         spec: what an image is, so that inputs are bytes; None for rows of float32.
+        answers: kind of targets.
     """
 
     ways: int
     examples: int
     shape: tuple[int, ...]
     spec: ImageSpec | None
+    answers: type[OneHot] | type[Values] = OneHot
 
 
 def compile_float(learner: Learner, request: Request) -> Source:
@@ -68,14 +72,14 @@ def compile_float(learner: Learner, request: Request) -> Source:
         ModelError: an operation has no C form, or does not go example by example.
     """
     batches = tuple(name for name in ("inner_batch",) if hasattr(learner, name))
-    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1, any=batches))
+    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1, any=batches), answers=request.answers)
     return _Compiler(learner, programs, request).source()
 
 
 class _Compiler:
     def __init__(self, learner: Learner, programs: Programs, request: Request) -> None:
         self.learner, self.programs, self.request = learner, programs, request
-        self.regression = getattr(learner, "objective", "classification") == "regression"
+        self.regression = request.answers is Values
         self.constants: dict[tuple[str, str], str] = {}
         self.used: set[str] = set()
 

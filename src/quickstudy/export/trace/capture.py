@@ -28,6 +28,8 @@ from quickstudy.export.trace.origin import origins
 from quickstudy.functional.call import under
 from quickstudy.functional.loop import as_loops
 from quickstudy.learner import Learner, State
+from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.values import Values
 from quickstudy.task import Examples
 
 Axes = tuple[str | int, ...]
@@ -105,6 +107,7 @@ def capture(
     sizes: Sizes = Sizes(),
     dtype: torch.dtype = torch.float32,
     state_types: Collection[torch.dtype] = (torch.float32,),
+    answers: type[OneHot] | type[Values] = OneHot,
 ) -> Programs:
     """Trace a learner.
 
@@ -115,13 +118,14 @@ def capture(
         sizes: sizes to fix, for targets without dynamic shapes.
         dtype: of all floating-point inputs.
         state_types: that the target lets a state have.
+        answers: kind of `y` that the learner is given.
 
     Raises:
         ModelError: the learner says that it cannot be exported, does something that cannot be traced, or has a state of another type.
     """
     if learner.not_exportable:
         raise ModelError(f"{type(learner).__name__} cannot be exported: {learner.not_exportable}")
-    programs = _Tracer(learner, tuple(shape), table, sizes, dtype).programs()
+    programs = _Tracer(learner, tuple(shape), table, sizes, dtype, answers).programs()
     _check_state_types(type(learner).__name__, programs, state_types)
     return programs
 
@@ -148,10 +152,18 @@ def _word(dtype: object) -> str:
 class _Tracer:
     """The examples to trace with, and how a function is traced."""
 
-    def __init__(self, learner: Learner, shape: tuple[int, ...], table: Table, sizes: Sizes, dtype: torch.dtype) -> None:
-        self.learner, self.table = learner, table
+    def __init__(
+        self,
+        learner: Learner,
+        shape: tuple[int, ...],
+        table: Table,
+        sizes: Sizes,
+        dtype: torch.dtype,
+        answers: type[OneHot] | type[Values],
+    ) -> None:
+        self.learner, self.table, self.answers = learner, table, answers
         self.mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-        ways = sizes.way or getattr(learner, "head_ways", None)
+        ways = sizes.way or learner.ways
         self.axes = {
             "example": sizes.example or self._any(EXAMPLES),
             "way": ways or self._any(WAYS),
@@ -247,10 +259,9 @@ class _Tracer:
         }
         return functional_call(_Call(learner, function), weights, (inputs,))
 
-    @staticmethod
-    def _adapt(learner: Learner, inputs: Mapping[str, Tensor]) -> State:
+    def _adapt(self, learner: Learner, inputs: Mapping[str, Tensor]) -> State:
         state = under("state.", inputs)
-        return learner.adapt(Examples(inputs["support_x"], inputs["support_y"]), state or None)
+        return learner.adapt(Examples(inputs["support_x"], self.answers(inputs["support_y"])), state or None)
 
     @staticmethod
     def _predict(learner: Learner, inputs: Mapping[str, Tensor]) -> State:

@@ -1,0 +1,68 @@
+"""OneHot: answers that are classes, judged by cross-entropy and accuracy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from quickstudy.functional.losses import cross_entropy, weighted_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class OneHot:
+    """Classes of some examples of one task (or, with one more leading axis, of a batch of tasks).
+
+    Args:
+        rows: one-hot (or soft) rows over the task's ways, float `[example, way]`. The number of ways is a shape, so it traces; a way
+            that no example carries does not exist in the task.
+    """
+
+    rows: Float[Tensor, " *task example way"]
+    name: ClassVar[str] = "classes"
+
+    @property
+    def outputs(self) -> int:
+        """Return the number of ways."""
+        return self.rows.shape[-1]
+
+    @property
+    def labels(self) -> Int[Tensor, " *task example"]:
+        """Return the class index of each row, int64 `[example]`."""
+        return self.rows.argmax(-1)
+
+    def loss(self, prediction: Float[Tensor, "example way"], weight: Float[Tensor, " example"]) -> Float[Tensor, ""]:
+        """Return the mean cross-entropy of logits, in nats."""
+        return cross_entropy(prediction, self.rows, weight)
+
+    def scores(self, prediction: Float[Tensor, "example way"], weight: Float[Tensor, " example"]) -> dict[str, Tensor]:
+        """Return the fraction of examples whose largest logit is that of their class."""
+        correct = (prediction.argmax(-1) == self.labels).to(weight.dtype)
+        return {"accuracy": weighted_mean(correct, weight)}
+
+    def like(self, prediction: Float[Tensor, "example way"]) -> OneHot:
+        """Return the soft classes that logits stand for."""
+        return OneHot(prediction.softmax(-1))
+
+
+torch.export.register_dataclass(OneHot)
+
+
+def one_hot(labels: Int[Tensor, " *example"], ways: int, dtype: torch.dtype | None = None) -> OneHot:
+    """Return one-hot rows `[..., ways]`, by comparison with an arange (`torch.nn.functional.one_hot` does not vmap).
+
+    Args:
+        labels: integers in `[0, ways)`, `[...]`.
+        ways: number of classes.
+        dtype: floating type of the rows; torch's default type if None.
+
+    >>> one_hot(torch.tensor([0, 1, 1]), ways=2).rows
+    tensor([[1., 0.],
+            [0., 1.],
+            [0., 1.]])
+    """
+    is_way = labels.unsqueeze(-1) == torch.arange(ways, device=labels.device)
+    return OneHot(is_way.to(dtype or torch.get_default_dtype()))

@@ -1,0 +1,44 @@
+"""Values: answers that are numbers, judged by their mean squared error."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from quickstudy.functional.losses import squared_error
+
+
+@dataclasses.dataclass(frozen=True)
+class Values:
+    """Numbers of some examples of one task (or, with one more leading axis, of a batch of tasks).
+
+    Args:
+        rows: one or more numbers per example, float `[example, output]`.
+    """
+
+    rows: Float[Tensor, " *task example output"]
+    name: ClassVar[str] = "values"
+
+    @property
+    def outputs(self) -> int:
+        """Return how many numbers an example has."""
+        return self.rows.shape[-1]
+
+    def loss(self, prediction: Float[Tensor, "example output"], weight: Float[Tensor, " example"]) -> Float[Tensor, ""]:
+        """Return the mean squared error over examples and outputs."""
+        return squared_error(prediction, self.rows, weight)
+
+    def scores(self, prediction: Float[Tensor, "example output"], weight: Float[Tensor, " example"]) -> dict[str, Tensor]:
+        """Return the mean squared error over examples and outputs."""
+        return {"mean_squared_error": squared_error(prediction, self.rows, weight)}
+
+    def like(self, prediction: Float[Tensor, "example output"]) -> Values:
+        """Return the numbers that a prediction stands for: itself."""
+        return Values(prediction)
+
+
+torch.export.register_dataclass(Values)
