@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import signal
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -53,6 +53,7 @@ class Rows:
     drop: int | None = None
     drop_at: int = 0
     dtype: torch.dtype = torch.float32
+    target: ClassVar[str] = "classes"
 
     def batch(self, indices: range) -> Task:
         for index in indices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -36,6 +38,8 @@ def test_the_gradient_is_that_of_divergence_and_cross_entropy(name: str) -> None
 
 class Blobs:
     """Tasks by index, of Gaussian blobs."""
+
+    target: ClassVar[str] = "classes"
 
     def batch(self, indices: range) -> Task:
         return make_tasks(len(indices), seed=indices.start, dtype=torch.float32)

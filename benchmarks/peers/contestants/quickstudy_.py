@@ -72,6 +72,10 @@ class Given:
 
     tasks: Task
 
+    @property
+    def target(self) -> str:
+        return self.tasks.support.y.name
+
     def batch(self, indices: range) -> Task:
         return self.tasks[indices.start : indices.stop]
 
