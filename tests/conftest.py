@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import collections
+import os
 import signal
 
+import exports
 import numpy as np
 import pytest
 import torch
@@ -23,6 +25,14 @@ def _seeded() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _shared_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keep the exports that tests share in a folder of this run, which is one for all workers of pytest-xdist."""
+    base = tmp_path_factory.getbasetemp()
+    exports.FOLDER = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "exports"
+    exports.FOLDER.mkdir(exist_ok=True)
 
 
 @pytest.fixture(scope="session")

@@ -13,14 +13,11 @@ import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
-import torch
-from builders import make_learner
+from exports import shipped
 
 from quickstudy.errors import DataError, FileFormatError
-from quickstudy.export.bundle import to_bundle
 from quickstudy.runtime import Learner, Task, pretrained
 from quickstudy.runtime import bundle as bundles
-from quickstudy.training.saving import SavedLearner
 
 
 @pytest.fixture(scope="module")
@@ -172,7 +169,7 @@ def test_a_state_with_holes_is_refused(tmp_path: pathlib.Path, omniglot: Learner
 @pytest.fixture(scope="module")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """A task, on rows, of a learner that would forget its examples."""
-    learner = Learner(to_bundle(SavedLearner(make_learner("maml", dtype=torch.float32)), features=6))
+    learner = shipped("maml")
     path = tmp_path_factory.mktemp("task") / "mine.qs"
     learner.adapt(np.random.default_rng(0).random((4, 6)), ["a", "b", "a", "b"]).save(path)
     return path

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from builders import make_learner, make_tasks
+from exports import shipped
 
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
 from quickstudy.estimators.classifier import FewShotClassifier
@@ -34,7 +35,7 @@ def omniglot() -> Learner:
 
 @pytest.fixture(scope="module", params=["protonet", "maml", "nearest"])
 def on_rows(request: pytest.FixtureRequest) -> Learner:
-    return Learner(to_bundle(SavedLearner(make_learner(request.param, dtype=torch.float32)), features=6))
+    return shipped(request.param)
 
 
 @pytest.fixture
@@ -103,7 +104,7 @@ def test_a_saved_task_goes_on_here_and_with_torch(on_rows: Learner, rows: Rows, 
 
 
 def test_settings_are_chosen_and_kept(rows: Rows, tmp_path: pathlib.Path) -> None:
-    learner = Learner(to_bundle(SavedLearner(make_learner("maml", dtype=torch.float32)), features=6))
+    learner = shipped("maml")
     x, labels, queries = rows
     task = learner.adapt(x, labels, inner_steps=9, inner_lr=0.2)
     assert not np.allclose(task.logits(queries), learner.adapt(x, labels).logits(queries), atol=1e-3)
@@ -162,7 +163,7 @@ def test_more_bad_input(omniglot: Learner, on_rows: Learner, rows: Rows, drawing
         omniglot.adapt(75 * drawings, list("aabbcc"))
     with pytest.raises(ConfigError, match="a task of another learner"):
         omniglot.adapt(drawings, list("aabbcc"), on_rows.adapt(*rows[:2]))
-    fixed = Learner(to_bundle(SavedLearner(make_learner("maml", dtype=torch.float32, head_ways=3)), features=6))
+    fixed = shipped("maml", head_ways=3)
     with pytest.raises(TaskError, match="the task has 2 ways, but this learner's head is fixed to 3"):
         fixed.adapt(rows[0][:2], ["a", "b"])
     with pytest.raises(DataError, match=r"label \('a', 1\) is a tuple"):

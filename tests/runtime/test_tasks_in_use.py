@@ -15,6 +15,7 @@ import PIL.Image
 import pytest
 import torch
 from builders import make_learner
+from exports import shipped
 
 from quickstudy.errors import ConfigError, DataError
 from quickstudy.export.bundle import to_bundle
@@ -27,7 +28,7 @@ LABELS = list("abcabcabc")
 
 
 def on_rows(name: str, **changes: Any) -> Learner:
-    return Learner(to_bundle(SavedLearner(make_learner(name, dtype=torch.float32, **changes)), features=6))
+    return shipped(name, **changes)
 
 
 @pytest.fixture(scope="module", params=["protonet", "maml", "nearest"])
