@@ -16,7 +16,7 @@ import json
 import os
 import pathlib
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
@@ -26,6 +26,7 @@ from mkdocs.structure.pages import Page
 
 from quickstudy import discovery
 from quickstudy.data import known
+from quickstudy.learner import Learner
 
 ROOT = pathlib.Path(__file__).parents[1]
 PACKAGE = ROOT / "src" / "quickstudy"
@@ -126,6 +127,7 @@ def all_pages() -> Pages:
     pages = {uri: (ROOT / name).read_text() for name, uri in OUTSIDE.items() if (ROOT / name).is_file() and uri != "index.md"}
     pages["examples.md"] = "# Examples\n\n" + "\n".join(_example(file) for file in sorted((ROOT / "examples").glob("*.py")))
     pages |= _section("learners", "Learners", discovery.names("learners"), learner_page)
+    pages["learners/index.md"] += f"\n\n## Side by side\n\n{_compared(discovery.names('learners'))}"
     pages |= _section("nets", "Nets", discovery.names("nets"), net_page)
     pages |= _section("data-sets", "Data sets", known.names(), data_page)
     pages |= _section("commands", "Commands", discovery.names("cli"), verb_page)
@@ -303,26 +305,36 @@ def _facts(kind: type) -> str:
     for name, meaning in _field_docstrings(kind):
         annotations = [vars(base).get("__annotations__", {}).get(name) for base in kind.__mro__]
         if any("ClassVar" in str(annotation) for annotation in annotations if annotation is not None) and hasattr(kind, name):
-            rows.append((f"`{name}`", f"`{_shown(getattr(kind, name))}`", meaning))
+            rows.append((f"`{name}`", _shown(getattr(kind, name)), meaning))
     return _table(("fact", "here", "meaning"), rows)
 
 
+def _compared(names: list[str]) -> str:
+    """Return the facts of all learners that are yes or no, or kinds of answers, as one table."""
+    kinds = [discovery.load("learners", name) for name in names]
+    facts = [fact for fact, _ in _field_docstrings(Learner) if fact == "targets" or isinstance(getattr(Learner, fact), bool)]
+    rows = [(f"`{fact}`", *(_shown(getattr(kind, fact)) for kind in kinds)) for fact in facts]
+    return _table(("fact", *(f"[{name}]({name}.md)" for name in names)), rows)
+
+
 def _shown(value: Any) -> str:
+    """Return a fact as a reader says it: yes and no, words, the names of types."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {inner}" for key, inner in value.items())
     if isinstance(value, tuple):
         return ", ".join(_shown(element) for element in value) or "none"
-    return value.__name__ if isinstance(value, type) else str(value) if value != "" else "none"
+    return value.__name__ if isinstance(value, type) else str(value) or "none"
 
 
 def _state(kind: type) -> str:
     """Return the tensors of a state, as the learner makes it of three examples of two classes on a net of eight features."""
     import torch
 
-    from quickstudy.nets.mlp import MLP
-    from quickstudy.task import Examples, one_hot
+    from quickstudy import Examples, one_hot
 
-    learner = kind(MLP(in_features=4, hidden=(8,)))
-    with torch.no_grad():
-        learner.eval()
+    learner = kind(discovery.load("nets", "mlp")(in_features=4, hidden=(8,))).eval()
     state = learner.adapt(Examples(torch.rand(3, 4), one_hot(torch.tensor([0, 0, 1]), 2)))
     rows = [
         (f"`{name}`", f"`{list(value.shape)}`", f"`{str(value.dtype).removeprefix('torch.')}`") for name, value in state.items()
