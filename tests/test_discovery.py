@@ -13,7 +13,7 @@ from torch import nn
 
 import quickstudy
 from quickstudy import discovery
-from quickstudy.errors import ConfigError, QuickstudyError, unknown_name
+from quickstudy.errors import ConfigError, unknown_name
 from quickstudy.learner import Learner
 
 PACKAGE = pathlib.Path(inspect.getfile(quickstudy)).parent
@@ -79,12 +79,3 @@ def test_name_of_is_the_inverse_of_load() -> None:
 def test_names_are_listed_without_torch() -> None:
     code = "import sys, quickstudy, quickstudy.discovery as d; d.names('learners'); d.names('nets'); assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
-
-
-def test_every_error_has_an_exit_code_and_a_status() -> None:
-    def below(error: type[QuickstudyError]) -> list[type[QuickstudyError]]:
-        return [error, *(deeper for child in error.__subclasses__() for deeper in below(child))]
-
-    for error in below(QuickstudyError):
-        assert error.exit_code in (1, 2)
-        assert (error.exit_code == 2) == (400 <= error.http_status < 500), error

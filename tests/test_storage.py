@@ -6,6 +6,9 @@ import errno
 import json
 import os
 import pathlib
+import stat
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -14,7 +17,7 @@ import safetensors.numpy
 from builders import make_learner, make_tasks
 
 from quickstudy import storage
-from quickstudy.errors import ConfigError, FileFormatError, QuickstudyError, StorageError
+from quickstudy.errors import ConfigError, FileFormatError, NotFoundError, QuickstudyError, StorageError
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
 
 ARRAYS = {"a": np.arange(4, dtype=np.float32).reshape(2, 2), "empty": np.zeros((0, 2))}
@@ -124,9 +127,19 @@ def test_other_files_are_refused(tmp_path: pathlib.Path, content: bytes) -> None
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: pathlib.Path) -> None:
-    for path in (tmp_path / "nothing", tmp_path):
-        with pytest.raises(FileFormatError, match="is not a file; expected a saved learner"):
-            storage.load(path, "learner")
+    with pytest.raises(NotFoundError, match="there is no file .*nothing; expected a saved learner"):
+        storage.load(tmp_path / "nothing", "learner")
+    with pytest.raises(NotFoundError, match="is not a file; expected a saved learner"):
+        storage.load(tmp_path, "learner")
+
+
+def test_a_file_that_may_not_be_read_is_named(file: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*args: object) -> None:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "stat", denied)  # chmod stops nobody who runs the tests as root
+    with pytest.raises(FileFormatError, match=f"{file} may not be read .*expected a saved learner"):
+        storage.load(file, "learner")
 
 
 def test_foreign_safetensors_are_refused(tmp_path: pathlib.Path) -> None:
@@ -156,7 +169,7 @@ def test_damaged_header_is_refused(file: pathlib.Path, changes: dict[str, Any]) 
 # ---------------------------------------------------------------------------------------------------- full disks
 
 
-@pytest.mark.parametrize("call", ["fsync", "replace", "chmod"])
+@pytest.mark.parametrize("call", ["fsync", "replace"])
 def test_full_disk_leaves_the_old_file(file: pathlib.Path, call: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*args: object, **kwargs: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -192,6 +205,109 @@ def test_an_interrupt_leaves_the_old_file(file: pathlib.Path, monkeypatch: pytes
         storage.save(file, "learner", {"a": np.ones(3)}, {})
     assert file.read_bytes() == before
     assert [entry.name for entry in file.parent.iterdir()] == [file.name]
+
+
+# ---------------------------------------------------------------------------------------------------- what the path names
+
+
+def mode(path: pathlib.Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+@pytest.fixture
+def umask() -> Iterator[Callable[[int], None]]:
+    before = os.umask(0o022)
+    yield lambda value: (os.umask(value), None)[1]
+    os.umask(before)
+
+
+@pytest.mark.parametrize("mask", [0o022, 0o077, 0o002, 0o000])
+def test_a_new_file_has_the_mode_that_the_umask_leaves(tmp_path: pathlib.Path, umask: Callable[[int], None], mask: int) -> None:
+    umask(mask)
+    storage.write_atomically(tmp_path / "new", b"content")
+    assert mode(tmp_path / "new") == 0o666 & ~mask
+
+
+@pytest.mark.parametrize("kept", [0o600, 0o644, 0o640, 0o666, 0o755])
+def test_an_existing_file_keeps_its_mode(tmp_path: pathlib.Path, umask: Callable[[int], None], kept: int) -> None:
+    umask(0o077)
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    path.chmod(kept)
+    storage.write_atomically(path, b"new")
+    assert (path.read_bytes(), mode(path)) == (b"new", kept)
+
+
+def test_a_private_file_is_private_while_it_is_written(
+    tmp_path: pathlib.Path, umask: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    umask(0o000)
+    path = tmp_path / "private"
+    path.write_bytes(b"old")
+    path.chmod(0o600)
+    seen: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda handle: seen.append(stat.S_IMODE(os.fstat(handle).st_mode)))
+    storage.write_atomically(path, b"new")
+    assert seen == [0o600]
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_link_is_followed(tmp_path: pathlib.Path, there: bool) -> None:
+    real, link = tmp_path / "store" / "real", tmp_path / "link"
+    real.parent.mkdir()
+    if there:
+        real.write_bytes(b"old")
+    link.symlink_to("store/real")
+    storage.write_atomically(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+    assert [entry.name for entry in real.parent.iterdir()] == ["real"]
+
+
+def test_a_link_to_itself_is_a_storage_error(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "link").symlink_to("link")
+    with pytest.raises(StorageError, match="what was there before is unchanged"):
+        storage.write_atomically(tmp_path / "link", b"new")
+    assert (tmp_path / "link").is_symlink()
+
+
+def test_a_pipe_is_written_into(tmp_path: pathlib.Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append((tmp_path / "pipe").read_bytes()))
+    reader.start()
+    storage.write_atomically(tmp_path / "pipe", b"content")
+    reader.join(timeout=30)
+    assert read == [b"content"]
+    assert stat.S_ISFIFO((tmp_path / "pipe").stat().st_mode)
+
+
+def test_a_device_is_written_into(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "null").symlink_to(os.devnull)
+    storage.write_atomically(tmp_path / "null", b"content")
+    assert stat.S_ISCHR((tmp_path / "null").stat().st_mode)
+    storage.write_atomically("/dev/fd/1", b"")  # links of the system that lead to no path
+
+
+def test_a_folder_is_not_replaced(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match="Is a directory"):
+        storage.write_atomically(tmp_path / "folder", b"content")
+    assert (tmp_path / "folder").is_dir()
+
+
+def test_a_long_name_is_written(tmp_path: pathlib.Path) -> None:
+    name = "n" * 255
+    storage.write_atomically(tmp_path / name, b"content")
+    assert [entry.name for entry in tmp_path.iterdir()] == [name]
+
+
+def test_a_name_that_is_no_text_is_written_and_named(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9")
+    storage.save(path, "learner", ARRAYS, META | {"name": path.name})
+    assert storage.load(path, "learner").meta["name"] == path.name
+    with pytest.raises(StorageError, match="could not write .*caf"):
+        storage.save(path / "deeper", "learner", ARRAYS, META)
 
 
 # ---------------------------------------------------------------------------------------------------- learners and tasks

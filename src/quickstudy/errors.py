@@ -6,25 +6,50 @@
     │   ├── TaskError                        2           422      ways, shots, queries that the data cannot give
     │   ├── ConfigError                      2           400      unknown name, option or value
     │   ├── ModelError                       2           422      a layer or net that a learner cannot use
-    │   └── FileFormatError                  2           422      damaged, foreign or newer file
+    │   ├── FileFormatError                  2           422      damaged, foreign or newer file
+    │   ├── NotFoundError                    2           404      no such file, folder or run
+    │   ├── ConflictError                    2           409      something is there already and would be lost
+    │   └── TooLargeError                    2           413      more bytes, pixels or examples than are taken
     ├── TrainingError                        1           500      the loss stopped being a number
     │   └── ProcessError                     1           500      another process of the training has gone
-    └── StorageError                         1           507      a file could not be written; the old one stays
+    ├── StorageError                         1           507      a file could not be written; the old one stays
+    └── BusyError                            1           503      somebody else is using it now; try again later
 
-A message names the value, says what was expected and what to do next.
+A message names the value, says what was expected and what to do next; the same three can be had as data.
 """
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class QuickstudyError(Exception):
-    """Root of the tree: catch this to catch everything that quickstudy raises on purpose."""
+    """Root of the tree: catch this to catch everything that quickstudy raises on purpose.
+
+    Args:
+        message: what is wrong, in full sentences.
+        subject: the value, name or path that is wrong.
+        expected: what would have been right.
+        remedy: what to do next.
+
+    >>> ConfigError("ways is 0; expected 1 or more.", subject="ways", expected="1 or more").to_dict()
+    {'type': 'ConfigError', 'message': 'ways is 0; expected 1 or more.', 'status': 400, 'subject': 'ways', 'expected': '1 or more'}
+    """
 
     exit_code = 1
     http_status = 500
+
+    def __init__(self, message: str = "", *, subject: str = "", expected: str = "", remedy: str = "") -> None:
+        super().__init__(message)
+        self.subject, self.expected, self.remedy = subject, expected, remedy
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the error as plain values: its type, message and HTTP status, and the data that it was given."""
+        data = {"subject": self.subject, "expected": self.expected, "remedy": self.remedy}
+        given = {name: value for name, value in data.items() if value}
+        return {"type": type(self).__name__, "message": str(self), "status": self.http_status, **given}
 
 
 class UserError(QuickstudyError, ValueError):
@@ -62,6 +87,24 @@ class FileFormatError(UserError):
     http_status = 422
 
 
+class NotFoundError(UserError):
+    """A file, folder or run that is not there."""
+
+    http_status = 404
+
+
+class ConflictError(UserError):
+    """Something that is there already and would be lost."""
+
+    http_status = 409
+
+
+class TooLargeError(UserError):
+    """More bytes, pixels or examples than are taken."""
+
+    http_status = 413
+
+
 class TrainingError(QuickstudyError):
     """Training cannot go on; the last good checkpoint stays."""
 
@@ -76,8 +119,14 @@ class StorageError(QuickstudyError):
     http_status = 507
 
 
+class BusyError(QuickstudyError):
+    """Somebody else is using it now; trying again later may work."""
+
+    http_status = 503
+
+
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
-    """`value`, if it is one of the choices.
+    """Return `value` if it is one of the choices.
 
     >>> check_choice("halving", "pool", ["pool", "stride"])
     'pool'
@@ -87,26 +136,29 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
     """
     choices = list(choices)
     if value not in choices:
-        raise ConfigError(f"{name} is {value!r}; expected one of {', '.join(choices)}.")
+        expected = f"one of {', '.join(choices)}"
+        raise ConfigError(f"{name} is {value!r}; expected {expected}.", subject=name, expected=expected)
     return value
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
-    """A ConfigError unless `value` is `least` or more.
+    """Raise a ConfigError unless `value` is `least` or more.
 
     >>> check_at_least("inner_steps", 5, 0)
     """
     if not value >= least:  # written so that NaN is refused
-        raise ConfigError(f"{name} is {value}; expected {least} or more.")
+        raise ConfigError(f"{name} is {value}; expected {least} or more.", subject=name, expected=f"{least} or more")
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
-    """The error for a name that does not exist, with the nearest names that do.
+    """Return the error for a name that does not exist, with the nearest names that do.
 
     >>> print(unknown_name("learner", "mmal", ["maml", "anil", "protonet"]))
     unknown learner 'mmal'. Did you mean: maml, anil? Known: anil, maml, protonet.
     """
     known = sorted(known)
     nearest = difflib.get_close_matches(name, known, n=3, cutoff=0.4)
-    hint = f" Did you mean: {', '.join(nearest)}?" if nearest else ""
-    return ConfigError(f"unknown {kind} {name!r}.{hint} Known: {', '.join(known)}.")
+    remedy = f"Did you mean: {', '.join(nearest)}?" if nearest else ""
+    expected = f"Known: {', '.join(known)}."
+    message = " ".join(part for part in (f"unknown {kind} {name!r}.", remedy, expected) if part)
+    return ConfigError(message, subject=name, expected=expected, remedy=remedy)

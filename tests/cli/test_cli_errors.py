@@ -113,8 +113,8 @@ def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.P
         (["adapt"], ["LEARNER", "SUPPORT", "--out"]),
         (["predict", "x.task"], ["IMAGES"]),
         (["list", "--jsn"], ["unknown option --jsn", "--json"]),
-        (["info", "nothing.safetensors"], ["nothing.safetensors is not a file"]),
-        (["evaluate", "nothing.safetensors", "--data", "digits"], ["nothing.safetensors is not a file"]),
+        (["info", "nothing.safetensors"], ["there is no file nothing.safetensors"]),
+        (["evaluate", "nothing.safetensors", "--data", "digits"], ["there is no file nothing.safetensors"]),
         (["adapt", "nothing.safetensors", ".", "-o", "x.task"], ["."]),
     ],
 )

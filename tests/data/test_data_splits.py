@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from quickstudy.data import ImageDataset, OwnData, SplitOptions, load
 from quickstudy.data.dataset import joined
 from quickstudy.data.splits import assigned
-from quickstudy.errors import ConfigError, DataError
+from quickstudy.errors import ConfigError, DataError, NotFoundError
 
 NAMES = [f"class{number:03d}" for number in range(200)]
 
@@ -74,9 +74,9 @@ def test_too_few_classes_and_bad_fractions_are_named() -> None:
 def test_unknown_names_paths_splits_and_kinds_are_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match=r"unknown data set 'omniglott'. Did you mean: omniglot"):
         load("omniglott")
-    with pytest.raises(DataError, match=r"there is no file or folder .*absent"):
+    with pytest.raises(NotFoundError, match=r"there is no file or folder .*absent"):
         load(tmp_path / "absent")
-    with pytest.raises(DataError, match=r"no file or folder 'absent\.zip'"):
+    with pytest.raises(NotFoundError, match=r"no file or folder 'absent\.zip'"):
         load("absent.zip")
     with pytest.raises(DataError, match="digits has no split 'training'; expected one of train, val, test, all"):
         load("digits", "training")

@@ -15,7 +15,7 @@ import pytest
 import safetensors.numpy
 from exports import shipped
 
-from quickstudy.errors import DataError, FileFormatError
+from quickstudy.errors import DataError, FileFormatError, TooLargeError
 from quickstudy.runtime import Learner, Task, pretrained
 from quickstudy.runtime import bundle as bundles
 
@@ -126,7 +126,7 @@ def test_a_bomb_is_not_unpacked(tmp_path: pathlib.Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(bundles, "LARGEST", 10**6)
     bomb = rewritten(pretrained.find("omniglot"), tmp_path / "bomb.qs", with_part("predict.onnx", b"\0" * 10**7))
     assert bomb.stat().st_size < 10**6
-    with pytest.raises(FileFormatError, match="would unpack to more than"):
+    with pytest.raises(TooLargeError, match="would unpack to more than"):
         bundles.read(bomb)
 
 

@@ -25,7 +25,7 @@ import torch
 
 from quickstudy import discovery, storage
 from quickstudy.cli import main
-from quickstudy.errors import ConfigError, TrainingError
+from quickstudy.errors import ConflictError, TrainingError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
 from quickstudy.training import fit as fit_module
@@ -432,9 +432,9 @@ def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.P
 
     assert begun("one", restarted=False) == 2
     assert begun("one") == 2
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConflictError, match="holds a run already"):
         begun("two")
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConflictError, match="holds a run already"):
         begun("one", restarted=False)
 
 

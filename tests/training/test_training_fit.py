@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from quickstudy import storage
-from quickstudy.errors import ConfigError, ModelError, TrainingError
+from quickstudy.errors import ConfigError, ConflictError, ModelError, NotFoundError, TrainingError
 from quickstudy.learner import Learner
 from quickstudy.training import fit as fit_module
 from quickstudy.training.evaluate import Result
@@ -214,13 +214,13 @@ def test_a_learner_without_parameters_to_train(rows: Make, settings: Make) -> No
 def test_a_run_is_never_overwritten(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
     fit(make_learner(), rows(), None, settings(), tmp_path)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
-    with pytest.raises(ConfigError, match=r"holds a run already.*resume=True"):
+    with pytest.raises(ConflictError, match=r"holds a run already.*resume=True"):
         fit(make_learner("maml"), rows(), None, settings(steps=9), tmp_path)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_run_resumes_only_as_it_began(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="to resume from"):
+    with pytest.raises(NotFoundError, match="to resume from"):
         fit(make_learner(), rows(), None, settings(), tmp_path / "none", resume=True)
     fit(make_learner("maml", inner_steps=3), rows(), None, settings(), tmp_path)
     metrics = (tmp_path / "metrics.csv").read_bytes()

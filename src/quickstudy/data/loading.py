@@ -13,7 +13,7 @@ from quickstudy.data.readers.idx import is_idx, read_pair
 from quickstudy.data.readers.npz import default_spec, from_arrays, read_npz
 from quickstudy.data.readers.zip import ZipTree
 from quickstudy.data.tree import Tree, classes_of
-from quickstudy.errors import DataError
+from quickstudy.errors import DataError, NotFoundError
 from quickstudy.inputs.image import ImageSpec, Ink
 
 DEFAULT_SIZE = 84
@@ -61,7 +61,8 @@ def load(
         The classes of the split. Decoded image files are kept in the cache folder (environment variable `QUICKSTUDY_CACHE`).
 
     Raises:
-        DataError: no such path or split, no images, damaged files, a download that failed.
+        NotFoundError: no such path.
+        DataError: no such split, no images, damaged files, a download that failed.
         ConfigError: no known set of this name, and no such path.
 
     >>> digits = load("digits", "all")
@@ -80,8 +81,9 @@ def load(
     if not path.exists():
         if len(path.parts) == 1 and not path.suffix:
             known.get(str(name_or_path))
-        raise DataError(
-            f"there is no file or folder {str(name_or_path)!r}; check the path, or give one of {', '.join(known.names())}."
+        raise NotFoundError(
+            f"there is no file or folder {str(name_or_path)!r}; check the path, or give one of {', '.join(known.names())}.",
+            subject=str(name_or_path),
         )
     splits.check(path.name, split)
     return _read_path(path, split, size, strict, own or OwnData())

@@ -16,7 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
-from quickstudy.errors import DataError, FileFormatError
+from quickstudy.errors import DataError, FileFormatError, NotFoundError, TooLargeError
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.manifest import Manifest, TensorLayout
 from quickstudy.storage import write_atomically
@@ -120,13 +120,13 @@ def read(path: str | os.PathLike[str]) -> Bundle:
 def _parts(path: pathlib.Path) -> dict[str, bytes]:
     """The parts of the archive, by name: none that is unknown or twice, and together no larger than they may be."""
     if not path.is_file():
-        raise FileFormatError(f"{path} is not a file; expected a bundle, written by quickstudy export.")
+        raise NotFoundError(f"{path} is not a file; expected a bundle, written by quickstudy export.", subject=str(path))
     known = {"manifest.json", *GRAPHS, *TENSORS}
     parts: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
             if sum(info.file_size for info in archive.infolist()) > LARGEST:
-                raise FileFormatError(f"{path} would unpack to more than {LARGEST >> 20} MB; expected a bundle. Do not use it.")
+                raise TooLargeError(f"{path} would unpack to more than {LARGEST >> 20} MB; expected a bundle. Do not use it.")
             for info in archive.infolist():
                 if info.filename not in known or info.filename in parts:
                     raise FileFormatError(f"{path} holds {info.filename!r}, which is no part of a bundle. Do not use it.")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from quickstudy import storage
-from quickstudy.errors import ConfigError, FileFormatError
+from quickstudy.errors import ConfigError, ConflictError, FileFormatError, NotFoundError
 from quickstudy.learner import Learner
 from quickstudy.training.saving import to_arrays
 
@@ -59,14 +59,14 @@ def claim(out: pathlib.Path, resume: bool) -> bool:
         Whether there is a checkpoint to go on from.
     """
     if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file; expected a folder for the run.")
+        raise ConflictError(f"{out} is a file; expected a folder for the run.")
     exists = (out / NAME).exists()
     if exists and not resume:
-        raise ConfigError(
+        raise ConflictError(
             f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
         )
     if resume and not exists:
-        raise ConfigError(
+        raise NotFoundError(
             f"{out} holds no {NAME} to resume from. Start without resume, or name the folder of an interrupted run."
         )
     return exists

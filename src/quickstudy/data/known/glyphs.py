@@ -11,7 +11,7 @@ from quickstudy import storage
 from quickstudy.data import glyphs, handwriting
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.places import cache_root, exclusive
-from quickstudy.errors import DataError, FileFormatError
+from quickstudy.errors import DataError, FileFormatError, NotFoundError
 from quickstudy.inputs.image import ImageSpec
 
 SPEC = ImageSpec(28, 28, 1, ink="dark")
@@ -31,7 +31,7 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     with exclusive(path.with_suffix(".lock")):
         try:
             return _from_cache(path)
-        except FileFormatError:  # not there yet, or damaged: drawn again
+        except (FileFormatError, NotFoundError):  # not there yet, or damaged: drawn again
             rendered = glyphs.load_glyphs(split)  # pyright: ignore[reportArgumentType]
             facts = {
                 "classes": rendered.classes,

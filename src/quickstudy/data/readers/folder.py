@@ -8,7 +8,7 @@ import os
 import pathlib
 
 from quickstudy.data.tree import is_image
-from quickstudy.errors import DataError
+from quickstudy.errors import NotFoundError
 
 
 class FolderTree:
@@ -24,7 +24,9 @@ class FolderTree:
     def __init__(self, root: str | pathlib.Path) -> None:
         self.root = pathlib.Path(root)
         if not self.root.is_dir():
-            raise DataError(f"there is no folder {str(root)!r}; give the folder that holds one sub-folder per class.")
+            raise NotFoundError(
+                f"there is no folder {str(root)!r}; give the folder that holds one sub-folder per class.", subject=str(root)
+            )
 
     @property
     def label(self) -> str:

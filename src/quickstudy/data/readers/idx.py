@@ -14,7 +14,7 @@ import zlib
 
 import numpy as np
 
-from quickstudy.errors import DataError
+from quickstudy.errors import DataError, NotFoundError
 
 GZIP_MAGIC = b"\x1f\x8b"
 
@@ -79,7 +79,7 @@ def _unpacked(file: pathlib.Path) -> bytes:
         content = file.read_bytes()
         return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
     except FileNotFoundError:
-        raise DataError(f"there is no file {str(file)!r}; check the path.") from None
+        raise NotFoundError(f"there is no file {str(file)!r}; check the path.", subject=str(file)) from None
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{str(file)!r} cannot be unpacked ({error}); it may be cut short: copy or download it again."

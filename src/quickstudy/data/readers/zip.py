@@ -9,7 +9,7 @@ import zipfile
 import zlib
 
 from quickstudy.data.tree import is_image
-from quickstudy.errors import DataError
+from quickstudy.errors import DataError, NotFoundError, TooLargeError
 
 LARGEST_MEMBER = 256 * 2**20
 
@@ -29,7 +29,7 @@ class ZipTree:
         try:
             self._zip = zipfile.ZipFile(self.file)
         except FileNotFoundError:
-            raise DataError(f"there is no file {str(file)!r}; check the path.") from None
+            raise NotFoundError(f"there is no file {str(file)!r}; check the path.", subject=str(file)) from None
         except (zipfile.BadZipFile, OSError) as error:
             raise DataError(
                 f"{str(file)!r} cannot be read as a zip ({error}); it may be cut short: copy or download it again."
@@ -53,7 +53,7 @@ class ZipTree:
         """One encoded image file, checked against its CRC."""
         member = self._members[path]
         if member.file_size > LARGEST_MEMBER:
-            raise DataError(
+            raise TooLargeError(
                 f"{self.label}: {path!r} unpacks to {member.file_size} bytes; expected an image of at most {LARGEST_MEMBER}."
             )
         try:
