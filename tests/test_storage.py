@@ -127,7 +127,7 @@ def test_other_files_are_refused(tmp_path: pathlib.Path, content: bytes) -> None
 
 
 def test_missing_file_and_folder_are_refused(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(NotFoundError, match="there is no file .*nothing; expected a saved learner"):
+    with pytest.raises(NotFoundError, match=r"there is no file .*nothing; expected a saved learner"):
         storage.load(tmp_path / "nothing", "learner")
     with pytest.raises(NotFoundError, match="is not a file; expected a saved learner"):
         storage.load(tmp_path, "learner")
@@ -306,7 +306,7 @@ def test_a_name_that_is_no_text_is_written_and_named(tmp_path: pathlib.Path) -> 
     path = tmp_path / os.fsdecode(b"caf\xe9")
     storage.save(path, "learner", ARRAYS, META | {"name": path.name})
     assert storage.load(path, "learner").meta["name"] == path.name
-    with pytest.raises(StorageError, match="could not write .*caf"):
+    with pytest.raises(StorageError, match=r"could not write .*caf"):
         storage.save(path / "deeper", "learner", ARRAYS, META)
 
 

@@ -25,7 +25,7 @@ import torch
 
 from quickstudy import discovery, storage
 from quickstudy.cli import main
-from quickstudy.errors import ConflictError, TrainingError
+from quickstudy.errors import ConfigError, ConflictError, TrainingError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
 from quickstudy.training import fit as fit_module
