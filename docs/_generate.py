@@ -268,7 +268,7 @@ def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
 
 def _hyperparameters(kind: type, arguments: str) -> str:
     """Return the table of a constructor's arguments: name, type, default, meaning."""
-    described = dict(_described(arguments)) | dict(_field_docstrings(kind))
+    described = dict(_field_docstrings(kind)) | dict(_described(arguments))
     rows = []
     for parameter in inspect.signature(kind).parameters.values():
         default = "" if parameter.default is parameter.empty else f"`{parameter.default!r}`"
@@ -296,6 +296,7 @@ def _field_docstrings(kind: type) -> Iterator[tuple[str, str]]:
 
 def _type(annotation: Any) -> str:
     text = annotation if isinstance(annotation, str) else inspect.formatannotation(annotation)
+    text = text.replace(" | ", " or ")  # a bar would end the cell of the table
     return re.sub(r"\b(?:typing|collections\.abc|torch\.nn\.modules\.module|torch\.nn|nn|_weights)\.", "", text)
 
 
