@@ -1,0 +1,135 @@
+"""To add something is to write one file: each sort is written into a copy of the project, and its name appears everywhere."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+COPIED = ("src", "docs", "examples", "benchmarks/README.md", "benchmarks/LOG.md", "README.md", "ROADMAP.md", "CHANGELOG.md")
+FILES = {
+    "learners/cosine.py": '''"""Cosine: a query belongs to the class whose mean has its direction."""
+
+import dataclasses
+
+import torch.nn.functional as F
+from torch import nn
+
+from quickstudy.functional.classes import class_sums
+from quickstudy.learner import Learner
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Cosine(Learner):
+    """State: the direction of each class mean.
+
+    Args:
+        net: the backbone.
+        sharpness: what cosines are multiplied by.
+    """
+
+    net: nn.Module
+    sharpness: float = 10.0
+
+    def adapt(self, support, state=None):
+        return {"directions": F.normalize(class_sums(self.net(support.x), support.y.rows, support.weight))}
+
+    def predict(self, state, x):
+        return self.sharpness * F.normalize(self.net(x)) @ state["directions"].t()
+''',
+    "nets/average.py": '''"""Average: the mean of each channel."""
+
+from torch import nn
+
+
+class Average(nn.Module):
+    """The mean over all places."""
+
+    def __init__(self, in_channels: int = 1) -> None:
+        super().__init__()
+        self.in_channels = self.features = in_channels
+
+    def forward(self, x):
+        return x.flatten(2).mean(-1)
+''',
+    "data/known/noise.py": '''"""Noise: images of nothing."""
+
+from quickstudy.inputs.image import ImageSpec
+
+SPEC = ImageSpec(8, 8, 1)
+SPLITS = ("train", "test")
+
+
+def read(split, spec, data_dir, strict):
+    """Return no images at all."""
+''',
+    "cli/hello.py": '''"""greet whoever asks"""
+
+from quickstudy.cli import _output, _parser
+
+
+def run(arguments):
+    """Print a greeting."""
+    _parser.make_parser("hello", __doc__).parse(arguments)
+    _output.text("hello")
+''',
+}
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
+    """Return a copy of the project with one more file of each sort."""
+    folder = tmp_path_factory.mktemp("copy")
+    for name in COPIED:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("built", "__pycache__", "*.egg-info"))
+        else:
+            shutil.copy(ROOT / name, folder / name)
+    for name, text in FILES.items():
+        (folder / "src" / "quickstudy" / name).write_text(text)
+    return folder
+
+
+def run(copy: pathlib.Path, *words: str | pathlib.Path) -> str:
+    """Return what Python prints when it runs in the copy, on the copy's package."""
+    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "COLUMNS": "200"}
+    ran = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=copy, env=environment)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout
+
+
+def test_the_command_line_knows_them(copy: pathlib.Path) -> None:
+    listed = run(copy, "-m", "quickstudy", "list", "--json")
+    assert all(f'"{name}"' in listed for name in ("cosine", "average", "noise"))
+    assert "hello" in run(copy, "-m", "quickstudy", "--help")
+    assert run(copy, "-m", "quickstudy", "hello") == "hello\n"
+    help_ = run(copy, "-m", "quickstudy", "train", "--learner", "cosine", "--net", "average", "--help")
+    assert "--learner.sharpness" in help_
+    assert "noise" in help_
+
+
+def test_the_docs_have_their_pages(copy: pathlib.Path) -> None:
+    pages = run(copy, "-c", "import runpy; print(*runpy.run_path('docs/_generate.py')['all_pages']())").split()
+    assert {"learners/cosine.md", "nets/average.md", "data-sets/noise.md", "commands/hello.md"} <= set(pages)
+
+
+def test_the_conformance_tests_meet_them(copy: pathlib.Path) -> None:
+    words = (
+        "-m",
+        "pytest",
+        "-p",
+        "no:cacheprovider",
+        "--collect-only",
+        "-q",
+        f"--rootdir={ROOT}",
+        str(ROOT / "tests" / "conformance"),
+    )
+    collected = run(copy, *words)
+    assert "cosine" in collected
+    assert "average" in collected
