@@ -126,7 +126,6 @@ def test_the_conformance_tests_meet_them(copy: pathlib.Path) -> None:
         "-p",
         "no:cacheprovider",
         "--collect-only",
-        "-q",
         f"--rootdir={ROOT}",
         str(ROOT / "tests" / "conformance"),
     )
