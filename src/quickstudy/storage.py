@@ -19,8 +19,8 @@ import safetensors.numpy
 
 from quickstudy.errors import FileFormatError, NotFoundError, StorageError
 
-FORMAT = 1
-"""Version of the file format; newer files are refused by name, older ones stay readable."""
+FORMAT = 2
+"""Version of the file format; files of another one are refused by name."""
 
 LEARNER = "learner.safetensors"
 """Name of the learner's file in the folder of a run."""
@@ -129,6 +129,10 @@ def load(path: str | os.PathLike[str], *kinds: str) -> Content:
         raise FileFormatError(f"{path} has a damaged header ({error}); {expected}.") from error
     if not isinstance(found["format"], int) or found["format"] > FORMAT:
         raise FileFormatError(f"{path} has format {found['format']}, this quickstudy reads up to {FORMAT}: update quickstudy.")
+    if found["format"] < FORMAT:
+        raise FileFormatError(
+            f"{path} has format {found['format']}, which quickstudy 0.1 wrote and this one does not read: train again."
+        )
     if found["kind"] not in kinds:
         raise FileFormatError(f"{path} is a saved {found['kind']}; {expected}.")
     if found["hash"] != fingerprint(arrays) or found["meta_hash"] != _meta_hash(found["meta"]):

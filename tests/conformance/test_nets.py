@@ -24,8 +24,8 @@ from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
+from quickstudy.training.describing import build_net, describe_module
 from quickstudy.training.plans import meta_gradient
-from quickstudy.training.saving import build_net, describe_net
 
 CASES: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
     "conv4": [
@@ -84,7 +84,7 @@ def test_examples_do_not_meet(name: str, case: int, norm: str | None) -> None:
 @each_net
 def test_described_and_built_it_is_the_same(name: str, case: int, norm: str | None) -> None:
     net, x = make(name, case, norm)
-    again = build_net(json.loads(json.dumps(describe_net(net)))).double()
+    again = build_net(json.loads(json.dumps(describe_module(net)))).double()
     assert type(again) is type(net)
     assert hyperparameters(again) == hyperparameters(net)
     again.load_state_dict(net.state_dict())

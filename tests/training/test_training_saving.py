@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import struct
@@ -11,13 +12,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from quickstudy import discovery, storage
-from quickstudy.errors import ConfigError, FileFormatError, NotFoundError
+from quickstudy.errors import ConfigError, FileFormatError, ModelError, NotFoundError
 from quickstudy.inputs.image import ImageSpec
+from quickstudy.learner import Learner, State
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
 from quickstudy.runtime import bundle, pretrained
+from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task, to_arrays
 
 Make = Callable[..., Any]
@@ -79,6 +84,94 @@ def test_hyperparameters_may_be_changed_by_name(make_learner: Make, tmp_path: pa
     assert changed.inner_steps == 7
     with pytest.raises(ConfigError, match=r"unknown hyperparameter of maml 'inner_step'. Did you mean: inner_steps"):
         load_learner(tmp_path / "x", inner_step=7)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Older(Learner):
+    """A learner as it was when a file was written."""
+
+    net: nn.Module
+    scale: float = 2.0
+
+    def adapt(self, support: Examples, state: State | None = None) -> State:
+        return {"centre": self.scale * self.net(support.x).mean(0)}
+
+    def predict(self, state: State, x: Any) -> torch.Tensor:
+        return self.net(x) @ state["centre"].unsqueeze(-1)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Newer(Older):
+    """The same learner with one hyperparameter more."""
+
+    shift: float = 0.5
+
+
+def test_a_file_older_than_a_hyperparameter(tmp_path: pathlib.Path) -> None:
+    save_learner(tmp_path / "x", SavedLearner(Older(MLP(4, (3,)), scale=7.0)))
+    found = load_learner(tmp_path / "x", learner=Newer).learner
+    assert (found.scale, found.shift) == (7.0, 0.5)
+    changed = load_learner(tmp_path / "x", learner=Newer, shift=0.25).learner
+    assert (changed.scale, changed.shift) == (7.0, 0.25)
+    with pytest.raises(ConfigError, match=r"unknown hyperparameter of .*Older 'shif'. Did you mean: shift"):
+        load_learner(tmp_path / "x", learner=Newer, shif=0.25)
+
+
+@pytest.mark.parametrize("name", pretrained.names())
+def test_shipped_learners_take_what_their_class_takes_now(name: str) -> None:
+    assert load_learner(name, distance="euclidean").learner.distance == "euclidean"
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Relating(Older):
+    """A learner with two modules beside a hyperparameter."""
+
+    relation: nn.Module = dataclasses.field(default_factory=lambda: MLP(3, (2,)))
+
+
+def test_every_module_of_a_learner_comes_back(tmp_path: pathlib.Path) -> None:
+    learner = Relating(MLP(4, (3,)), relation=MLP(3, (5, 2), norm="layer"))
+    save_learner(tmp_path / "x", SavedLearner(learner))
+    found = load_learner(tmp_path / "x", learner=Relating).learner
+    assert (found.relation.hidden, found.relation.norm) == ((5, 2), "layer")
+    assert found.state_dict().keys() == learner.state_dict().keys()
+    assert all(torch.equal(value, learner.state_dict()[name]) for name, value in found.state_dict().items())
+
+
+def test_modules_of_ones_own_are_given_by_the_name_of_their_argument(tmp_path: pathlib.Path) -> None:
+    save_learner(tmp_path / "x", SavedLearner(Relating(MLP(4, (3,)), relation=nn.Linear(3, 2))))
+    with pytest.raises(ConfigError, match=r"net of your own, torch.nn.modules.linear.Linear; pass an instance as relation="):
+        load_learner(tmp_path / "x", learner=Relating)
+    found = load_learner(tmp_path / "x", learner=Relating, relation=nn.Linear(3, 2)).learner
+    assert found.relation.weight.shape == (2, 3)
+
+
+def test_temperature_and_statistics_travel_with_the_learner(make_learner: Make, tmp_path: pathlib.Path) -> None:
+    save_learner(tmp_path / "x", SavedLearner(make_learner(), temperature=1.75, statistics={"location": np.float64(0.5)}))
+    found = load_learner(tmp_path / "x")
+    assert (found.temperature, found.statistics) == (1.75, {"location": 0.5})
+
+
+def test_numbers_of_numpy_are_saved_as_numbers(tmp_path: pathlib.Path) -> None:
+    learner = ProtoNet(MLP(np.int64(4), hidden=(np.int32(8),)))  # type: ignore[arg-type]
+    save_learner(
+        tmp_path / "x", SavedLearner(learner, info={"lr": np.float32(0.5), "ways": (np.int64(3),), "on": np.bool_(True)})
+    )
+    found = load_learner(tmp_path / "x")
+    assert found.info == {"lr": 0.5, "ways": [3], "on": True}
+    assert found.learner.net.in_features == 4
+
+
+@pytest.mark.parametrize("value", [np.arange(3), {1, 2}, torch.tensor(1.0), pathlib.Path("x"), 1j])
+def test_what_no_file_can_keep_is_named(make_learner: Make, tmp_path: pathlib.Path, value: object) -> None:
+    with pytest.raises(ConfigError, match=rf"info.a\[1\] is a {type(value).__name__} .*which a file cannot keep"):
+        save_learner(tmp_path / "x", SavedLearner(make_learner(), info={"a": [1, value]}))
+    assert not (tmp_path / "x").exists()
+
+
+def test_weights_that_numpy_lacks_are_refused(make_learner: Make, tmp_path: pathlib.Path) -> None:
+    with pytest.raises(ModelError, match=r"type bfloat16 cannot all be saved .* learner.float\(\) first"):
+        save_learner(tmp_path / "x", SavedLearner(make_learner(dtype=torch.bfloat16)))
 
 
 def test_a_net_of_ones_own_must_be_given(tmp_path: pathlib.Path) -> None:
@@ -156,15 +249,16 @@ def rewritten(file: pathlib.Path, change: Callable[[dict[str, Any]], None]) -> N
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda facts: facts.update(format=2), "has format 2, this quickstudy reads up to 1: update"),
+        (lambda facts: facts.update(format=3), "has format 3, this quickstudy reads up to 2: update"),
+        (lambda facts: facts.update(format=1), "has format 1, which quickstudy 0.1 wrote .* train again"),
         (lambda facts: facts.update(format="x"), "update"),
         (lambda facts: facts.update(kind="dream"), "is a saved dream"),
         (lambda facts: facts.pop("meta"), "damaged header"),
         (lambda facts: facts["meta"].pop("learner"), "damaged header"),
         (lambda facts: facts.update(meta=None), "damaged header"),
         (lambda facts: facts["meta"]["learner"]["args"].update(future=1), "future"),
-        (lambda facts: facts["meta"]["net"]["args"].update(future=1), "future"),
-        (lambda facts: facts["meta"]["net"]["args"].update(channels=3), "do not fit protonet"),
+        (lambda facts: facts["meta"]["learner"]["modules"]["net"]["args"].update(future=1), "future"),
+        (lambda facts: facts["meta"]["learner"]["modules"]["net"]["args"].update(channels=3), "do not fit protonet"),
         (lambda facts: facts["meta"]["input"].update(depth=3), "depth"),
     ],
 )

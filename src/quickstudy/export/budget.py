@@ -25,8 +25,9 @@ from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner as Runnable
 from quickstudy.tasks.classes import ClassTasks
+from quickstudy.training.describing import build_net, describe_module
 from quickstudy.training.progress import Progress, silent
-from quickstudy.training.saving import SavedLearner, build_net, describe_net
+from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.transfer.distil import distil
 
@@ -236,7 +237,7 @@ def _latency(bundle: Bundle, repeats: int = 50) -> float:
 
 def _students(teacher: Learner) -> Iterator[tuple[str, Learner]]:
     """Untrained learners like the teacher, on narrower nets, the widest first, with their widths in words."""
-    described = describe_net(teacher.net) if isinstance(getattr(teacher, "net", None), torch.nn.Module) else {}  # pyright: ignore
+    described = describe_module(teacher.net) if isinstance(getattr(teacher, "net", None), torch.nn.Module) else {}  # pyright: ignore
     for change in _narrower(described.get("args", {})):
         ((name, width),) = change.items()
         net = build_net({**described, "args": {**described["args"], **change}})

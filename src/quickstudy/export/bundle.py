@@ -75,7 +75,7 @@ def _manifest(
         format=manifests.FORMAT,
         kind="learner",
         learner={"name": about["learner"].get("class")} | about["learner"],
-        net=about["net"],
+        net=about["learner"]["modules"].get("net"),
         input=expected,
         objective="regression" if saved.target == "values" else "classification",
         programs=manifests.Programs(

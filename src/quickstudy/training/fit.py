@@ -16,9 +16,10 @@ import torch
 from quickstudy import storage
 from quickstudy.errors import ModelError, TrainingError
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.learner import Learner, hyperparameters
+from quickstudy.learner import Learner
 from quickstudy.task import Task
 from quickstudy.training import checkpoint
+from quickstudy.training.describing import describe_module
 from quickstudy.training.evaluate import Result, TaskSource, check_fits, evaluate
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.plans import Engine, Plan, choose_engine
@@ -26,7 +27,7 @@ from quickstudy.training.prefetch import Prefetch
 from quickstudy.training.processes.group import ALONE, Group, Step
 from quickstudy.training.processes.interrupt import deferred_interrupt
 from quickstudy.training.progress import Progress, silent
-from quickstudy.training.saving import SavedLearner, check_saveable, describe_net, save_learner
+from quickstudy.training.saving import SavedLearner, save_learner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.training.tracking import Tracker
 
@@ -91,7 +92,7 @@ class Trainer:
             raise ModelError(
                 f"{type(learner).__name__} on this net has no parameters to train; use it as it is, or choose another net."
             )
-        check_saveable(learner)
+        describe_module(learner)
         check_fits(learner, tasks)
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
         self.optimizer = make_optimizer(learner.parameters(), lr=0.0, weight_decay=self.settings.weight_decay)
@@ -304,13 +305,11 @@ class Trainer:
         return interrupt
 
     def _facts(self) -> dict[str, Any]:
-        net = getattr(self.learner, "net", None)
         began = {
             "settings": dataclasses.asdict(self.settings),
             "tasks": self._described(self.tasks),
             "validation": self._described(self.validation) if self.validation else {},
-            "learner": hyperparameters(self.learner),
-            "net": describe_net(net) if isinstance(net, torch.nn.Module) else {},
+            "learner": describe_module(self.learner),
         }
         return {
             "run": dataclasses.asdict(self.run),

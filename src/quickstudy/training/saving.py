@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
-import json
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -14,16 +12,20 @@ import torch
 from torch import nn
 
 from quickstudy import discovery, storage
-from quickstudy.errors import ConfigError, DataError, FileFormatError, ModelError, unknown_name
+from quickstudy.errors import ConfigError, DataError, FileFormatError, ModelError
 from quickstudy.inputs import InputSpec, from_dict
 from quickstudy.inputs.image import Ink
-from quickstudy.learner import Learner, State, hyperparameters
+from quickstudy.learner import Learner, State
 from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.manifest import ImageInput, RowsInput
 from quickstudy.task import Examples
+from quickstudy.training.describing import build_module, check_header, describe_module, plain
+
+FILE = "learner.safetensors"
+"""Name of the learner's file in the folder of a run."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +34,28 @@ class SavedLearner:
 
     Args:
         learner: ready to adapt.
-        spec: what an input image must be; None for rows of numbers.
+        spec: what an example's input must be; None for rows of numbers of any kind.
         info: data set, protocol, training and results, as plain values.
         target: kind of answers, a name of `quickstudy.objectives`.
+        temperature: number by which logits are divided to become probabilities: `softmax(logits / temperature)`.
+        statistics: simple statistics of the training inputs, as `spec.statistics` returns them; empty if they were not measured.
     """
 
     learner: Learner
     spec: InputSpec | None = None
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     target: str = "classes"
+    temperature: float = 1.0
+    statistics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
-    """Write a learner to one safetensors file, whole or not at all."""
+    """Write a learner to one safetensors file, whole or not at all.
+
+    Raises:
+        ConfigError, ModelError: something of it cannot be kept in a file.
+        StorageError: the file cannot be written.
+    """
     storage.save(path, "learner", to_arrays(saved.learner.state_dict()), describe(saved))
 
 
@@ -55,9 +66,10 @@ def load_learner(
 
     Args:
         path: a file that `save_learner` wrote, the folder of a run, or the name of a learner that ships with quickstudy.
-        net: the net, where it is your own and not one of `quickstudy.nets`.
-        learner: the class, where it is your own and not one of `quickstudy.learners`.
-        changes: hyperparameters to change, such as `inner_steps=3`.
+        net: the net, if it is your own and not one of `quickstudy.nets`.
+        learner: the class, if it is your own and not one of `quickstudy.learners`.
+        changes: hyperparameters to change, such as `inner_steps=3`, and modules of your own by the name of their argument. What the
+            file does not know has its default.
 
     Raises:
         FileFormatError: damaged, foreign or newer file, or weights that do not fit the net.
@@ -65,7 +77,7 @@ def load_learner(
     """
     found = pretrained.find(path)
     arrays, meta = _opened(bundles.read(found), path) if bundles.is_bundle(found) else storage.load(found, "learner")[1:]
-    return _build(path, arrays, meta, (net, learner), changes)
+    return _build(path, arrays, meta, learner, changes if net is None else changes | {"net": net})
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +133,7 @@ def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learne
     for name, value in arrays.items():
         part, _, rest = name.partition(".")
         parts.setdefault(part, {})[rest] = value
-    saved = _build(path, parts["learner"], meta, (net, learner), {})
+    saved = _build(path, parts["learner"], meta, learner, {} if net is None else {"net": net})
     state, support = ({name: torch.from_numpy(value) for name, value in parts[part].items()} for part in ("state", "support"))
     earlier = Examples(support["x"], OneHot(support["y"])) if support else None
     return SavedTask(saved, state, tuple(meta["labels"]), earlier, meta["ink"], meta.get("features"))
@@ -138,11 +150,12 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
     target = "values" if manifest.objective == "regression" else "classes"
     spec = manifest.input.spec.model_dump() if isinstance(manifest.input, ImageInput) else None
     return weights, {
-        "learner": manifest.learner,
-        "net": manifest.net,
+        "learner": {"modules": {"net": manifest.net} if manifest.net else {}} | manifest.learner,
         "input": spec,
         "info": manifest.results,
         "target": target,
+        "temperature": 1.0,
+        "statistics": {},
     }
 
 
@@ -151,7 +164,7 @@ def _task_in(bundle: Bundle, path: str | os.PathLike[str], own: tuple[nn.Module 
     manifest = bundle.manifest
     if manifest.kind != "task" or manifest.labels is None:
         raise FileFormatError(f"{path} is a saved learner; expected a saved task.")
-    saved = _build(path, *_opened(bundle, path), own, {})
+    saved = _build(path, *_opened(bundle, path), own[1], {} if own[0] is None else {"net": own[0]})
     state, support = (
         {name: torch.from_numpy(value) for name, value in part.items()} for part in (bundle.state, bundle.support)
     )
@@ -162,14 +175,18 @@ def _task_in(bundle: Bundle, path: str | os.PathLike[str], own: tuple[nn.Module 
 
 
 def describe(saved: SavedLearner) -> dict[str, Any]:
-    """What a file says about a learner, as plain values: `learner`, `net`, `input` and `info`."""
-    net = getattr(saved.learner, "net", None)
+    """Return what a file says about a learner, as plain values.
+
+    Raises:
+        ConfigError, ModelError: something of it cannot be kept in a file.
+    """
     return {
-        "learner": _described_learner(saved.learner),
-        "net": describe_net(net) if isinstance(net, nn.Module) else None,
+        "learner": describe_module(saved.learner),
         "input": saved.spec.model_dump() if saved.spec else None,
-        "info": dict(saved.info),
+        "info": plain(saved.info, "info"),
         "target": saved.target,
+        "temperature": float(saved.temperature),
+        "statistics": plain(saved.statistics, "statistics"),
     }
 
 
@@ -177,83 +194,41 @@ def _build(
     path: str | os.PathLike[str],
     arrays: Mapping[str, np.ndarray],
     meta: Mapping[str, Any],
-    own: tuple[nn.Module | None, type[Learner] | None],
+    chosen: type[Learner] | None,
     changes: Mapping[str, Any],
 ) -> SavedLearner:
-    net, chosen = own
+    """Build the learner that a file describes, with these weights and changed arguments."""
+    check_header(path, meta)
+    described = meta["learner"]
+    name = described.get("name") or described["class"]
+    if chosen is None and "class" in described:
+        raise ConfigError(f"{path} is a learner of your own, {name}; pass its class as learner=.")
     try:
-        name, args = meta["learner"].get("name") or meta["learner"]["class"], dict(meta["learner"]["args"])
-        described, spec, info, target = meta["net"], meta["input"], meta["info"], meta.get("target", "classes")
-    except (KeyError, TypeError) as error:
-        raise FileFormatError(f"{path} has a damaged header (no {error}).") from error
-    for change in changes:
-        if change not in args:
-            raise unknown_name(f"hyperparameter of {name}", change, args)
-    if described is not None and net is None and "name" in described:
-        _check_known(path, discovery.load("nets", described["name"]), described["args"])
-    if chosen is None:
-        if "class" in meta["learner"]:
-            raise ConfigError(f"{path} is a learner of your own, {name}; pass its class as learner=.")
-        chosen = discovery.load("learners", name)
-    _check_known(path, chosen, args)
-    try:
-        expected = from_dict(spec) if spec else None
+        spec = from_dict(meta["input"]) if meta["input"] else None
+        learner = build_module(chosen or discovery.load("learners", name), described, changes)
+        learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
+    except FileFormatError as error:
+        raise FileFormatError(f"{path}: {error}") from error
     except DataError as error:
         raise FileFormatError(
             f"{path} describes its input in words that are unknown here ({error}) Update quickstudy."
         ) from error
-    if described is not None:
-        args["net"] = net if net is not None else build_net(described)
-    learner = chosen(**(args | dict(changes)))
-    try:
-        learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
     except RuntimeError as error:
-        raise FileFormatError(f"{path}: the weights do not fit {name} on {described}: {error}") from error
-    return SavedLearner(learner, expected, info, target)
-
-
-def _check_known(path: str | os.PathLike[str], chosen: type, args: Mapping[str, Any]) -> None:
-    """A file may name only hyperparameters that its class has here."""
-    strange = sorted(set(args) - set(inspect.signature(chosen).parameters))
-    if strange:
-        raise FileFormatError(
-            f"{path} gives {chosen.__name__} a value for {', '.join(strange)}, which it does not have here: a newer quickstudy may "
-            "have written the file. Update quickstudy."
-        )
-
-
-def check_saveable(learner: Learner) -> None:
-    """A ModelError unless every constructor argument is kept as a plain value, so that the learner can be built again from a file."""
-    try:
-        json.dumps(hyperparameters(learner))
-    except AttributeError as error:
-        raise ModelError(
-            f"{type(learner).__name__} does not keep a constructor argument ({error}); set self.NAME = NAME."
-        ) from error
-    except TypeError as error:
-        raise ModelError(f"{type(learner).__name__} has a hyperparameter that is no plain value ({error}).") from error
-
-
-def _described_learner(learner: Learner) -> dict[str, Any]:
-    if type(learner).__module__.startswith("quickstudy.learners."):
-        return {"name": discovery.name_of(learner), "args": hyperparameters(learner)}
-    return {"class": f"{type(learner).__module__}.{type(learner).__qualname__}", "args": hyperparameters(learner)}
-
-
-def describe_net(net: nn.Module) -> dict[str, Any]:
-    """Name and hyperparameters of a net of `quickstudy.nets`, or the class of one of the user's own."""
-    if type(net).__module__.startswith("quickstudy.nets."):
-        return {"name": discovery.name_of(net), "args": hyperparameters(net)}
-    return {"class": f"{type(net).__module__}.{type(net).__qualname__}"}
-
-
-def build_net(described: Mapping[str, Any]) -> nn.Module:
-    """The net that `describe_net` described."""
-    if "name" not in described:
-        raise ConfigError(f"this learner was saved with a net of your own, {described['class']}; pass an instance as net=.")
-    return discovery.load("nets", described["name"])(**described["args"])
+        modules = described.get("modules")
+        raise FileFormatError(f"{path}: the weights do not fit {name} on {modules}: {error}") from error
+    return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"])
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """The tensors as numpy arrays."""
-    return {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
+    """Return the tensors as NumPy arrays.
+
+    Raises:
+        ModelError: a tensor has a type that NumPy lacks, such as bfloat16.
+    """
+    try:
+        return {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
+    except TypeError as error:
+        kinds = sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()})
+        raise ModelError(
+            f"weights of type {' and '.join(kinds)} cannot all be saved ({error}); convert the learner with learner.float() first."
+        ) from error
