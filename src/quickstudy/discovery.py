@@ -2,48 +2,87 @@
 
 from __future__ import annotations
 
+import ast
 import importlib
 import inspect
 import pathlib
+import types
 
 from quickstudy.errors import unknown_name
 
-KINDS = {"learners": "learner", "nets": "net", "objectives": "kind of answer", "tasks": "task source"}
+PACKAGE = pathlib.Path(__file__).parent
+KINDS = {
+    "learners": "learner",
+    "nets": "net",
+    "inputs": "kind of input",
+    "targets": "kind of answer",
+    "objectives": "kind of answer",
+    "tasks": "task source",
+    "data/readers": "file format",
+    "data/known": "data set",
+    "runtime/pretrained": "shipped learner",
+    "cli": "verb",
+}
+"""What the files of a folder are, in the words of messages."""
 
 
-def names(folder: str) -> list[str]:
-    """What there is in a folder of the package, such as `learners` or `nets`.
+def names(folder: str, suffix: str = ".py") -> list[str]:
+    """Return the names that a folder of the package holds, such as `learners` or `data/known`: its public files.
 
     >>> "protonet" in names("learners")
     True
     """
-    files = (pathlib.Path(__file__).parent / folder).glob("[!_]*.py")
-    return sorted(file.stem for file in files)
+    return sorted(file.stem for file in (PACKAGE / folder).glob(f"[!_]*{suffix}"))
+
+
+def check_name(folder: str, name: str) -> None:
+    """Raise a ConfigError that offers the nearest names unless the folder holds this one."""
+    if name not in names(folder):
+        raise unknown_name(KINDS.get(folder, folder), name, names(folder))
+
+
+def module(folder: str, name: str) -> types.ModuleType:
+    """Return the module that the file `name` of `folder` is.
+
+    >>> module("data/known", "digits").__name__
+    'quickstudy.data.known.digits'
+    """
+    check_name(folder, name)
+    return importlib.import_module(".".join(["quickstudy", *folder.split("/"), name]))
 
 
 def load(folder: str, name: str) -> type:
-    """The one public class that the file `name` of `folder` defines.
+    """Return the one public class that the file `name` of `folder` defines.
 
     >>> load("nets", "mlp").__name__
     'MLP'
     """
-    if name not in names(folder):
-        raise unknown_name(KINDS.get(folder, folder), name, names(folder))
-    module = importlib.import_module(f"quickstudy.{folder}.{name}")
-    found = [
+    loaded = module(folder, name)
+    classes = [
         value
-        for key, value in vars(module).items()
-        if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
+        for key, value in vars(loaded).items()
+        if inspect.isclass(value) and value.__module__ == loaded.__name__ and not key.startswith("_")
     ]
-    if len(found) != 1:
-        raise TypeError(f"{module.__name__} defines {len(found)} public classes; expected exactly one.")
-    return found[0]
+    if len(classes) != 1:
+        raise TypeError(f"{loaded.__name__} defines {len(classes)} public classes; expected exactly one.")
+    return classes[0]
 
 
 def name_of(instance: object) -> str:
-    """The name under which the class of `instance` was discovered: its file's name.
+    """Return the name under which the class of `instance` was discovered: its file's name.
 
     >>> name_of(load("nets", "mlp")(in_features=2))
     'mlp'
     """
     return type(instance).__module__.rpartition(".")[2]
+
+
+def summary(folder: str, name: str) -> str:
+    """Return the first paragraph of a file's docstring as one line, read without importing it (and torch with it).
+
+    >>> summary("cli", "list").partition(":")[0]
+    'what there is'
+    """
+    source = (PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8")
+    docstring = ast.get_docstring(ast.parse(source)) or ""
+    return " ".join(docstring.partition("\n\n")[0].split())

@@ -134,13 +134,6 @@ def test_version(cli: Call) -> None:
     assert cli("--version").out == f"quickstudy {quickstudy.__version__}\n"
 
 
-def test_a_missing_package_is_named(cli: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "quickstudy.cli.train", None)
-    outcome = cli("train")
-    assert outcome.code == 2
-    assert "is not installed, and train needs it: pip install 'quickstudy[train]'" in outcome.err
-
-
 WITHOUT_TORCH = """
 import sys
 import quickstudy

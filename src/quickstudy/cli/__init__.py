@@ -2,73 +2,112 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import pathlib
+import importlib.metadata
+import re
 import sys
 import warnings
 from collections.abc import Sequence
 
-import rich.console
-
 import quickstudy
 from quickstudy import discovery
 from quickstudy.cli import _output
-from quickstudy.errors import ConfigError, QuickstudyError, unknown_name
+from quickstudy.errors import ConfigError, DataError, QuickstudyError, StorageError
 
 INTERRUPTED = 130
+"""Exit code after Ctrl-C: 128 and the number of the signal, as shells have it."""
+
+HUNG_UP = 141
+"""Exit code if nobody reads the output any more, as after `| head`: 128 and the number of SIGPIPE."""
+
+DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+"""Names under which modules are installed, if these differ from the modules' own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one verb; its exit code: 0, 2 for what the user can mend, 1 for other failures, 130 after Ctrl-C."""
+    """Run one verb and return its exit code: 0, 2 for what the user can mend, 1 for other failures, 130 after Ctrl-C."""
     arguments = [*(sys.argv[1:] if arguments is None else arguments)]  # not list(): importing the verb hides the builtin
-    if not arguments or arguments[0] in ("-h", "--help"):
-        return _help()
-    if arguments[0] in ("--version", "version"):
-        _output.text(f"quickstudy {quickstudy.__version__}")
-        return 0
     before, warnings.formatwarning = warnings.formatwarning, _plain_warning
     try:
-        return _run(*arguments)
+        with _output.streams():
+            try:
+                code = _run(*arguments)
+                _output.flush()
+            except BrokenPipeError:
+                _output.hang_up()
+                code = HUNG_UP
+            return code
     finally:
         warnings.formatwarning = before
 
 
-def _run(verb: str, *rest: str) -> int:
+def _run(verb: str = "--help", *rest: str) -> int:
+    """Run one verb and turn what it raises into an exit code and words."""
+    if verb in ("-h", "--help"):
+        return _help()
+    if verb in ("--version", "version"):
+        _output.text(f"quickstudy {quickstudy.__version__}")
+        return 0
     try:
-        if verb not in discovery.names("cli"):
-            raise unknown_name("verb", verb, discovery.names("cli"))
+        discovery.check_name("cli", verb)
         importlib.import_module(f"quickstudy.cli.{verb}").run(rest)
-    except QuickstudyError as error:
-        _output.error(error, as_json="--json" in rest)
-        return error.exit_code
-    except ModuleNotFoundError as error:
-        extra = "export" if verb == "export" else "train"
-        missing = ConfigError(f"{error.name} is not installed, and {verb} needs it: pip install 'quickstudy[{extra}]'.")
-        _output.error(missing, as_json="--json" in rest)
-        return missing.exit_code
+    except BrokenPipeError:
+        raise
+    except (QuickstudyError, OSError, ModuleNotFoundError) as problem:
+        known = problem if isinstance(problem, QuickstudyError) else _explained(problem, verb)
+        _output.error(known, as_json="--json" in rest)
+        return known.exit_code
     except KeyboardInterrupt as interrupt:
         for note in getattr(interrupt, "__notes__", ["interrupted"]):
-            rich.console.Console(stderr=True).print(note, highlight=False, markup=False, soft_wrap=True)
+            _output.note(note)
         return INTERRUPTED
     return 0
 
 
+def _explained(problem: OSError | ModuleNotFoundError, verb: str) -> QuickstudyError:
+    """Return an error in our words for a file that the system refuses, and for a package that is not installed."""
+    if isinstance(problem, ModuleNotFoundError):
+        missing = (problem.name or "").partition(".")[0]
+        if missing == quickstudy.__name__:  # a part of ours: an error of ours
+            raise problem
+        remedy = f"pip install {_installable(missing)}"
+        return ConfigError(f"{missing} is not installed, and {verb} needs it: {remedy}.", subject=missing, remedy=remedy)
+    name, reason = str(problem.filename or "a file"), problem.strerror or str(problem)
+    if isinstance(problem, PermissionError):
+        remedy = "Ask its owner, or change its permissions."
+        return DataError(f"{name} cannot be used ({reason}). {remedy}", subject=name, remedy=remedy)
+    return StorageError(f"{name} cannot be read or written ({reason}). Check the path and the disk.", subject=name)
+
+
+def _installable(module: str) -> str:
+    """Return what to install for a module: the extra of quickstudy that needs it, or its own distribution."""
+    wanted = _plain(DISTRIBUTIONS.get(module, module))
+    try:
+        needs = importlib.metadata.requires(quickstudy.__name__) or []
+    except importlib.metadata.PackageNotFoundError:  # run from its sources
+        needs = []
+    for need in needs:
+        name = re.match(r"[\w.-]+", need)
+        extra = re.search(r"extra == ['\"]([\w-]+)['\"]", need)
+        if name and extra and _plain(name[0]) == wanted:
+            return f"'quickstudy[{extra[1]}]'"
+    return wanted
+
+
+def _plain(name: str) -> str:
+    """Return the name of a distribution as package indexes compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
 def _plain_warning(message: Warning | str, category: type[Warning], *where: object) -> str:
-    """A warning as a user reads it: what is wrong, not the line of code that says so."""
+    """Return a warning as a user reads it: what is wrong, not the line of code that says so."""
     del where
     return f"{category.__name__}: {message}\n"
 
 
 def _help() -> int:
+    """Print all verbs with the first lines of their docstrings."""
     lines = ["usage: quickstudy VERB [options]      (quickstudy VERB --help lists the options)", ""]
-    for verb in discovery.names("cli"):
-        lines.append(f"  {verb:<10} {_summary(verb)}")
+    lines += [f"  {verb:<10} {discovery.summary('cli', verb)}" for verb in discovery.names("cli")]
     _output.text("\n".join([*lines, "", "  --version  what is installed"]))
     return 0
-
-
-def _summary(verb: str) -> str:
-    """First line of a verb's docstring, read without importing it (and torch with it)."""
-    source = (pathlib.Path(__file__).parent / f"{verb}.py").read_text()
-    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]

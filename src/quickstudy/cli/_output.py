@@ -1,11 +1,15 @@
-"""What the verbs print: tables to read on a terminal, or JSON for machines; errors in one shape."""
+"""What the verbs print: tables to read on a terminal, or JSON for machines; errors in one shape; commands that can be pasted."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
+import shlex
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import IO, Any
 
 import rich.box
 import rich.console
@@ -14,19 +18,92 @@ import rich.table
 
 from quickstudy.errors import QuickstudyError
 
+WIDTH = 160
+"""Characters in a line of a table that goes to a file or a pipe."""
+
+
+@contextlib.contextmanager
+def streams() -> Iterator[None]:
+    """Let stdout and stderr take every text, whatever they are: a pipe that knows few characters, or nothing at all.
+
+    Characters that a stream cannot encode are written as escapes. Afterwards the streams are as they were.
+    """
+    with contextlib.ExitStack() as stack:
+        for name in ("stdout", "stderr"):
+            stream = getattr(sys, name)
+            if stream is None:  # a process without consoles, or started with `>&-`
+                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8", errors="backslashreplace"))
+                stack.callback(setattr, sys, name, None)
+                setattr(sys, name, nowhere)
+            elif isinstance(stream, io.TextIOWrapper):
+                stack.callback(_restore, stream, stream.errors)
+                stream.reconfigure(errors="backslashreplace")
+        yield
+
+
+def _restore(stream: io.TextIOWrapper, errors: str | None) -> None:
+    """Set how a stream treats characters that it cannot encode, unless it was closed meanwhile."""
+    with contextlib.suppress(ValueError, OSError):
+        stream.reconfigure(errors=errors)
+
+
+def flush() -> None:
+    """Write what waits in stdout.
+
+    Raises:
+        BrokenPipeError: nobody reads it any more.
+    """
+    sys.stdout.flush()
+
+
+def hang_up() -> None:
+    """Send what waits in stdout and stderr nowhere if their readers are gone, so that Python does not fail when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            _to_nowhere(stream)
+
+
+def _to_nowhere(stream: IO[str]) -> None:
+    """Let the file behind a stream be the null device."""
+    with contextlib.suppress(OSError, ValueError):  # a stream without a file
+        handle = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(handle, stream.fileno())
+        os.close(handle)
+
 
 def text(value: str) -> None:
-    """Plain text on stdout."""
+    """Print plain text."""
     sys.stdout.write(value + "\n")
 
 
+def note(value: str) -> None:
+    """Print a line on stderr, beside the results."""
+    sys.stderr.write(value + "\n")
+
+
 def as_json(value: Any) -> None:
-    """One JSON document on stdout."""
+    """Print one JSON document."""
     text(json.dumps(value, indent=2, default=str))
 
 
+def command(*words: object) -> str:
+    """Return a command of quickstudy as it can be pasted into a shell.
+
+    >>> command("evaluate", "my run", "--ways", 5)
+    "quickstudy evaluate 'my run' --ways 5"
+    """
+    return shlex.join(["quickstudy", *(str(word) for word in words)])
+
+
+def following(*words: object) -> None:
+    """Print the command that comes next."""
+    text(f"next: {command(*words)}")
+
+
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """A table on stdout; numbers to the right."""
+    """Print a table, with numbers to the right."""
     if title is not None:
         text(title)  # not the table's own, which would break a long path into lines as wide as the table
     drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD)
@@ -35,14 +112,13 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str |
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(rich.markup.escape(str(value)) for value in row))
-    rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else 160).print(drawn)
+    rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(drawn)
 
 
 def error(problem: QuickstudyError, as_json: bool) -> None:
-    """An error on stderr; as JSON `{"error": {"type", "message"}}` where that was asked for."""
-    kind = type(problem).__name__
+    """Print an error on stderr; as JSON `{"error": {"type", "message", "status", ...}}` if that was asked for."""
     if as_json:
-        sys.stderr.write(json.dumps({"error": {"type": kind, "message": str(problem)}}) + "\n")
+        note(json.dumps({"error": problem.to_dict()}))
     else:
         console = rich.console.Console(stderr=True, highlight=False)
-        console.print(f"[bold red]{kind}[/]: {rich.markup.escape(str(problem))}", soft_wrap=True)
+        console.print(f"[bold red]{type(problem).__name__}[/]: {rich.markup.escape(str(problem))}", soft_wrap=True)

@@ -1,18 +1,24 @@
-"""what there is: learners, nets, known data sets, shipped learners"""
+"""what there is: learners, nets, kinds of input and answer, task sources, data sets, file formats, shipped learners"""
 
 from __future__ import annotations
 
-import ast
-import pathlib
+import re
 from collections.abc import Sequence
 
-import quickstudy
 from quickstudy import discovery
 from quickstudy.cli import _output, _parser
-from quickstudy.data import known
 from quickstudy.runtime import pretrained
 
-PACKAGE = pathlib.Path(quickstudy.__file__).parent
+FOLDERS = {
+    "learner": "learners",
+    "net": "nets",
+    "input": "inputs",
+    "target": "targets",
+    "tasks": "tasks",
+    "data": "data/known",
+    "reader": "data/readers",
+}
+"""The folder behind each kind of thing that is listed."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -20,19 +26,16 @@ def run(arguments: Sequence[str]) -> None:
     parser = _parser.make_parser("list", __doc__)
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
-    found = {
-        "learner": {name: _summary(PACKAGE / "learners" / f"{name}.py") for name in discovery.names("learners")},
-        "net": {name: _summary(PACKAGE / "nets" / f"{name}.py") for name in discovery.names("nets")},
-        "data": {name: _summary(PACKAGE / "data" / "known" / f"{name}.py") for name in known.names()},
-        "shipped": {name: f"quickstudy info {name}" for name in pretrained.names()},
-    }
+    found = {kind: {name: _about(folder, name) for name in discovery.names(folder)} for kind, folder in FOLDERS.items()}
+    found["shipped"] = {name: _output.command("info", name) for name in pretrained.names()}
     if options.json:
         _output.as_json(found)
         return
-    rows = [(kind, name, summary) for kind, names in found.items() for name, summary in names.items()]
+    rows = [(kind, name, about) for kind, things in found.items() for name, about in things.items()]
     _output.table(("kind", "name", "what it is"), rows)
 
 
-def _summary(file: pathlib.Path) -> str:
-    docstring = ast.get_docstring(ast.parse(file.read_text())) or ""
-    return " ".join(docstring.partition("\n\n")[0].split()).partition(": ")[2].strip()
+def _about(folder: str, name: str) -> str:
+    """Return what a file's docstring says behind the name that it begins with."""
+    summary = discovery.summary(folder, name)
+    return re.sub(r"^[\w -]{1,25}: ", "", summary)

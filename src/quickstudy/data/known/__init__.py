@@ -6,14 +6,14 @@ strict)`. Adding a file adds a name.
 
 from __future__ import annotations
 
-import importlib
 import pathlib
-import pkgutil
 from typing import Protocol, cast
 
+from quickstudy import discovery
 from quickstudy.data.dataset import ImageDataset
-from quickstudy.errors import unknown_name
 from quickstudy.inputs.image import ImageSpec
+
+FOLDER = "data/known"
 
 
 class KnownSet(Protocol):
@@ -28,28 +28,26 @@ class KnownSet(Protocol):
 
 
 def names() -> list[str]:
-    """Names of all known sets.
+    """Return the names of all known sets.
 
     >>> "omniglot" in names()
     True
     """
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return discovery.names(FOLDER)
 
 
 def get(name: str) -> KnownSet:
-    """The known set of this name; `cifar-fs` and `cifar_fs` are one.
+    """Return the known set of this name; `cifar-fs` and `cifar_fs` are one.
 
     Raises:
         ConfigError: there is none.
     """
-    module = module_name(name)
-    if module not in names():
-        raise unknown_name("data set", name, names())
-    return cast(KnownSet, importlib.import_module(f"{__name__}.{module}"))
+    file = module_name(name)
+    return cast(KnownSet, discovery.module(FOLDER, file if file in names() else name))
 
 
 def module_name(name: str) -> str:
-    """The file that a name stands for.
+    """Return the name of the file that a name stands for.
 
     >>> module_name("CIFAR-FS")
     'cifar_fs'

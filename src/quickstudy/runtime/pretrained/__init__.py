@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import pathlib
 
+from quickstudy import discovery
 from quickstudy.errors import unknown_name
+from quickstudy.storage import LEARNER
 
 FOLDER = pathlib.Path(__file__).parent
 
 
 def names() -> list[str]:
-    """The learners that ship with quickstudy.
+    """Return the names of the learners that ship with quickstudy.
 
     >>> "omniglot" in names()
     True
     """
-    return sorted(file.stem for file in FOLDER.glob("*.qs"))
+    return discovery.names("runtime/pretrained", ".qs")
 
 
 def find(path: str | os.PathLike[str]) -> pathlib.Path:
-    """The file meant by a path, the folder of a run, or the name of a learner that ships with quickstudy.
+    """Return the file meant by a path, the folder of a run, or the name of a learner that ships with quickstudy.
 
     >>> find("omniglot").name
     'omniglot.qs'
@@ -28,8 +30,8 @@ def find(path: str | os.PathLike[str]) -> pathlib.Path:
     if str(path) in names():  # a name wins over a path; write ./omniglot for the path
         return FOLDER / f"{path}.qs"
     given = pathlib.Path(path)
-    if given.is_dir():
-        return given / "learner.safetensors"
-    if given.exists() or given.suffix or len(given.parts) != 1:
+    if os.path.isdir(given):
+        return given / LEARNER
+    if os.path.exists(given) or given.suffix or len(given.parts) != 1:
         return given
     raise unknown_name("learner file, run folder or shipped learner", given.name, names())
