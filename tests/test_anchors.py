@@ -17,6 +17,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_leaves
 
 from quickstudy.errors import ConfigError, ModelError
+from quickstudy.functional.call import call
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.functional.distances import distances, squared_distances
 from quickstudy.functional.losses import cross_entropy, squared_error
@@ -34,7 +35,7 @@ from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task, concatenate
-from quickstudy.training.capture import _Loss, summed_gradient
+from quickstudy.training.capture import summed_gradient
 from quickstudy.training.plans import meta_gradient
 
 # ---------------------------------------------------------------------------------------------------- learners
@@ -232,7 +233,7 @@ def test_batch_norm_has_exact_first_and_second_derivatives(shape: tuple[int, ...
 
     def normalised(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         with batch_statistics(mask, keep=keep):
-            return torch.func.functional_call(layer, {"weight": weight, "bias": bias}, (x,)).sin()
+            return call(layer, {"weight": weight, "bias": bias}, x).sin()
 
     arguments = (x, layer.weight, layer.bias)
     assert torch.autograd.gradcheck(normalised, arguments)
@@ -246,7 +247,7 @@ def test_stored_statistics_are_torch_eval_mode_and_differentiable(shape: tuple[i
     assert apart(layer(x), expected) < 1e-12
 
     def normalised(x: Tensor, mean: Tensor, var: Tensor) -> Tensor:
-        return torch.func.functional_call(layer, {"mean": mean, "var": var}, (x,)).sin()
+        return call(layer, {"mean": mean, "var": var}, x).sin()
 
     statistics = [value.clone().requires_grad_() for value in (layer.mean, layer.var)]
     assert torch.autograd.gradgradcheck(normalised, (x, *statistics))
@@ -392,7 +393,7 @@ def test_engine_is_exact_where_the_gradient_of_vmap_is_not(net: nn.Module, mende
     meta_gradient(learner, tasks, "vmap")
     assert furthest(gradients(learner), looped) < 1e-12
     learner.zero_grad()
-    torch.func.vmap(_Loss(learner))(tasks).mean().backward()
+    torch.func.vmap(learner.loss)(tasks).mean().backward()
     wrong = furthest(gradients(learner), looped)
     if mended:  # our own batch norm, which brings its derivatives along
         assert wrong < 1e-12

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import dataclasses
 import inspect
 import pathlib
@@ -12,15 +13,16 @@ import pytest
 import torch
 from builders import SHAPES, WAYS, apart, furthest, gradients, make_learner, make_tasks, rows, shown, variants
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from quickstudy import discovery
+from quickstudy.functional.call import with_tensors
 from quickstudy.functional.classes import ABSENT
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.task import Examples, Task, concatenate
+from quickstudy.training.capture import summed_gradient, tensors_of
 from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
 
@@ -202,6 +204,43 @@ def test_adapt_predict_and_loss_are_pure(name: str, norm: str, changes: dict[str
 
 
 @each_variant
+def test_threads_get_their_own_answers_and_leave_the_learner_alone(name: str, changes: dict[str, Any]) -> None:
+    """Eight tasks adapted to and predicted by four threads at once: all as if alone, and no tensor of the learner changes."""
+    learner, tasks = make_learner(name, norm="batch", **changes), make_tasks(8, ragged=True)
+    things, values = contents(learner), {key: value.clone() for key, value in learner.state_dict().items()}
+    expected = [predicted(learner, tasks[index].support, tasks[index].query.x) for index in range(8)]
+    states = [learner.adapt(tasks[index].support) for index in range(8)]
+
+    def answer(index: int) -> Tensor:
+        support, x = tasks[index % 8].support, tasks[index % 8].query.x
+        with torch.no_grad():
+            return learner.predict(states[index % 8], x) if index % 3 else predicted(learner, support, x)
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(answer, range(96)))
+    assert all(torch.equal(found, expected[index % 8]) for index, found in enumerate(answers))
+    assert contents(learner).keys() == things.keys()
+    assert all(value is things[key] for key, value in contents(learner).items())
+    assert all(torch.equal(value, values[key]) for key, value in learner.state_dict().items())
+
+
+@each_learner
+def test_threads_may_compute_meta_gradients_of_one_learner(name: str) -> None:
+    learner, tasks = make_learner(name, norm="batch"), make_tasks(4)
+    gradient = {mapping: summed_gradient(learner, mapping) for mapping in ("loop", "vmap")}
+    parameters, buffers = tensors_of(learner)
+    expected = {mapping: function(parameters, buffers, tasks) for mapping, function in gradient.items()}
+
+    def once(index: int) -> bool:
+        mapping = ("loop", "vmap")[index % 2]
+        found, loss = gradient[mapping](parameters, buffers, tasks)
+        return torch.equal(loss, expected[mapping][1]) and furthest(found, expected[mapping][0]) == 0
+
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(once, range(16)))
+
+
+@each_variant
 def test_state_is_a_flat_dictionary_of_tensors_in_the_type_of_the_inputs(name: str, changes: dict[str, Any]) -> None:
     for dtype in (torch.float32, torch.float64):
         task = make_tasks(dtype=dtype)[0]
@@ -348,17 +387,6 @@ def test_saved_and_loaded_it_is_the_same(name: str, changes: dict[str, Any], tmp
     assert known.labels == ("a", "b", "c")
 
 
-class AsModule(nn.Module):
-    """One of the two functions as a forward pass, so that `functional_call` can hand it the parameters."""
-
-    def __init__(self, learner: Learner, call: Callable[..., Any]) -> None:
-        super().__init__()
-        self.learner, self.call = learner, call
-
-    def forward(self, *args: Any) -> Any:
-        return self.call(*args)
-
-
 @each_learner
 @pytest.mark.parametrize(
     ("kind", "norm", "masked"),
@@ -368,15 +396,17 @@ def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool)
     """One graph of `adapt` and one of `predict` serve every number of examples, of queries and of ways."""
     hyper = inspect.signature(discovery.load("learners", name).__init__).parameters
     fewer = {key: 1 for key in ("inner_steps", "adapt_steps") if key in hyper and kind == "conv4"}  # tracing takes seconds
-    learner = make_learner(name, kind, norm, **fewer).requires_grad_(False)
-    values = {f"learner.{key}": value for key, value in learner.state_dict().items()}
+    learner = make_learner(name, kind, norm, **fewer)
+    values = {key: value.detach() for key, value in learner.state_dict().items()}
 
-    def traced(call: Callable[..., Any], *args: Any) -> Callable[..., Any]:
-        module = AsModule(learner, call)
-        graph = make_fx(lambda values, *args: functional_call(module, values, args), tracing_mode="symbolic")(values, *args)
+    def traced(function: Callable[..., Any], *args: Any) -> Callable[..., Any]:
+        def of_values(values: dict[str, Tensor], *args: Any) -> Any:
+            return function(with_tensors(learner, values), *args)
+
+        graph = make_fx(of_values, tracing_mode="symbolic")(values, *args)
         return lambda *args: graph(values, *args)
 
-    def adapt(x: Tensor, y: OneHot, mask: Tensor) -> dict[str, Tensor]:
+    def adapt(learner: Learner, x: Tensor, y: OneHot, mask: Tensor) -> dict[str, Tensor]:
         return dict(learner.adapt(Examples(x, y, mask if masked else None)))
 
     def arguments(count: int, ways: int) -> tuple[Tensor, OneHot, Tensor]:
@@ -385,11 +415,11 @@ def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool)
 
     support = arguments(7, 3)
     adapt_graph = traced(adapt, *support)
-    predict_graph = traced(learner.predict, adapt_graph(*support), support[0][:4])
+    predict_graph = traced(type(learner).predict, adapt_graph(*support), support[0][:4])
     for count, ways, queries in ((11, 3, 6), (9, 3, 3), (13, 5, 5)):
         support, x = arguments(count, ways), torch.randn(queries, *SHAPES[kind], dtype=torch.float64)
         state = adapt_graph(*support)
-        expected = learner.predict(adapt(*support), x)
+        expected = learner.predict(adapt(learner, *support), x)
         assert apart(predict_graph(state, x), expected) < 1e-9
 
 

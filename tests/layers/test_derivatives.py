@@ -8,10 +8,11 @@ from typing import Any, Literal
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.func import functional_call, grad, vmap
+from torch.func import grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from quickstudy.errors import ModelError
+from quickstudy.functional.call import call
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.layers import conv2d as convolution
 from quickstudy.layers.batch_norm import BatchNorm, batch_statistics
@@ -29,7 +30,7 @@ def meta_gradient(layer: nn.Module, parameters: dict[str, Tensor], x: Tensor) ->
     """Of the loss after one gradient step."""
 
     def loss(parameters: dict[str, Tensor]) -> Tensor:
-        return functional_call(layer, parameters, (x,)).sin().square().sum()
+        return call(layer, parameters, x).sin().square().sum()
 
     def after_a_step(parameters: dict[str, Tensor]) -> Tensor:
         gradients = grad(loss)(parameters)

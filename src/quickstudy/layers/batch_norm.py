@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
+from quickstudy.functional.call import original
 from quickstudy.layers.standardize import standardize
 
 Statistics = dict[str, Tensor]
@@ -24,14 +25,14 @@ class Recording:
 
     mask: Tensor | None
     keep: bool
-    seen: dict[BatchNorm, tuple[Tensor, Tensor]] = dataclasses.field(default_factory=dict)
+    seen: dict[nn.Module, tuple[Tensor, Tensor]] = dataclasses.field(default_factory=dict)
 
     def of(self, net: nn.Module, prefix: str = "") -> Statistics:
         """Return the statistics under the names of the buffers of `net` that hold them, each after `prefix`."""
         found: Statistics = {}
         for name, layer in net.named_modules():
-            if isinstance(layer, BatchNorm) and layer in self.seen:
-                mean, var = self.seen[layer]
+            if original(layer) in self.seen:
+                mean, var = self.seen[original(layer)]
                 found |= {prefix + f"{name}.mean".removeprefix("."): mean, prefix + f"{name}.var".removeprefix("."): var}
         return found
 
@@ -58,7 +59,7 @@ def batch_statistics(mask: Tensor | None = None, *, keep: bool = False) -> Itera
 class BatchNorm(nn.Module):
     """Batch normalisation for `[example, channel]` and `[example, channel, height, width]`, without running averages.
 
-    `mean` and `var` are buffers, so `torch.func.functional_call(net, state, x)` normalises by the statistics in `state`, with gradients
+    `mean` and `var` are buffers, so `functional.call(net, state, x)` normalises by the statistics in `state`, with gradients
     through them; `batch_statistics` normalises by the batch at hand.
     """
 
@@ -81,7 +82,7 @@ class BatchNorm(nn.Module):
             return torch.addcmul(shift.view(shape), x, scale.view(shape))
         y, mean, var = standardize(x, self.weight, self.bias, self.eps)
         if recording.keep:
-            recording.seen[self] = (mean, var)
+            recording.seen[original(self)] = (mean, var)
         return y
 
     def by_batch(self) -> bool:
@@ -97,7 +98,7 @@ class BatchNorm(nn.Module):
         recording = _recording.get()
         mean, var = (self.mean, self.var) if recording is None else moments(recording.mask)
         if recording is not None and recording.keep:
-            recording.seen[self] = (mean, var)
+            recording.seen[original(self)] = (mean, var)
         scale = self.weight * torch.rsqrt(var + self.eps)
         return scale, self.bias - mean * scale
 

@@ -9,11 +9,10 @@ from typing import Literal, Protocol, get_args
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 from torch.utils._pytree import tree_map
 
 from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
-from quickstudy.functional.call import Parameters, under
+from quickstudy.functional.call import Parameters, call, under
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
@@ -88,7 +87,7 @@ def start_head(learner: HasHead, support: Examples, state: State | None) -> Para
 
 def outputs(net: nn.Module, weights: State, x: Input) -> Tensor:
     """Return the net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
-    return through_head(functional_call(net, under("net.", weights), (x,)), weights)
+    return through_head(call(net, under("net.", weights), x), weights)
 
 
 def through_head(features: Tensor, weights: State) -> Tensor:
@@ -113,7 +112,7 @@ def to_state(learner: HasHead, weights: Parameters, support: Examples, seen: Sta
     if learner.statistics != "support" or not has_batch_norm(learner.net):
         return {**weights, **seen}
     with batch_statistics(support.mask, keep=True) as recording:
-        functional_call(learner.net, under("net.", weights), (support.x,))
+        call(learner.net, under("net.", weights), support.x)
     return {**weights, **recording.of(learner.net, "net."), **seen}
 
 

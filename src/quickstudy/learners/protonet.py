@@ -13,10 +13,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from quickstudy.errors import ConfigError, check_choice
-from quickstudy.functional.call import under
+from quickstudy.functional.call import call, under
 from quickstudy.functional.classes import ABSENT, class_counts, class_sums, hide_absent, pad_rows
 from quickstudy.functional.distances import distances, squared_distances
 from quickstudy.functional.losses import weighted_mean
@@ -86,7 +85,7 @@ class ProtoNet(Learner):
             with batch_statistics():
                 features = self.net(x)
         else:
-            features = functional_call(self.net, under("net.", state), (x,))
+            features = call(self.net, under("net.", state), x)
         return self._logits(features, state["sums"], state["counts"])
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
@@ -121,7 +120,7 @@ class ProtoNet(Learner):
             return self.net(support.x), {}
         carried = under("net.", state or {})
         if carried:  # the first support set fixed the statistics; later examples must be embedded alike
-            return functional_call(self.net, carried, (support.x,)), {f"net.{name}": value for name, value in carried.items()}
+            return call(self.net, carried, support.x), {f"net.{name}": value for name, value in carried.items()}
         keep = self.statistics == "support"
         with batch_statistics(support.mask, keep=keep) as recording:
             features = self.net(support.x)

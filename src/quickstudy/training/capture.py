@@ -12,10 +12,11 @@ from typing import Any, Generic, Literal, TypeVar
 
 import torch
 from torch import Tensor, fx, nn
-from torch.func import functional_call, grad_and_value, vmap
+from torch.func import grad_and_value, vmap
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
+from quickstudy.functional.call import with_tensors
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 
@@ -26,17 +27,6 @@ Gradient = Function[tuple[Tensors, Tensor]]
 Mapping = Literal["loop", "vmap", "joint"]
 
 
-class _Loss(nn.Module):
-    """`learner.loss` as a forward pass, so that `functional_call` can swap the meta-parameters."""
-
-    def __init__(self, learner: Learner) -> None:
-        super().__init__()
-        self.learner = learner
-
-    def forward(self, task: Task) -> Tensor:
-        return self.learner.loss(task)
-
-
 def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
     """A pure function of `(parameters, buffers, tasks)`: sums over the batch of tasks of the meta-gradient, by name, and of the loss.
 
@@ -44,11 +34,10 @@ def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
     where `vmap` computes one for each task. It is silently wrong in second order through torch's batch, layer and instance norm, so that
     nobody may use it who has not compared it in float64.
     """
-    model = _Loss(learner)
     torch_convolution = any(type(module) is nn.Conv2d for module in learner.modules())
 
     def loss(parameters: Tensors, buffers: Tensors, task: Task) -> Tensor:
-        return functional_call(model, {f"learner.{name}": value for name, value in (parameters | buffers).items()}, (task,))
+        return with_tensors(learner, parameters | buffers).loss(task)
 
     per_task = grad_and_value(loss)
     over_tasks = vmap(per_task, in_dims=(None, None, 0))

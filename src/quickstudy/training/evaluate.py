@@ -15,11 +15,11 @@ from typing import Any, Literal, Protocol
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
 from torch import Tensor, nn
-from torch.func import functional_call, vmap
+from torch.func import vmap
 
 from quickstudy.errors import ConfigError, TaskError
+from quickstudy.functional.call import with_tensors
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.training.capture import Captured, Tensors, tensors_of
@@ -156,17 +156,6 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
         )
 
 
-class _Score(nn.Module):
-    """The score of a task as a forward pass, so that `functional_call` can swap and lay out the weights."""
-
-    def __init__(self, learner: Learner, score: Score) -> None:
-        super().__init__()
-        self.learner, self.score = learner, score
-
-    def forward(self, task: Task) -> Float[Tensor, ""]:
-        return self.score(self.learner.predict(self.learner.adapt(task.support), task.query.x), task.query)
-
-
 class _Scorer:
     """Scores of the tasks of a batch.
 
@@ -179,10 +168,10 @@ class _Scorer:
 
     def __init__(self, learner: Learner, score: Score, together: int, captured: bool) -> None:
         self.learner, self.together = learner, together
-        model = _Score(learner, score)
 
         def one(weights: Tensors, task: Task) -> Tensor:
-            return functional_call(model, {f"learner.{name}": value for name, value in weights.items()}, (task,))
+            changed = with_tensors(learner, weights)
+            return score(changed.predict(changed.adapt(task.support), task.query.x), task.query)
 
         def scores(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
             weights = parameters | buffers

@@ -13,10 +13,9 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, fx, nn
+from torch import Tensor, fx
 from torch._dispatch.python import enable_python_dispatcher
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import get_proxy_mode, make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 from torch.nn.attention import SDPBackend, sdpa_kernel
@@ -25,7 +24,7 @@ from torch.overrides import TorchFunctionMode
 from quickstudy.errors import ModelError
 from quickstudy.export.trace.decompositions import Table
 from quickstudy.export.trace.origin import origins
-from quickstudy.functional.call import under
+from quickstudy.functional.call import under, with_tensors
 from quickstudy.functional.loop import as_loops
 from quickstudy.learner import Learner, State
 from quickstudy.objectives.classes import OneHot
@@ -254,10 +253,7 @@ class _Tracer:
         for name in self.settings:
             if name in inputs:
                 setattr(learner, name, inputs[name])
-        weights = {
-            f"learner.{name.removeprefix('weight.')}": value for name, value in inputs.items() if name.startswith("weight.")
-        }
-        return functional_call(_Call(learner, function), weights, (inputs,))
+        return function(with_tensors(learner, under("weight.", inputs)), inputs)
 
     def _adapt(self, learner: Learner, inputs: Mapping[str, Tensor]) -> State:
         state = under("state.", inputs)
@@ -295,17 +291,6 @@ class _FlatLinear(TorchFunctionMode):
             x, *rest = args
             return func(x.flatten(0, -2), *rest, **(kwargs or {})).unflatten(0, x.shape[:-1])
         return func(*args, **(kwargs or {}))
-
-
-class _Call(nn.Module):
-    """A function of a learner as a forward pass, so that `functional_call` can swap its tensors."""
-
-    def __init__(self, learner: Learner, function: Callable[..., Mapping[str, Tensor]]) -> None:
-        super().__init__()
-        self.learner, self.function = learner, function
-
-    def forward(self, inputs: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-        return self.function(self.learner, inputs)
 
 
 def _tidied(program: Program) -> Program:
