@@ -114,6 +114,11 @@ def test_every_part_is_in_the_layout_and_exists() -> None:
     assert {source.part for source in SOURCES} - {"__init__"} == set(layout())
 
 
+def test_tests_mirror_the_package() -> None:
+    folders = {path.name for path in (ROOT / "tests").iterdir() if path.is_dir() and any(path.rglob("test_*.py"))}
+    assert folders - {"conformance"} <= {source.part for source in SOURCES}
+
+
 def test_imports_go_one_way() -> None:
     place = {part: index for index, part in enumerate(layout())}
     offenders = [

@@ -16,7 +16,6 @@ from quickstudy.cli import _glyphs_demo as demo
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.data.readers.npz import from_arrays
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.nets.conv4 import Conv4
 from quickstudy.report.page import PicturedTask, Report, write_report
 
 Call = Callable[..., Any]
@@ -36,7 +35,7 @@ def synthetic(name: str, split: str) -> ImageDataset:
 @pytest.fixture
 def _small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(demo.data, "load", synthetic)
-    monkeypatch.setattr(demo, "Conv4", functools.partial(Conv4, channels=4))
+    monkeypatch.setattr(demo, "NET_OPTIONS", {"channels": 4})
     monkeypatch.setattr(demo, "KINDS", ((5, 1), (10, 5)))
 
 

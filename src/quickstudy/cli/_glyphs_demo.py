@@ -10,15 +10,11 @@ import rich.console
 import rich.progress
 import torch
 
-from quickstudy import data
+from quickstudy import data, discovery
 from quickstudy.cli import _output
 from quickstudy.data.dataset import ImageDataset
 from quickstudy.errors import ConfigError
 from quickstudy.learner import Learner
-from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import ProtoNet
-from quickstudy.learners.reptile import Reptile
-from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.report.page import PicturedTask, Report, write_report
 from quickstudy.storage import write_atomically
@@ -36,7 +32,21 @@ KINDS = ((5, 1), (5, 5), (10, 1), (10, 5))
 MARK = ".demo"
 """File that tells a demo's folder, which the next demo may replace, from a run that somebody needs."""
 
+LEARNER, NET = "protonet", "conv4"
+"""Names of the learner that is trained, and of its net."""
+
+NET_OPTIONS: dict[str, int] = {}
+"""Settings of the net other than its defaults."""
+
+PIXELS = "nearest"
+"""Name of the learner that compares images as they are."""
+
+SCRATCH = "reptile"
+"""Name of the learner that trains an untrained net on each task alone."""
+
 QUERIES = 5
+"""Number of query images per class in each test task."""
+
 SLOW_TASKS = 10
 """Tasks for the network trained from scratch, which takes a second for each."""
 
@@ -58,6 +68,11 @@ def show(out: str, minutes: float, tasks: int, as_json: bool) -> None:
     _print(results, folder, as_json)
 
 
+def _made(name: str, **settings: int) -> Learner:
+    """Return a new learner of this name on a new net."""
+    return discovery.load("learners", name)(discovery.load("nets", NET)(**NET_OPTIONS), **settings)
+
+
 def train(out: pathlib.Path, minutes: float) -> SavedLearner:
     """Meta-train prototypes on the glyphs of the training scripts."""
     torch.manual_seed(0)
@@ -67,20 +82,21 @@ def train(out: pathlib.Path, minutes: float) -> SavedLearner:
         steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validate_every=100, validation_tasks=100
     )
     with progress_line() as progress:
-        return fit(ProtoNet(Conv4()), tasks, validation, settings, out=out, progress=progress)
+        return fit(_made(LEARNER), tasks, validation, settings, out=out, progress=progress)
 
 
 def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> dict[str, dict[str, list[Result]]]:
     """Results by method and data set, one for each of `KINDS`."""
     torch.manual_seed(1)
-    untrained = ProtoNet(Conv4())
+    untrained = _made(LEARNER)
     calibration = ClassTasks(sets["held-out scripts"], 5, 5, QUERIES, seed=2).batch(range(8))
     untrained.calibrate(calibration[index] for index in range(8))
+    pixels = calibration[0].query.x[0].numel()
     methods: dict[str, tuple[Learner, int]] = {
         "quickstudy, meta-trained": (saved.learner, count),
         "same net, untrained": (untrained, count),
-        "nearest neighbour on pixels": (Nearest(Identity(28 * 28)), count),
-        "same net, from scratch": (Reptile(Conv4(), adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
+        "nearest neighbour on pixels": (discovery.load("learners", PIXELS)(Identity(pixels)), count),
+        "same net, from scratch": (_made(SCRATCH, adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
     }
     total = len(sets) * len(KINDS) * sum(number for _, number in methods.values())
     with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
