@@ -325,12 +325,12 @@ def no_args(meta: dict[str, Any]) -> None:
     del meta["learner"]["args"]
 
 
-def no_net(meta: dict[str, Any]) -> None:
-    del meta["net"]
+def no_modules(meta: dict[str, Any]) -> None:
+    del meta["learner"]["modules"]
 
 
 def other_net(meta: dict[str, Any]) -> None:
-    meta["net"]["args"]["hidden"] = [4]
+    meta["learner"]["modules"]["net"]["args"]["hidden"] = [4]
 
 
 def unknown_learner(meta: dict[str, Any]) -> None:
@@ -345,7 +345,7 @@ def unknown_argument(meta: dict[str, Any]) -> None:
     ("change", "message"),
     [
         (no_args, "damaged header"),
-        (no_net, "damaged header"),
+        (no_modules, "damaged header"),
         (other_net, "the weights do not fit maml"),
         (unknown_learner, "maml"),
         (unknown_argument, "inner_rate"),

@@ -17,7 +17,7 @@ from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
-from quickstudy.training import capture
+from quickstudy.training import graphs
 from quickstudy.training import plans as engines
 from quickstudy.training.memory import Made
 from quickstudy.training.plans import Engine, Plan, Wanted, choose_engine, meta_gradient
@@ -99,7 +99,7 @@ def test_a_long_graph_is_not_compiled_unasked(rows: Make, make_learner: Make, mo
     def compiled(*arguments: object) -> None:
         raise RuntimeError("the compiler was called")
 
-    monkeypatch.setattr(capture, "_compiled", compiled)
+    monkeypatch.setattr(graphs, "_compiled", compiled)
     monkeypatch.setattr(engines, "SHORT", math.inf)
     whys = []
     for most in (10**6, 1):

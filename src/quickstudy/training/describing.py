@@ -104,7 +104,7 @@ def build_module(kind: type, described: Mapping[str, Any], changes: Mapping[str,
         FileFormatError: an argument was described that the class does not have here.
         ConfigError: a change names no argument, or a module of the user's own is lacking.
     """
-    args, modules = dict(described["args"]), described.get("modules", {})
+    args, modules = dict(described["args"]), described["modules"]
     known = list(inspect.signature(kind).parameters)
     strange = sorted((args.keys() | modules.keys()) - set(known))
     if strange:
@@ -124,7 +124,11 @@ def check_header(path: str | os.PathLike[str], meta: Mapping[str, Any]) -> None:
     """Raise a FileFormatError unless a file's description has every part of a learner."""
     learner = meta.get("learner") if isinstance(meta, Mapping) else None
     lacking = [part for part in ("learner", "input", "info", "target", "temperature", "statistics") if part not in (meta or {})]
-    if not isinstance(learner, Mapping) or not ({"name", "class"} & learner.keys()) or "args" not in learner:
+    if (
+        not isinstance(learner, Mapping)
+        or not ({"name", "class"} & learner.keys())
+        or not {"args", "modules"} <= learner.keys()
+    ):
         lacking = lacking or ["learner"]
     if lacking:
         raise FileFormatError(f"{path} has a damaged header (no {lacking[0]}).")

@@ -22,9 +22,10 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.functional.call import with_tensors
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
-from quickstudy.training.capture import Captured, Tensors, tensors_of
+from quickstudy.training.graphs import Captured
 from quickstudy.training.measures import ACCURACY, MEASURES, Measure, Score
 from quickstudy.training.memory import Made, keep_freed_memory
+from quickstudy.training.meta_gradient import Tensors, tensors_of
 from quickstudy.training.processes.group import ALONE, Group
 
 BATCH = 16

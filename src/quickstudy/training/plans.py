@@ -15,8 +15,9 @@ from torch.utils._pytree import tree_map
 
 from quickstudy.learner import Learner
 from quickstudy.task import Task
-from quickstudy.training.capture import Captured, Mapping, added, summed_gradient, tensors_of
+from quickstudy.training.graphs import Captured
 from quickstudy.training.memory import Made
+from quickstudy.training.meta_gradient import Mapping, added, summed_gradient, tensors_of
 
 PAYS_AFTER = 30.0
 """Seconds of training from which it is worth some seconds to capture graphs and to try several workers."""

@@ -150,7 +150,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
     target = "values" if manifest.objective == "regression" else "classes"
     spec = manifest.input.spec.model_dump() if isinstance(manifest.input, ImageInput) else None
     return weights, {
-        "learner": {"modules": {"net": manifest.net} if manifest.net else {}} | manifest.learner,
+        "learner": {"modules": {"net": {"modules": {}} | manifest.net} if manifest.net else {}} | manifest.learner,
         "input": spec,
         "info": manifest.results,
         "target": target,
@@ -214,7 +214,7 @@ def _build(
             f"{path} describes its input in words that are unknown here ({error}) Update quickstudy."
         ) from error
     except RuntimeError as error:
-        modules = described.get("modules")
+        modules = described["modules"]
         raise FileFormatError(f"{path}: the weights do not fit {name} on {modules}: {error}") from error
     return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"])
 

@@ -1,69 +1,26 @@
-"""A meta-gradient as one plain graph of tensor operations: traced once per shape of tasks, then replayed without autograd or vmap.
+"""Graphs: a pure function of tasks as one plain graph of tensor operations, replayed without autograd or vmap.
 
 For the small tensors of few-shot tasks, building and walking autograd's graph takes longer than the arithmetic. The captured graph has all
-derivatives in it, is exact, frees every tensor after its last use, and lets several threads work at the same time.
+derivatives in it, is exact, frees every tensor after its last use, and lets several threads work at the same time. It is traced once per
+shape of tasks.
 """
 
 from __future__ import annotations
 
 import concurrent.futures
 from collections.abc import Callable
-from typing import Any, Generic, Literal, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
-from torch import Tensor, fx, nn
-from torch.func import grad_and_value, vmap
+from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from quickstudy.functional.call import with_tensors
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
+from quickstudy.training.meta_gradient import Function, Tensors
 
-Tensors = dict[str, Tensor]
 T = TypeVar("T")
-Function = Callable[[Tensors, Tensors, Task], T]
-Gradient = Function[tuple[Tensors, Tensor]]
-Mapping = Literal["loop", "vmap", "joint"]
-
-
-def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
-    """A pure function of `(parameters, buffers, tasks)`: sums over the batch of tasks of the meta-gradient, by name, and of the loss.
-
-    Per task `grad(loss)`, then the sum. `joint` is `grad` of the sum of `vmap(loss)`: weights that all tasks share then have one gradient,
-    where `vmap` computes one for each task. It is silently wrong in second order through torch's batch, layer and instance norm, so that
-    nobody may use it who has not compared it in float64.
-    """
-    torch_convolution = any(type(module) is nn.Conv2d for module in learner.modules())
-
-    def loss(parameters: Tensors, buffers: Tensors, task: Task) -> Tensor:
-        return with_tensors(learner, parameters | buffers).loss(task)
-
-    per_task = grad_and_value(loss)
-    over_tasks = vmap(per_task, in_dims=(None, None, 0))
-
-    def total(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
-        return vmap(loss, in_dims=(None, None, 0))(parameters, buffers, tasks).sum()
-
-    def gradient(parameters: Tensors, buffers: Tensors, tasks: Task) -> tuple[Tensors, Tensor]:
-        if mapping != "loop" and torch_convolution:  # which vmap cannot differentiate twice where it is channels-last
-            parameters = {name: value.clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
-        if mapping == "joint":
-            return grad_and_value(total)(parameters, buffers, tasks)
-        if mapping == "vmap":
-            gradients, losses = over_tasks(parameters, buffers, tasks)
-            return {name: value.sum(0) for name, value in gradients.items()}, losses.sum()
-        return added([per_task(parameters, buffers, tasks[index]) for index in range(tasks.count)])
-
-    return gradient
-
-
-def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
-    """The sums of gradients, by name, and of losses, in this order."""
-    (gradients, loss), *rest = parts
-    for more, other in rest:
-        gradients, loss = {name: value + more[name] for name, value in gradients.items()}, loss + other
-    return gradients, loss
 
 
 class Captured(Generic[T]):
@@ -130,8 +87,3 @@ def _compiled(graph: fx.GraphModule, arguments: tuple[Any, ...]) -> Callable[...
             return tree_unflatten(code(*tree_leaves(arguments)), result_structure)  # pyright: ignore[reportCallIssue]
 
     return run
-
-
-def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:
-    """Parameters, detached, and buffers, by name."""
-    return {name: value.detach() for name, value in learner.named_parameters()}, dict(learner.named_buffers())

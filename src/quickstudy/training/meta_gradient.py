@@ -1,0 +1,64 @@
+"""The meta-gradient of a batch of tasks as a pure function: a loop over tasks, `vmap` of a gradient, or one joint gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.func import grad_and_value, vmap
+
+from quickstudy.functional.call import with_tensors
+from quickstudy.learner import Learner
+from quickstudy.task import Task
+
+Tensors = dict[str, Tensor]
+T = TypeVar("T")
+Function = Callable[[Tensors, Tensors, Task], T]
+Gradient = Function[tuple[Tensors, Tensor]]
+Mapping = Literal["loop", "vmap", "joint"]
+
+
+def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
+    """A pure function of `(parameters, buffers, tasks)`: sums over the batch of tasks of the meta-gradient, by name, and of the loss.
+
+    Per task `grad(loss)`, then the sum. `joint` is `grad` of the sum of `vmap(loss)`: weights that all tasks share then have one gradient,
+    where `vmap` computes one for each task. It is silently wrong in second order through torch's batch, layer and instance norm, so that
+    nobody may use it who has not compared it in float64.
+    """
+    torch_convolution = any(type(module) is nn.Conv2d for module in learner.modules())
+
+    def loss(parameters: Tensors, buffers: Tensors, task: Task) -> Tensor:
+        return with_tensors(learner, parameters | buffers).loss(task)
+
+    per_task = grad_and_value(loss)
+    over_tasks = vmap(per_task, in_dims=(None, None, 0))
+
+    def total(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
+        return vmap(loss, in_dims=(None, None, 0))(parameters, buffers, tasks).sum()
+
+    def gradient(parameters: Tensors, buffers: Tensors, tasks: Task) -> tuple[Tensors, Tensor]:
+        if mapping != "loop" and torch_convolution:  # which vmap cannot differentiate twice where it is channels-last
+            parameters = {name: value.clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
+        if mapping == "joint":
+            return grad_and_value(total)(parameters, buffers, tasks)
+        if mapping == "vmap":
+            gradients, losses = over_tasks(parameters, buffers, tasks)
+            return {name: value.sum(0) for name, value in gradients.items()}, losses.sum()
+        return added([per_task(parameters, buffers, tasks[index]) for index in range(tasks.count)])
+
+    return gradient
+
+
+def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
+    """The sums of gradients, by name, and of losses, in this order."""
+    (gradients, loss), *rest = parts
+    for more, other in rest:
+        gradients, loss = {name: value + more[name] for name, value in gradients.items()}, loss + other
+    return gradients, loss
+
+
+def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:
+    """Parameters, detached, and buffers, by name."""
+    return {name: value.detach() for name, value in learner.named_parameters()}, dict(learner.named_buffers())
