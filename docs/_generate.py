@@ -190,8 +190,8 @@ def data_page(name: str) -> str:
         ("comes from", "<br>".join(f"<{found}>" for found in dict.fromkeys(address)) or "this package; nothing is downloaded"),
     ]
     sentences = _linked(inspect.getdoc(module) or "")
-    command = f"```sh\nquickstudy train --data {name} --learner protonet --ways 5 --shots 1 --out runs/{name}\n```"
-    return "\n\n".join([f"# `{name}`", sentences, command, _table(("", ""), rows)])
+    command = f"```sh\nquickstudy train --data {name} --ways 5 --shots 1 --out runs/{name}\n```"
+    return "\n\n".join([f"# `{name}`", sentences, command, _table(("property", "value"), rows)])
 
 
 def verb_page(name: str) -> str:
