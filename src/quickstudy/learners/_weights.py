@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
-from quickstudy.functional.call import Parameters, call, under
+from quickstudy.functional.call import Parameters, call, trainable, under
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
+from quickstudy.functional.descent import gradient_descent
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
 from quickstudy.learner import State
@@ -32,6 +33,12 @@ class HasHead(Protocol):
     inner_steps: int
     head_ways: int | None
     statistics: BatchStatistics
+
+
+class HasSteps(HasHead, Protocol):
+    """A learner with a head whose inner loop is plain gradient descent."""
+
+    first_order: bool
 
 
 def feature_count(net: nn.Module) -> int:
@@ -58,47 +65,71 @@ def make_head(learner: HasHead) -> nn.Linear | None:
     return None if ways is None else nn.Linear(features, ways)
 
 
+def adapt_head(learner: HasSteps, support: Examples, state: State | None) -> State:
+    """Return the state after gradient steps of the head alone, for which the support set passes through the net once."""
+    with batch_statistics(support.mask, keep=learner.statistics == "support") as recording:
+        features = learner.net(support.x)
+    seen = counted(support, state)
+    head = gradient_descent(
+        lambda head: loss_of(through_head(learner, features, head), support, seen),
+        check_moves(start_head(learner, support, state)),
+        inner_lr=learner.inner_lr,
+        steps=learner.inner_steps,
+        first_order=learner.first_order,
+    )
+    return head | recording.of(learner.net, "net.") | seen
+
+
 def start(learner: HasHead, support: Examples, state: State | None) -> Parameters:
-    """Return the weights where adaptation starts, the net's under their names with `net.` in front."""
-    return start_net(learner.net, state) | start_head(learner, support, state)
-
-
-def start_net(net: nn.Module, state: State | None) -> Parameters:
-    """Return the net's weights where adaptation starts: as learned, or as an earlier state left them."""
-    learned: Parameters = {f"net.{name}": value for name, value in net.named_parameters()}
-    return learned if state is None else {name: state[name] for name in learned}
+    """Return the weights where adaptation starts, without frozen ones; the net's under their names with `net.` in front."""
+    learned = {f"net.{name}": value for name, value in trainable(learner.net).items()}
+    net = learned if state is None else {name: state[name] for name in learned}
+    return check_moves(net | start_head(learner, support, state))
 
 
 def start_head(learner: HasHead, support: Examples, state: State | None) -> Parameters:
     """Return where the head starts, `weight` `[way, feature]` and `bias` `[way]`: learned, zero, or as an earlier state left them."""
     ways, head = support.y.outputs, learner.head
-    if state is not None:
-        return {"head.weight": pad_rows(state["head.weight"], ways), "head.bias": pad_rows(state["head.bias"], ways)}
-    if head is None:
-        zeros = support.y.rows.new_zeros((ways, feature_count(learner.net) + 1))
-        return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
-    if head.out_features != ways:
+    if head is not None and head.out_features != ways:
         raise TaskError(
             f"the task has {ways} ways, but this learner's head is fixed to {head.out_features}. Give it tasks of "
             f"{head.out_features} ways, or train with head_ways=None, which fits any number."
         )
-    return {"head.weight": head.weight, "head.bias": head.bias}
+    if head is not None:
+        learned = {f"head.{name}": value for name, value in trainable(head).items()}
+        return learned if state is None else {name: state[name] for name in learned}
+    if state is not None:
+        return {name: pad_rows(state[name], ways) for name in ("head.weight", "head.bias")}
+    zeros = support.y.rows.new_zeros((ways, feature_count(learner.net) + 1))
+    return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
 
 
-def outputs(net: nn.Module, weights: State, x: Input) -> Tensor:
+def check_moves(weights: Parameters) -> Parameters:
+    """Return the weights where adaptation starts; raise a ModelError if there are none, as everything is frozen."""
+    if not weights:
+        raise ModelError(
+            "every parameter that adaptation moves is frozen, so that nothing would be learned; call requires_grad_() on what shall "
+            "adapt, or leave head_ways=None for a head that is not frozen."
+        )
+    return weights
+
+
+def outputs(learner: HasHead, weights: State, x: Input) -> Tensor:
     """Return the net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
-    return through_head(call(net, under("net.", weights), x), weights)
+    return through_head(learner, call(learner.net, under("net.", weights), x), weights)
 
 
-def through_head(features: Tensor, weights: State) -> Tensor:
-    """Return the head's outputs `[example, output]` for features `[example, feature]`."""
-    return F.linear(features, weights["head.weight"], weights["head.bias"])
+def through_head(learner: HasHead, features: Tensor, weights: State) -> Tensor:
+    """Return the head's outputs `[example, output]` for features `[example, feature]`; what `weights` lacks is frozen."""
+    head = {"head.weight": learner.head.weight, "head.bias": learner.head.bias} if learner.head is not None else {}
+    both = {**head, **weights}
+    return F.linear(features, both["head.weight"], both["head.bias"])
 
 
-def loss(net: nn.Module, weights: State, examples: Examples, seen: State) -> Tensor:
+def loss(learner: HasHead, weights: State, examples: Examples, seen: State) -> Tensor:
     """Return how wrong the net and its head are on examples that they normalise by their own statistics, a scalar."""
     with batch_statistics(examples.mask):
-        prediction = outputs(net, weights, examples.x)
+        prediction = outputs(learner, weights, examples.x)
     return loss_of(prediction, examples, seen)
 
 
@@ -132,7 +163,7 @@ def hide_unseen(prediction: Tensor, seen: State) -> Tensor:
 def predict(learner: HasHead, state: State, x: Input) -> Tensor:
     """Return predictions `[example, output]` under a state, with ways that were never seen hidden."""
     with batch_statistics() if learner.statistics == "query" else contextlib.nullcontext():
-        return hide_unseen(outputs(learner.net, state, x), state)
+        return hide_unseen(outputs(learner, state, x), state)
 
 
 def mini_batch(support: Examples, step: int | Tensor, size: int) -> Examples:

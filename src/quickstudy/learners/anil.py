@@ -10,8 +10,6 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional.descent import gradient_descent
-from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
@@ -47,17 +45,7 @@ class ANIL(Learner):
         self.head, self.ways = _weights.make_head(self), self.head_ways
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
-        with batch_statistics(support.mask, keep=self.statistics == "support") as recording:
-            features = self.net(support.x)
-        seen = _weights.counted(support, state)
-        head = gradient_descent(
-            lambda head: _weights.loss_of(_weights.through_head(features, head), support, seen),
-            _weights.start_head(self, support, state),
-            inner_lr=self.inner_lr,
-            steps=self.inner_steps,
-            first_order=self.first_order,
-        )
-        return head | recording.of(self.net, "net.") | seen
+        return _weights.adapt_head(self, support, state)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self, state, x)

@@ -12,6 +12,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.functional.call import trainable
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
@@ -58,9 +59,11 @@ class MAML(Learner):
         self.head, self.ways = _weights.make_head(self), self.head_ways
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
+        if not trainable(self.net):  # a frozen net has the same features in every step
+            return _weights.adapt_head(self, support, state)
         seen = _weights.counted(support, state)
         weights = gradient_descent(
-            lambda weights: _weights.loss(self.net, weights, support, seen),
+            lambda weights: _weights.loss(self, weights, support, seen),
             _weights.start(self, support, state),
             inner_lr=self.inner_lr,
             steps=self.inner_steps,

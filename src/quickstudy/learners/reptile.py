@@ -82,7 +82,7 @@ class Reptile(Learner):
 
         def step(index: int | Tensor, carried: tuple[Parameters, Parameters]) -> tuple[Parameters, Parameters]:
             batch = _weights.mini_batch(support, index, self.inner_batch)
-            gradients = torch.func.grad(lambda weights: _weights.loss(self.net, weights, batch, seen))(carried[0])
+            gradients = torch.func.grad(lambda weights: _weights.loss(self, weights, batch, seen))(carried[0])
             if self.inner_optimizer == "sgd":
                 return sgd(carried[0], gradients, self.inner_lr), carried[1]
             return adam(carried[0], gradients, carried[1], self.inner_lr, index + 1)

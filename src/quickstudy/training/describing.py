@@ -75,7 +75,9 @@ def describe_module(module: nn.Module) -> dict[str, Any]:
         ) from error
     what = {"name": discovery.name_of(module)} if known else {"class": f"{own}.{type(module).__qualname__}"}
     modules = {name: describe_module(inner) for name, inner in module_arguments(module).items()}
-    return what | {"args": plain(values, type(module).__name__), "modules": modules}
+    frozen = [name for name, value in module.named_parameters() if not value.requires_grad]
+    described = what | {"args": plain(values, type(module).__name__), "modules": modules}
+    return described | {"frozen": frozen} if frozen and isinstance(module, Learner) else described
 
 
 def build_net(described: Mapping[str, Any], argument: str = "net") -> nn.Module:

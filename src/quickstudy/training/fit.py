@@ -15,6 +15,7 @@ import torch
 
 from quickstudy import storage
 from quickstudy.errors import ModelError, TrainingError
+from quickstudy.functional.call import trainable
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
 from quickstudy.task import Task
@@ -88,14 +89,14 @@ class Trainer:
             torch.set_num_threads(self.settings.threads or 1)
         self.learner = learner.to(self.fabric.device)
         self.tasks, self.validation, self.out = tasks, validation, out
-        if not list(learner.parameters()):
-            raise ModelError(
-                f"{type(learner).__name__} on this net has no parameters to train; use it as it is, or choose another net."
-            )
+        self.parameters = list(trainable(learner).values())
+        if not self.parameters:
+            how = "call requires_grad_() on some that are frozen" if list(learner.parameters()) else "choose another net"
+            raise ModelError(f"{type(learner).__name__} on this net has no parameters to train; use it as it is, or {how}.")
         describe_module(learner)
         check_fits(learner, tasks)
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
-        self.optimizer = make_optimizer(learner.parameters(), lr=0.0, weight_decay=self.settings.weight_decay)
+        self.optimizer = make_optimizer(self.parameters, lr=0.0, weight_decay=self.settings.weight_decay)
         self.run = Run()
         self.best: dict[str, torch.Tensor] | None = None
         self.spec: ImageSpec | None = getattr(tasks, "spec", None)
@@ -227,8 +228,8 @@ class Trainer:
     def _step(self, began: float, interrupted: Callable[[], bool]) -> Step:
         mine = self._indices(self.run.step)
         loss = self._meta_gradient(self.run.step)
-        step = self.group.mean_(self.learner.parameters(), len(mine), Step(loss, time.monotonic() - began, interrupted()))
-        norm = torch.nn.utils.clip_grad_norm_(self.learner.parameters(), self.settings.clip or float("inf"))
+        step = self.group.mean_(self.parameters, len(mine), Step(loss, time.monotonic() - began, interrupted()))
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.clip or float("inf"))
         if not (torch.isfinite(norm) and abs(step.loss) < float("inf")):
             raise self._not_a_number(step.loss)
         for group in self.optimizer.param_groups:

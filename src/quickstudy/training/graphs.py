@@ -44,7 +44,7 @@ class Captured(Generic[T]):
     def graph(self, parameters: Tensors, buffers: Tensors, tasks: Task) -> Function[T]:
         """The graph for tasks of this shape, which has the casts of the present autocast in it. To be called by one thread at a time."""
         shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
-        key = repr((shapes, hyperparameters(self.learner), torch.is_autocast_enabled(tasks.device.type)))
+        key = repr((shapes, list(parameters), hyperparameters(self.learner), torch.is_autocast_enabled(tasks.device.type)))
         if key not in self.graphs:
             graph = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
             self.operations = max(self.operations, len(graph.graph.nodes))

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
-from quickstudy.functional.call import with_tensors
+from quickstudy.functional.call import trainable, with_tensors
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 
@@ -40,7 +40,10 @@ def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
 
     def gradient(parameters: Tensors, buffers: Tensors, tasks: Task) -> tuple[Tensors, Tensor]:
         if mapping != "loop" and torch_convolution:  # which vmap cannot differentiate twice where it is channels-last
-            parameters = {name: value.clone(memory_format=torch.contiguous_format) for name, value in parameters.items()}
+            parameters, buffers = (
+                {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
+                for tensors in (parameters, buffers)
+            )
         if mapping == "joint":
             return grad_and_value(total)(parameters, buffers, tasks)
         if mapping == "vmap":
@@ -60,5 +63,7 @@ def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
 
 
 def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:
-    """Parameters, detached, and buffers, by name."""
-    return {name: value.detach() for name, value in learner.named_parameters()}, dict(learner.named_buffers())
+    """Return the parameters to train, detached, and everything that stays (frozen parameters and buffers), by name."""
+    moving = {name: value.detach() for name, value in trainable(learner).items()}
+    frozen = {name: value.detach() for name, value in learner.named_parameters() if name not in moving}
+    return moving, frozen | dict(learner.named_buffers())

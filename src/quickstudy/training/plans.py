@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from quickstudy.functional.call import trainable
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 from quickstudy.training.graphs import Captured
@@ -94,7 +95,7 @@ class Engine:
         else:
             parts = self.captured.replay(parameters, buffers, chunks, self.plan.workers)
         gradients, loss = added(parts)
-        for name, parameter in self.learner.named_parameters():
+        for name, parameter in trainable(self.learner).items():
             parameter.grad = gradients[name] / count
         return loss / count
 

@@ -207,6 +207,8 @@ def _build(
         spec = from_dict(meta["input"]) if meta["input"] else None
         learner = build_module(chosen or discovery.load("learners", name), described, changes)
         learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
+        for parameter, value in learner.named_parameters():
+            value.requires_grad_(parameter not in described.get("frozen", ()))
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except DataError as error:
