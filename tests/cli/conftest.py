@@ -118,6 +118,22 @@ def finished(npz: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
 
 
 @pytest.fixture
+def own_images() -> Callable[..., pathlib.Path]:
+    """Writes a folder with classes of grey images of different sizes."""
+
+    def write(root: pathlib.Path, classes: int = 10, images: int = 6) -> pathlib.Path:
+        rng = np.random.default_rng(1)
+        for number in range(classes):
+            (root / f"class{number}").mkdir(parents=True)
+            for image in range(images):
+                pixels = (rng.random((14 + image, 20 - image)) * 255).astype(np.uint8)
+                PIL.Image.fromarray(pixels).save(root / f"class{number}" / f"{image}.png")
+        return root
+
+    return write
+
+
+@pytest.fixture
 def picture(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
     """Writes an image of one thick dark stroke on white, upright or level, and says where."""
 

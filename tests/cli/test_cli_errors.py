@@ -65,7 +65,7 @@ BAD_OPTIONS = {
     "channels": (["--channels", "2"], ["channels is 2"]),
     "size": (["--size", "0"], ["size is 0"]),
     "missing file": (["--data", "missing.npz"], ["no file or folder 'missing.npz'"]),
-    "missing config": (["--config", "missing.yaml"], ["'missing.yaml' does not exist", "--print_config"]),
+    "missing config": (["--config", "missing.yaml"], ["there is no file missing.yaml", "--print_config"]),
 }
 
 
@@ -84,7 +84,8 @@ BAD_CONFIGS = {
     "unknown learner": (b"learner: mmal\n", ["unknown learner 'mmal'", "maml"]),
     "bad value": (b"steps: many\n", ["steps is 'many'", "a whole number"]),
     "no YAML": (b"a: [\n", ["config.yaml is not YAML"]),
-    "no text": (b"\xff\xfe\x00\x01", ["config.yaml is not YAML"]),
+    "no text": (b"steps: \xe4", ["config.yaml is not YAML", "utf-8"]),
+    "half a text": ("steps: 3".encode("utf-16") + b"\x00", ["config.yaml is not YAML", "utf-16"]),
     "no options": (b"- 1\n", ["config.yaml holds a list"]),
 }
 
@@ -133,6 +134,16 @@ def test_errors_as_json(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
     assert "11 ways" in problem["message"]
 
 
+def test_errors_speak_in_options_that_exist(refused: Call, train: Call, own_images: Call, tmp_path: pathlib.Path) -> None:
+    two = own_images(tmp_path / "two", classes=2)
+    assert "--split all" in refused(*train(tmp_path / "run", data=two, size=16))
+    assert "--net.halving stride" in refused(*train(tmp_path / "run", size=8))
+    (two / "class0" / "0.png").write_bytes(b"no image")
+    assert "--strict false" in refused(*train(tmp_path / "run", data=two, size=16, split="all"), "--strict")
+    words = train(tmp_path / "run", learner="maml", learner__head_ways=3)
+    assert "--learner.head_ways null" in refused(*words)
+
+
 def test_every_verb_works_after_list_in_one_process(cli: Call) -> None:
     assert cli("list").code == 0
     assert cli("list", "--json").code == 0
@@ -160,7 +171,7 @@ def test_a_loss_that_is_no_number_stops_training(refused: Call, train: Call, tmp
     message = refused(*words, code=1)
     assert "TrainingError" in message
     assert "at step 0" in message
-    assert "inner_lr=1e+30 is too large" in message
+    assert "--learner.inner_lr 1e+30 is too large" in message
     assert "checkpoint" not in message  # there is none yet
 
 

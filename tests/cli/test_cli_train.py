@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-import PIL.Image
 import pytest
 import yaml
 
@@ -171,22 +170,11 @@ def test_without_validation_the_last_learner_is_saved(cli: Call, train: Call, tm
     assert "validation" not in saved.info
 
 
-def folder_of_images(root: pathlib.Path, classes: int = 10, images: int = 6) -> pathlib.Path:
-    """Classes of grey images of different sizes."""
-    rng = np.random.default_rng(1)
-    for number in range(classes):
-        (root / f"class{number}").mkdir(parents=True)
-        for image in range(images):
-            pixels = (rng.random((14 + image, 20 - image)) * 255).astype(np.uint8)
-            PIL.Image.fromarray(pixels).save(root / f"class{number}" / f"{image}.png")
-    return root
-
-
 OWN = {"size": 16, "channels": 1, "validation_split": "null", "steps": 1, "queries": 2}
 
 
-def test_images_of_different_sizes_are_brought_to_one(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
-    images = folder_of_images(tmp_path / "images")
+def test_images_of_different_sizes_are_brought_to_one(cli: Call, train: Call, own_images: Call, tmp_path: pathlib.Path) -> None:
+    images = own_images(tmp_path / "images")
     assert cli(*train(tmp_path / "run", data=images, **OWN)).code == 0
     spec = quickstudy.load_learner(tmp_path / "run").spec
     assert spec is not None
@@ -194,9 +182,9 @@ def test_images_of_different_sizes_are_brought_to_one(cli: Call, train: Call, tm
 
 
 def test_a_corrupt_image_is_named_and_counted_and_the_rest_goes_on(
-    cli: Call, refused: Call, train: Call, tmp_path: pathlib.Path
+    cli: Call, refused: Call, train: Call, own_images: Call, tmp_path: pathlib.Path
 ) -> None:
-    images = folder_of_images(tmp_path / "images")
+    images = own_images(tmp_path / "images")
     damaged = images / "class3" / "2.png"
     damaged.write_bytes(damaged.read_bytes()[:40])
     with pytest.warns(DataWarning, match=r"left out 1 of 60 images.*class3/2\.png"):

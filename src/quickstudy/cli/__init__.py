@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import quickstudy
 from quickstudy import discovery
-from quickstudy.cli import _output
+from quickstudy.cli import _output, _parser
 from quickstudy.errors import ConfigError, DataError, QuickstudyError, StorageError
 
 INTERRUPTED = 130
@@ -55,7 +55,8 @@ def _run(verb: str = "--help", *rest: str) -> int:
         raise
     except (QuickstudyError, OSError, ModuleNotFoundError) as problem:
         known = problem if isinstance(problem, QuickstudyError) else _explained(problem, verb)
-        _output.error(known, as_json="--json" in rest)
+        told = {name: _parser.in_options(value) if isinstance(value, str) else value for name, value in known.to_dict().items()}
+        _output.error(told, as_json="--json" in rest)
         return known.exit_code
     except KeyboardInterrupt as interrupt:
         for note in getattr(interrupt, "__notes__", ["interrupted"]):

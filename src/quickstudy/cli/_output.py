@@ -8,15 +8,13 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import rich.box
 import rich.console
 import rich.markup
 import rich.table
-
-from quickstudy.errors import QuickstudyError
 
 WIDTH = 160
 """Characters in a line of a table that goes to a file or a pipe."""
@@ -115,10 +113,15 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str |
     rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(drawn)
 
 
-def error(problem: QuickstudyError, as_json: bool) -> None:
-    """Print an error on stderr; as JSON `{"error": {"type", "message", "status", ...}}` if that was asked for."""
+def error(problem: Mapping[str, Any], as_json: bool) -> None:
+    """Print an error on stderr; as JSON `{"error": {"type", "message", "status", ...}}` if that was asked for.
+
+    Args:
+        problem: what `QuickstudyError.to_dict` returns.
+        as_json: print JSON.
+    """
     if as_json:
-        note(json.dumps({"error": problem.to_dict()}))
+        note(json.dumps({"error": problem}))
     else:
         console = rich.console.Console(stderr=True, highlight=False)
-        console.print(f"[bold red]{type(problem).__name__}[/]: {rich.markup.escape(str(problem))}", soft_wrap=True)
+        console.print(f"[bold red]{problem['type']}[/]: {rich.markup.escape(problem['message'])}", soft_wrap=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
+import inspect
 import pathlib
 import re
+import shlex
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import jsonargparse
@@ -15,20 +18,50 @@ import yaml
 
 from quickstudy import discovery
 from quickstudy.errors import ConfigError
+from quickstudy.storage import check_file
 
 FROM_DATA = {"in_channels", "image_size", "in_features"}
 """Hyperparameters of nets that the data decides."""
+
+NET = "learner.net"
+"""Key of a learner's net in full; on the command line and in configs it is `net` for short."""
+
+MESSAGES = {
+    "unrecognized": re.compile(r"unrecognized arguments: (?P<words>.*)", re.IGNORECASE),
+    "refused": re.compile(r"Group '(?P<group>[^']+)' does not accept option '(?P<inner>[^']+)'"),
+    "not accepted": re.compile(r"Option '(?P<option>[^']+)' is not accepted"),
+    "invalid": re.compile(r'Parser key "(?P<key>[^"]+)":.*(?:Given|Got) value: (?P<value>.*)$'),
+    "missing": re.compile(r"the following arguments are required: (?P<names>.*)"),
+}
+"""What jsonargparse says, in the versions that pyproject.toml allows; a test elicits each message."""
+
+
+_SPOKEN: list[str] = []
+"""Options of the verb that runs: the words in which its errors are told."""
 
 
 class Parser(jsonargparse.ArgumentParser):
     """A parser whose errors are ours: they name the option, and the nearest ones that exist."""
 
     def error(self, message: str, ex: Exception | None = None) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Raise a ConfigError in place of jsonargparse's own error."""
         del ex
         raise ConfigError(self._explained(message))
 
+    def options(self) -> list[str]:
+        """Return all options as they are spelled on the command line."""
+        return [word for action in self._actions for word in action.option_strings if word.startswith("--")]
+
+    def parse(self, arguments: Sequence[str]) -> jsonargparse.Namespace:
+        """Return the options, or raise a ConfigError."""
+        _SPOKEN[:] = self.options()
+        try:
+            return self.parse_args(self._with_values(arguments))
+        except jsonargparse.ArgumentError as error:
+            raise ConfigError(self._explained(str(error))) from error
+
     def _with_values(self, arguments: Sequence[str]) -> list[str]:
-        """`--strict` alone is `--strict=true`, and so for every option that is true or false."""
+        """Return `--strict` alone as `--strict=true`, and so for every option that is true or false."""
         flags = {word for action in self._actions if self._hint(action.dest) is bool for word in action.option_strings}
         following = [*arguments[1:], "-"]  # the last word is followed by nothing
         return [
@@ -37,7 +70,7 @@ class Parser(jsonargparse.ArgumentParser):
         ]
 
     def _explained(self, message: str) -> str:
-        """jsonargparse's message in our words."""
+        """Return jsonargparse's message in our words."""
         message = " ".join(message.split()).removeprefix('Parser key "config": ')
         help_line = f"See '{self.prog} --help'."
         if message.endswith(help_line):  # explained already, inside a config
@@ -45,106 +78,197 @@ class Parser(jsonargparse.ArgumentParser):
         return f"{self._in_our_words(message)} {help_line}"
 
     def _in_our_words(self, message: str) -> str:
-        unrecognized = re.match("unrecognized arguments: (.*)", message, re.IGNORECASE)
-        refused = re.match(r"Group '([^']+)' does not accept option '([^']+)'|Option '([^']+)' is not accepted", message)
-        invalid = re.match(r'Parser key "([^"]+)":.*(?:Given|Got) value: (.*)$', message)
-        missing = re.match("the following arguments are required: (.*)", message)
-        if unrecognized:
-            options = [word for word in unrecognized[1].split() if word.startswith("--")]
-            return self._unknown(options[0].partition("=")[0], "--") if options else f"unexpected argument: {unrecognized[1]}."
-        if refused:
-            return self._unknown(".".join(part for part in refused.groups() if part), "")
-        if invalid and (hint := self._hint(invalid[1])) is not None:
-            return f"{invalid[1]} is {invalid[2]!r}; expected {_expected(hint)}." + _nearest(invalid[2], _choices(hint))
-        if missing:
-            return f"the command line lacks {' and '.join(self._spelling(name) for name in missing[1].split(', '))}."
+        kind, said = next(((kind, said) for kind, form in MESSAGES.items() if (said := form.match(message))), ("", None))
+        if said and kind == "unrecognized":
+            options = [word for word in said["words"].split() if word.startswith("--")]
+            return self._unknown(options[0].partition("=")[0], "--") if options else f"unexpected argument: {said['words']}."
+        if said and kind == "refused":
+            return self._unknown(f"{said['group']}.{said['inner']}", "")
+        if said and kind == "not accepted":
+            return self._unknown(said["option"], "")
+        if said and kind == "invalid" and (hint := self._hint(said["key"])) is not None:
+            nearest = _nearest(said["value"], _choices(hint))
+            return f"{said['key']} is {said['value']!r}; expected {_expected(hint)}.{nearest}"
+        if said and kind == "missing":
+            return f"the command line lacks {' and '.join(self._spelling(name) for name in said['names'].split(', '))}."
         return f"{message.removesuffix('.')}."
 
     def _unknown(self, option: str, dashes: str) -> str:
-        """`option`, as it was spelled, with the nearest ones that exist; `dashes` are `--`, or empty in a config file."""
-        known = [word for action in self._actions for word in action.option_strings if word.startswith("--")]
-        return f"unknown option {option}." + _nearest(option, [dashes + word.removeprefix("--") for word in known])
+        """Return a message that names `option`, as it was spelled, and the nearest ones that exist.
+
+        Args:
+            option: the option that does not exist.
+            dashes: `--`, or empty in a config file.
+        """
+        return f"unknown option {option}." + _nearest(option, [dashes + word.removeprefix("--") for word in self.options()])
 
     def _spelling(self, name: str) -> str:
-        """How an argument is written on the command line."""
+        """Return how an argument is written on the command line."""
         options = [word for action in self._actions if action.dest == name for word in action.option_strings]
         return options[-1] if options else name.upper()
 
     def _hint(self, key: str) -> Any:
-        """The type of an option's values, None where there is none to be had."""
+        """Return the type of an option's values, None if it has none."""
         return next((getattr(action, "_typehint", None) for action in self._actions if action.dest == key), None)
-
-    def parse(self, arguments: Sequence[str]) -> jsonargparse.Namespace:
-        """The options, or a ConfigError."""
-        try:
-            return self.parse_args(self._with_values(arguments))
-        except jsonargparse.ArgumentError as error:
-            raise ConfigError(self._explained(str(error))) from error
 
 
 def make_parser(verb: str, description: str | None) -> Parser:
-    """An empty parser for a verb."""
+    """Return an empty parser for a verb."""
     return Parser(prog=f"quickstudy {verb}", description=description, exit_on_error=False)
 
 
-def add_chosen(parser: Parser, key: str, folder: str, name: str) -> None:
-    """Options `--KEY.name` and `--KEY.HYPERPARAMETER` of the class that `name` stands for."""
+def in_options(message: str, options: Sequence[str] = _SPOKEN) -> str:
+    """Return a message of the library in the words of the command line, if the command line has the option.
+
+    >>> in_options("Use split='all', or strict=False.", ["--split", "--strict"])
+    'Use --split all, or --strict false.'
+    """
+
+    def spelled(said: re.Match[str]) -> str:
+        option = next((word for word in options if word == f"--{said['name']}" or word.endswith(f".{said['name']}")), None)
+        value = {"True": "true", "False": "false", "None": "null"}.get(said["value"], said["value"])
+        return said[0] if option is None else f"{option} {shlex.quote(value)}"
+
+    return re.sub(r"(?<![\w.-])(?P<name>[a-z_]+)=(?P<quote>['\"]?)(?P<value>[\w.]*\w)(?P=quote)(?![\w(])", spelled, message)
+
+
+def add_chosen(parser: Parser, key: str, folder: str, name: str, skip: Collection[str] = ()) -> None:
+    """Add options `--KEY.name` and `--KEY.HYPERPARAMETER` of the class that `name` stands for."""
     parser.add_argument(
         f"--{key}.name", default=name, help=f"which {key}: {', '.join(discovery.names(folder))}; --{key} NAME for short"
     )
-    chosen = discovery.load(folder, name)
-    parser.add_class_arguments(chosen, key, skip={"net", *FROM_DATA}, sub_configs=False)
+    parser.add_class_arguments(discovery.load(folder, name), key, skip={*skip}, sub_configs=False)
+
+
+def add_learner(parser: Parser, arguments: Sequence[str], learner: str, net: str) -> None:
+    """Add the options of a learner, and of each module that its constructor takes: its net as `--net`, others as `--learner.ARG`.
+
+    Args:
+        parser: to add them to.
+        arguments: of the command line, in which the choices are read.
+        learner: name of the learner if the command line chooses none.
+        net: name of every module that the command line does not choose.
+    """
+    name = chosen_name(arguments, "learner", learner)
+    modules = module_arguments(name)
+    add_chosen(parser, "learner", "learners", name, skip=modules)
+    for key in modules.values():
+        add_chosen(parser, key, "nets", chosen_name(arguments, key, net), skip=FROM_DATA)
+
+
+def module_arguments(learner: str) -> dict[str, str]:
+    """Return the modules that a learner's constructor takes, each with its key on the command line.
+
+    >>> module_arguments("maml")
+    {'net': 'net'}
+    """
+    from torch import nn  # the verbs that need no torch import this file too
+
+    hints = typing.get_type_hints(discovery.load("learners", learner).__init__)
+    names = [name for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, nn.Module)]
+    return {name: "net" if name == "net" else f"learner.{name}" for name in names}
 
 
 def chosen_name(arguments: Sequence[str], key: str, default: str) -> str:
-    """The name given by `--KEY NAME`, `--KEY.name NAME` or a config, read before the parser can be built; the last one counts."""
-    found = default
+    """Return the name given by `--KEY NAME`, `--KEY.name NAME` or a config, read before the parser can be built; the last one counts."""
+    name = default
     for index, word in enumerate(arguments):
         option, equals, value = word.partition("=")
         if option == "--config":
-            chosen = yaml.safe_load(value).get(key)
-            found = str(chosen.get("name", found)) if isinstance(chosen, dict) else found
+            chosen: Any = yaml.safe_load(value)
+            for part in key.split("."):
+                chosen = chosen.get(part) if isinstance(chosen, dict) else None
+            chosen = chosen.get("name") if isinstance(chosen, dict) else chosen
+            name = chosen if isinstance(chosen, str) else name
         elif option in (f"--{key}", f"--{key}.name"):
-            found = value if equals else (arguments[index + 1] if index + 1 < len(arguments) else found)
-    return found
+            name = value if equals else (arguments[index + 1] if index + 1 < len(arguments) else name)
+    return name
 
 
-def spelled_out(arguments: Sequence[str], keys: Sequence[str]) -> list[str]:
-    """`--learner maml` as `--learner.name maml`, `--config FILE` as `--config=CONTENT`, with `learner: maml` spelled out too, and
-    `--print_config` last, as it prints what it has read so far.
+def spelled_out(arguments: Sequence[str], learner: str, keys: Sequence[str] = ()) -> list[str]:
+    """Return a command line without short forms, and with `--print_config` last, as it prints what it has read so far.
+
+    `--learner maml` is `--learner.name maml`, `--learner.net.channels` is `--net.channels`, and `--config FILE` is `--config=CONTENT`, with
+    `learner: maml` spelled out too.
+
+    Args:
+        arguments: words of the command line.
+        learner: name of the learner if nothing chooses one.
+        keys: what else is chosen by name, beside the learner and its modules.
     """
+    read = _with_configs(arguments)
+    keys = ["learner", *module_arguments(chosen_name(read, "learner", learner)).values(), *keys]
+    result = []
+    for word in read:
+        option, equals, value = word.partition("=")
+        if option == "--config":
+            result.append(f"--config={plain_yaml(_chosen_by_name(yaml.safe_load(value), keys))}")
+        else:
+            result.append(f"{option}.name{equals}{value}" if option.removeprefix("--") in keys else word)
+    return sorted(result, key=lambda word: word.startswith("--print_config"))
+
+
+def _chosen_by_name(values: dict[str, Any], keys: Sequence[str]) -> dict[str, Any]:
+    """Return a config's values with `learner: maml` as `learner: {name: maml}`, and so for every key, also inside."""
+    result = {}
+    for name, value in values.items():
+        inner = [key.removeprefix(f"{name}.") for key in keys if key.startswith(f"{name}.")]
+        result[name] = {"name": value} if name in keys and isinstance(value, str) else value
+        if isinstance(value, dict) and inner:
+            result[name] = _chosen_by_name(value, inner)
+    return result
+
+
+def _with_configs(arguments: Sequence[str]) -> list[str]:
+    """Return a command line with each config's content in place of its file, and the learner's net as `net`."""
     result, words = [], iter(arguments)
     for word in words:
         option, equals, value = word.partition("=")
         if option == "--config":
-            result.append(f"--config={_read_config(value if equals else next(words, ''), keys)}")
+            result += _read_config(value if equals else next(words, ""))
         else:
-            result.append(f"{option}.name{equals}{value}" if option in {f"--{key}" for key in keys} else word)
-    return sorted(result, key=lambda word: word.startswith("--print_config"))
+            net = option == f"--{NET}" or option.startswith(f"--{NET}.")
+            result.append(f"--{word.removeprefix('--learner.')}" if net else word)
+    return result
 
 
-def _read_config(file: str, keys: Sequence[str]) -> str:
-    """A config file's content, checked, as one YAML text."""
+def _read_config(file: str) -> list[str]:
+    """Return a config file's content, checked, as words of the command line: one YAML text, and what YAML cannot hold."""
     path = pathlib.Path(file)
-    if not path.is_file():
-        raise ConfigError(f"config file {file!r} does not exist; write one with --print_config > run.yaml.")
+    advice = "rite one with --print_config > run.yaml"
+    check_file(path, f"expected a config; w{advice}")
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        values = yaml.safe_load(_decoded(path.read_bytes()))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(
-            f"{path} is not YAML: {' '.join(str(error).split())}. Write one with --print_config > run.yaml."
-        ) from error
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not YAML: {reason}. W{advice}.", subject=file, expected="YAML") from error
     values = {} if values is None else values
     if not isinstance(values, dict):
         raise ConfigError(
             f"{path} holds a {type(values).__name__}; expected options and values, as --print_config writes them."
         )
-    short = {key: {"name": values[key]} for key in keys if isinstance(values.get(key), str)}
-    return plain_yaml(values | short)
+    inner = values.get("learner")
+    if isinstance(inner, dict) and "net" in inner:
+        values = values | {"net": inner["net"], "learner": {name: value for name, value in inner.items() if name != "net"}}
+    names = {name: value for name, value in values.items() if isinstance(value, str) and not _is_text(value)}
+    plain = {name: value for name, value in values.items() if name not in names}
+    return [f"--config={plain_yaml(plain)}", *(f"--{name}={value}" for name, value in names.items())]
+
+
+def _decoded(content: bytes) -> str:
+    """Return the text of a file: UTF-8, or what its byte order mark says (Windows PowerShell writes UTF-16)."""
+    marks = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+    marks = {codecs.BOM_UTF32_LE: "utf-32", codecs.BOM_UTF32_BE: "utf-32"} | marks  # a mark of UTF-32 begins like one of UTF-16
+    return content.decode(next((encoding for mark, encoding in marks.items() if content.startswith(mark)), "utf-8"))
+
+
+def _is_text(value: str) -> bool:
+    """Say whether a text can be encoded; names of files that are no UTF-8 cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
 def _expected(hint: Any) -> str:
-    """The values of a type, in words.
+    """Return the values of a type in words.
 
     >>> _expected(int | tuple[int, int] | None)
     'a whole number, or a list [a whole number, a whole number], or null'
@@ -163,23 +287,37 @@ def _expected(hint: Any) -> str:
 
 
 def _choices(hint: Any) -> list[str]:
-    """The words among a type's values."""
+    """Return the words among a type's values."""
     if typing.get_origin(hint) is typing.Literal:
         return [str(value) for value in typing.get_args(hint)]
     return [word for one in typing.get_args(hint) for word in _choices(one)]
 
 
 def _nearest(word: str, known: Sequence[str]) -> str:
+    """Return a question that offers the nearest words; empty if none is near."""
     found = difflib.get_close_matches(word, known, n=3)
     return f" Did you mean: {', '.join(found)}?" if found else ""
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes YAML for readers of both dialects: a text that version 1.2 takes for a number, such as `1e5`, is quoted."""
+
+
+def _quoted(dumper: _Dumper, value: str) -> yaml.ScalarNode:
+    """Return a text as a node, in quotes if it could be read as a number."""
+    return dumper.represent_scalar("tag:yaml.org,2002:str", value, style="'" if re.match(r"[-+.]?\d", value) else None)
+
+
+_Dumper.add_representer(str, _quoted)
+
+
 def plain_yaml(values: dict[str, Any]) -> str:
-    """Options as YAML; tuples are written as lists."""
-    return yaml.safe_dump(_plain(values), sort_keys=False)
+    """Return options as YAML; tuples are written as lists."""
+    return yaml.dump(_plain(values), Dumper=_Dumper, sort_keys=False)
 
 
 def _plain(value: Any) -> Any:
+    """Return a value with lists in place of its tuples."""
     if isinstance(value, dict):
         return {name: _plain(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):

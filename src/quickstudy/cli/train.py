@@ -14,10 +14,10 @@ import jsonargparse
 import rich.console
 import torch
 
-from quickstudy import discovery
+from quickstudy import discovery, storage
 from quickstudy.cli import _data, _output, _parser
 from quickstudy.data.dataset import DataWarning, ImageDataset
-from quickstudy.errors import ConfigError
+from quickstudy.errors import ConfigError, NotFoundError
 from quickstudy.learner import Learner
 from quickstudy.storage import write_atomically
 from quickstudy.tasks.classes import ClassTasks
@@ -31,9 +31,14 @@ from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 
-CHOICES = ("learner", "net")
+LEARNER, NET = "protonet", "conv4"
+"""Learner and net if the command line chooses none."""
+
+CONFIG = "config.yaml"
+"""Name of the file with a run's options, in the run's folder."""
+
 VALIDATION_SEED = 1_000_003
-"""Validation tasks come from their own stream."""
+"""Seed of the validation tasks, added to the run's own, so that they come from another stream."""
 
 
 def build_parser(arguments: Sequence[str]) -> _parser.Parser:
@@ -48,8 +53,7 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _data.add_arguments(parser, split="train")
-    _parser.add_chosen(parser, "learner", "learners", _parser.chosen_name(arguments, "learner", "protonet"))
-    _parser.add_chosen(parser, "net", "nets", _parser.chosen_name(arguments, "net", "conv4"))
+    _parser.add_learner(parser, arguments, LEARNER, NET)
     parser.add_class_arguments(ClassTasks, None, skip={"dataset"})
     parser.add_argument("--validation_split", type=str | None, default="val", help="split to validate on; null for none")
     parser.add_argument(
@@ -71,7 +75,7 @@ class Job:
 
 def run(arguments: Sequence[str]) -> None:
     """Train, save, and print the result on the validation tasks."""
-    arguments = _parser.spelled_out(_resumed(list(arguments)), CHOICES)
+    arguments = _parser.spelled_out(_resumed(list(arguments)), LEARNER)
     options = build_parser(arguments).parse(arguments)
     if launched():
         _train(options)
@@ -91,9 +95,7 @@ def prepare(options: jsonargparse.Namespace) -> Job:
     settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
     dataset = _data.load(options, options.split)
     torch.manual_seed(options.seed)
-    learner = discovery.load("learners", options.learner.name)(
-        net=make_net(options.net, dataset), **_arguments(options.learner)
-    )
+    learner = make_learner(options, dataset)
     return Job(learner, ClassTasks(dataset, **_task_arguments(options)), make_validation(options), settings)
 
 
@@ -108,12 +110,20 @@ def _train(options: jsonargparse.Namespace) -> None:
     out, first = pathlib.Path(options.out), is_first()
     job = prepare(options)
     if first and not (out / checkpoint.NAME).exists():
-        write_atomically(out / "config.yaml", _config(options).encode())
+        write_atomically(out / CONFIG, _config(options).encode())
     with progress_line() if first else contextlib.nullcontext(silent) as progress:
         saved = fit(job.learner, job.tasks, job.validation, job.settings, out=out, resume=options.resume, progress=progress)
     if first:
         result = saved.info.get("validation") or evaluate(saved.learner, job.tasks, job.settings.validation_tasks).to_dict()
         _show(options, saved, result)
+
+
+def make_learner(options: jsonargparse.Namespace, dataset: ImageDataset) -> Learner:
+    """Build the learner with the modules that the options choose for it."""
+    modules = _parser.module_arguments(options.learner.name)
+    made = {argument: make_net(options[key], dataset) for argument, key in modules.items()}
+    given = {name: value for name, value in _arguments(options.learner).items() if name not in modules}
+    return discovery.load("learners", options.learner.name)(**made, **given)
 
 
 def make_net(options: jsonargparse.Namespace, dataset: ImageDataset) -> torch.nn.Module:
@@ -153,9 +163,9 @@ def _resumed(arguments: list[str]) -> list[str]:
         return arguments
     if not following or following.startswith("--"):
         return [*arguments[: index + 1], "true", *arguments[index + 1 :]]
-    config = pathlib.Path(following) / "config.yaml"
+    config = pathlib.Path(following) / CONFIG
     if not config.is_file():
-        raise ConfigError(f"{following} holds no run to resume (no config.yaml). Name the folder of an interrupted run.")
+        raise NotFoundError(f"{following} holds no run to resume (no {CONFIG}). Name the folder of an interrupted run.")
     rest = arguments[:index] + arguments[index + 2 :]
     return ["--config", str(config), *rest, "--out", following, "--resume", "true"]
 
@@ -177,7 +187,7 @@ def _config(options: jsonargparse.Namespace) -> str:
 
 
 def _show(options: jsonargparse.Namespace, saved: SavedLearner, result: dict[str, Any]) -> None:
-    file = pathlib.Path(options.out) / "learner.safetensors"
+    file = pathlib.Path(options.out) / storage.LEARNER
     which = "validation" if "validation" in saved.info else "training"
     if options.json:
         _output.as_json({"learner": str(file), "steps": saved.info["steps"], which: result})

@@ -73,12 +73,23 @@ def claim(out: pathlib.Path, resume: bool) -> bool:
 
 
 def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
-    """A resumed run must go on as it began: with the same settings, on the same tasks. What an older version did not know is left out."""
+    """Raise a ConfigError unless a run goes on as it began: with the same settings, on the same tasks.
+
+    What the run did not know when it began is left out.
+    """
+    was, is_now = _flat(before), _flat(now)
     changed = [
-        f"{name}: {before[part][name]} -> {value}"
-        for part, values in now.items()
-        for name, value in values.items()
-        if name in before[part] and before[part][name] != value
+        f"{name.rpartition('.')[2]}: {was[name]} -> {value}"
+        for name, value in is_now.items()
+        if name in was and was[name] != value
     ]
     if changed:
         raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values as one level, with names such as `learner.args.inner_lr`."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat
