@@ -142,7 +142,7 @@ def on_board(saved: SavedLearner, firmware: Firmware, board: str, extra: tuple[s
 
 def main() -> None:
     torch.set_num_threads(1)
-    pixels = data.load("omniglot", "val").images[::17][:300]
+    pixels = data.load("omniglot", "val").examples["image"][::17][:300]
     learners = {
         "protonet, conv4 with 16 channels, int8": (trained("protonet"), TRAIN["protonet"]),
         "protonet, conv4 with 64 channels, int8 (shipped learner `omniglot`)": (load_learner("omniglot"), "make pretrained"),

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from quickstudy import discovery
-from quickstudy.data.dataset import ImageDataset, content_fingerprint
+from quickstudy.data.dataset import Dataset, content_fingerprint
 from quickstudy.inputs.image import ImageSpec
 
 torch.set_num_threads(1)
@@ -36,7 +36,7 @@ def _shared_exports(tmp_path_factory: pytest.TempPathFactory) -> None:
 
 
 @pytest.fixture(scope="session")
-def patterns() -> ImageDataset:
+def patterns() -> Dataset:
     """12 classes in 3 groups of 4, with 9 to 14 images each: a fixed random pattern per class, plus noise, 16x16 grey."""
     random = np.random.default_rng(0)
     counts = np.array([9 + c % 6 for c in range(12)])
@@ -45,7 +45,7 @@ def patterns() -> ImageDataset:
     images, classes = images.astype(np.uint8), tuple(f"class{c:02d}" for c in range(12))
     spec = ImageSpec(16, 16, 1)
     groups = tuple(f"group{c // 4}" for c in range(12))
-    return ImageDataset(images, counts, classes, groups, spec, "patterns", content_fingerprint(images, counts, classes, spec))
+    return Dataset(images, counts, classes, groups, spec, "patterns", content_fingerprint(images, counts, classes, spec))
 
 
 SECONDS_PER_LEARNER = 15.0

@@ -89,7 +89,7 @@ def _training_images(folder: pathlib.Path) -> pathlib.Path:
     """Vinyals' training characters and their rotations, `<alphabet>/<character>/<drawing>.png` of 28x28 pixels, written once."""
     if not (folder / "complete").exists():
         dataset = load("omniglot", "train")
-        images = np.split(dataset.images, dataset.starts[1:])
+        images = np.split(dataset.examples["image"], dataset.starts[1:])
         for name, drawings in zip(dataset.classes, images, strict=True):
             alphabet, _, character = name.partition("/")
             place = folder / "images" / alphabet / character.replace("/", "_")

@@ -24,6 +24,8 @@ KINDS = {
     "cli": "verb",
 }
 """What the files of a folder are, in the words of messages."""
+PROTOCOLS = {"tasks": ("source",)}
+"""Files that say what the other files of their folder have in common, and are no name themselves."""
 
 
 def names(folder: str, suffix: str = ".py") -> list[str]:
@@ -32,7 +34,8 @@ def names(folder: str, suffix: str = ".py") -> list[str]:
     >>> "protonet" in names("learners")
     True
     """
-    return sorted(file.stem for file in (PACKAGE / folder).glob(f"[!_]*{suffix}"))
+    stems = (file.stem for file in (PACKAGE / folder).glob(f"[!_]*{suffix}"))
+    return sorted(stem for stem in stems if stem not in PROTOCOLS.get(folder, ()))
 
 
 def check_name(folder: str, name: str) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from quickstudy.cli import _glyphs_demo as demo
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
 from quickstudy.data.readers.npz import from_arrays
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.report.page import PicturedTask, Report, write_report
@@ -23,7 +23,7 @@ CLASSES = {"train": 32, "val": 6, "test": 12}
 
 
 @functools.cache
-def synthetic(name: str, split: str) -> ImageDataset:
+def synthetic(name: str, split: str) -> Dataset:
     """Noisy patterns in place of rendered glyphs and handwriting."""
     classes = CLASSES.get(split, 10)
     rng = np.random.default_rng(classes)

@@ -61,7 +61,7 @@ BAD_OPTIONS = {
     "too few images for shots and queries": (["--shots", "6"], ["8 images", "6 shots + 3 queries need 9"]),
     "too few classes in a group": (["--within_groups", "true"], ["largest group", "2 ways"]),
     "unknown split": (["--split", "trian"], ["no split 'trian'", "train, val, test, all"]),
-    "unknown ink": (["--ink", "drak"], ["ink is 'drak'", "'dark'"]),
+    "unknown ink": (["--ink", "drak"], ["ink is 'drak'", "dark"]),
     "channels": (["--channels", "2"], ["channels is 2"]),
     "size": (["--size", "0"], ["size is 0"]),
     "missing file": (["--data", "missing.npz"], ["no file or folder 'missing.npz'"]),
@@ -152,7 +152,7 @@ def test_every_verb_works_after_list_in_one_process(cli: Call) -> None:
 
 def test_empty_folder(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
     (tmp_path / "empty" / "class").mkdir(parents=True)
-    assert "no images in class folders" in refused(*train(tmp_path / "run", data=tmp_path / "empty"))
+    assert "no examples in class folders" in refused(*train(tmp_path / "run", data=tmp_path / "empty"))
 
 
 def test_out_is_a_file(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
@@ -208,19 +208,22 @@ def test_a_damaged_or_foreign_checkpoint(
     assert (file.read_bytes(), (out / "metrics.csv").read_bytes()) == (damaged, metrics)
 
 
-def test_images_of_another_shape_than_the_learner(refused: Call, finished: pathlib.Path) -> None:
-    message = refused("evaluate", finished, "--data", "digits", "--ways", "2")
-    assert "28x28x1" in message
-    assert "--size 16" in message
+def test_images_of_another_size_than_the_learner(refused: Call, finished: pathlib.Path) -> None:
+    message = refused("evaluate", finished, "--data", "digits", "--ways", "2", "--size", "28")
+    assert "size 28" in message
+    assert "16x16" in message
+    assert "leave them out" in message
 
 
 def test_a_support_folder_without_images(refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
     task = tmp_path / "my.task"
-    assert "is not a folder" in refused("adapt", finished, tmp_path / "none", "-o", task)
+    assert "there is no folder" in refused("adapt", finished, tmp_path / "none", "-o", task)
     (tmp_path / "empty").mkdir()
-    assert "has no sub-folders" in refused("adapt", finished, tmp_path / "empty", "-o", task)
+    assert "no examples in class folders" in refused("adapt", finished, tmp_path / "empty", "-o", task)
     (tmp_path / "empty" / "cat").mkdir()
-    assert "holds no image" in refused("adapt", finished, tmp_path / "empty", "-o", task)
+    assert "no examples in class folders (0 beside them, 0 files in all)" in refused(
+        "adapt", finished, tmp_path / "empty", "-o", task
+    )
     (tmp_path / "empty" / "cat" / "1.png").write_bytes(b"no image")
     assert "cat/1.png" in refused("adapt", finished, tmp_path / "empty", "-o", task)
     assert not task.exists()

@@ -13,6 +13,7 @@ import PIL.Image
 import pytest
 
 from quickstudy import FewShotClassifier, ImageSpec, SavedLearner, save_learner, storage
+from quickstudy.data import DataWarning
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 
@@ -35,7 +36,8 @@ def task(cli: Call, learner: pathlib.Path, picture: Call, tmp_path: pathlib.Path
     picture("support/level/1.png", upright=False, size=(9, 50))
     (tmp_path / "support" / "level" / "notes.txt").write_text("not an image")
     (tmp_path / "support" / ".hidden").mkdir()
-    outcome = cli("adapt", learner, tmp_path / "support", "-o", tmp_path / "mine.task")
+    with pytest.warns(DataWarning, match=r"1 file was not looked at, .*: \.txt \(1\)"):
+        outcome = cli("adapt", learner, tmp_path / "support", "-o", tmp_path / "mine.task")
     assert outcome.code == 0, outcome
     assert f"learned: {tmp_path / 'mine.task'}" in outcome.out
     assert f"quickstudy predict {tmp_path / 'mine.task'} IMAGE" in outcome.out

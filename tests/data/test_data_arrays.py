@@ -9,9 +9,10 @@ import struct
 import numpy as np
 import pytest
 
-from quickstudy.data import ImageSpec, OwnData, from_arrays, load
+from quickstudy.data import from_arrays, load
 from quickstudy.data.readers.idx import read_idx
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec
 
 IMAGES = np.arange(6 * 4 * 5, dtype=np.uint8).reshape(6, 4, 5)
 LABELS = np.array([2, 0, 1, 2, 0, 1])
@@ -30,16 +31,16 @@ def test_arrays_are_sorted_by_class_and_keep_their_order_within() -> None:
     data = from_arrays(IMAGES, LABELS, classes=["u", "v", "w", "unused"])
     assert data.classes == ("u", "v", "w")
     assert data.counts.tolist() == [2, 2, 2]
-    assert (data.images[..., 0] == IMAGES[[1, 4, 2, 5, 0, 3]]).all()
+    assert (data.examples["image"][..., 0] == IMAGES[[1, 4, 2, 5, 0, 3]]).all()
     assert data.spec == ImageSpec(4, 5, 1)
 
 
 def test_float_arrays_and_colour_and_another_size() -> None:
     data = from_arrays(IMAGES.astype(np.float32) / 255, LABELS)
-    assert (data.images[..., 0] == IMAGES[[1, 4, 2, 5, 0, 3]]).all()
+    assert (data.examples["image"][..., 0] == IMAGES[[1, 4, 2, 5, 0, 3]]).all()
     colour = np.repeat(IMAGES[..., None], 3, axis=3)
     assert from_arrays(colour, LABELS).spec == ImageSpec(4, 5, 3)
-    assert from_arrays(colour, LABELS, spec=ImageSpec(8, 8, 1)).images.shape == (6, 8, 8, 1)
+    assert from_arrays(colour, LABELS, spec=ImageSpec(8, 8, 1)).examples["image"].shape == (6, 8, 8, 1)
 
 
 def test_npz_with_either_pair_of_names_and_with_class_names(tmp_path: pathlib.Path) -> None:
@@ -48,22 +49,22 @@ def test_npz_with_either_pair_of_names_and_with_class_names(tmp_path: pathlib.Pa
     first, second = load(tmp_path / "a.npz", "all"), load(tmp_path / "b.npz", "all")
     assert first.classes == second.classes == ("g/u", "g/v", "w")
     assert first.groups == ("g", "g", "w")
-    assert np.array_equal(first.images, second.images)
+    assert np.array_equal(first.examples["image"], second.examples["image"])
     assert first.fingerprint == second.fingerprint
 
 
 def test_npz_takes_size_channels_and_ink(tmp_path: pathlib.Path) -> None:
     np.savez(tmp_path / "a.npz", images=IMAGES, labels=LABELS)
-    data = load(tmp_path / "a.npz", "all", size=7, own=OwnData(channels=3, ink="dark"))
+    data = load(tmp_path / "a.npz", "all", size=7, channels=3, ink="dark")
     assert data.spec == ImageSpec(7, 7, 3, ink="dark")
-    assert data.images.shape == (6, 7, 7, 3)
+    assert data.examples["image"].shape == (6, 7, 7, 3)
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
 def test_idx_pair(tmp_path: pathlib.Path, packed: bool) -> None:
     data = load(save_idx(tmp_path, packed), "all")
     assert data.classes == ("0", "1", "2")
-    assert (data.images[..., 0] == IMAGES[[1, 4, 2, 5, 0, 3]]).all()
+    assert (data.examples["image"][..., 0] == IMAGES[[1, 4, 2, 5, 0, 3]]).all()
 
 
 def test_class_splits_of_arrays_never_overlap_and_cover_all(tmp_path: pathlib.Path) -> None:
@@ -83,7 +84,7 @@ def test_unusable_npz_files_are_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataError, match="6 images, but 4 labels"):
         load(tmp_path / "few.npz")
     np.savez(tmp_path / "keys.npz", pictures=IMAGES, labels=LABELS)
-    with pytest.raises(DataError, match="no array images or x; it has labels, pictures"):
+    with pytest.raises(DataError, match="no array images, rows or x; it has labels, pictures"):
         load(tmp_path / "keys.npz")
     (tmp_path / "half.npz").write_bytes((tmp_path / "few.npz").read_bytes()[:300])
     with pytest.raises(DataError, match=r"half\.npz.*cut short"):
@@ -100,7 +101,8 @@ def test_unusable_npz_files_are_named(tmp_path: pathlib.Path) -> None:
 @pytest.mark.parametrize(
     ("images", "labels", "classes", "message"),
     [
-        (IMAGES[0], LABELS, None, r"images have shape \(4, 5\)"),
+        (IMAGES[0], LABELS, None, "4 rows, but 6 labels"),
+        (LABELS, LABELS, None, r"an array of int64 has shape \(6,\); expected examples of one of the kinds image, rows"),
         (IMAGES[:0], LABELS[:0], None, "at least one"),
         (IMAGES, LABELS.astype(float), None, "labels are float64"),
         (IMAGES, np.eye(6, dtype=int), None, "one-hot"),

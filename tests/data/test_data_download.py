@@ -170,7 +170,7 @@ def test_omniglot_downloads_its_own_files_and_refuses_others(
     monkeypatch.setattr(omniglot, "IMAGES_URL", server.url)
     server.content = (real_data / "omniglot" / "images_evaluation.zip").read_bytes()
     data = load("omniglot", "evaluation", size=8, data_dir=tmp_path)
-    assert data.images.shape == (13180, 8, 8, 1)
+    assert data.examples["image"].shape == (13180, 8, 8, 1)
     assert len(data.classes) == 659
     assert (tmp_path / "omniglot" / "images_evaluation.zip").is_file()
     with pytest.raises(DataError, match="images_background"):

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from quickstudy.data import ImageDataset, OwnData, SplitOptions, load
+from quickstudy.data import Dataset, SplitOptions, load
 from quickstudy.data.dataset import joined
+from quickstudy.data.known.omniglot import rotated
 from quickstudy.data.splits import assigned
 from quickstudy.errors import ConfigError, DataError, NotFoundError
 
@@ -83,12 +84,16 @@ def test_unknown_names_paths_splits_and_kinds_are_named(tmp_path: pathlib.Path) 
     with pytest.raises(DataError, match="no split 'training'"):
         load(tmp_path, "training")
     (tmp_path / "table.csv").write_text("a,b")
-    with pytest.raises(DataError, match=r"expected a folder, \.zip, \.npz or an idx file"):
+    with pytest.raises(DataError, match=r"expected one of: a folder, an idx file, \.npz, \.zip"):
         load(tmp_path / "table.csv")
     with pytest.raises(DataError, match="size is 0"):
         load("digits", size=0)
-    with pytest.raises(DataError, match="leave out own"):
-        load("digits", own=OwnData())
+    with pytest.raises(DataError, match="leave out shares"):
+        load("digits", shares=SplitOptions())
+    with pytest.raises(DataError, match="whose ink is fixed"):
+        load("digits", ink="dark")
+    with pytest.raises(ConfigError, match="no option 'inc'; expected some of size, channels, ink"):
+        load("digits", inc="dark")
 
 
 def test_loading_images_needs_no_torch() -> None:
@@ -103,10 +108,12 @@ def test_select_and_rotate() -> None:
     digits = load("digits", "all", size=8)
     chosen = digits.select([7, 2])
     assert chosen.classes == ("7", "2")
-    assert (chosen.images[: chosen.counts[0]] == digits.images[digits.labels == 7]).all()
-    turned = chosen.rotated()
+    assert (chosen.examples["image"][: chosen.counts[0]] == digits.examples["image"][digits.labels == 7]).all()
+    turned = rotated(chosen)
     assert turned.classes == ("7/rot000", "2/rot000", "7/rot090", "2/rot090", "7/rot180", "2/rot180", "7/rot270", "2/rot270")
-    assert (turned.images[turned.starts[3]] == chosen.images[chosen.starts[1]].transpose(1, 0, 2)[::-1]).all()
+    assert (
+        turned.examples["image"][turned.starts[3]] == chosen.examples["image"][chosen.starts[1]].transpose(1, 0, 2)[::-1]
+    ).all()
     assert len({digits.fingerprint, chosen.fingerprint, turned.fingerprint}) == 3
     with pytest.raises(DataError, match="no classes are left"):
         digits.select([])
@@ -115,13 +122,13 @@ def test_select_and_rotate() -> None:
 def test_a_selection_is_a_view_of_the_same_pixels() -> None:
     digits = load("digits", "all", size=8)
     scattered, together = digits.select([7, 2, 4]), digits.select([3, 4, 5])
-    assert scattered.pixels is together.pixels is digits.pixels
+    assert scattered.stored["image"] is together.stored["image"] is digits.stored["image"]
     for view in (scattered, together, scattered.select([2, 0])):
-        wanted = [digits.images[digits.labels == int(name)] for name in view.classes]
-        assert (view.images == np.concatenate(wanted)).all()
-        assert all((view.images[view.labels == c] == wanted[c]).all() for c in range(len(wanted)))
+        wanted = [digits.examples["image"][digits.labels == int(name)] for name in view.classes]
+        assert (view.examples["image"] == np.concatenate(wanted)).all()
+        assert all((view.examples["image"][view.labels == c] == wanted[c]).all() for c in range(len(wanted)))
         assert [int(start) for start in view.starts] == [sum(map(len, wanted[:c])) for c in range(len(wanted))]
-    assert np.shares_memory(together.images, digits.pixels)  # no copy where none is needed
+    assert np.shares_memory(together.examples["image"], digits.stored["image"])  # no copy where none is needed
     assert scattered.select([2, 0]).classes == ("4", "7")
 
 
@@ -129,29 +136,28 @@ def test_a_compact_selection_owns_its_pixels() -> None:
     digits = load("digits", "all", size=8)
     view = digits.select([3, 4, 5])
     copy = view.compact()
-    assert not np.shares_memory(copy.pixels, digits.pixels)
-    assert len(copy.pixels) == view.counts.sum()
-    assert (copy.images == view.images).all()
+    assert not np.shares_memory(copy.stored["image"], digits.stored["image"])
+    assert len(copy.stored["image"]) == view.counts.sum()
+    assert (copy.examples["image"] == view.examples["image"]).all()
     assert copy.fingerprint == view.fingerprint
     assert digits.compact() is digits
-    assert (
-        joined([view, digits.select([9, 0])], "j").images == joined([copy, digits.select([9, 0]).compact()], "j").images
-    ).all()
-    assert (view.rotated().images == copy.rotated().images).all()
+    others = [joined([part, digits.select([9, 0])], "j").examples["image"] for part in (view, copy.compact())]
+    assert np.array_equal(*others)
+    assert (rotated(view).examples["image"] == rotated(copy).examples["image"]).all()
 
 
 def test_a_split_of_a_folder_stays_on_the_disk(cache: pathlib.Path, make_folder: Callable[..., pathlib.Path]) -> None:
     root = make_folder(*"abcdefghij")
     found = load(root, "train", size=6)
     assert len(found.classes) == 6
-    assert isinstance(found.pixels, np.memmap)
-    assert len(found.pixels) == 30
-    assert len(found.images) == 18
+    assert isinstance(found.stored["image"], np.memmap)
+    assert len(found.stored["image"]) == 30
+    assert len(found.examples["image"]) == 18
 
 
 def test_dataset_that_does_not_add_up_is_refused() -> None:
     digits = load("digits", "test", size=8)
     with pytest.raises(DataError, match="counts add up to"):
-        ImageDataset(digits.images[:-1], digits.counts, digits.classes, digits.groups, digits.spec, "d", "f")
+        Dataset(digits.examples["image"][:-1], digits.counts, digits.classes, digits.groups, digits.spec, "d", "f")
     with pytest.raises(DataError, match="one of each for every class"):
-        ImageDataset(digits.images, digits.counts, digits.classes[:1], digits.groups, digits.spec, "d", "f")
+        Dataset(digits.examples["image"], digits.counts, digits.classes[:1], digits.groups, digits.spec, "d", "f")

@@ -13,16 +13,17 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from quickstudy.data import ImageDataset, ImageSpec, load, store
+from quickstudy.data import Dataset, load, store
 from quickstudy.data.readers.folder import FolderTree
 from quickstudy.errors import StorageError
+from quickstudy.inputs.image import ImageSpec
 
 MakeFolder = Callable[..., pathlib.Path]
 
 
 def files(cache: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """The one cache's pixels and notes."""
-    (pixels,), (notes,) = cache.glob("images/*.npy"), cache.glob("images/*.json")
+    (pixels,), (notes,) = cache.glob("examples/*.npy"), cache.glob("examples/*.json")
     return pixels, notes
 
 
@@ -34,7 +35,7 @@ def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return seen
 
 
-def small(root: pathlib.Path) -> ImageDataset:
+def small(root: pathlib.Path) -> Dataset:
     return load(root, "all", size=4)
 
 
@@ -46,10 +47,10 @@ def test_second_load_reads_no_image_and_gives_the_same(
     assert len(seen) == 6
     second = small(root)
     assert len(seen) == 6
-    assert isinstance(second.images, np.memmap)
-    assert np.array_equal(first.images, second.images)
+    assert isinstance(second.examples["image"], np.memmap)
+    assert np.array_equal(first.examples["image"], second.examples["image"])
     assert first.fingerprint == second.fingerprint
-    assert len(list(cache.glob("images/*.npy"))) == 1
+    assert len(list(cache.glob("examples/*.npy"))) == 1
 
 
 def test_changed_images_and_another_spec_are_decoded_anew(make_folder: MakeFolder, cache: pathlib.Path) -> None:
@@ -57,11 +58,11 @@ def test_changed_images_and_another_spec_are_decoded_anew(make_folder: MakeFolde
     before = small(root)
     PIL.Image.new("L", (9, 9), 250).save(root / "cat" / "0.png")
     after = small(root)
-    assert before.images[0].max() == 0
-    assert after.images[0].min() == 250
+    assert before.examples["image"][0].max() == 0
+    assert after.examples["image"][0].min() == 250
     assert before.fingerprint != after.fingerprint
-    assert load(root, "all", size=6).images.shape[1:] == (6, 6, 3)
-    assert len(list(cache.glob("images/*.npy"))) == 3
+    assert load(root, "all", size=6).examples["image"].shape[1:] == (6, 6, 3)
+    assert len(list(cache.glob("examples/*.npy"))) == 3
 
 
 def test_fingerprint_knows_class_names_and_not_the_place(make_folder: MakeFolder) -> None:
@@ -103,7 +104,7 @@ def lose_pixels(pixels: pathlib.Path, notes: pathlib.Path) -> None:
 def wrong_shape(pixels: pathlib.Path, notes: pathlib.Path) -> None:
     np.save(pixels, np.zeros((2, 4, 4, 3), dtype=np.uint8))
     about = json.loads(notes.read_text())
-    notes.write_text(json.dumps(about | {"bytes": pixels.stat().st_size, "crc32": store._crc(pixels)}))
+    notes.write_text(json.dumps(about | {"arrays": {"image": {"bytes": pixels.stat().st_size, "crc32": store._crc(pixels)}}}))
 
 
 @pytest.mark.parametrize("damage", [flip_byte, cut_short, empty_notes, list_for_notes, lose_notes, lose_pixels, wrong_shape])
@@ -114,10 +115,10 @@ def test_damaged_cache_is_built_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     root = make_folder("cat", "dog")
-    expected = np.array(small(root).images)
+    expected = np.array(small(root).examples["image"])
     damage(*files(cache))
     seen = count_reads(monkeypatch)
-    assert np.array_equal(small(root).images, expected)
+    assert np.array_equal(small(root).examples["image"], expected)
     assert len(seen) == 6
     small(root)
     assert len(seen) == 6
@@ -141,9 +142,8 @@ def test_interrupted_build_leaves_nothing_behind(
 
 def test_processes_that_build_one_cache_at_once_agree(make_folder: MakeFolder, cache: pathlib.Path) -> None:
     root = make_folder("cat", "dog", "elk", images=40)
-    script = (
-        f"from quickstudy.data import load; d = load({str(root)!r}, 'all', size=4); print(d.fingerprint, int(d.images.sum()))"
-    )
+    read = f"d = load({str(root)!r}, 'all', size=4)"
+    script = f"from quickstudy.data import load; {read}; print(d.fingerprint, int(d.examples['image'].sum()))"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     running = [
         subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)
@@ -151,21 +151,21 @@ def test_processes_that_build_one_cache_at_once_agree(make_folder: MakeFolder, c
     answers = {process.communicate()[0] for process in running}
     assert [process.returncode for process in running] == [0, 0, 0]
     data = small(root)
-    assert answers == {f"{data.fingerprint} {int(data.images.sum())}\n"}
+    assert answers == {f"{data.fingerprint} {int(data.examples['image'].sum())}\n"}
     assert sorted(path.suffix for path in cache.rglob("*") if path.is_file()) == [".json", ".lock", ".npy"]
 
 
 def test_threads_and_one_thread_decode_the_same(make_folder: MakeFolder, monkeypatch: pytest.MonkeyPatch) -> None:
     tree = FolderTree(make_folder("cat", "dog", images=30))
-    job = store.Job(tree, tuple(tree.sizes()), ImageSpec(4, 4, 1))
-    monkeypatch.setattr(store, "CHUNK", 7)
+    job = store.Job(tree, tuple(tree.listing.files), ImageSpec(4, 4, 1))
+    monkeypatch.setitem(store.TUNED, "chunk", 7)
     results = []
     for threads_from in (0, 10**9):
-        monkeypatch.setattr(store, "THREADS_FROM", threads_from)
+        monkeypatch.setitem(store.TUNED, "threads_from", threads_from)
         monkeypatch.setattr(os, "cpu_count", lambda: 4)
         assert store._workers(job) == (4 if threads_from == 0 else 1)
         file = tree.root.parent / f"{threads_from}.npy"
-        left_out, _ = store._write_pixels(file, job, strict=True)
+        left_out, _ = store._write_arrays({"image": file}, job, strict=True)
         assert left_out == []
         results.append(np.load(file))
     assert np.array_equal(*results)
@@ -186,5 +186,5 @@ def test_pixels_of_a_mapped_dataset_can_be_written_without_harm(make_folder: Mak
     root = make_folder("cat", "dog")
     small(root)
     mapped = small(root)
-    mapped.images[:] = 99
-    assert small(root).images.max() < 99
+    mapped.examples["image"][:] = 99
+    assert small(root).examples["image"].max() < 99

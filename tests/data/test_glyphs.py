@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from quickstudy.data import glyphs, handwriting
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
 from quickstudy.errors import DataError
 
 
@@ -19,7 +19,7 @@ def classes() -> list[glyphs.GlyphClass]:
 
 
 @pytest.fixture(scope="module")
-def val() -> ImageDataset:
+def val() -> Dataset:
     return glyphs.load_glyphs("val", copies=3)
 
 
@@ -46,10 +46,10 @@ def test_no_script_and_no_character_is_in_two_splits(classes: list[glyphs.GlyphC
     assert len({glyph.character for glyph in classes}) == len(classes)
 
 
-def test_dataset_is_as_described(val: ImageDataset, classes: list[glyphs.GlyphClass]) -> None:
+def test_dataset_is_as_described(val: Dataset, classes: list[glyphs.GlyphClass]) -> None:
     expected = [glyph for glyph in classes if glyph.script in glyphs.SCRIPTS["val"]]
-    assert val.images.shape == (3 * len(expected), 28, 28, 1)
-    assert val.images.dtype == np.uint8
+    assert val.examples["image"].shape == (3 * len(expected), 28, 28, 1)
+    assert val.examples["image"].dtype == np.uint8
     assert val.counts.tolist() == [3] * len(expected)
     assert val.classes == tuple(f"{glyph.script}/{glyph.name}" for glyph in expected)
     assert "ARMENIAN/ARMENIAN CAPITAL LETTER AYB" in val.classes
@@ -59,35 +59,35 @@ def test_dataset_is_as_described(val: ImageDataset, classes: list[glyphs.GlyphCl
     assert val.name == "glyphs/val"
 
 
-def test_same_seed_same_images(val: ImageDataset) -> None:
+def test_same_seed_same_images(val: Dataset) -> None:
     again = glyphs.load_glyphs("val", copies=3)
-    assert np.array_equal(again.images, val.images)
+    assert np.array_equal(again.examples["image"], val.examples["image"])
     assert again.fingerprint == val.fingerprint
 
 
-def test_another_seed_gives_other_images_of_the_same_letters(val: ImageDataset) -> None:
+def test_another_seed_gives_other_images_of_the_same_letters(val: Dataset) -> None:
     other = glyphs.load_glyphs("val", copies=3, seed=1)
     assert other.classes == val.classes
     assert other.fingerprint != val.fingerprint
-    assert not (other.images == val.images).all((1, 2, 3)).any()
+    assert not (other.examples["image"] == val.examples["image"]).all((1, 2, 3)).any()
 
 
-def test_images_of_a_class_do_not_depend_on_the_other_classes(val: ImageDataset, classes: list[glyphs.GlyphClass]) -> None:
+def test_images_of_a_class_do_not_depend_on_the_other_classes(val: Dataset, classes: list[glyphs.GlyphClass]) -> None:
     chosen = [10, 3]
     expected = [glyph for glyph in classes if glyph.script in glyphs.SCRIPTS["val"]]
     alone = glyphs._dataset([expected[c] for c in chosen], "val", 3, 0)
-    assert np.array_equal(alone.images, val.select(chosen).images)
+    assert np.array_equal(alone.examples["image"], val.select(chosen).examples["image"])
 
 
-def test_copies_differ(val: ImageDataset) -> None:
-    images = val.images.reshape(-1, 3, 28 * 28).astype(int)
+def test_copies_differ(val: Dataset) -> None:
+    images = val.examples["image"].reshape(-1, 3, 28 * 28).astype(int)
     for one, other in ((0, 1), (0, 2), (1, 2)):
         assert (np.abs(images[:, one] - images[:, other]).mean(1) > 1).all()
 
 
-def test_no_image_is_blank_or_clipped(val: ImageDataset) -> None:
+def test_no_image_is_blank_or_clipped(val: Dataset) -> None:
     for data in (val, glyphs.load_glyphs("test", copies=4, seed=7)):
-        ink = 255 - data.images[..., 0]
+        ink = 255 - data.examples["image"][..., 0]
         assert ink[:, [0, -1], :].max() == 0
         assert ink[:, :, [0, -1]].max() == 0
         assert ink.max((1, 2)).min() > 100  # a stroke that can be seen

@@ -397,7 +397,7 @@ def test_what_was_learned_first_is_not_forgotten(name: str, through_a_file: bool
     learner = discovery.load("learners", name)(net)
     saved = SavedLearner(learner, ImageSpec(28, 28, 1, "dark"))
     data = load("digits", "all")
-    pictures = {c: data.images[data.starts[c] : data.starts[c] + 12] for c in range(6)}
+    pictures = {c: data.examples["image"][data.starts[c] : data.starts[c] + 12] for c in range(6)}
     x, y = np.concatenate([pictures[c][:5] for c in range(6)]), np.repeat(np.arange(6), 5)
     queries, wanted = np.concatenate([pictures[c][5:] for c in range(6)]), np.repeat(np.arange(6), 7)
     together = FewShotClassifier(saved, ink="light").fit(x, y)

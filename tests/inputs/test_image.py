@@ -9,8 +9,8 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from quickstudy.data import ImageSpec, load_image
 from quickstudy.errors import DataError
+from quickstudy.inputs.image import ImageSpec, load_image
 
 GREY = ImageSpec(8, 8, 1)
 DARK = ImageSpec(8, 8, 1, ink="dark")

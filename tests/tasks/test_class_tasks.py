@@ -12,14 +12,15 @@ import pytest
 import scipy.stats
 import torch
 
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
+from quickstudy.data.known.omniglot import rotated
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples, Task, concatenate
-from quickstudy.tasks._augment import AUGMENTATIONS, NUMBERS, affine, flip
 from quickstudy.tasks._inputs import to_input
 from quickstudy.tasks._random import bits, distinct, keys, uniform
+from quickstudy.tasks.augment.image import AUGMENTATIONS, NUMBERS, affine, flip
 from quickstudy.tasks.classes import ClassTasks
 
 RARE = 1e-4
@@ -27,12 +28,12 @@ RARE = 1e-4
 
 
 @pytest.fixture(scope="session")
-def numbered() -> ImageDataset:
+def numbered() -> Dataset:
     """8 classes in groups of 3 and 5, of 10 to 13 images; the two pixels of an image are its row and its class."""
     counts = np.array([10, 11, 12, 13, 10, 11, 12, 13])
     images = np.stack([np.arange(counts.sum()), np.repeat(np.arange(8), counts)], axis=1).astype(np.uint8).reshape(-1, 1, 2, 1)
     groups = ("few",) * 3 + ("many",) * 5
-    return ImageDataset(images, counts, tuple("abcdefgh"), groups, ImageSpec(1, 2), "numbered", "f1")
+    return Dataset(images, counts, tuple("abcdefgh"), groups, ImageSpec(1, 2), "numbered", "f1")
 
 
 def drawn(part: Examples) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -51,7 +52,7 @@ def even(counts: np.ndarray) -> bool:
 # ---------------------------------------------------------------------------------------------------- what is drawn
 
 
-def test_shapes_and_values(numbered: ImageDataset) -> None:
+def test_shapes_and_values(numbered: Dataset) -> None:
     tasks = ClassTasks(numbered, ways=3, shots=2, queries=4).batch(range(5))
     assert tasks.support.x.shape == (5, 6, 1, 1, 2)
     assert tasks.query.x.shape == (5, 12, 1, 1, 2)
@@ -62,7 +63,7 @@ def test_shapes_and_values(numbered: ImageDataset) -> None:
     assert tasks.support.x.dtype == tasks.support.y.rows.dtype == torch.float32
 
 
-def test_classes_are_equally_frequent_and_take_every_label(numbered: ImageDataset) -> None:
+def test_classes_are_equally_frequent_and_take_every_label(numbered: Dataset) -> None:
     _, classes, label = drawn(ClassTasks(numbered, ways=3, shots=1, queries=1).batch(range(4000)).support)
     table = np.zeros((8, 3))
     np.add.at(table, (classes, label), 1)
@@ -70,7 +71,7 @@ def test_classes_are_equally_frequent_and_take_every_label(numbered: ImageDatase
     assert len({tuple(row) for row in classes}) == 8 * 7 * 6  # every ordered choice occurs
 
 
-def test_images_are_equally_frequent_within_their_class(numbered: ImageDataset) -> None:
+def test_images_are_equally_frequent_within_their_class(numbered: Dataset) -> None:
     tasks = ClassTasks(numbered, ways=3, shots=2, queries=3).batch(range(3000))
     for part in (tasks.support, tasks.query):
         rows, classes, _ = drawn(part)
@@ -79,7 +80,7 @@ def test_images_are_equally_frequent_within_their_class(numbered: ImageDataset) 
 
 
 @pytest.mark.parametrize("options", [{}, {"ways": (2, 5), "shots": (1, 6), "unequal": True}, {"within_groups": True}])
-def test_no_image_occurs_twice_in_a_task(numbered: ImageDataset, options: dict) -> None:
+def test_no_image_occurs_twice_in_a_task(numbered: Dataset, options: dict) -> None:
     tasks = ClassTasks(numbered, **({"ways": 3, "shots": 4, "queries": 4} | options)).batch(range(300))
     rows, classes, label = (np.concatenate(pair, axis=1) for pair in zip(drawn(tasks.support), drawn(tasks.query), strict=True))
     for task in range(300):
@@ -92,7 +93,7 @@ def test_no_image_occurs_twice_in_a_task(numbered: ImageDataset, options: dict) 
         )
 
 
-def test_a_class_of_just_enough_images_uses_them_all(numbered: ImageDataset) -> None:
+def test_a_class_of_just_enough_images_uses_them_all(numbered: Dataset) -> None:
     tasks = ClassTasks(numbered, ways=2, shots=4, queries=6).batch(range(100))
     rows, classes, _ = (np.concatenate(pair, axis=1) for pair in zip(drawn(tasks.support), drawn(tasks.query), strict=True))
     smallest = [set(rows[t][classes[t] == 0]) for t in range(100) if (classes[t] == 0).any()]
@@ -100,7 +101,7 @@ def test_a_class_of_just_enough_images_uses_them_all(numbered: ImageDataset) -> 
     assert all(found == set(range(10)) for found in smallest)
 
 
-def test_ranges_of_ways_and_shots_reach_both_ends_evenly(numbered: ImageDataset) -> None:
+def test_ranges_of_ways_and_shots_reach_both_ends_evenly(numbered: Dataset) -> None:
     tasks = ClassTasks(numbered, ways=(2, 5), shots=(1, 3), queries=2).batch(range(3000))
     counts = (tasks.support.y.rows * tasks.support.mask.unsqueeze(-1)).sum(1).numpy().astype(int)  # [task, way]
     ways = (counts > 0).sum(1)
@@ -116,14 +117,14 @@ def test_ranges_of_ways_and_shots_reach_both_ends_evenly(numbered: ImageDataset)
     assert scipy.stats.pearsonr(ways, shots).pvalue > RARE
 
 
-def test_unequal_draws_shots_for_each_class(numbered: ImageDataset) -> None:
+def test_unequal_draws_shots_for_each_class(numbered: Dataset) -> None:
     tasks = ClassTasks(numbered, ways=3, shots=(1, 4), queries=2, unequal=True).batch(range(2000))
     counts = (tasks.support.y.rows * tasks.support.mask.unsqueeze(-1)).sum(1).numpy().astype(int)
     assert len({tuple(row) for row in counts}) == 4**3
     assert all(even(np.bincount(counts[:, way])[1:]) for way in range(3))
 
 
-def test_padding_repeats_images_of_the_task(numbered: ImageDataset) -> None:
+def test_padding_repeats_images_of_the_task(numbered: Dataset) -> None:
     tasks = ClassTasks(numbered, ways=(2, 4), shots=(1, 3), queries=2).batch(range(200))
     for part in (tasks.support, tasks.query):
         rows = (part.x.flatten(2)[..., 0] * 255).round().long()
@@ -132,7 +133,7 @@ def test_padding_repeats_images_of_the_task(numbered: ImageDataset) -> None:
         assert bool((~part.mask).any())
 
 
-def test_within_groups(numbered: ImageDataset) -> None:
+def test_within_groups(numbered: Dataset) -> None:
     _, classes, _ = drawn(ClassTasks(numbered, ways=3, shots=1, queries=1, within_groups=True).batch(range(2000)).support)
     few = (classes < 3).all(1)
     assert (few | (classes >= 3).all(1)).all()
@@ -151,7 +152,7 @@ def same(first: Task, second: Task) -> bool:
 
 
 @pytest.mark.parametrize("options", [{}, {"ways": (2, 4), "shots": (1, 3)}, {"augment": "affine"}, {"augment": "flip"}])
-def test_a_task_is_a_pure_function_of_seed_and_index(patterns: ImageDataset, options: dict) -> None:
+def test_a_task_is_a_pure_function_of_seed_and_index(patterns: Dataset, options: dict) -> None:
     def source(seed: int) -> ClassTasks:
         return ClassTasks(patterns, **({"ways": 3, "shots": 2, "queries": 3} | options), seed=seed)
 
@@ -165,8 +166,8 @@ def test_a_task_is_a_pure_function_of_seed_and_index(patterns: ImageDataset, opt
     assert not same(tasks[7], source(7)[0])
 
 
-def test_fingerprint(patterns: ImageDataset) -> None:
-    def hashed(dataset: ImageDataset = patterns, count: int = 20, **options: object) -> str:
+def test_fingerprint(patterns: Dataset) -> None:
+    def hashed(dataset: Dataset = patterns, count: int = 20, **options: object) -> str:
         return ClassTasks(dataset, **({"ways": 3, "shots": 1, "queries": 2} | options)).fingerprint(count)  # type: ignore[arg-type]
 
     others = [
@@ -177,20 +178,20 @@ def test_fingerprint(patterns: ImageDataset) -> None:
         hashed(queries=3),
         hashed(augment="flip"),
         hashed(dataclasses.replace(patterns, fingerprint="another")),
-        hashed(patterns.rotated()),
+        hashed(rotated(patterns)),
     ]
     assert hashed() == hashed()
     assert hashed(count=1, shots=1, queries=3) != hashed(count=1, shots=2, queries=2), "the same images, otherwise shared out"
     assert len({hashed(), *others}) == 9
 
 
-def test_tasks_stay_the_same_from_version_to_version(numbered: ImageDataset) -> None:
+def test_tasks_stay_the_same_from_version_to_version(numbered: Dataset) -> None:
     """Or published results could not be repeated."""
     assert ClassTasks(numbered, 3, (1, 2), 2, unequal=True, seed=1).fingerprint(20) == "3a0b2f2966f30b15"
     assert uniform(seed=5, index=np.array([9]), count=1, stream=2)[0, 0] == float.fromhex("0x1.acbbc4ab0baf8p-3")
 
 
-def test_describe_names_the_protocol(patterns: ImageDataset) -> None:
+def test_describe_names_the_protocol(patterns: Dataset) -> None:
     found = ClassTasks(patterns, ways=(2, 3), shots=1, queries=2, within_groups=True, seed=4).describe()
     assert found == {
         "dataset": "patterns",
@@ -198,7 +199,7 @@ def test_describe_names_the_protocol(patterns: ImageDataset) -> None:
         "ways": "2-3",
         "shots": 1,
         "queries": 2,
-        "image_size": "16x16x1",
+        "input": "grey images of 16x16, ink light",
         "seed": 4,
         "within_groups": True,
     }
@@ -230,7 +231,7 @@ def test_describe_names_the_protocol(patterns: ImageDataset) -> None:
         ({"augment": "flop"}, ConfigError, "augment is 'flop'; expected one of none, "),
     ],
 )
-def test_impossible_tasks_are_refused(numbered: ImageDataset, options: dict, error: type[Exception], message: str) -> None:
+def test_impossible_tasks_are_refused(numbered: Dataset, options: dict, error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         ClassTasks(numbered, **({"ways": 2, "shots": 1, "queries": 1} | options))
 
@@ -318,7 +319,7 @@ def test_a_draw_depends_on_its_own_row_alone() -> None:
 def test_colour_images_arrive_with_their_channels_first(ink: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (6, 5, 4, 3)).astype(np.uint8)
     spec = ImageSpec(5, 4, 3, ink)  # type: ignore[arg-type]
-    dataset = ImageDataset(pixels, np.array([3, 3]), ("a", "b"), ("a", "b"), spec, "colour", "f")
+    dataset = Dataset(pixels, np.array([3, 3]), ("a", "b"), ("a", "b"), spec, "colour", "f")
     tasks = ClassTasks(dataset, ways=2, shots=1, queries=2).batch(range(3))
     assert tasks.query.x.shape == (3, 4, 3, 5, 4)
     assert tasks.query.x[0].is_contiguous(memory_format=torch.channels_last)
@@ -376,7 +377,7 @@ def test_strokes_are_light_in_every_network(ink: Any, expected: list[float]) -> 
     assert np.allclose(layout.to_network(stored.unsqueeze(0).numpy())[0], found.numpy(), atol=1e-6)
 
 
-def test_augmented_tasks_differ_only_in_their_pixels(patterns: ImageDataset) -> None:
+def test_augmented_tasks_differ_only_in_their_pixels(patterns: Dataset) -> None:
     plain, flipped = (ClassTasks(patterns, 3, 2, 2, augment=how)[0] for how in ("none", "flip"))
     mirrored = (flipped.query.x == plain.query.x.flip(-1)).flatten(1).all(1)
     kept = (flipped.query.x == plain.query.x).flatten(1).all(1)
@@ -384,23 +385,23 @@ def test_augmented_tasks_differ_only_in_their_pixels(patterns: ImageDataset) -> 
     assert torch.equal(flipped.query.y.rows, plain.query.y.rows)
 
 
-def test_rotations_are_classes_of_their_own(numbered: ImageDataset, patterns: ImageDataset) -> None:
-    turned = patterns.rotated()
+def test_rotations_are_classes_of_their_own(numbered: Dataset, patterns: Dataset) -> None:
+    turned = rotated(patterns)
     assert len(turned.classes) == 4 * len(patterns.classes) == len(set(turned.classes))
-    assert len(turned.images) == 4 * len(patterns.images)
+    assert len(turned.examples["image"]) == 4 * len(patterns.examples["image"])
     assert turned.fingerprint != patterns.fingerprint
     for quarter in range(4):
         c = quarter * len(patterns.classes) + 3
         assert turned.classes[c] == f"class03/rot{90 * quarter:03d}"
-        expected = np.rot90(patterns.images[patterns.labels == 3], quarter, axes=(1, 2))
-        assert (turned.images[turned.labels == c] == expected).all()
+        expected = np.rot90(patterns.examples["image"][patterns.labels == 3], quarter, axes=(1, 2))
+        assert (turned.examples["image"][turned.labels == c] == expected).all()
     tasks = ClassTasks(turned, ways=40, shots=1, queries=1).batch(range(3))
     assert tasks.support.x.shape == (3, 40, 1, 16, 16)
     with pytest.raises(TaskError, match=re.escape("patterns has 12 classes, but a task needs 40 ways")):
         ClassTasks(patterns, ways=40, shots=1, queries=1)
 
 
-def test_tasks_of_a_selection_are_those_of_a_copy(patterns: ImageDataset) -> None:
+def test_tasks_of_a_selection_are_those_of_a_copy(patterns: Dataset) -> None:
     view = patterns.select([9, 0, 4, 5, 11])
     options = {"ways": (2, 4), "shots": (1, 3), "queries": 2}
     of_view, of_copy = ClassTasks(view, **options), ClassTasks(view.compact(), **options)  # type: ignore[arg-type]
@@ -412,7 +413,7 @@ def test_tasks_of_a_selection_are_those_of_a_copy(patterns: ImageDataset) -> Non
 # ---------------------------------------------------------------------------------------------------- Task and Examples
 
 
-def test_task_is_a_tree_of_tensors(patterns: ImageDataset) -> None:
+def test_task_is_a_tree_of_tensors(patterns: Dataset) -> None:
     tasks = ClassTasks(patterns, ways=(2, 3), shots=(1, 2), queries=2).batch(range(4))
     assert len(torch.utils._pytree.tree_leaves(tasks)) == 6
     assert tasks[1:3].support.x.shape[0] == 2

@@ -17,7 +17,7 @@ from builders import make_learner, make_tasks, shown, variants
 from torch import nn
 
 from quickstudy import discovery
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
 from quickstudy.errors import ConfigError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
@@ -78,7 +78,7 @@ def test_so_they_do_with_channels_last() -> None:
     """Colour images arrive so, and convolutions hold their weights so; `vmap` cannot differentiate them twice, but once it can."""
     pixels = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3)).astype(np.uint8)
     names = tuple("abcdef")
-    dataset = ImageDataset(pixels, np.full(6, 10), names, names, ImageSpec(16, 16, 3), "colour", "f")
+    dataset = Dataset(pixels, np.full(6, 10), names, names, ImageSpec(16, 16, 3), "colour", "f")
     tasks = ClassTasks(dataset, ways=3, shots=2, queries=3).batch(range(4))
     assert not tasks[0].query.x.is_contiguous()
     learner = MAML(Conv4(in_channels=3, image_size=16, channels=4), inner_steps=3)

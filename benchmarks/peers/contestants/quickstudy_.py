@@ -17,7 +17,8 @@ from _serve import Job, Setting, Unsupported, Work, serve
 from _torch import DEVICE, dtype_of, gradient_of, synchronize
 from torch.utils._pytree import tree_map
 
-from quickstudy.data import OwnData, load
+from quickstudy.data import load
+from quickstudy.data.known.omniglot import rotated
 from quickstudy.learner import Learner
 from quickstudy.learners.anil import ANIL
 from quickstudy.learners.maml import MAML
@@ -112,7 +113,7 @@ class Sampling:
     tasks = 32
 
     def __init__(self, work: Work) -> None:
-        dataset = load(work["images"], "all", size=28, own=OwnData(channels=1, ink="dark")).rotated()
+        dataset = rotated(load(work["images"], "all", size=28, channels=1, ink="dark"))
         self.source = ClassTasks(dataset, work["ways"], work["shots"], work["queries"])
         self.done = 0
 
@@ -157,7 +158,7 @@ class PrototypeTraining:
         options = (FAST_LEARNER if fast else SAME_LEARNER) if work["kind"] == "race" else {}
         self.work, self.learner, self.mixed = work, make_learner(work, **options), variant == "bf16"
         self.settings = FAST if fast else TrainingSettings(lr=1e-3, schedule="constant")
-        dataset = load(work["images"], "all", size=28, own=OwnData(channels=1, ink="dark"))
+        dataset = load(work["images"], "all", size=28, channels=1, ink="dark")
         tasks = {"queries": work["queries"]} | (FAST_TASKS if fast else {})
         self.source = ClassTasks(dataset, work["ways"], work["shots"], seed=work["seed"], **tasks)
         self.optimizer = torch.optim.Adam(self.learner.parameters())

@@ -3,45 +3,55 @@
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import jsonargparse
 
-from quickstudy import data
+from quickstudy import data, inputs
 from quickstudy.cli._parser import Parser
 from quickstudy.data import known
-from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.loading import OwnData
+from quickstudy.data.dataset import Dataset
+from quickstudy.inputs import InputSpec
+
+HELP = {
+    "size": "height and width of your images, in pixels",
+    "channels": "your own images: 1 (grey) or 3 (colour)",
+    "ink": "your own images: dark (drawn dark on light) or light (light on dark, and photos)",
+}
+"""Words for what owners can say of their data."""
 
 
-def add_arguments(parser: Parser, split: str) -> None:
-    """`--data` and what goes with it."""
+def add_arguments(parser: Parser, split: str, required: bool = True) -> None:
+    """Add `--data` and what goes with it."""
     parser.add_argument(
-        "--data", type=str, required=True, help=f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours"
+        "--data",
+        type=str if required else str | None,
+        **({"required": True} if required else {"default": None}),
+        help=f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours",
     )
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
     parser.add_argument(
         "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
     )
+    for name, hint in inputs.wishes().items():
+        words = HELP.get(name, "of your own data")
+        parser.add_argument(f"--{name}", type=hint, default=None, help=f"{words}; null: as the data or the learner has it")
     parser.add_argument(
-        "--size", type=int | None, default=None, help="height and width of images, in pixels; null: the set's own"
-    )
-    parser.add_argument("--channels", type=int | None, default=None, help="your own images: 1 (grey) or 3 (colour)")
-    parser.add_argument("--ink", type=str, default="light", help="your own images: dark (drawn dark on light) or light")
-    parser.add_argument(
-        "--strict", type=bool, default=False, help="stop at the first unreadable image instead of leaving it out"
+        "--strict", type=bool, default=False, help="stop at the first unreadable file instead of leaving it out"
     )
 
 
 @functools.cache
-def _load(name: str, split: str, size: int | None, data_dir: str | None, strict: bool, own: OwnData | None) -> ImageDataset:
-    return data.load(name, split, size=size, data_dir=data_dir, strict=strict, own=own)
+def _load(
+    name: str, split: str, spec: InputSpec | None, data_dir: str | None, strict: bool, wishes: tuple[tuple[str, Any], ...]
+) -> Dataset:
+    return data.load(name, split, spec=spec, data_dir=data_dir, strict=strict, **dict(wishes))
 
 
-def load(options: jsonargparse.Namespace, split: str) -> ImageDataset:
-    """The split of the data set that the options name."""
-    is_known = known.module_name(options.data) in known.names()
-    own = None if is_known else OwnData(channels=options.channels, ink=options.ink)
-    return _load(options.data, split, options.size, options.data_dir, options.strict, own)
+def load(options: jsonargparse.Namespace, split: str, spec: InputSpec | None = None) -> Dataset:
+    """Return the split of the data set that the options name, as `spec` says if one is given, such as a learner's."""
+    wishes = tuple((name, options[name]) for name in inputs.wishes() if options[name] is not None)
+    return _load(options.data, split, spec, options.data_dir, options.strict, wishes)
 
 
 def forget() -> None:

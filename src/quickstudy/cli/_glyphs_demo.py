@@ -12,7 +12,7 @@ import torch
 
 from quickstudy import data, discovery
 from quickstudy.cli import _output
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
 from quickstudy.errors import ConfigError
 from quickstudy.learner import Learner
 from quickstudy.nets.identity import Identity
@@ -85,7 +85,7 @@ def train(out: pathlib.Path, minutes: float) -> SavedLearner:
         return fit(_made(LEARNER), tasks, validation, settings, out=out, progress=progress)
 
 
-def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> dict[str, dict[str, list[Result]]]:
+def compare(saved: SavedLearner, sets: dict[str, Dataset], count: int) -> dict[str, dict[str, list[Result]]]:
     """Results by method and data set, one for each of `KINDS`."""
     torch.manual_seed(1)
     untrained = _made(LEARNER)
@@ -115,7 +115,7 @@ def compare(saved: SavedLearner, sets: dict[str, ImageDataset], count: int) -> d
         }
 
 
-def picture(learner: Learner, dataset: ImageDataset, ways: int, seed: int) -> PicturedTask:
+def picture(learner: Learner, dataset: Dataset, ways: int, seed: int) -> PicturedTask:
     """One task with its predictions, as images to look at."""
     task = ClassTasks(dataset, ways, 1, QUERIES, seed=seed)[0]
     with torch.no_grad():
@@ -185,7 +185,7 @@ def _next(out: pathlib.Path) -> list[str]:
 
 
 def _report(
-    out: pathlib.Path, saved: SavedLearner, sets: dict[str, ImageDataset], results: dict[str, dict[str, list[Result]]]
+    out: pathlib.Path, saved: SavedLearner, sets: dict[str, Dataset], results: dict[str, dict[str, list[Result]]]
 ) -> Report:
     curves = {
         where: {

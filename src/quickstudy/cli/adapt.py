@@ -10,7 +10,7 @@ import numpy as np
 
 from quickstudy import storage
 from quickstudy.cli import _output, _parser
-from quickstudy.data.tree import is_image
+from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.inputs.image import Ink
 from quickstudy.runtime import bundle as bundles
@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
-    paths, labels = read_support(pathlib.Path(options.support))
+    paths, labels = examples_in(pathlib.Path(options.support))
     classifier = open_classifier(options.learner, options.ink)
     classifier.partial_fit(paths, labels)
     classifier.save(options.out)
@@ -97,18 +97,3 @@ def checked_ink(ink: str | None) -> Ink | None:
     if ink in (None, "dark", "light"):
         return ink
     raise ConfigError(f"ink is {ink!r}; expected dark (drawn dark on light) or light (light on dark, and photos).")
-
-
-def read_support(folder: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
-    """Images and labels of a folder with one sub-folder per class."""
-    if not folder.is_dir():
-        raise ConfigError(f"{folder} is not a folder; expected one with a sub-folder of images for each class.")
-    subfolders = [sub for sub in sorted(folder.iterdir()) if sub.is_dir() and not sub.name.startswith(".")]
-    classes = {sub.name: sorted(file for file in sub.iterdir() if is_image(file.name)) for sub in subfolders}
-    if not classes:
-        raise ConfigError(f"{folder} has no sub-folders; expected one with images for each class, such as {folder}/cat/1.png.")
-    for name, files in classes.items():
-        if not files:
-            raise ConfigError(f"{folder / name} holds no image; add at least one (PNG, JPEG, ...), or remove the folder.")
-    pairs = [(file, name) for name, files in classes.items() for file in files]
-    return [file for file, _ in pairs], [name for _, name in pairs]

@@ -11,7 +11,6 @@ import rich.progress
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _output, _parser
-from quickstudy.data.dataset import ImageDataset
 from quickstudy.errors import ConfigError
 from quickstudy.learner import hyperparameters
 from quickstudy.tasks.classes import ClassTasks
@@ -30,7 +29,7 @@ def run(arguments: Sequence[str]) -> None:
     assert saved is not None  # the parser insists on a learner
     changes = {name: options.learner[name] for name in hyperparameters(saved.learner)}
     saved = dataclasses.replace(load_learner(options.saved, **changes), info=saved.info)
-    dataset = check_fits(_data.load(options, options.split), saved)
+    dataset = _data.load(options, options.split, saved.spec)
     with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
         learners = under_each_protocol(saved.learner) if options.both_protocols else [saved.learner]
         bar = progress.add_task("evaluating", total=len(options.ways) * len(options.shots) * len(learners) * options.tasks)
@@ -79,17 +78,6 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
         for row in plain
     ]
     _output.table(columns, rows, title=title)
-
-
-def check_fits(dataset: ImageDataset, saved: SavedLearner) -> ImageDataset:
-    """The data set, if its images are what the learner was trained on."""
-    if saved.spec is not None and dataset.spec.shape != saved.spec.shape:
-        height, width, channels = saved.spec.shape
-        raise ConfigError(
-            f"{dataset.name} has images of {'x'.join(map(str, dataset.spec.shape))}, but this learner takes "
-            f"{height}x{width}x{channels}. Set --size {height}, or --channels {channels} for your own images."
-        )
-    return dataset
 
 
 def _range(name: str, value: int | str) -> int | tuple[int, int]:

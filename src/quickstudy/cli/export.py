@@ -98,7 +98,8 @@ def _write_c(options: jsonargparse.Namespace, source: Source) -> None:
     images = None
     if options.data:
         split = source.split("train")
-        images = split.images[np.linspace(0, len(split.images) - 1, min(CALIBRATION, len(split.images))).astype(int)]
+        (drawn,) = split.examples.values()
+        images = drawn[np.linspace(0, len(drawn) - 1, min(CALIBRATION, len(drawn))).astype(int)]
     precision = "int8" if options.int8 else "auto"
     written = write_firmware(
         options.out,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import math
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ import torch
 
 from quickstudy import discovery, storage
 from quickstudy.cli import _data, _output, _parser
-from quickstudy.data.dataset import DataWarning, ImageDataset
+from quickstudy.data.dataset import Dataset, DataWarning
 from quickstudy.errors import ConfigError, NotFoundError
 from quickstudy.learner import Learner
 from quickstudy.storage import write_atomically
@@ -118,7 +119,7 @@ def _train(options: jsonargparse.Namespace) -> None:
         _show(options, saved, result)
 
 
-def make_learner(options: jsonargparse.Namespace, dataset: ImageDataset) -> Learner:
+def make_learner(options: jsonargparse.Namespace, dataset: Dataset) -> Learner:
     """Build the learner with the modules that the options choose for it."""
     modules = _parser.module_arguments(options.learner.name)
     made = {argument: make_net(options[key], dataset) for argument, key in modules.items()}
@@ -126,17 +127,16 @@ def make_learner(options: jsonargparse.Namespace, dataset: ImageDataset) -> Lear
     return discovery.load("learners", options.learner.name)(**made, **given)
 
 
-def make_net(options: jsonargparse.Namespace, dataset: ImageDataset) -> torch.nn.Module:
+def make_net(options: jsonargparse.Namespace, dataset: Dataset) -> torch.nn.Module:
     """The net of that name, made for the images of the data set."""
     chosen = discovery.load("nets", options.name)
-    spec = dataset.spec
-    if "image_size" in inspect.signature(chosen).parameters and spec.height != spec.width:
-        raise ConfigError(f"{options.name} takes square images, but {dataset.name} has {spec.height}x{spec.width}; set --size.")
-    fitting = {
-        "in_channels": spec.channels,
-        "image_size": spec.height,
-        "in_features": spec.height * spec.width * spec.channels,
-    }
+    (layout,) = dataset.spec.layout().values()
+    shape = layout.shape
+    if "image_size" in inspect.signature(chosen).parameters and (len(shape) < 3 or shape[1] != shape[2]):
+        raise ConfigError(
+            f"{options.name} takes square images, but {dataset.name} has {dataset.spec}; set --size, or another --net."
+        )
+    fitting = {"in_channels": shape[0], "image_size": shape[-1], "in_features": math.prod(shape)}
     given = {name: value for name, value in fitting.items() if name in inspect.signature(chosen).parameters}
     return chosen(**given, **_arguments(options))
 

@@ -1,15 +1,15 @@
-"""ImageDataset: labelled images held once as one uint8 array, selected and sampled by index arithmetic."""
+"""Dataset: labelled examples of any kind, held once as they are stored, selected and sampled by index arithmetic."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from quickstudy.errors import DataError
-from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs import InputSpec
 
 
 class DataWarning(UserWarning):
@@ -17,68 +17,80 @@ class DataWarning(UserWarning):
 
 
 @dataclasses.dataclass(frozen=True)
-class ImageDataset:
-    """Images of one size, sorted by class.
+class Dataset:
+    """Examples of one spec, sorted by class.
 
     Args:
-        pixels: uint8 `[stored image, height, width, channel]`, may be a memory map, and may hold images of other classes too.
-        counts: number of images of each class, `[class]`; each class owns a run of `pixels`.
+        stored: by each name of the spec's layout, an array `[row, *axes]`. It may be a memory map, and may hold rows of other
+            classes too. For a kind with one name the array alone will do.
+        counts: number of examples of each class, `[class]`; each class owns a run of rows.
         classes: name of each class, such as `"Greek/character01"`.
-        groups: group of each class, such as its alphabet; the class's own name where there are no groups.
-        spec: how an image file becomes a row of `images`, and a row becomes a network's input.
+        groups: group of each class, such as its alphabet; the class's own name if there are no groups.
+        spec: what an example is, and how a stored row becomes a network's input.
         name: shown in results.
         fingerprint: hash of the content; equal data, equal fingerprint.
-        first: where in `pixels` the run of each class begins, `[class]`; None: one after the other, and `pixels` holds no more.
+        first: row at which the run of each class begins, `[class]`; None: one after the other, and there are no other rows.
     """
 
-    pixels: np.ndarray
+    stored: Mapping[str, np.ndarray]
     counts: np.ndarray
     classes: tuple[str, ...]
     groups: tuple[str, ...]
-    spec: ImageSpec
+    spec: InputSpec
     name: str
     fingerprint: str
     first: np.ndarray | None = None
 
     def __post_init__(self) -> None:
+        layout = self.spec.layout()
+        if isinstance(self.stored, np.ndarray):
+            object.__setattr__(self, "stored", dict(zip(layout, [self.stored], strict=True)))
         if not len(self.counts) == len(self.classes) == len(self.groups):
             raise DataError(
                 f"{self.name}: {len(self.counts)} counts, {len(self.classes)} class names and {len(self.groups)} "
                 "groups; expected one of each for every class."
             )
-        if self.first is None and int(self.counts.sum()) != len(self.pixels):
-            raise DataError(f"{self.name}: counts add up to {int(self.counts.sum())}, but there are {len(self.pixels)} images.")
+        for name, part in layout.items():
+            found = self.stored[name]
+            if found.shape[1:] != part.axes or found.dtype != part.dtype:
+                raise DataError(
+                    f"{self.name}: {name} is {found.dtype} {list(found.shape)}; expected {part.dtype} {['row', *part.axes]}."
+                )
+        if self.first is None and any(len(array) != int(self.counts.sum()) for array in self.stored.values()):
+            rows = max(len(array) for array in self.stored.values())
+            raise DataError(f"{self.name}: counts add up to {int(self.counts.sum())}, but there are {rows} {self.spec.nouns}.")
 
     @property
-    def images(self) -> np.ndarray:
-        """The images of all classes in their order, uint8 `[image, height, width, channel]`; copied if they lie scattered."""
+    def examples(self) -> dict[str, np.ndarray]:
+        """Return the examples of all classes in their order, by name `[example, *axes]`; copied if they lie scattered."""
         if self.first is None:
-            return self.pixels
+            return dict(self.stored)
         rows = self.rows
-        together = (np.diff(rows) == 1).all()
-        return self.pixels[rows[0] : rows[-1] + 1] if together else self.pixels[rows]
+        if (np.diff(rows) == 1).all():
+            return {name: array[rows[0] : rows[-1] + 1] for name, array in self.stored.items()}
+        return {name: array[rows] for name, array in self.stored.items()}
 
     @property
     def rows(self) -> np.ndarray:
-        """Where in `pixels` each image is, int64 `[image]`."""
+        """Return the stored row of each example, int64 `[example]`."""
         return np.repeat(self._first - self.starts, self.counts) + np.arange(int(self.counts.sum()))
 
     @property
     def starts(self) -> np.ndarray:
-        """Where in `images` (and `labels`) each class begins, `[class]`."""
+        """Return the index at which each class begins in `examples` (and `labels`), `[class]`."""
         return np.cumsum(self.counts) - self.counts
 
     @property
     def labels(self) -> np.ndarray:
-        """Class index of each image, int64 `[image]`."""
+        """Return the class index of each example, int64 `[example]`."""
         return np.repeat(np.arange(len(self.counts)), self.counts)
 
     @property
     def _first(self) -> np.ndarray:
         return self.starts if self.first is None else self.first
 
-    def select(self, classes: Sequence[int], name: str | None = None) -> ImageDataset:
-        """The dataset that holds only these classes (indices), in this order; a view of the same pixels."""
+    def select(self, classes: Sequence[int], name: str | None = None) -> Dataset:
+        """Return the dataset that holds only these classes (indices), in this order; a view of the same rows."""
         chosen = np.asarray(classes, dtype=np.int64)
         if len(chosen) == 0:
             raise DataError(f"{self.name}: no classes are left in {name or 'this selection'}.")
@@ -92,56 +104,68 @@ class ImageDataset:
             first=self._first[chosen],
         )
 
-    def compact(self) -> ImageDataset:
-        """The same dataset with pixels of its own, so that the memory of other classes' pixels can be freed."""
-        return self if self.first is None else dataclasses.replace(self, pixels=self.pixels[self.rows], first=None)
+    def compact(self) -> Dataset:
+        """Return the same dataset with rows of its own, so that the memory of other classes' rows can be freed."""
+        if self.first is None:
+            return self
+        rows = self.rows
+        return dataclasses.replace(self, stored={name: array[rows] for name, array in self.stored.items()}, first=None)
 
-    def rotated(self) -> ImageDataset:
-        """Every class four times, turned by 0, 90, 180 and 270 degrees: the rotations are classes of their own.
+    def converted(self, spec: InputSpec) -> Dataset:
+        """Return the same examples as another spec of their kind stores them.
 
-        The pixels are copied: images that are turned only when they are drawn are drawn more slowly.
+        Raises:
+            DataError: `spec` is of another kind.
         """
-        images = self.images
-        turned = [np.rot90(images, quarter, axes=(1, 2)) for quarter in range(4)]
-        suffixes = [f"rot{90 * quarter:03d}" for quarter in range(4)]
-        return dataclasses.replace(
-            self,
-            pixels=np.concatenate(turned),
-            counts=np.tile(self.counts, 4),
-            classes=tuple(f"{name}/{suffix}" for suffix in suffixes for name in self.classes),
-            groups=tuple(f"{group}/{suffix}" for suffix in suffixes for group in self.groups),
-            fingerprint=derived(self.fingerprint, "rotated"),
-            first=None,
-        )
+        if spec == self.spec:
+            return self
+        if spec.kind != self.spec.kind or len(self.stored) > 1:
+            raise DataError(f"{self.name} holds {self.spec}, which cannot become {spec}; give data of that kind.")
+        (found,) = self.examples.values()
+        stored = spec.read_all(found, **self.spec.as_read())
+        fingerprint = derived(self.fingerprint, "converted", spec.model_dump_json())
+        return dataclasses.replace(self, stored=stored, spec=spec, fingerprint=fingerprint, first=None)
+
+
+def encoded(text: str) -> bytes:
+    """Return a name as bytes. File names that are no UTF-8 hold surrogates, which become the bytes that they were."""
+    return text.encode("utf-8", "surrogateescape")
 
 
 def derived(fingerprint: str, *parts: str | bytes) -> str:
-    """Fingerprint of something made from fingerprinted content by a named operation."""
+    """Return the fingerprint of something made from fingerprinted content by a named operation."""
     digest = hashlib.sha256(fingerprint.encode())
     for part in parts:
-        digest.update(part if isinstance(part, bytes) else part.encode())
+        digest.update(part if isinstance(part, bytes) else encoded(part))
     return digest.hexdigest()[:16]
 
 
-def content_fingerprint(images: np.ndarray, counts: np.ndarray, classes: Sequence[str], spec: ImageSpec) -> str:
-    """Hash of pixels, class names and spec: the same wherever the images were read from."""
-    digest = hashlib.sha256(
-        repr((sorted(spec.model_dump(exclude={"kind"}).items()), list(classes), counts.tolist(), images.shape)).encode()
-    )
-    for start in range(0, len(images), 4096):
-        digest.update(np.ascontiguousarray(images[start : start + 4096]).data)
+def facts_of(spec: InputSpec) -> list[tuple[str, object]]:
+    """Return the fields of a spec as a fingerprint knows them, sorted by name."""
+    return sorted(spec.model_dump(exclude={"kind"}).items())
+
+
+def content_fingerprint(
+    stored: Mapping[str, np.ndarray] | np.ndarray, counts: np.ndarray, classes: Sequence[str], spec: InputSpec
+) -> str:
+    """Return a hash of rows, class names and spec: the same wherever the examples were read from."""
+    arrays = [stored] if isinstance(stored, np.ndarray) else list(stored.values())
+    shapes = arrays[0].shape if len(arrays) == 1 else [array.shape for array in arrays]
+    digest = hashlib.sha256(encoded(repr((facts_of(spec), list(classes), counts.tolist(), shapes))))
+    for array in arrays:
+        for start in range(0, len(array), 4096):  # in parts, so that a memory map need not fit into memory
+            digest.update(np.ascontiguousarray(array[start : start + 4096]).data)
     return digest.hexdigest()[:16]
 
 
-def joined(parts: Sequence[ImageDataset], name: str) -> ImageDataset:
-    """All classes of several datasets with one spec, one dataset after the other."""
+def joined(parts: Sequence[Dataset], name: str) -> Dataset:
+    """Return all classes of several datasets with one spec, one dataset after the other."""
     if any(part.spec != parts[0].spec for part in parts):
-        raise DataError(
-            f"{name}: the parts have different image specs: {[part.spec for part in parts]}; read them with one spec."
-        )
+        raise DataError(f"{name}: the parts hold {', '.join(str(part.spec) for part in parts)}; read them with one spec.")
+    examples = [part.examples for part in parts]
     return dataclasses.replace(
         parts[0],
-        pixels=np.concatenate([part.images for part in parts]),
+        stored={key: np.concatenate([part[key] for part in examples]) for key in examples[0]},
         counts=np.concatenate([part.counts for part in parts]),
         classes=tuple(chosen for part in parts for chosen in part.classes),
         groups=tuple(group for part in parts for group in part.groups),

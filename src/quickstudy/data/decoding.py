@@ -1,4 +1,4 @@
-"""dataset_of: chosen classes of a tree of image files as one dataset; what cannot be read is named and counted."""
+"""dataset_of: chosen classes of a tree of files as one dataset; what cannot be read is named and counted."""
 
 from __future__ import annotations
 
@@ -8,55 +8,60 @@ from collections.abc import Sequence
 import numpy as np
 
 from quickstudy.data import store
-from quickstudy.data.dataset import DataWarning, ImageDataset, derived
+from quickstudy.data.dataset import Dataset, DataWarning, derived, facts_of
 from quickstudy.data.tree import ClassFiles, Tree, shortened
 from quickstudy.errors import DataError
-from quickstudy.inputs.image import ImageSpec
 
 
-def dataset_of(tree: Tree, classes: list[ClassFiles], spec: ImageSpec, name: str, strict: bool = False) -> ImageDataset:
-    """Decode these classes of a tree (or take them from the cache) and hold them as one dataset.
+def dataset_of(job: store.Job, classes: list[ClassFiles], name: str, strict: bool = False) -> Dataset:
+    """Return these classes of a tree as one dataset, read now or taken from the cache.
 
     Args:
-        tree: where the files are.
+        job: what is read, and how, as `job_of` makes it.
         classes: what to read, as `classes_of` lists it.
-        spec: how the images are stored.
         name: shown in results.
-        strict: True: the first unreadable image is an error; False: unreadable images are left out, with a warning.
+        strict: True: the first unreadable file is an error; False: unreadable files are left out, with a warning.
 
     Raises:
-        DataError: a class has no readable image, or `strict` and any image is unreadable.
+        DataError: a class has no readable file, or `strict` and any file is unreadable.
     """
-    job = store.Job(tree, tuple(path for chosen in classes for path in chosen.paths), spec)
     found = store.decoded(job, strict=strict)
     left_out = frozenset(found.unreadable)
     if left_out:
-        _report_unreadable(tree.label, list(found.unreadable), len(job.paths), strict)
+        _report_unreadable(job, list(found.unreadable), strict)
     counts = [sum(path not in left_out for path in chosen.paths) for chosen in classes]
     empty = [chosen.name for chosen, count in zip(classes, counts, strict=True) if count == 0]
     if empty:
-        raise DataError(f"{tree.label}: no readable image in class {shortened(empty)}; mend the images or remove the folder.")
-    return _as_dataset(found, counts, classes, spec, name)
+        raise DataError(
+            f"{job.tree.label}: none of the {job.spec.nouns} in class {shortened(empty)} is readable; mend them or remove the folder."
+        )
+    return _as_dataset(found, counts, classes, job, name)
 
 
-def _report_unreadable(label: str, paths: list[str], total: int, strict: bool) -> None:
-    """Warn, or stop where `strict`, with the count and the first few names."""
+def job_of(tree: Tree, classes: Sequence[ClassFiles], spec: store.InputSpec, **how: object) -> store.Job:
+    """Return the job that reads the files of these classes, in their order, as `spec` says."""
+    return store.Job(tree, tuple(path for chosen in classes for path in chosen.paths), spec, how)
+
+
+def _report_unreadable(job: store.Job, paths: list[str], strict: bool) -> None:
+    """Warn, or raise a DataError if `strict`, with the count and the first few names."""
+    label, total, nouns = job.tree.label, len(job.paths), job.spec.nouns
     if strict:
         raise DataError(
-            f"{label}: cannot read {paths[0]!r} ({len(paths)} of {total} images); mend it, or read with strict=False."
+            f"{label}: cannot read {shortened(paths[:1])!r} ({len(paths)} of {total} {nouns}); mend it, or read with strict=False."
         )
     warnings.warn(
-        f"{label}: left out {len(paths)} of {total} images, as they cannot be read: {shortened(paths)}.",
+        f"{label}: left out {len(paths)} of {total} {nouns}, as they cannot be read: {shortened(paths)}.",
         DataWarning,
         stacklevel=3,
     )
 
 
 def _as_dataset(
-    found: store.Decoded, counts: Sequence[int], classes: Sequence[ClassFiles], spec: ImageSpec, name: str
-) -> ImageDataset:
-    """The dataset of decoded images; its fingerprint depends on pixels, class names and spec, not on where they came from."""
+    found: store.Decoded, counts: Sequence[int], classes: Sequence[ClassFiles], job: store.Job, name: str
+) -> Dataset:
+    """Return a dataset whose fingerprint depends on rows, class names and spec, not on where they came from."""
     names = tuple(chosen.name for chosen in classes)
-    fingerprint = derived(found.pixel_hash, repr((names, list(counts), sorted(spec.model_dump(exclude={"kind"}).items()))))
+    fingerprint = derived(found.content_hash, repr((names, list(counts), facts_of(job.spec))))
     groups = tuple(chosen.group for chosen in classes)
-    return ImageDataset(found.images, np.asarray(counts, dtype=np.int64), names, groups, spec, name, fingerprint)
+    return Dataset(found.stored, np.asarray(counts, dtype=np.int64), names, groups, job.spec, name, fingerprint)

@@ -35,7 +35,7 @@ import PIL.Image
 import rich.console
 import rich.progress
 
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
 from quickstudy.data.handwriting import FINE, SIDE, grow, handwritten
 from quickstudy.errors import DataError
 from quickstudy.inputs.image import ImageSpec
@@ -80,7 +80,7 @@ class GlyphClass(NamedTuple):
     fonts: tuple[pathlib.Path, ...]
 
 
-def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> ImageDataset:
+def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> Dataset:
     """Rendered letters of one split, `copies` distorted images of each.
 
     Args:
@@ -94,7 +94,7 @@ def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> ImageDatase
     Raises:
         DataError: unknown split, no copies, negative seed, or no fonts.
 
-    >>> load_glyphs("val", copies=1).images.shape[1:]
+    >>> load_glyphs("val", copies=1).examples["image"].shape[1:]
     (28, 28, 1)
     """
     if split not in get_args(Split):
@@ -348,7 +348,7 @@ def _excess(ink: np.ndarray, thick: np.ndarray) -> np.ndarray:
 # --- drawing -----------------------------------------------------------------------------------------------------------------
 
 
-def _dataset(glyphs: Sequence[GlyphClass], split: str, copies: int, seed: int) -> ImageDataset:
+def _dataset(glyphs: Sequence[GlyphClass], split: str, copies: int, seed: int) -> Dataset:
     """Render and distort these classes. Letters are drawn here, one by one; threads distort them meanwhile."""
     pens, console = _Pens(), rich.console.Console(stderr=True)
     images = np.empty((len(glyphs) * copies, SIDE, SIDE, 1), np.uint8)
@@ -370,8 +370,8 @@ def _dataset(glyphs: Sequence[GlyphClass], split: str, copies: int, seed: int) -
         for job in jobs:
             job.result()
     names = tuple(f"{glyph.script}/{glyph.name}" for glyph in glyphs)
-    return ImageDataset(
-        pixels=images,
+    return Dataset(
+        stored={"image": images},
         counts=np.full(len(glyphs), copies),
         classes=names,
         groups=tuple(glyph.script for glyph in glyphs),

@@ -7,42 +7,94 @@ import os
 import pathlib
 from collections.abc import Iterator
 
+from quickstudy.errors import DataError, StorageError
+
 
 def cache_root() -> pathlib.Path:
-    """Environment variable `QUICKSTUDY_CACHE`, else the user's cache folder of the operating system."""
-    chosen = os.environ.get("QUICKSTUDY_CACHE")
-    if chosen:
-        return pathlib.Path(chosen).expanduser()
-    import platformdirs
+    """Return the folder of environment variable `QUICKSTUDY_CACHE`, else the user's cache folder of the operating system.
 
-    return pathlib.Path(platformdirs.user_cache_dir("quickstudy"))
+    Raises:
+        StorageError: the user has no home folder.
+    """
+    chosen = os.environ.get("QUICKSTUDY_CACHE")
+    try:
+        if chosen:
+            return pathlib.Path(chosen).expanduser()
+        import platformdirs
+
+        return pathlib.Path(platformdirs.user_cache_dir("quickstudy"))
+    except RuntimeError as error:
+        raise StorageError(
+            f"there is no folder to keep caches in ({error}); set the environment variable QUICKSTUDY_CACHE to one that can be written."
+        ) from error
 
 
 def data_root(data_dir: str | pathlib.Path | None = None) -> pathlib.Path:
-    """The argument, else environment variable `QUICKSTUDY_DATA`, else `data` in the cache folder."""
+    """Return the argument, else environment variable `QUICKSTUDY_DATA`, else `data` in the cache folder."""
     chosen = data_dir or os.environ.get("QUICKSTUDY_DATA")
-    return pathlib.Path(chosen).expanduser() if chosen else cache_root() / "data"
+    return expanded(chosen) if chosen else cache_root() / "data"
+
+
+def expanded(path: str | pathlib.Path) -> pathlib.Path:
+    """Return a path with `~` replaced by the home folder.
+
+    Raises:
+        DataError: there is no such user, or the user has no home folder.
+    """
+    try:
+        return pathlib.Path(path).expanduser()
+    except RuntimeError as error:
+        raise DataError(
+            f"the path {str(path)!r} names a home folder that is not known ({error}); write the path in full."
+        ) from error
 
 
 def find(folder: str, file: str, data_dir: str | pathlib.Path | None = None) -> pathlib.Path | None:
-    """A known set's file: `<data root>/<folder>/<file>` or `<data root>/<file>`; None where there is neither."""
+    """Return a known set's file: `<data root>/<folder>/<file>` or `<data root>/<file>`; None if there is neither.
+
+    Raises:
+        DataError: the folder may not be entered.
+    """
     root = data_root(data_dir)
     for candidate in (root / folder / file, root / file):
-        if candidate.is_file():
+        if kind_of_path(candidate) == "file":
             return candidate
     return None
 
 
+def kind_of_path(path: pathlib.Path) -> str:
+    """Return `folder`, `file`, or nothing if there is neither.
+
+    Raises:
+        DataError: the path may not be looked at.
+    """
+    try:
+        return "folder" if path.is_dir() else "file" if path.exists() else ""
+    except OSError as error:
+        raise DataError(
+            f"{str(path)!r} cannot be looked at ({error.strerror}); change the permissions of the folders above it, or copy it elsewhere."
+        ) from error
+
+
 @contextlib.contextmanager
-def exclusive(lock: pathlib.Path) -> Iterator[None]:
-    """One process at a time, where the operating system and file system have such locks; makes the lock's folder.
+def exclusive(lock: pathlib.Path, wait: bool = True) -> Iterator[bool]:
+    """Let one process in at a time, if the operating system and file system have such locks; makes the lock's folder.
 
     The lock is the system's, on an empty file: it is gone when its process is, however that ended.
+
+    Args:
+        lock: the file.
+        wait: for the process that holds the lock; False: go on without it.
+
+    Yields:
+        Whether the lock is ours.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("a") as handle:
+        ours = False
         with contextlib.suppress(ImportError, OSError):
             import fcntl
 
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            ours = True
+        yield ours

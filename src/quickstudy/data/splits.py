@@ -1,4 +1,4 @@
-"""Splits of your own data: by its own train/val/test folders where it has them, else by class names, never by images.
+"""Splits of your own data: by its own train, val and test folders if it has them, else by class names, never by examples.
 
 Few-shot learning is tested on classes that were not trained on, so a split is a set of classes, and splits never overlap.
 """
@@ -8,15 +8,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import math
+import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from quickstudy.data.dataset import DataWarning, ImageDataset
+from quickstudy.data.dataset import Dataset, DataWarning, encoded
 from quickstudy.data.tree import ClassFiles, group_of, shortened
 from quickstudy.errors import DataError
 
 SPLITS = ("train", "val", "test", "all")
-FOLDERS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+FOLDERS = {
+    **dict.fromkeys(["train", "training", "trn", "metatrain", "base"], "train"),
+    **dict.fromkeys(["val", "valid", "validation", "validate", "dev", "development", "metaval"], "val"),
+    **dict.fromkeys(["test", "testing", "tst", "eval", "evaluation", "holdout", "heldout", "metatest", "novel"], "test"),
+}
+"""Splits by what folders of theirs are called."""
+EXTRA = frozenset(["set", "data", "dataset", "image", "images", "img", "imgs", "split", "classes", "files"])
+"""Words that such names may hold beside."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +49,7 @@ class SplitOptions:
 
 
 def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOptions) -> list[str]:
-    """The split of every class: the names, hashed with the seed, are shared out in the order of their hashes.
+    """Return the split of every class: the names, hashed with the seed, are shared out in the order of their hashes.
 
     Every split with a fraction above 0 gets at least one class (or group).
 
@@ -62,8 +70,8 @@ def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOption
     return [of_unit[group if options.by_group else name] for name, group in zip(classes, groups, strict=True)]
 
 
-def chosen(dataset: ImageDataset, split: str, options: SplitOptions) -> ImageDataset:
-    """The classes of one split of a dataset.
+def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
+    """Return the classes of one split of a dataset, shared out by name.
 
     Raises:
         DataError: unknown split, too few classes, or a split whose fraction is 0.
@@ -76,41 +84,113 @@ def chosen(dataset: ImageDataset, split: str, options: SplitOptions) -> ImageDat
     return dataset.select([index for index, found in enumerate(splits) if found == split], name)
 
 
+def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str, options: SplitOptions) -> Dataset:
+    """Return the classes of one split, by the split of each class if the data says, else shared out by name.
+
+    Raises:
+        DataError: the data has no such split.
+    """
+    if of_class is None or split == "all":
+        return chosen(dataset, split, options)
+    check(dataset.name, split, sorted({*of_class, "all"}))
+    return dataset.select([index for index, found in enumerate(of_class) if found == split], f"{dataset.name}/{split}")
+
+
 def check(name: str, split: str, splits: Sequence[str] = SPLITS) -> None:
     """Raise a DataError unless the data set has this split."""
     if split not in splits:
         raise DataError(f"{name} has no split {split!r}; expected one of {', '.join(splits)}.")
 
 
-def own_splits(classes: Sequence[ClassFiles], label: str) -> tuple[list[ClassFiles], list[str] | None]:
-    """Take train/val/test folders off the class names.
+def split_of(folder: str) -> str | None:
+    """Return the split that a folder's name stands for, in any spelling, or None.
 
-    Only where all images lie in folders of these names (`valid` and `validation` are `val`), two of them or more. Where two
-    such folders share a class, theirs is a split of images, not of classes: the images of a class are put together, with a
-    warning.
+    >>> [split_of(name) for name in ("Train", "valid_set", "testing-images", "dev", "train2017", "trains", "contest")]
+    ['train', 'val', 'test', 'val', 'train', None, None]
+    """
+    words = [word for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder).lower()) if word]
+    words = [word for word in words if word not in EXTRA]
+    return FOLDERS.get("".join(words).removesuffix("set"))
+
+
+def own_splits(classes: Sequence[ClassFiles], label: str) -> tuple[list[ClassFiles], list[str] | None]:
+    """Take folders such as `train`, `val` and `test` off the class names.
+
+    Only if all examples lie in folders of such names, in any spelling, that stand for two splits or more. Examples directly in
+    such a folder, as competitions have them in `test`, are of no class and are left out, with a warning. If two such folders
+    share a class, theirs is a split of examples, not of classes: the examples of a class are put together, with a warning. If
+    other folders stand beside them, all are taken for groups, with a warning.
 
     Returns:
-        The classes without these folders, and the split of each, or None where the data has no splits of its own.
+        The classes without these folders, and the split of each, or None if the data has no splits of its own.
     """
-    tops = {entry.name.split("/")[0] for entry in classes if "/" in entry.name}
-    if len(tops) < 2 or not tops <= set(FOLDERS) or not all("/" in entry.name for entry in classes):
+    found = {entry.name: split_of(entry.name.split("/")[0]) for entry in classes}
+    if not any(found.values()):
+        _warn_of_twins(classes, label)
         return list(classes), None
+    inside = [entry for entry in classes if found[entry.name] and "/" in entry.name]
+    loose = [entry for entry in classes if found[entry.name] and "/" not in entry.name]
+    others = sorted({entry.name.split("/")[0] for entry in classes if not found[entry.name]})
+    tops = sorted({entry.name.split("/")[0] for entry in classes if found[entry.name]})
+    if not inside:  # classes that happen to be called so
+        if len(tops) > 1:
+            _warn(label, f"{', '.join(tops)} look like splits but hold no class folders, so each is taken for a class")
+        return list(classes), None
+    if others:
+        _warn(
+            label,
+            f"{', '.join(tops)} look like splits, but {shortened(others)} beside them does not, so all are taken for groups of "
+            "classes; put everything into train, val and test folders, or give one of the folders alone",
+        )
+        return list(classes), None
+    if loose:
+        count = sum(len(entry.paths) for entry in loose)
+        _warn(
+            label, f"left out {count} files in {', '.join(entry.name for entry in loose)}, as they are in no class folder there"
+        )
+    return _by_folder(inside, {name: split for name, split in found.items() if split}, label)
+
+
+def _by_folder(
+    classes: Sequence[ClassFiles], found: Mapping[str, str], label: str
+) -> tuple[list[ClassFiles], list[str] | None]:
+    """Return classes that all lie in folders of splits without these folders, and the split of each."""
     short = [entry.name.partition("/")[2] for entry in classes]
-    if len(set(short)) == len(short):
-        renamed = [ClassFiles(name, group_of(name), entry.paths) for name, entry in zip(short, classes, strict=True)]
-        return renamed, [FOLDERS[entry.name.split("/")[0]] for entry in classes]
-    shared = sorted({name for name in short if short.count(name) > 1})
-    warnings.warn(
-        f"{label}: {', '.join(sorted(tops))} share classes ({shortened(shared)}), so they split images and not classes. "
-        "The images of each class are put together, and the classes are split by name.",
-        DataWarning,
-        stacklevel=2,
-    )
-    return merged(classes), None
+    splits = [found[entry.name] for entry in classes]
+    if len(set(short)) < len(short):
+        shared = sorted({name for name in short if short.count(name) > 1})
+        tops = sorted({entry.name.split("/")[0] for entry in classes})
+        _warn(
+            label,
+            f"{', '.join(tops)} share classes ({shortened(shared)}), so they split examples and not classes. The examples of each "
+            "class are put together, and the classes are split by name",
+        )
+        return merged(classes), None
+    renamed = [ClassFiles(name, group_of(name), entry.paths) for name, entry in zip(short, classes, strict=True)]
+    return renamed, splits if len(set(splits)) > 1 else None
+
+
+def _warn_of_twins(classes: Sequence[ClassFiles], label: str) -> None:
+    """Warn if every top folder holds classes of the same names, as folders that split examples do."""
+    below: dict[str, set[str]] = {}
+    for entry in classes:
+        top, _, rest = entry.name.partition("/")
+        below.setdefault(top, set()).add(rest)
+    names = list(below.values())
+    if len(names) > 1 and all(found == names[0] and "" not in found for found in names):
+        _warn(
+            label,
+            f"{shortened(sorted(below))} all hold classes of the same names ({shortened(sorted(names[0]))}), which are told apart as "
+            "if they were different; if they are the same, put their files together",
+        )
+
+
+def _warn(label: str, words: str) -> None:
+    warnings.warn(f"{label}: {words}.", DataWarning, stacklevel=3)
 
 
 def merged(classes: Sequence[ClassFiles]) -> list[ClassFiles]:
-    """Leave out the top folder of every class, and put the images of classes that are then the same together."""
+    """Leave out the top folder of every class, and put the files of classes that are then the same together."""
     paths: dict[str, list[str]] = {}
     for entry in classes:
         paths.setdefault(entry.name.partition("/")[2] or entry.name, []).extend(entry.paths)
@@ -118,11 +198,12 @@ def merged(classes: Sequence[ClassFiles]) -> list[ClassFiles]:
 
 
 def _order(unit: str, seed: int) -> bytes:
-    return hashlib.sha256(f"{seed}/{unit}".encode()).digest()
+    """Return what classes are sorted by."""
+    return hashlib.sha256(encoded(f"{seed}/{unit}")).digest()
 
 
 def _shared_out(units: int, fractions: Sequence[float]) -> list[str]:
-    """`units` names of splits, in proportion, rounded; the largest split takes what rounding leaves over or lacks."""
+    """Return `units` names of splits, in proportion, rounded; the largest split takes what rounding leaves over or lacks."""
     counts = [max(1, round(units * fraction)) if fraction > 0 else 0 for fraction in fractions]
     counts[fractions.index(max(fractions))] += units - sum(counts)
     return [split for split, count in zip(SPLITS, counts, strict=False) for _ in range(count)]

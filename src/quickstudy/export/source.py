@@ -5,9 +5,7 @@ from __future__ import annotations
 import dataclasses
 
 from quickstudy import data
-from quickstudy.data import known
-from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.loading import OwnData
+from quickstudy.data.dataset import Dataset
 from quickstudy.errors import ConfigError, DataError, TaskError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.saving import SavedLearner
@@ -62,24 +60,18 @@ class Source:
         """Ways of a learner whose head is fixed."""
         return self.saved.learner.ways
 
-    def split(self, split: str) -> ImageDataset:
+    def split(self, split: str) -> Dataset:
         """The images of a split."""
         spec, name = self.saved.spec, self.name or self._trained_on()
         if spec is None:
             raise ConfigError("this learner is on rows of numbers, for which no tasks can be loaded; calibrate it in Python.")
-        own = None if known.module_name(name) in known.names() else OwnData(channels=spec.channels, ink=spec.ink)
         try:
-            found = data.load(name, split, size=spec.height, data_dir=self.data_dir, own=own)
+            return data.load(name, split, spec=spec, data_dir=self.data_dir)
         except (DataError, ConfigError) as error:
             raise ConfigError(
                 f"{name} ({split}), on which to calibrate and measure, cannot be loaded: {error} Give --data with one that can, or export "
                 "in float32 without --data."
             ) from error
-        if found.spec != spec:
-            raise ConfigError(
-                f"{name} has images of {found.spec}, but this learner takes {spec}. Give --data with such images."
-            )
-        return found
 
     def _trained_on(self) -> str:
         found = dict(self.saved.info.get("trained_on") or {}).get("dataset")

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import inspect
+import typing
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
 
+import numpy as np
 import pydantic
 
 from quickstudy import discovery
 from quickstudy.errors import DataError
 from quickstudy.inputs._layout import InputSpec, TensorLayout
 
-__all__ = ["AnySpec", "InputSpec", "TensorLayout", "from_dict"]
+__all__ = ["AnySpec", "InputSpec", "TensorLayout", "from_dict", "kind_of_array", "kind_of_files", "kinds", "wishes"]
+
+
+def kinds() -> dict[str, type[InputSpec]]:
+    """Return every kind of input by name.
+
+    >>> list(kinds())
+    ['image', 'rows']
+    """
+    return {name: discovery.load("inputs", name) for name in discovery.names("inputs")}
 
 
 def from_dict(described: Mapping[str, Any]) -> InputSpec:
@@ -26,7 +38,52 @@ def from_dict(described: Mapping[str, Any]) -> InputSpec:
     kind = described.get("kind")
     if kind not in discovery.names("inputs"):
         raise DataError(f"kind of input is {kind!r}; expected one of {', '.join(discovery.names('inputs'))}.")
-    return discovery.load("inputs", kind)(**described)
+    try:
+        return discovery.load("inputs", kind)(**described)
+    except TypeError as error:  # the constructor names what is missing
+        raise DataError(f"a spec of kind {kind!r} is not whole ({error}); expected every field of it.") from error
+
+
+def kind_of_array(array: np.ndarray) -> type[InputSpec]:
+    """Return the kind of input that an array `[example, ...]` holds.
+
+    >>> kind_of_array(np.zeros((5, 28, 28), dtype=np.uint8)).__name__
+    'ImageSpec'
+
+    Raises:
+        DataError: no kind takes it.
+    """
+    found = [kind for kind in kinds().values() if kind.takes(array)]
+    if not found:
+        shapes = ", ".join(kinds())
+        raise DataError(f"an array of {array.dtype} has shape {array.shape}; expected examples of one of the kinds {shapes}.")
+    return found[0]
+
+
+def kind_of_files(suffixes: Iterable[str]) -> type[InputSpec] | None:
+    """Return the kind of input that most files of these endings hold, None if no kind has such files.
+
+    >>> kind_of_files([".png", ".txt", ".jpg"]).__name__
+    'ImageSpec'
+    """
+    endings = list(suffixes)
+    counts = {name: sum(ending in kind.suffixes() for ending in endings) for name, kind in kinds().items()}
+    best = max(counts, key=lambda name: counts[name])
+    return kinds()[best] if counts[best] else None
+
+
+def wishes() -> dict[str, Any]:
+    """Return what owners of data can say of it, over all kinds: each name with its type.
+
+    >>> wishes()["size"]
+    int | None
+    """
+    return {
+        name: typing.get_type_hints(kind.own)[name]
+        for kind in kinds().values()
+        for name, parameter in inspect.signature(kind.own).parameters.items()
+        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
+    }
 
 
 def _parsed(given: Any) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, Literal, Self
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 import pydantic
@@ -56,6 +56,12 @@ class InputSpec(pydantic.BaseModel, abc.ABC):
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
+    nouns: ClassVar[str] = "examples"
+    """Examples of this kind, in errors and warnings."""
+
+    resizing: ClassVar[frozenset[str]] = frozenset()
+    """Wishes of `own` that settle a size, to which any data of this kind can be brought."""
+
     kind: str
 
     def __init__(self, **fields: Any) -> None:
@@ -65,6 +71,46 @@ class InputSpec(pydantic.BaseModel, abc.ABC):
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             raise DataError(f"{field} is {first['input']!r}: {first['msg']}.") from None
+
+    @classmethod
+    def suffixes(cls) -> frozenset[str]:
+        """Return the endings of files that hold one example each, such as `.png`; none if this kind has no such files."""
+        return frozenset()
+
+    @classmethod
+    @abc.abstractmethod
+    def takes(cls, array: np.ndarray) -> bool:
+        """Return whether an array `[example, ...]` looks like examples of this kind."""
+
+    @classmethod
+    @abc.abstractmethod
+    def own(cls, array: np.ndarray | None = None, **wishes: Any) -> Self:
+        """Return the spec for data of a user's own.
+
+        Args:
+            array: the examples, if they are an array; None if they are files.
+            wishes: what the owner says of the data; the keyword-only arguments of the kind's own method. None says nothing.
+
+        Raises:
+            DataError: `array` cannot be examples of this kind, or a wish is impossible.
+        """
+
+    @abc.abstractmethod
+    def how(self, **wishes: Any) -> dict[str, Any]:
+        """Return the options of `read` for data whose owner says `wishes`, so that it becomes what this spec is.
+
+        Raises:
+            DataError: a wish contradicts the spec, and no option of `read` could bring them together.
+        """
+
+    def as_read(self) -> dict[str, Any]:
+        """Return the options under which another spec of this kind reads what this spec stores."""
+        return {}
+
+    def resized(self, other: InputSpec) -> Self:
+        """Return this spec with the size of `other`, for data that can be read at any size; by default there is none."""
+        del other
+        return self
 
     @abc.abstractmethod
     def layout(self) -> dict[str, TensorLayout]:

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import pathlib
 import struct
 import zlib
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import annotated_types
 import numpy as np
+import PIL.ExifTags
 import PIL.Image
-import PIL.ImageOps
 
 from quickstudy.errors import DataError
 from quickstudy.inputs._layout import InputSpec, TensorLayout, as_array, check_several
@@ -22,9 +23,24 @@ ImageLike = Any
 """Whatever `load_image` takes: a path, an encoded file, a Pillow image, an array, a tensor or nested lists."""
 Ink = Literal["dark", "light"]
 
-UNREADABLE = (OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError)
-"""What Pillow raises, in practice, for a damaged or foreign file."""
+UNREADABLE = (
+    *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
+    *(AttributeError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, MemoryError),
+)
+"""Errors of Pillow for a damaged or foreign file: those it means, and those that its plugins stumble into on fuzzed bytes."""
+TURNS = {
+    2: PIL.Image.Transpose.FLIP_LEFT_RIGHT,
+    3: PIL.Image.Transpose.ROTATE_180,
+    4: PIL.Image.Transpose.FLIP_TOP_BOTTOM,
+    5: PIL.Image.Transpose.TRANSPOSE,
+    6: PIL.Image.Transpose.ROTATE_270,
+    7: PIL.Image.Transpose.TRANSVERSE,
+    8: PIL.Image.Transpose.ROTATE_90,
+}
+"""What turns a picture upright, by EXIF orientation."""
 
+ROUNDING = 1e-3
+"""Brightness in 0..1 that float images may lie outside by: less than half of 1/255, so that no byte changes."""
 FAR = 3.0
 """Spreads of the training images beyond which a support set is called far from them."""
 LEAST_SPREAD = 0.1
@@ -44,6 +60,9 @@ class ImageSpec(InputSpec):
     >>> ImageSpec(28, 32, 3).layout()["image"].shape
     (3, 28, 32)
     """
+
+    nouns: ClassVar[str] = "images"
+    resizing: ClassVar[frozenset[str]] = frozenset(["size"])
 
     kind: Literal["image"] = "image"
     height: Annotated[int, annotated_types.Interval(ge=1, le=4096)] = 28
@@ -66,6 +85,68 @@ class ImageSpec(InputSpec):
     def shape(self) -> tuple[int, int, int]:
         """Return `(height, width, channels)`, the shape of one stored image."""
         return self.height, self.width, self.channels
+
+    @classmethod
+    def suffixes(cls) -> frozenset[str]:
+        """Return the endings of the files that Pillow reads here."""
+        return _suffixes()
+
+    @classmethod
+    def takes(cls, array: np.ndarray) -> bool:
+        """Return whether an array is `[example, height, width]` or `[example, height, width, channel]`."""
+        return array.ndim in (3, 4)
+
+    @classmethod
+    def own(
+        cls,
+        array: np.ndarray | None = None,
+        *,
+        size: int | None = None,
+        channels: int | None = None,
+        ink: Ink | None = None,
+    ) -> Self:
+        """Return the spec for images of a user's own: arrays keep their size and channels, files become 84 pixels in colour.
+
+        Args:
+            array: the images, if they are an array; None if they are files.
+            size: height and width, in pixels; None: the arrays' own, or 84, the size of few-shot learning's photo benchmarks.
+            channels: 1 (grey) or 3 (colour); None: the arrays' own, or colour.
+            ink: `dark` (drawn dark on light), or `light` (light on dark, and photos); None: light.
+
+        Raises:
+            DataError: the array cannot be images, or a wish is impossible.
+        """
+        if array is not None and (array.ndim not in (3, 4) or array.size == 0):
+            raise DataError(
+                f"images have shape {tuple(array.shape)}; expected [image, height, width] or "
+                "[image, height, width, channel], and at least one."
+            )
+        if size is not None and size < 1:
+            raise DataError(f"size is {size}; expected pixels, 1 or more.")
+        height, width = (84, 84) if array is None else array.shape[1:3]
+        colour = array is None or (array.ndim == 4 and array.shape[3] >= 3)
+        return cls(size or height, size or width, channels or (3 if colour else 1), ink or "light")
+
+    def how(self, *, size: int | None = None, channels: int | None = None, ink: Ink | None = None) -> dict[str, Any]:
+        """Return the options of `read` for images whose owner says these; their polarity may differ from this spec's.
+
+        Raises:
+            DataError: another size or number of channels than this spec's.
+        """
+        if (size or self.height, size or self.width, channels or self.channels) != self.shape:
+            raise DataError(
+                f"size {size or 'as it is'} and channels {channels or 'as they are'} were given, but this learner takes {self}; "
+                "leave them out, and images are brought to what it takes."
+            )
+        return {} if ink is None else {"ink": ink}
+
+    def as_read(self) -> dict[str, Any]:
+        """Return the polarity of the stored images, as `read` takes it."""
+        return {"ink": self.ink}
+
+    def resized(self, other: InputSpec) -> Self:
+        """Return this spec with the height and width of `other`."""
+        return self.changed(height=other.height, width=other.width) if isinstance(other, ImageSpec) else self
 
     def layout(self) -> dict[str, TensorLayout]:
         """Return the layout of the one part, `image`: bytes with the channels last, floats from 0 to 1 with the channels first."""
@@ -188,6 +269,21 @@ def load_image(image: ImageLike, spec: ImageSpec, *, ink: Ink | None = None) -> 
         raise DataError(f"{_label(image)} cannot be read as an image ({error}); open it in a viewer, or replace it.") from error
 
 
+@functools.cache
+def _suffixes() -> frozenset[str]:
+    PIL.Image.init()
+    readable = PIL.Image.OPEN.keys() - {
+        "BUFR",
+        "EPS",
+        "GRIB",
+        "HDF5",
+        "IPTC",
+        "MPEG",
+        "WMF",
+    }  # only named by Pillow, or by others
+    return frozenset(suffix for suffix, name in PIL.Image.registered_extensions().items() if name in readable)
+
+
 def _openable(image: ImageLike) -> Any:
     """Return what a user gave for an image as a path, bytes, a file, a Pillow image or an array of numbers.
 
@@ -211,7 +307,7 @@ def _openable(image: ImageLike) -> Any:
 
 def _as_stored(picture: PIL.Image.Image, spec: ImageSpec, ink: Ink) -> np.ndarray:
     mode = "L" if spec.channels == 1 else "RGB"
-    picture = PIL.ImageOps.exif_transpose(picture)
+    picture = _upright(picture)
     picture = _eight_bit(picture)
     if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
         ground = (0, 0, 0) if ink == "light" and spec.channels == 1 else (255, 255, 255)
@@ -224,6 +320,15 @@ def _as_stored(picture: PIL.Image.Image, spec: ImageSpec, ink: Ink) -> np.ndarra
         picture = picture.resize((spec.width, spec.height), PIL.Image.Resampling.LANCZOS)
     pixels = np.array(picture, dtype=np.uint8).reshape(spec.shape)
     return 255 - pixels if ink != spec.ink else pixels
+
+
+def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
+    """Return the picture as its EXIF orientation says. The other tags are not looked at, so that odd ones do no harm."""
+    try:
+        turn = TURNS.get(picture.getexif().get(PIL.ExifTags.Base.Orientation))
+    except UNREADABLE:  # EXIF that cannot be read turns nothing
+        return picture
+    return picture if turn is None else picture.transpose(turn)
 
 
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
@@ -269,12 +374,12 @@ def _bytes_of(array: np.ndarray) -> np.ndarray:
         raise DataError(
             f"the image array holds {int((~np.isfinite(array)).sum())} values that are NaN or infinite; expected 0..1."
         )
-    if array.min() < 0 or array.max() > 1:
+    if array.min() < -ROUNDING or array.max() > 1 + ROUNDING:
         raise DataError(
-            f"the float image array lies in {array.min():.4g}..{array.max():.4g}; expected 0..1. "
+            f"the float image array lies in {array.min():.6g}..{array.max():.6g}; expected 0..1. "
             "Divide by 255 if these are byte values, or undo the normalisation."
         )
-    return np.rint(array.astype(np.float64) * 255).astype(np.uint8)
+    return np.rint(array.astype(np.float64).clip(0, 1) * 255).astype(np.uint8)
 
 
 def _label(image: ImageLike) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import annotated_types
 import numpy as np
@@ -26,6 +26,8 @@ class RowsSpec(InputSpec):
     {'rows': array([1. , 2.5], dtype=float32)}
     """
 
+    nouns: ClassVar[str] = "rows"
+
     kind: Literal["rows"] = "rows"
     features: Annotated[int, annotated_types.Interval(ge=1, le=2**24)]
     columns: tuple[str, ...] | None = None
@@ -40,6 +42,32 @@ class RowsSpec(InputSpec):
 
     def __str__(self) -> str:
         return f"rows of {self.features} numbers"
+
+    @classmethod
+    def takes(cls, array: np.ndarray) -> bool:
+        """Return whether an array is a table of numbers, `[example, feature]`."""
+        return array.ndim == 2 and array.dtype.kind in "biuf"
+
+    @classmethod
+    def own(cls, array: np.ndarray | None = None, **wishes: Any) -> Self:
+        """Return the spec of a table's rows.
+
+        Raises:
+            DataError: there is no table, or a wish was made: rows have none.
+        """
+        if array is None or array.ndim != 2:
+            raise DataError("rows of numbers come as a table [example, feature]; files cannot hold one row each.")
+        _refuse(wishes)
+        return cls(array.shape[1])
+
+    def how(self, **wishes: Any) -> dict[str, Any]:
+        """Return no options, as rows have none.
+
+        Raises:
+            DataError: a wish was made.
+        """
+        _refuse(wishes)
+        return {}
 
     def layout(self) -> dict[str, TensorLayout]:
         """Return the layout of the one part, `rows`: float32, as it is."""
@@ -59,8 +87,7 @@ class RowsSpec(InputSpec):
         Raises:
             DataError: they are no table of finite numbers with the spec's columns.
         """
-        if how:
-            raise DataError(f"{', '.join(how)} was given, but rows of numbers have no such option; leave it out.")
+        _refuse(how)
         check_several(things)
         rows = self._numbers(self._ordered(things))
         if rows.ndim != 2 or rows.shape[1] != self.features:
@@ -108,3 +135,10 @@ class RowsSpec(InputSpec):
                 return found.astype(np.float32)
         except (TypeError, ValueError) as error:
             raise DataError(f"the rows are no table of numbers ({error}); expected {expected}.") from error
+
+
+def _refuse(wishes: Mapping[str, Any]) -> None:
+    """Raise a DataError if anything was said of rows, which have no options."""
+    said = [name for name, value in wishes.items() if value is not None]
+    if said:
+        raise DataError(f"{', '.join(said)} was given, but rows of numbers have no such option; leave it out.")

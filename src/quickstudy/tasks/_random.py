@@ -18,7 +18,7 @@ _HALF = np.uint64(32)
 
 
 def keys(seed: int, index: Int[np.ndarray, " task"], stream: int = 0, lanes: int = 1) -> UInt64[np.ndarray, "task lane"]:
-    """The key of each task's streams of random numbers, uint64 `[task, lane]`.
+    """Return the key of each task's streams of random numbers, uint64 `[task, lane]`.
 
     Args:
         seed: any integer.
@@ -31,12 +31,12 @@ def keys(seed: int, index: Int[np.ndarray, " task"], stream: int = 0, lanes: int
 
 
 def bits(keys: UInt64[np.ndarray, " *stream"], count: int) -> UInt64[np.ndarray, " *stream number"]:
-    """The first `count` numbers of each stream, each of 64 random bits, `[..., count]` for keys `[...]`."""
+    """Return the first `count` numbers of each stream, each of 64 random bits, `[..., count]` for keys `[...]`."""
     return _mix(keys[..., None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)
 
 
 def uniform(seed: int, index: Int[np.ndarray, " task"], count: int, stream: int = 0) -> Float[np.ndarray, "task number"]:
-    """Uniform numbers in [0, 1), float64 `[task, count]`: row `i` depends on `seed`, `index[i]` and `stream` alone.
+    """Return uniform numbers in [0, 1), float64 `[task, count]`: row `i` depends on `seed`, `index[i]` and `stream` alone.
 
     Args:
         seed: any integer.
@@ -53,7 +53,7 @@ def uniform(seed: int, index: Int[np.ndarray, " task"], count: int, stream: int 
 
 
 def distinct(keys: UInt64[np.ndarray, " row"], below: Int[np.ndarray, " row"], count: int) -> Int[np.ndarray, "row count"]:
-    """`count` different whole numbers in random order, int64 `[row, count]`: a draw without replacement from `range(below[row])`.
+    """Return `count` different whole numbers in random order, int64 `[row, count]`: a draw without replacement from `range(below[row])`.
 
     The time for a row grows with `count`, not with `below`. Every ordered draw is equally likely, up to a total variation of
     `count * below / 2^64`. Row `i` depends on `keys[i]`, `below[i]` and `count` alone.
@@ -77,7 +77,7 @@ def distinct(keys: UInt64[np.ndarray, " row"], below: Int[np.ndarray, " row"], c
 
 
 def _shuffled(keys: np.ndarray, below: np.ndarray, count: int) -> np.ndarray:
-    """The first of all numbers in the order of their random bits; of at most `count**2` numbers."""
+    """Return the first of all numbers in the order of their random bits; of at most `count**2` numbers."""
     most = int(below.max())
     order = bits(keys, most)
     order[np.arange(most) >= below[:, None]] = np.iinfo(np.uint64).max
@@ -85,7 +85,7 @@ def _shuffled(keys: np.ndarray, below: np.ndarray, count: int) -> np.ndarray:
 
 
 def _first_different(keys: np.ndarray, below: np.ndarray, count: int) -> np.ndarray:
-    """The first `count` different numbers of each row's stream; most rows have no repetition, the others are drawn one by one."""
+    """Return the first `count` different numbers of each row's stream; most rows have no repetition, the others are drawn one by one."""
     drawn = _below(bits(keys, count), below[:, None])
     ordered = np.sort(drawn, axis=-1)
     for row in np.flatnonzero((ordered[:, 1:] == ordered[:, :-1]).any(axis=-1)):
@@ -98,7 +98,7 @@ def _first_different(keys: np.ndarray, below: np.ndarray, count: int) -> np.ndar
 
 
 def _below(numbers: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """`floor(numbers * below / 2^64)`, exactly, for `below` up to 2^32: uniform up to a relative `below / 2^64`."""
+    """Return `floor(numbers * below / 2^64)`, exactly, for `below` up to 2^32: uniform up to a relative `below / 2^64`."""
     below = below.astype(np.uint64)
     return (((numbers >> _HALF) * below + ((numbers & _LOW) * below >> _HALF)) >> _HALF).astype(np.int64)
 

@@ -1,30 +1,30 @@
-"""ClassTasks: N-way K-shot tasks over a set of labelled images, each a pure function of (seed, index)."""
+"""ClassTasks: N-way K-shot tasks over labelled examples of any kind, each a pure function of (seed, index)."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
 from quickstudy.errors import ConfigError, TaskError
-from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs import InputSpec
 from quickstudy.objectives.classes import OneHot
-from quickstudy.task import Examples, Task
-from quickstudy.tasks._augment import AUGMENTATIONS, NUMBERS
+from quickstudy.task import Examples, Input, Task
 from quickstudy.tasks._inputs import to_input
 from quickstudy.tasks._random import distinct, keys, uniform
+from quickstudy.tasks.augment import augmentation
 
 Range = int | tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Draw:
-    """Which images make up each task: rows of the data set, shot-major (shot 0 of every way, then shot 1, ...)."""
+    """Which examples make up each task: indices into the data set, shot-major (shot 0 of every way, then shot 1, ...)."""
 
     support: np.ndarray  # int64 [task, shot, way]
     query: np.ndarray  # int64 [task, query, way]
@@ -36,51 +36,52 @@ class ClassTasks:
     """Tasks that tell some classes of a data set apart. Indexing and `batch` give the same task for the same index, always.
 
     Args:
-        dataset: labelled images.
+        dataset: labelled examples.
         ways: classes per task, or a range `(least, most)`.
         shots: support examples per class, or a range.
         queries: query examples per class.
         unequal: with a range of shots, draw them for each class (an imbalanced support set) instead of once for the task.
         within_groups: all classes of a task come from one group, such as one alphabet.
-        augment: change each image at random: `none`, `flip` or `affine`.
+        augment: change each example at random: `none`, or for images `flip` or `affine`.
         seed: which stream of tasks.
 
-    Where ways or shots differ between tasks, tasks are padded to the most, with masks; padding repeats images of the same task.
+    If ways or shots differ between tasks, tasks are padded to the most, with masks; padding repeats examples of the same task.
 
     Raises:
-        TaskError: a class has too few images, or the data set or a group too few classes.
+        TaskError: a class has too few examples, or the data set or a group too few classes.
     """
 
     target: ClassVar[str] = "classes"
 
     def __init__(
         self,
-        dataset: ImageDataset,
+        dataset: Dataset,
         ways: Range = 5,
         shots: Range = 1,
         queries: int = 15,
         unequal: bool = False,
         within_groups: bool = False,
-        augment: Literal["none", "flip", "affine"] = "none",
+        augment: str = "none",
         seed: int = 0,
     ) -> None:
         self.dataset, self.queries, self.seed = dataset, queries, seed
         self.ways, self.shots = _range("ways", ways), _range("shots", shots)
         self.unequal, self.within_groups, self.augment = unequal, within_groups, augment
         if queries < 1:
-            raise ConfigError(f"queries is {queries}; expected at least 1 query image per class.")
-        if augment != "none" and augment not in AUGMENTATIONS:
-            raise ConfigError(f"augment is {augment!r}; expected one of none, {', '.join(AUGMENTATIONS)}.")
-        self._check_images()
+            raise ConfigError(f"queries is {queries}; expected at least 1 query example per class.")
+        self._augmentation = None if augment == "none" else augmentation(dataset.spec.kind, augment)
+        self._check_counts()
         self._pools, self._pool_sizes = self._make_pools()
         self._starts, self._rows = dataset.starts, dataset.rows
-        self._pixels = torch.from_numpy(dataset.pixels).flatten(1)
+        self._layout = dataset.spec.layout()
+        self._stored = {name: torch.from_numpy(dataset.stored[name]).flatten(1) for name in self._layout}
 
     def __getitem__(self, index: int) -> Task:
+        """Return the task of this index."""
         return self.batch([index])[0]
 
     def batch(self, indices: list[int] | range | np.ndarray) -> Task:
-        """The tasks of these indices, stacked: every tensor has one more leading axis."""
+        """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
         index = np.asarray(indices, dtype=np.int64)
         draw = self._draw(index)
         return Task(
@@ -89,12 +90,12 @@ class ClassTasks:
         )
 
     @property
-    def spec(self) -> ImageSpec:
-        """What an input image must be; travels with the learners that are trained on these tasks."""
+    def input(self) -> InputSpec:
+        """Return what an example's input is; travels with the learners that are trained on these tasks."""
         return self.dataset.spec
 
     def fingerprint(self, count: int) -> str:
-        """Hash of the first `count` tasks: equal hashes, equal images in equal order."""
+        """Return a hash of the first `count` tasks: equal hashes, equal examples in equal order."""
         digest = hashlib.sha256(f"{self.dataset.fingerprint} {self.augment} {self.seed}".encode())
         for begin in range(0, count, 64):  # in parts, so that memory does not grow with the number of tasks
             draw = self._draw(np.arange(begin, min(begin + 64, count)))
@@ -103,14 +104,14 @@ class ClassTasks:
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """The protocol, named beside every result."""
+        """Return the protocol, named beside every result."""
         return {
             "dataset": self.dataset.name,
             "classes": len(self.dataset.classes),
             "ways": _shown(self.ways),
             "shots": _shown(self.shots),
             "queries": self.queries,
-            "image_size": "x".join(str(side) for side in self.dataset.spec.shape),
+            "input": str(self.dataset.spec),
             "seed": self.seed,
         } | {
             name: getattr(self, name)
@@ -118,19 +119,20 @@ class ClassTasks:
             if getattr(self, name) not in (False, "none")
         }
 
-    def _check_images(self) -> None:
+    def _check_counts(self) -> None:
+        """Raise a TaskError if a class has too few examples."""
         needed = self.shots[1] + self.queries
         short = np.flatnonzero(self.dataset.counts < needed)
         if len(short):
             first = short[0]
             raise TaskError(
-                f"class {self.dataset.classes[first]!r} of {self.dataset.name} has {self.dataset.counts[first]} images, but "
+                f"class {self.dataset.classes[first]!r} of {self.dataset.name} has {self.dataset.counts[first]} {self.input.nouns}, but "
                 f"{self.shots[1]} shots + {self.queries} queries need {needed} ({len(short)} of {len(self.dataset.classes)} classes "
                 "are too small). Lower shots or queries, or leave these classes out."
             )
 
     def _make_pools(self) -> tuple[np.ndarray, np.ndarray]:
-        """Which classes may occur together: one pool, or one for each group that is large enough.
+        """Return which classes may occur together: one pool, or one for each group that is large enough.
 
         Returns:
             Class indices `[pool, class]`, and how many of each row count `[pool]`.
@@ -146,9 +148,10 @@ class ClassTasks:
         return np.stack(enough), np.array([len(pool) for pool in pools if len(pool) >= most])
 
     def _draw(self, index: np.ndarray) -> _Draw:
+        """Return which examples make up these tasks."""
         most_ways, most_shots = self.ways[1], self.shots[1]
         classes = self._draw_classes(index)
-        rows = self._starts[classes][:, None, :] + self._draw_images(index, classes, most_shots + self.queries)
+        rows = self._starts[classes][:, None, :] + self._draw_examples(index, classes, most_shots + self.queries)
         support, query = rows[:, :most_shots], rows[:, most_shots:]
         if self.ways[0] == most_ways and self.shots[0] == most_shots:
             return _Draw(support, query)
@@ -159,43 +162,50 @@ class ClassTasks:
         return _Draw(_pad(support, support_mask), _pad(query, query_mask), support_mask, query_mask)
 
     def _draw_classes(self, index: np.ndarray) -> np.ndarray:
-        """Distinct classes of each task, `[task, way]`."""
+        """Return distinct classes of each task, `[task, way]`."""
         pool = self._draw_between(index, (0, len(self._pools) - 1), 1, stream=4)
         position = distinct(keys(self.seed, index, stream=0)[:, 0], self._pool_sizes[pool[:, 0]], self.ways[1])
         return self._pools[pool, position]
 
-    def _draw_images(self, index: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
-        """Distinct images of each class, as positions inside the class, `[task, image, way]`."""
+    def _draw_examples(self, index: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
+        """Return distinct examples of each class, as positions inside the class, `[task, example, way]`."""
         of_way = keys(self.seed, index, stream=1, lanes=classes.shape[1])
         position = distinct(of_way.ravel(), self.dataset.counts[classes.ravel()], count)
         return position.reshape(*classes.shape, count).transpose(0, 2, 1)
 
     def _draw_between(self, index: np.ndarray, between: tuple[int, int], count: int, stream: int) -> np.ndarray:
-        """Whole numbers from the least to the most, both included, `[task, count]`."""
+        """Return whole numbers from the least to the most, both included, `[task, count]`."""
         least, most = between
         if least == most:
             return np.full((len(index), count), least)
         return least + (uniform(self.seed, index, count, stream) * (most - least + 1)).astype(np.int64)
 
     def _examples(self, index: np.ndarray, rows: np.ndarray, mask: np.ndarray | None, stream: int) -> Examples:
+        """Return the examples of these indices `[task, shot, way]` as one part of each task."""
         tasks, per_way, ways = rows.shape
         flat = torch.from_numpy(self._rows[rows].reshape(tasks, per_way * ways))
         x = self._inputs(index, flat, stream)
         y = torch.eye(ways).repeat(per_way, 1).expand(tasks, -1, -1)
         return Examples(x, OneHot(y), None if mask is None else torch.from_numpy(mask.reshape(tasks, -1)))
 
-    def _inputs(self, index: np.ndarray, rows: Tensor, stream: int) -> Tensor:
-        """Float images in [0, 1], strokes light, `[task, example, channel, height, width]`."""
-        # index_select of flat rows: several times faster than indexing by a tensor, and than a gather of floats held ready
-        images = self._pixels.index_select(0, rows.flatten()).unflatten(1, self.dataset.spec.shape)
-        x = to_input(images, self.dataset.spec.layout()["image"])
-        if self.augment != "none":
-            random = uniform(self.seed, index, rows.shape[1] * NUMBERS, stream).reshape(-1, NUMBERS)
-            x = AUGMENTATIONS[self.augment](x, torch.from_numpy(random).to(x.dtype))
-        return x.unflatten(0, rows.shape)
+    def _inputs(self, index: np.ndarray, rows: Tensor, stream: int) -> Input:
+        """Return the inputs of stored rows `[task, example]`, `[task, example, *shape]`; by name if the kind has several parts."""
+        flat = rows.flatten()
+        parts: dict[str, Tensor] = {}
+        for name, layout in self._layout.items():
+            # index_select of flat rows: several times faster than indexing by a tensor, and than a gather of floats held ready
+            stored = self._stored[name].index_select(0, flat).unflatten(1, layout.axes)
+            x = to_input(stored, layout)
+            if self._augmentation is not None:
+                change, numbers = self._augmentation
+                random = uniform(self.seed, index, rows.shape[1] * numbers, stream).reshape(-1, numbers)
+                x = change(x, torch.from_numpy(random).to(x.dtype))
+            parts[name] = x.unflatten(0, rows.shape)
+        return parts if len(parts) > 1 else next(iter(parts.values()))
 
 
 def _range(name: str, value: Range) -> tuple[int, int]:
+    """Return the least and the most of a number or a range."""
     least, most = (value, value) if isinstance(value, int) else tuple(value)
     if least < 1 or most < least:
         raise ConfigError(f"{name} is {value}; expected a number of at least 1, or a range (least, most) of such numbers.")
@@ -203,9 +213,10 @@ def _range(name: str, value: Range) -> tuple[int, int]:
 
 
 def _shown(between: tuple[int, int]) -> int | str:
+    """Return a range as results show it."""
     return between[0] if between[0] == between[1] else f"{between[0]}-{between[1]}"
 
 
 def _pad(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """`rows` `[task, image, way]` with the first way's first image (always real) in place of what the mask leaves out."""
+    """Return `rows` `[task, example, way]` with the first way's first example (always real) in place of what the mask leaves out."""
     return np.where(mask, rows, rows[:, :1, :1])

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from quickstudy.errors import check_at_least
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._random import uniform
@@ -34,6 +35,7 @@ class SinusoidTasks:
     (torch.Size([3, 5, 1]), torch.Size([3, 10, 1]))
     """
 
+    input: ClassVar[RowsSpec] = RowsSpec(1)
     target: ClassVar[str] = "values"
 
     def __init__(self, shots: int = 10, queries: int = 10, seed: int = 0) -> None:
@@ -42,28 +44,29 @@ class SinusoidTasks:
         self.shots, self.queries, self.seed = shots, queries, seed
 
     def __getitem__(self, index: int) -> Task:
+        """Return the task of this index."""
         return self.batch([index])[0]
 
     def batch(self, indices: list[int] | range | np.ndarray) -> Task:
-        """The tasks of these indices, stacked: every tensor has one more leading axis."""
+        """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
         numbers = self._draw(np.asarray(indices, dtype=np.int64))
         amplitude, phase, x = numbers[:, :1], numbers[:, 1:2], numbers[:, 2:]
         points = torch.from_numpy(np.stack([x, amplitude * np.sin(x - phase)])).to(torch.get_default_dtype()).unsqueeze(-1)
         return Task(*(Examples(x, Values(y)) for x, y in points.split([self.shots, self.queries], dim=2)))
 
     def fingerprint(self, count: int) -> str:
-        """Hash of the first `count` tasks: equal hashes, equal curves and points in equal order."""
+        """Return a hash of the first `count` tasks: equal hashes, equal curves and points in equal order."""
         digest = hashlib.sha256(repr(self.describe()).encode())
         for begin in range(0, count, 1024):  # in parts, so that memory does not grow with the number of tasks
             digest.update(self._draw(np.arange(begin, min(begin + 1024, count))).tobytes())
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
-        """The protocol, named beside every result."""
+        """Return the protocol, named beside every result."""
         return {"dataset": "sinusoid", "shots": self.shots, "queries": self.queries, "seed": self.seed}
 
     def _draw(self, index: np.ndarray) -> np.ndarray:
-        """Amplitude, phase, and x of each point, `[task, 2 + shots + queries]`."""
+        """Return amplitude, phase, and x of each point, `[task, 2 + shots + queries]`."""
         numbers = uniform(self.seed, index, 2 + self.shots + self.queries)
         bounds = np.array([RANGES["amplitude"], RANGES["phase"], *[RANGES["x"]] * (self.shots + self.queries)])
         return bounds[:, 0] + numbers * (bounds[:, 1] - bounds[:, 0])

@@ -10,7 +10,7 @@ import dataclasses
 import math
 import weakref
 from collections.abc import Callable
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.functional.call import with_tensors
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
+from quickstudy.tasks.source import TaskSource
 from quickstudy.training.graphs import Captured
 from quickstudy.training.measures import ACCURACY, MEASURES, Measure, Score
 from quickstudy.training.memory import Made, keep_freed_memory
@@ -45,18 +46,6 @@ _GRAPHS: weakref.WeakKeyDictionary[Learner, tuple[list[nn.Module], str, dict[str
 
 UNMAPPED = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 """Layers of torch that `vmap` cannot map over channels-last images: nets that have them are judged task by task."""
-
-
-class TaskSource(Protocol):
-    """Tasks by index: what `fit` and `evaluate` take."""
-
-    target: str
-
-    def batch(self, indices: range) -> Task: ...
-
-    def fingerprint(self, count: int) -> str: ...
-
-    def describe(self) -> dict[str, Any]: ...
 
 
 @dataclasses.dataclass(frozen=True)

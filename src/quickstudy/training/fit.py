@@ -99,7 +99,7 @@ class Trainer:
         self.optimizer = make_optimizer(self.parameters, lr=0.0, weight_decay=self.settings.weight_decay)
         self.run = Run()
         self.best: dict[str, torch.Tensor] | None = None
-        self.spec: ImageSpec | None = getattr(tasks, "spec", None)
+        self.spec = tasks.input if isinstance(getattr(tasks, "input", None), ImageSpec) else None
         self.tracker = Tracker(None, 0)
         self.engine = Engine(learner, Plan())
         device = self.fabric.device  # on a CPU, drawing takes little beside a step, and a thread of its own saves nothing

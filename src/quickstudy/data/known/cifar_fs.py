@@ -16,12 +16,12 @@ import zlib
 
 import numpy as np
 
-from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.decoding import dataset_of
+from quickstudy.data.arrays import from_arrays
+from quickstudy.data.dataset import Dataset
+from quickstudy.data.decoding import dataset_of, job_of
 from quickstudy.data.download import Remote, obtain
 from quickstudy.data.places import data_root
 from quickstudy.data.readers.folder import FolderTree
-from quickstudy.data.readers.npz import from_arrays
 from quickstudy.data.readers.zip import ZipTree
 from quickstudy.data.splits import merged
 from quickstudy.data.tree import ClassFiles, Tree, classes_of, shortened
@@ -66,8 +66,8 @@ HELD_OUT = {
 }
 
 
-def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> ImageDataset:
-    """The photos of the classes of one split."""
+def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
+    """Return the photos of the classes of one split."""
     group = {name: line.partition(":")[0] for line in SUPERCLASSES.split("\n") for name in line.partition(":")[2].split()}
     tree = _tree(data_dir)
     whole = _of_archive(obtain(ARCHIVE, data_dir), spec) if tree is None else _of_images(tree, group, spec, strict)
@@ -78,7 +78,7 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
 
 
 def split_of(name: str) -> str:
-    """The split of a class.
+    """Return the split of a class.
 
     >>> split_of("otter"), split_of("apple")
     ('val', 'train')
@@ -87,7 +87,7 @@ def split_of(name: str) -> str:
 
 
 def _tree(data_dir: str | pathlib.Path | None) -> Tree | None:
-    """Images that were put in place by hand."""
+    """Return the images that were put in place by hand, None if there are none."""
     root = data_root(data_dir)
     folder = root / "cifar100"
     for place in (folder, root):
@@ -97,8 +97,9 @@ def _tree(data_dir: str | pathlib.Path | None) -> Tree | None:
     return FolderTree(folder) if any((folder / top).is_dir() for top in ("train", "apple")) else None
 
 
-def _of_images(tree: Tree, group: dict[str, str], spec: ImageSpec, strict: bool) -> ImageDataset:
-    found = classes_of(tree)
+def _of_images(tree: Tree, group: dict[str, str], spec: ImageSpec, strict: bool) -> Dataset:
+    """Return the classes of a folder or zip that was put in place by hand."""
+    found = classes_of(tree, ImageSpec, strict)
     if {entry.name.split("/")[0] for entry in found} <= {"train", "test"}:
         found = merged(found)
     by_name = {entry.name: ClassFiles(entry.name, group[entry.name], entry.paths) for entry in found if entry.name in group}
@@ -107,11 +108,12 @@ def _of_images(tree: Tree, group: dict[str, str], spec: ImageSpec, strict: bool)
         raise DataError(
             f"cifar_fs: {tree.label} lacks {len(missing)} of CIFAR-100's classes ({shortened(missing)}); expected all 100."
         )
-    return dataset_of(tree, [by_name[name] for name in sorted(by_name)], spec, "cifar_fs", strict)
+    classes = [by_name[name] for name in sorted(by_name)]
+    return dataset_of(job_of(tree, classes, spec), classes, "cifar_fs", strict)
 
 
-def _of_archive(file: pathlib.Path, spec: ImageSpec) -> ImageDataset:
-    """Records of CIFAR-100's binary form: superclass, class, and 3 x 32 x 32 values, one byte each."""
+def _of_archive(file: pathlib.Path, spec: ImageSpec) -> Dataset:
+    """Return the classes of CIFAR-100's binary form, whose records are superclass, class, and 3 x 32 x 32 values, a byte each."""
     try:
         with tarfile.open(file, "r:gz") as archive:
             names = _member(archive, "fine_label_names.txt").decode().split()

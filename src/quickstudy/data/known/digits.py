@@ -10,8 +10,8 @@ import pathlib
 
 import numpy as np
 
-from quickstudy.data.dataset import ImageDataset
-from quickstudy.data.readers.npz import from_arrays
+from quickstudy.data.arrays import from_arrays
+from quickstudy.data.dataset import Dataset
 from quickstudy.data.splits import SplitOptions, chosen
 from quickstudy.errors import DataError
 from quickstudy.inputs.image import ImageSpec
@@ -21,8 +21,8 @@ MARGIN = 2
 SPLITS = ("train", "val", "test", "all")
 
 
-def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> ImageDataset:
-    """The digits of one split, light on dark. `data_dir` and `strict` have no bearing: the images are part of scikit-learn."""
+def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
+    """Return the digits of one split, light on dark. `data_dir` and `strict` have no bearing: the images are part of scikit-learn."""
     try:
         import sklearn.datasets
     except ImportError as error:

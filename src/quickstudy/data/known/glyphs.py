@@ -9,7 +9,7 @@ import pathlib
 
 from quickstudy import storage
 from quickstudy.data import glyphs, handwriting
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.dataset import Dataset
 from quickstudy.data.places import cache_root, exclusive
 from quickstudy.errors import DataError, FileFormatError, NotFoundError
 from quickstudy.inputs.image import ImageSpec
@@ -18,8 +18,8 @@ SPEC = ImageSpec(28, 28, 1, ink="dark")
 SPLITS = ("train", "val", "test", "all")
 
 
-def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> ImageDataset:
-    """The letters of one split's scripts, rendered once and then kept in the cache folder.
+def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
+    """Return the letters of one split's scripts, rendered once and then kept in the cache folder.
 
     `data_dir` and `strict` have no bearing: the fonts are part of matplotlib.
     """
@@ -27,7 +27,7 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
         raise DataError(f"glyphs are drawn at 28x28 pixels, but size is {spec.height}; leave out the size.")
     code = "".join(inspect.getsource(module) for module in (glyphs, handwriting))
     made_by = hashlib.sha256((code + importlib.metadata.version("matplotlib")).encode())
-    path = cache_root() / "images" / f"glyphs-{split}-{made_by.hexdigest()[:16]}.safetensors"
+    path = cache_root() / "examples" / f"glyphs-{split}-{made_by.hexdigest()[:16]}.safetensors"
     with exclusive(path.with_suffix(".lock")):
         try:
             return _from_cache(path)
@@ -39,14 +39,14 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
                 "name": rendered.name,
                 "fingerprint": rendered.fingerprint,
             }
-            storage.save(path, "images", {"images": rendered.images, "counts": rendered.counts}, facts)
+            storage.save(path, "images", {"images": rendered.examples["image"], "counts": rendered.counts}, facts)
             return rendered
 
 
-def _from_cache(path: pathlib.Path) -> ImageDataset:
+def _from_cache(path: pathlib.Path) -> Dataset:
     _, arrays, facts = storage.load(path, "images")
-    return ImageDataset(
-        pixels=arrays["images"],
+    return Dataset(
+        stored={"image": arrays["images"]},
         counts=arrays["counts"],
         classes=tuple(facts["classes"]),
         groups=tuple(facts["groups"]),

@@ -10,10 +10,10 @@ import pathlib
 
 import numpy as np
 
-from quickstudy.data.dataset import ImageDataset
+from quickstudy.data.arrays import from_arrays
+from quickstudy.data.dataset import Dataset
 from quickstudy.data.download import Remote, obtain
 from quickstudy.data.readers.idx import read_idx
-from quickstudy.data.readers.npz import from_arrays
 from quickstudy.inputs.image import ImageSpec
 
 SPEC = ImageSpec(28, 28, 1, ink="light")
@@ -28,8 +28,8 @@ DIGESTS = {
 }
 
 
-def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> ImageDataset:
-    """The images of one split. There is nothing that `strict` could leave out: a damaged file is an error."""
+def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
+    """Return the images of one split. There is nothing that `strict` could leave out: a damaged file is an error."""
     images = [read_idx(_file(f"{prefix}-images-idx3-ubyte.gz", data_dir), 3) for prefix in PREFIXES[split]]
     labels = [read_idx(_file(f"{prefix}-labels-idx1-ubyte.gz", data_dir), 1) for prefix in PREFIXES[split]]
     return from_arrays(np.concatenate(images), np.concatenate(labels), spec=spec, name=f"mnist/{split}")

@@ -1,4 +1,4 @@
-"""A folder of images with one sub-folder per class, nested as deep as you like."""
+"""A folder with one sub-folder of files per class, nested as deep as you like."""
 
 from __future__ import annotations
 
@@ -6,63 +6,125 @@ import functools
 import hashlib
 import os
 import pathlib
+from collections.abc import Iterable, Iterator
 
-from quickstudy.data.tree import is_image
+from quickstudy.data.litter import is_litter
+from quickstudy.data.places import kind_of_path
+from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.readers._tree import read_tree
+from quickstudy.data.tree import Listing, classes_of, kind_of, printable
 from quickstudy.errors import NotFoundError
+
+EXPECTED = "a folder"
+
+
+def recognises(path: pathlib.Path) -> bool:
+    """Return whether a path is a folder."""
+    return path.is_dir()
+
+
+def read(path: pathlib.Path, wanted: Wanted) -> Found:
+    """Return the classes of a folder."""
+    return read_tree(FolderTree(path), wanted)
+
+
+def examples_in(root: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
+    """Return the files of a folder with one sub-folder per class, and the class of each; read as for training.
+
+    Raises:
+        DataError: there is no such folder, or no file of a known kind in class folders.
+    """
+    tree = FolderTree(root)
+    classes = classes_of(tree, kind_of(tree))
+    pairs = [(root / path, printable(entry.name)) for entry in classes for path in entry.paths]
+    return [path for path, _ in pairs], [name for _, name in pairs]
 
 
 class FolderTree:
-    """The image files below a folder; links to folders are followed, once each.
+    """The files below a folder; links to folders are followed, once each, and a folder counts under its own name.
 
     Args:
         root: an existing folder.
 
     Raises:
-        DataError: there is no such folder.
+        NotFoundError: there is no such folder.
+        DataError: it may not be entered.
     """
 
     def __init__(self, root: str | pathlib.Path) -> None:
         self.root = pathlib.Path(root)
-        if not self.root.is_dir():
+        if kind_of_path(self.root) != "folder":
             raise NotFoundError(
                 f"there is no folder {str(root)!r}; give the folder that holds one sub-folder per class.", subject=str(root)
             )
 
     @property
     def label(self) -> str:
-        """The folder, as it was given."""
+        """Return the folder, as it was given."""
         return f"folder {str(self.root)!r}"
 
     @property
     def name(self) -> str:
-        """Shown in results."""
-        return self.root.resolve().name
+        """Return the folder's own name, shown in results."""
+        return printable(self.root.resolve().name)
 
-    def sizes(self) -> dict[str, int]:
-        """Path and size of every image file, sorted by path."""
-        return {path: size for path, (size, _) in self._stats.items()}
+    @property
+    def listing(self) -> Listing:
+        """Return what lies below the folder."""
+        return self._scanned[0]
 
     def read(self, path: str) -> bytes:
-        """One encoded image file."""
+        """Return the content of one file."""
         return (self.root / path).read_bytes()
 
-    def identity(self) -> str:
-        """Hash of names, sizes and times of change."""
-        return hashlib.sha256(repr(list(self._stats.items())).encode()).hexdigest()
+    def identity(self, paths: Iterable[str]) -> str:
+        """Return a hash of names, sizes and times of change."""
+        listing, changed = self._scanned
+        return hashlib.sha256(repr([(path, listing.files[path], changed[path]) for path in paths]).encode()).hexdigest()
 
     @functools.cached_property
-    def _stats(self) -> dict[str, tuple[int, int]]:
-        found: dict[str, tuple[int, int]] = {}
+    def _scanned(self) -> tuple[Listing, dict[str, int]]:
+        """What lies below, and the time of change of every file in nanoseconds."""
+        stats: dict[str, os.stat_result] = {}
+        refused: dict[str, str] = {}
+        folders: list[str] = []
         visited: set[str] = set()
-        for folder, subfolders, files in os.walk(self.root, followlinks=True):
-            if os.path.realpath(folder) in visited:
-                subfolders.clear()
+        real, links = [""], []
+        while real or links:  # links last, so that a folder is met under its own name first
+            folder = real.pop() if real else links.pop(0)
+            identity = os.path.realpath(self.root / folder)
+            if identity in visited:
                 continue
-            visited.add(os.path.realpath(folder))
-            for file in files:
-                path = pathlib.Path(folder, file)
-                relative = path.relative_to(self.root).as_posix()
-                if is_image(relative) and path.is_file():
-                    stat = path.stat()
-                    found[relative] = (stat.st_size, stat.st_mtime_ns)
-        return dict(sorted(found.items()))
+            visited.add(identity)
+            folders.append(folder)
+            for entry in self._entries(folder, refused):
+                path = f"{folder}/{entry.name}" if folder else entry.name
+                kind = _kind(entry, path, stats, refused)
+                (real if kind == "folder" else links if kind == "link" else []).append(path)
+            real.sort(reverse=True)
+            links.sort()
+        files = {path: stats[path].st_size for path in sorted(stats)}
+        listing = Listing(files, tuple(sorted(folder for folder in folders if folder)), refused)
+        return listing, {path: stat.st_mtime_ns for path, stat in stats.items()}
+
+    def _entries(self, folder: str, refused: dict[str, str]) -> Iterator[os.DirEntry[str]]:
+        """Yield what lies in one folder, without litter; note a folder that may not be listed."""
+        try:
+            with os.scandir(self.root / folder) as entries:
+                yield from (entry for entry in entries if not is_litter(entry.name))
+        except OSError as error:
+            refused[folder or "."] = error.strerror or str(error)
+
+
+def _kind(entry: os.DirEntry[str], path: str, stats: dict[str, os.stat_result], refused: dict[str, str]) -> str:
+    """Return `folder`, `link` (to a folder) or nothing, and note a file's size and time, or why it cannot be looked at."""
+    try:
+        if entry.is_dir():
+            return "link" if entry.is_symlink() else "folder"
+        stat = entry.stat()
+    except OSError as error:
+        refused[path] = "a link that leads nowhere" if entry.is_symlink() else error.strerror or str(error)
+        return ""
+    if entry.is_file():
+        stats[path] = stat
+    return ""

@@ -14,23 +14,37 @@ import zlib
 
 import numpy as np
 
+from quickstudy.data.arrays import from_arrays
+from quickstudy.data.places import kind_of_path
+from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.tree import printable
 from quickstudy.errors import DataError, NotFoundError
 
 GZIP_MAGIC = b"\x1f\x8b"
 
 
-def is_idx(path: pathlib.Path) -> bool:
-    """Whether a file's name says idx: `train-images-idx3-ubyte.gz`, `shapes.idx`.
+EXPECTED = "an idx file"
 
-    >>> is_idx(pathlib.Path("train-images-idx3-ubyte.gz")), is_idx(pathlib.Path("train.csv"))
+
+def recognises(path: pathlib.Path) -> bool:
+    """Return whether a file's name says idx: `train-images-idx3-ubyte.gz`, `shapes.idx`.
+
+    >>> recognises(pathlib.Path("train-images-idx3-ubyte.gz")), recognises(pathlib.Path("train.csv"))
     (True, False)
     """
     name = path.name.lower().removesuffix(".gz")
     return name.endswith((".idx", "-ubyte", ".idx1", ".idx3"))
 
 
+def read(path: pathlib.Path, wanted: Wanted) -> Found:
+    """Return the classes of an idx file of images and the file of labels beside it."""
+    images, labels = read_pair(path)
+    spec, how = wanted.of_array(images)
+    return Found(from_arrays(images, labels, spec=spec, how=how, name=printable(path.name)))
+
+
 def read_idx(file: str | pathlib.Path, axes: int) -> np.ndarray:
-    """The array in one idx file, uint8.
+    """Return the array in one idx file, uint8.
 
     Args:
         file: an idx file, gzipped or not.
@@ -58,7 +72,7 @@ def read_idx(file: str | pathlib.Path, axes: int) -> np.ndarray:
 
 
 def read_pair(images: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images `[image, height, width]` and labels `[image]`, from an image file and the labels file beside it.
+    """Return images `[image, height, width]` and labels `[image]`, from an image file and the labels file beside it.
 
     The labels file has the same name with `labels` for `images` (and `idx1` for `idx3`), gzipped or not.
     """
@@ -69,17 +83,20 @@ def read_pair(images: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
         )
     plain = name.replace("images", "labels").replace("idx3", "idx1").removesuffix(".gz")
     for candidate in (images.with_name(plain), images.with_name(f"{plain}.gz")):
-        if candidate.is_file():
+        if kind_of_path(candidate) == "file":
             return read_idx(images, 3), read_idx(candidate, 1)
     raise DataError(f"{str(images)!r} has no labels file; expected {plain!r} or {plain + '.gz'!r} beside it.")
 
 
 def _unpacked(file: pathlib.Path) -> bytes:
+    """Return the content of a file, unpacked if it is gzipped."""
     try:
         content = file.read_bytes()
         return gzip.decompress(content) if content[:2] == GZIP_MAGIC else content
     except FileNotFoundError:
         raise NotFoundError(f"there is no file {str(file)!r}; check the path.", subject=str(file)) from None
+    except PermissionError as error:
+        raise DataError(f"{str(file)!r} may not be read ({error.strerror}); change its permissions.") from error
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(
             f"{str(file)!r} cannot be unpacked ({error}); it may be cut short: copy or download it again."

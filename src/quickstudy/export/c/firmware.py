@@ -138,7 +138,8 @@ def _calibration(request: Request) -> np.ndarray:
             "precision='float32'."
         )
     glyphs = load_glyphs("val", copies=4)
-    chosen = glyphs.pixels[:: max(1, len(glyphs.pixels) // 300), :, :, 0]
+    drawn = glyphs.examples["image"]
+    chosen = drawn[:: max(1, len(drawn) // 300), :, :, 0]
     chosen = chosen if spec.ink == glyphs.spec.ink else 255 - chosen
     resized = [np.asarray(Image.fromarray(image).resize((spec.width, spec.height))) for image in chosen]
     return np.stack(resized)[..., None]

@@ -1,4 +1,4 @@
-"""Augmentations: batched changes of images on tensors, driven by given random numbers."""
+"""Changes of images, batched and driven by given random numbers."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 NUMBERS = 6
-"""Random numbers that an augmentation may use for each image."""
+"""Random numbers per image; the affine change takes five, and rows of an even number stay aligned."""
 
 
 def flip(
@@ -43,7 +43,7 @@ def affine(
 
 
 def _centres(size: int, like: Tensor) -> Float[Tensor, " pixel"]:
-    """Where the centres of the pixels of one axis lie between the image's edges at -1 and 1."""
+    """Return where the centres of the pixels of one axis lie between the image's edges at -1 and 1."""
     return (2 * torch.arange(size, dtype=like.dtype, device=like.device) + 1) / size - 1
 
 

@@ -1,0 +1,78 @@
+"""Datasets of examples that already are arrays in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from quickstudy.data.dataset import Dataset, content_fingerprint
+from quickstudy.data.tree import group_of
+from quickstudy.errors import DataError
+from quickstudy.inputs import InputSpec, kind_of_array
+
+
+def from_arrays(
+    examples: np.ndarray,
+    labels: np.ndarray | Sequence[str] | Sequence[int],
+    *,
+    classes: Sequence[str] | None = None,
+    spec: InputSpec | None = None,
+    how: Mapping[str, Any] | None = None,
+    name: str = "arrays",
+) -> Dataset:
+    """Return a dataset of examples in memory.
+
+    Args:
+        examples: `[example, ...]`. Images are uint8 in 0..255, or float in 0..1, `[image, height, width]` or
+            `[image, height, width, channel]`; rows of numbers are `[row, feature]`.
+        labels: whole numbers or names, `[example]` or `[example, 1]`.
+        classes: names of the classes, for labels that are indices into them; classes without an example are left out.
+        spec: how the examples are stored; None: as they are.
+        how: options of the spec's `read`, such as the polarity of images.
+        name: shown in results.
+
+    Raises:
+        DataError: counts that differ, labels without a class, values out of range, NaN.
+
+    >>> data = from_arrays(np.zeros((4, 8, 8), dtype=np.uint8), ["b", "a", "b", "a"])
+    >>> data.classes, data.counts.tolist(), data.examples["image"].shape
+    (('a', 'b'), [2, 2], (4, 8, 8, 1))
+    """
+    examples = np.asarray(examples)
+    spec = spec or kind_of_array(examples).own(examples)
+    found, indices = _class_indices(np.asarray(labels), classes)
+    if len(examples) != len(indices):
+        raise DataError(
+            f"{name}: {len(examples)} {spec.nouns}, but {len(indices)} labels; expected one label for every one of them."
+        )
+    order = np.argsort(indices, kind="stable")
+    stored = {key: array[order] for key, array in spec.read_all(examples, **(how or {})).items()}
+    counts = np.bincount(indices, minlength=len(found))
+    groups = tuple(group_of(label) for label in found)
+    return Dataset(stored, counts, tuple(found), groups, spec, name, content_fingerprint(stored, counts, found, spec))
+
+
+def _class_indices(labels: np.ndarray, classes: Sequence[str] | None) -> tuple[list[str], np.ndarray]:
+    """Return the names of the classes that have examples, and the index of each example's class, `[example]`."""
+    if labels.ndim == 2 and labels.shape[1] == 1:  # a column, as Keras and MedMNIST keep labels
+        labels = labels[:, 0]
+    if labels.ndim != 1 or labels.dtype.kind not in "iuUS":
+        advice = " Take argmax(-1) of one-hot labels." if labels.ndim == 2 and labels.dtype.kind in "iufb" else ""
+        raise DataError(
+            f"labels are {labels.dtype} of shape {labels.shape}; expected whole numbers or names, one for each example.{advice}"
+        )
+    values, indices = np.unique(labels, return_inverse=True)
+    if classes is None:
+        return [value.decode() if isinstance(value, bytes) else str(value) for value in values.tolist()], indices
+    if labels.dtype.kind not in "iu" or values.min() < 0 or values.max() >= len(classes):
+        raise DataError(
+            f"labels lie in {values[0]!r}..{values[-1]!r}; expected indices into the {len(classes)} classes, from 0 on."
+        )
+    names = [str(classes[value]) for value in values]
+    if len(set(names)) != len(names):
+        raise DataError(
+            f"classes name {len(names)} classes, but only {len(set(names))} names differ; expected different names."
+        )
+    return names, indices

@@ -1,0 +1,15 @@
+"""From a tree of files to a dataset: what the readers of folders and of zips share."""
+
+from __future__ import annotations
+
+from quickstudy.data.decoding import dataset_of, job_of
+from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.splits import own_splits
+from quickstudy.data.tree import Tree, classes_of, kind_of
+
+
+def read_tree(tree: Tree, wanted: Wanted) -> Found:
+    """Return the classes of a tree; folders such as `train` and `test` around them are their splits."""
+    spec, how = wanted.of_kind(kind_of(tree))
+    classes, splits = own_splits(classes_of(tree, type(spec), wanted.strict), tree.label)
+    return Found(dataset_of(job_of(tree, classes, spec, **how), classes, tree.name, wanted.strict), splits)

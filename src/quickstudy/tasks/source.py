@@ -1,0 +1,41 @@
+"""TaskSource: what training, evaluation and export need of a source of tasks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from quickstudy.inputs import InputSpec
+from quickstudy.task import Task
+
+
+class TaskSource(Protocol):
+    """Tasks by number: each is a pure function of the source and its index, so that workers and later runs draw the same ones."""
+
+    @property
+    def input(self) -> InputSpec:
+        """What an example's input is; travels with the learners that are trained on these tasks."""
+        ...
+
+    @property
+    def target(self) -> str:
+        """Kind of answers: a name of `quickstudy.objectives`."""
+        ...
+
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Task:
+        """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
+        ...
+
+    def __getitem__(self, index: int) -> Task:
+        """Return the task of this index."""
+        ...
+
+    def describe(self) -> dict[str, Any]:
+        """Return the protocol, named beside every result."""
+        ...
+
+    def fingerprint(self, count: int) -> str:
+        """Return a hash of the first `count` tasks: equal hashes, equal examples in equal order."""
+        ...
