@@ -1,1 +1,55 @@
-"""Kinds of answer: one file per kind, without torch."""
+"""Kinds of answer: one file per kind, without torch; the file's name is the kind's name everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from quickstudy import discovery
+
+__all__ = ["Target", "find"]
+
+
+class Target(Protocol):
+    """What every kind of answer does: it turns what users give into rows of numbers, and rows into answers."""
+
+    name: str
+
+    def read(self, y: Any) -> Any:
+        """Return the answers that a user gave, checked."""
+        ...
+
+    def joined(self, known: Sequence[Any], answers: Any) -> tuple[Any, ...]:
+        """Return the labels of all columns after these answers too; values have none."""
+        ...
+
+    def rows(self, answers: Any, labels: Sequence[Any]) -> np.ndarray:
+        """Return answers as rows of numbers, `[example, output]`."""
+        ...
+
+    def answers(self, rows: np.ndarray, labels: Sequence[Any]) -> list[Any]:
+        """Return rows of numbers, such as outputs of a learner, as answers."""
+        ...
+
+    def together(self, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Return earlier rows and later ones as one array."""
+        ...
+
+    def check_savable(self, labels: Sequence[Any]) -> None:
+        """Raise a DataError if a label cannot be kept in a file."""
+        ...
+
+    def check_several(self, labels: Sequence[Any]) -> None:
+        """Raise a TaskError if there are too few classes to be told apart."""
+        ...
+
+
+def find(name: str) -> Target:
+    """Return the kind of answer of this name.
+
+    >>> find("classes").read(np.array([3, 7]))
+    [3, 7]
+    """
+    return discovery.load("targets", name)()
