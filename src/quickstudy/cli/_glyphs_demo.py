@@ -17,6 +17,7 @@ from quickstudy.errors import ConfigError
 from quickstudy.learner import Learner
 from quickstudy.nets.identity import Identity
 from quickstudy.report.page import PicturedTask, Report, write_report
+from quickstudy.storage import LEARNER as LEARNER_FILE
 from quickstudy.storage import write_atomically
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
@@ -159,7 +160,7 @@ def _rows(results: dict[str, dict[str, list[Result]]]) -> list[list[str]]:
 def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_json: bool) -> None:
     if as_json:
         plain = {name: {where: [r.to_dict() for r in row] for where, row in by_set.items()} for name, by_set in results.items()}
-        _output.as_json({"learner": str(out / "learner.safetensors"), "report": str(out / "report.html"), "results": plain})
+        _output.as_json({"learner": str(out / LEARNER_FILE), "report": str(out / "report.html"), "results": plain})
         return
     _output.table(_columns(results), _rows(results), "Accuracy, %, and the 95 % confidence interval")
     ours = [result for row in next(iter(results.values())).values() for result in row]

@@ -86,13 +86,22 @@ def as_json(value: Any) -> None:
     text(json.dumps(value, indent=2, default=str))
 
 
+def pasted(*words: object) -> str:
+    """Return a command as it can be pasted into a shell.
+
+    >>> pasted("cc", "my file.c")
+    "cc 'my file.c'"
+    """
+    return shlex.join(str(word) for word in words)
+
+
 def command(*words: object) -> str:
     """Return a command of quickstudy as it can be pasted into a shell.
 
     >>> command("evaluate", "my run", "--ways", 5)
     "quickstudy evaluate 'my run' --ways 5"
     """
-    return shlex.join(["quickstudy", *(str(word) for word in words)])
+    return pasted("quickstudy", *words)
 
 
 def following(*words: object) -> None:

@@ -25,7 +25,7 @@ from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import TrainingSettings
 
 CALIBRATION = 256
-"""Images that the ranges of an int8 learner in C are measured on."""
+"""Number of images on which the ranges of an int8 learner in C are measured."""
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -47,6 +47,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _build_parser() -> _parser.Parser:
+    """Return the parser of this verb."""
     parser = _parser.make_parser("export", __doc__)
     parser.add_argument("learner", type=str, help="a learner's file, a run's folder, or a shipped learner")
     parser.add_argument(
@@ -90,7 +91,7 @@ def _build_parser() -> _parser.Parser:
 
 
 def _write_c(options: jsonargparse.Namespace, source: Source) -> None:
-    """Write the folder of C; print what it takes of a device."""
+    """Write the folder of C and print what it takes of a device."""
     if options.budget or options.latency:
         raise ConfigError(
             "a budget is for bundles; with --target c choose a smaller net, or --int8, and read the sizes that are printed."
@@ -126,11 +127,14 @@ def _write_c(options: jsonargparse.Namespace, source: Source) -> None:
         ("files", ", ".join(written.files)),
     ]
     _output.table(("fact", "value"), rows, title=f"exported: {options.out}")
-    _output.text(f"next: cc -O2 {options.out}/learner.c {options.out}/example.c -lm, or {options.out}/README.md")
+    folder = pathlib.Path(options.out)
+    compiled = ("cc", "-O2", "-o", folder / "example", folder / "learner.c", folder / "example.c", "-lm")
+    _output.text(f"read: {folder / 'README.md'}")
+    _output.text(f"next: {_output.pasted(*compiled)}")
 
 
 def _within(options: jsonargparse.Namespace, source: Source) -> tuple[Packed, list[Candidate]]:
-    """The best learner within the budget, and all that were tried."""
+    """Return the best learner within the budget, and all that were tried."""
     if options.int8:
         raise ConfigError("--int8 and a budget are both given; a budget chooses the precision itself, so leave out --int8.")
     limits = {}
@@ -148,6 +152,7 @@ def _within(options: jsonargparse.Namespace, source: Source) -> tuple[Packed, li
 
 
 def _show(options: jsonargparse.Namespace, packed: Packed, tried: Sequence[Candidate]) -> None:
+    """Print what was exported, and what else was tried."""
     manifest, size = packed.bundle.manifest, pathlib.Path(options.out).stat().st_size
     front = [
         {"learner": one.name, "bytes": one.bytes, "milliseconds": round(1e3 * one.seconds, 3), "accuracy": one.accuracy}
@@ -174,10 +179,12 @@ def _show(options: jsonargparse.Namespace, packed: Packed, tried: Sequence[Candi
     _output.table(("fact", "value"), _facts(packed, size), title=f"exported: {options.out}")
     for note in packed.notes:
         _output.text(f"note: {note}")
-    _output.text(f"next: quickstudy adapt {options.out} FOLDER -o mine.qs")
+    _output.following("info", options.out)
+    _output.text("then: quickstudy adapt, with a folder that holds one sub-folder of examples for each class")
 
 
 def _facts(packed: Packed, size: int) -> list[tuple[str, str]]:
+    """Return the rows of the table about a bundle of `size` bytes."""
     manifest = packed.bundle.manifest
     rows = [
         ("learner", f"{manifest.learner.get('name')} on {(manifest.net or {}).get('name')}"),

@@ -110,7 +110,7 @@ def _train(options: jsonargparse.Namespace) -> None:
     """Train, alone or as one of several processes, of which the first one writes and speaks."""
     out, first = pathlib.Path(options.out), is_first()
     job = prepare(options)
-    if first and not (out / checkpoint.NAME).exists():
+    if first and not (out / storage.CHECKPOINT).exists():
         write_atomically(out / CONFIG, _config(options).encode())
     with progress_line() if first else contextlib.nullcontext(silent) as progress:
         saved = fit(job.learner, job.tasks, job.validation, job.settings, out=out, resume=options.resume, progress=progress)

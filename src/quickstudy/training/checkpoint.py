@@ -12,8 +12,6 @@ from quickstudy.errors import ConfigError, ConflictError, FileFormatError, NotFo
 from quickstudy.learner import Learner
 from quickstudy.training.saving import to_arrays
 
-NAME = "checkpoint.safetensors"
-
 
 def save(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
     """Write the learner, the optimizer's moments and plain facts."""
@@ -60,14 +58,14 @@ def claim(out: pathlib.Path, resume: bool) -> bool:
     """
     if out.exists() and not out.is_dir():
         raise ConflictError(f"{out} is a file; expected a folder for the run.")
-    exists = (out / NAME).exists()
+    exists = (out / storage.CHECKPOINT).exists()
     if exists and not resume:
         raise ConflictError(
             f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
         )
     if resume and not exists:
         raise NotFoundError(
-            f"{out} holds no {NAME} to resume from. Start without resume, or name the folder of an interrupted run."
+            f"{out} holds no {storage.CHECKPOINT} to resume from. Start without resume, or name the folder of an interrupted run."
         )
     return exists
 

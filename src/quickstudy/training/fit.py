@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import pathlib
+import shlex
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -136,13 +137,13 @@ class Trainer:
     def save_checkpoint(self) -> None:
         """Everything that is needed to go on, in `out`; nothing without a folder."""
         if self.out is not None:
-            checkpoint.save(self.out / "checkpoint.safetensors", self.learner, self.optimizer, self._facts())
+            checkpoint.save(self.out / storage.CHECKPOINT, self.learner, self.optimizer, self._facts())
 
     def load_checkpoint(self) -> None:
         """Go on from where `out` stands."""
         if self.out is None:
             return
-        facts = checkpoint.load(self.out / "checkpoint.safetensors", self.learner, self.optimizer)
+        facts = checkpoint.load(self.out / storage.CHECKPOINT, self.learner, self.optimizer)
         checkpoint.check_same(facts["began"], self._facts()["began"], self.out)
         self.run = Run(**facts["run"])
 
@@ -185,19 +186,19 @@ class Trainer:
 
     def _started_again(self, out: pathlib.Path) -> bool:
         """Whether the run in the folder is this one, some process of which had died."""
-        if not self.group.restarted or not (out / checkpoint.NAME).exists():
+        if not self.group.restarted or not (out / storage.CHECKPOINT).exists():
             return False
-        return storage.load(out / checkpoint.NAME, "checkpoint").meta["run"].get("job") == self.group.job
+        return storage.load(out / storage.CHECKPOINT, "checkpoint").meta["run"].get("job") == self.group.job
 
     def _set_best(self) -> Mapping[str, Any]:
         """Set the best learner, and save it unless it is saved already; where it comes from."""
         if self.validation is None:
             if self.out is not None:
-                save_learner(self.out / "learner.safetensors", self.saved(None))
+                save_learner(self.out / storage.LEARNER, self.saved(None))
         elif self.out is None:
             self.learner.load_state_dict(self.best or self.learner.state_dict())
         else:
-            _, arrays, meta = storage.load(self.out / "learner.safetensors", "learner")
+            _, arrays, meta = storage.load(self.out / storage.LEARNER, "learner")
             self.learner.load_state_dict({name: torch.from_numpy(value) for name, value in arrays.items()})
             return meta["info"]
         return self.saved(None).info
@@ -291,7 +292,7 @@ class Trainer:
         if best and self.out is None:
             self.best = {name: value.clone() for name, value in self.learner.state_dict().items()}
         elif best and self.out is not None:
-            save_learner(self.out / "learner.safetensors", self.saved(result))
+            save_learner(self.out / storage.LEARNER, self.saved(result))
 
     def _over(self) -> bool:
         patient = self.settings.patience is None or self.run.stale < self.settings.patience
@@ -300,7 +301,7 @@ class Trainer:
     def _interrupted(self) -> KeyboardInterrupt:
         interrupt = KeyboardInterrupt()
         by_command = self.out is not None and (self.out / "config.yaml").exists()
-        how = f"quickstudy train --resume {self.out}" if by_command else "fit(..., resume=True)"
+        how = f"quickstudy train --resume {shlex.quote(str(self.out))}" if by_command else "fit(..., resume=True)"
         where = f"; saved in {self.out}. Go on with: {how}" if self.out else ""
         interrupt.add_note(f"interrupted after step {self.run.step}{where}")
         return interrupt
@@ -328,7 +329,7 @@ class Trainer:
             if self._inner_loop_diverges(tasks)
             else f"lr={self.settings.lr}"
         )
-        saved = self.out is not None and (self.out / checkpoint.NAME).exists()
+        saved = self.out is not None and (self.out / storage.CHECKPOINT).exists()
         kept = f" The last good checkpoint, in {self.out}, stays." if saved else ""
         return TrainingError(
             f"at step {self.run.step} the loss is {loss} or its gradient is not finite. Most likely {likely} is too large: try a "

@@ -24,9 +24,6 @@ from quickstudy.runtime.manifest import ImageInput, RowsInput
 from quickstudy.task import Examples
 from quickstudy.training.describing import build_module, check_header, describe_module, plain
 
-FILE = "learner.safetensors"
-"""Name of the learner's file in the folder of a run."""
-
 
 @dataclasses.dataclass(frozen=True)
 class SavedLearner:
