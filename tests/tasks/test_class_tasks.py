@@ -194,6 +194,7 @@ def test_tasks_stay_the_same_from_version_to_version(numbered: Dataset) -> None:
 def test_describe_names_the_protocol(patterns: Dataset) -> None:
     found = ClassTasks(patterns, ways=(2, 3), shots=1, queries=2, within_groups=True, seed=4).describe()
     assert found == {
+        "source": "classes",
         "dataset": "patterns",
         "classes": 12,
         "ways": "2-3",

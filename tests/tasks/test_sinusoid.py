@@ -63,7 +63,13 @@ def test_a_task_is_a_pure_function_of_seed_and_index() -> None:
 
 
 def test_hash_and_description() -> None:
-    assert SinusoidTasks(5, 6, 7).describe() == {"dataset": "sinusoid", "shots": 5, "queries": 6, "seed": 7}
+    assert SinusoidTasks(5, 6, 7).describe() == {
+        "source": "sinusoid",
+        "dataset": "sinusoid",
+        "shots": 5,
+        "queries": 6,
+        "seed": 7,
+    }
     hashes = [SinusoidTasks(*arguments).fingerprint(9) for arguments in ((5, 6, 7), (6, 5, 7), (5, 6, 8), (5, 7, 7))]
     assert len({*hashes, SinusoidTasks(5, 6, 7).fingerprint(10)}) == 5
     assert SinusoidTasks(5, 6, 7).fingerprint(9) == hashes[0]

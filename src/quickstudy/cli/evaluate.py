@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Sequence
 from typing import Any
 
+import jsonargparse
 import rich.console
 import rich.progress
 
 from quickstudy import discovery
-from quickstudy.cli import _data, _output, _parser
+from quickstudy.cli import _data, _output, _parser, _tasks
 from quickstudy.errors import ConfigError
 from quickstudy.learner import hyperparameters
-from quickstudy.tasks.classes import ClassTasks
+from quickstudy.tasks.source import TaskSource
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.protocols import under_each_protocol
 from quickstudy.training.saving import SavedLearner, load_learner
@@ -29,27 +31,13 @@ def run(arguments: Sequence[str]) -> None:
     assert saved is not None  # the parser insists on a learner
     changes = {name: options.learner[name] for name in hyperparameters(saved.learner)}
     saved = dataclasses.replace(load_learner(options.saved, **changes), info=saved.info)
-    dataset = _data.load(options, options.split, saved.spec)
+    sources = _sources(options, saved)
     with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
         learners = under_each_protocol(saved.learner) if options.both_protocols else [saved.learner]
-        bar = progress.add_task("evaluating", total=len(options.ways) * len(options.shots) * len(learners) * options.tasks)
+        bar = progress.add_task("evaluating", total=len(sources) * len(learners) * options.tasks)
         results = [
-            evaluate(
-                learner,
-                ClassTasks(
-                    dataset,
-                    _range("ways", ways),
-                    _range("shots", shots),
-                    options.queries,
-                    unequal=options.unequal,
-                    within_groups=options.within_groups,
-                    seed=options.seed,
-                ),
-                options.tasks,
-                lambda count: progress.advance(bar, count),
-            )
-            for ways in options.ways
-            for shots in options.shots
+            evaluate(learner, source, options.tasks, lambda count: progress.advance(bar, count))
+            for source in sources
             for learner in learners
         ]
     show(results, options.saved, options.json)
@@ -62,13 +50,12 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
         _output.as_json({"learner": title, "results": plain})
         return
     measure = results[0].measure  # of one learner
-    columns = ("data", "ways", "shots", "queries", measure.name, "± 95 % CI", "tasks", "protocol", "tasks hash")
+    sizes = [name for name in ("ways", "shots", "queries") if name in plain[0]]
+    columns = ("data", *sizes, measure.name, "± 95 % CI", "tasks", "protocol", "tasks hash")
     rows = [
         (
             row["dataset"],
-            row["ways"],
-            row["shots"],
-            row["queries"],
+            *(row[name] for name in sizes),
             float(format(row[measure.key], measure.short)),
             "-" if row["ci95"] is None else float(format(row["ci95"], measure.short)),
             row["test_tasks"],
@@ -78,6 +65,26 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
         for row in plain
     ]
     _output.table(columns, rows, title=title)
+
+
+def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskSource]:
+    """Return the tasks that the options ask for, for every combination of ways and shots."""
+    source = discovery.load("tasks", _source(saved))
+    if not _tasks.takes_data(source):
+        return [source(**{name: options[name] for name in inspect.signature(source).parameters})]
+    dataset = _data.load(options, options.split, saved.spec)
+    fixed = {name: options[name] for name in ("queries", "unequal", "within_groups", "seed")}
+    return [
+        source(dataset, ways=_range("ways", ways), shots=_range("shots", shots), **fixed)
+        for ways in options.ways
+        for shots in options.shots
+    ]
+
+
+def _source(saved: SavedLearner | None) -> str:
+    """Return the name of the source of tasks that a learner was trained on."""
+    about = dict(saved.info.get("trained_on") or {}) if saved else {}
+    return about.get("source", _tasks.SOURCE)
 
 
 def _range(name: str, value: int | str) -> int | tuple[int, int]:
@@ -93,20 +100,12 @@ def _range(name: str, value: int | str) -> int | tuple[int, int]:
 def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     parser = _parser.make_parser("evaluate", __doc__)
     parser.add_argument("saved", type=str, help="a learner's file, the folder of a run, or the name of a shipped learner")
-    _data.add_arguments(parser, split="test")
-    parser.add_argument(
-        "--ways", type=int | str, nargs="+", default=[5], help="classes per task: numbers, or ranges such as 5-20"
-    )
-    parser.add_argument(
-        "--shots", type=int | str, nargs="+", default=[1], help="support examples per class: numbers, or ranges such as 1-5"
-    )
-    parser.add_argument("--unequal", type=bool, default=False, help="with a range of shots: draw them for each class")
-    parser.add_argument("--queries", type=int, default=15, help="query examples per class")
-    parser.add_argument(
-        "--within_groups", type=bool, default=False, help="all classes of a task from one group, such as an alphabet"
-    )
+    source = discovery.load("tasks", _source(saved))
+    if _tasks.takes_data(source):
+        _add_class_tasks(parser)
+    else:
+        parser.add_class_arguments(source, None)
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
-    parser.add_argument("--seed", type=int, default=0, help="which tasks")
     parser.add_argument(
         "--both_protocols",
         "--both-protocols",
@@ -120,3 +119,20 @@ def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
         parser.add_class_arguments(chosen, "learner", skip={"net"}, sub_configs=False)
         parser.set_defaults({f"learner.{name}": value for name, value in hyperparameters(saved.learner).items()})
     return parser
+
+
+def _add_class_tasks(parser: _parser.Parser) -> None:
+    """Add the options of tasks that tell classes apart."""
+    _data.add_arguments(parser, split="test")
+    parser.add_argument(
+        "--ways", type=int | str, nargs="+", default=[5], help="classes per task: numbers, or ranges such as 5-20"
+    )
+    parser.add_argument(
+        "--shots", type=int | str, nargs="+", default=[1], help="support examples per class: numbers, or ranges such as 1-5"
+    )
+    parser.add_argument("--unequal", type=bool, default=False, help="with a range of shots: draw them for each class")
+    parser.add_argument("--queries", type=int, default=15, help="query examples per class")
+    parser.add_argument(
+        "--within_groups", type=bool, default=False, help="all classes of a task from one group, such as an alphabet"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="which tasks")

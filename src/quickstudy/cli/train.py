@@ -16,12 +16,13 @@ import rich.console
 import torch
 
 from quickstudy import discovery, storage
-from quickstudy.cli import _data, _output, _parser
-from quickstudy.data.dataset import Dataset, DataWarning
+from quickstudy.cli import _data, _output, _parser, _tasks
+from quickstudy.data.dataset import DataWarning
 from quickstudy.errors import ConfigError, NotFoundError
+from quickstudy.inputs import InputSpec
 from quickstudy.learner import Learner
 from quickstudy.storage import write_atomically
-from quickstudy.tasks.classes import ClassTasks
+from quickstudy.tasks.source import TaskSource
 from quickstudy.training import checkpoint
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
@@ -32,14 +33,11 @@ from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 
-LEARNER, NET = "protonet", "conv4"
-"""Learner and net if the command line chooses none."""
+LEARNER, NET, NET_ON_ROWS = "protonet", "conv4", "mlp"
+"""Learner and net if the command line chooses none; the last is for tasks whose inputs are rows of numbers."""
 
 CONFIG = "config.yaml"
 """Name of the file with a run's options, in the run's folder."""
-
-VALIDATION_SEED = 1_000_003
-"""Seed of the validation tasks, added to the run's own, so that they come from another stream."""
 
 
 def build_parser(arguments: Sequence[str]) -> _parser.Parser:
@@ -53,13 +51,9 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
         "--max_restarts", type=int, default=RESTARTS, help="how often all processes start again when one was killed"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    _data.add_arguments(parser, split="train")
-    _parser.add_learner(parser, arguments, LEARNER, NET)
-    parser.add_class_arguments(ClassTasks, None, skip={"dataset"})
-    parser.add_argument("--validation_split", type=str | None, default="val", help="split to validate on; null for none")
-    parser.add_argument(
-        "--validation_ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
-    )
+    _tasks.add_arguments(parser, arguments)
+    on_rows = _tasks.from_rows(_parser.chosen_name(arguments, "tasks", _tasks.SOURCE))
+    _parser.add_learner(parser, arguments, LEARNER, NET_ON_ROWS if on_rows else NET)
     parser.add_class_arguments(TrainingSettings, None)
     return parser
 
@@ -69,8 +63,8 @@ class Job:
     """What the options ask for."""
 
     learner: Learner
-    tasks: ClassTasks
-    validation: ClassTasks | None
+    tasks: TaskSource
+    validation: TaskSource | None
     settings: TrainingSettings
 
 
@@ -94,10 +88,9 @@ def run(arguments: Sequence[str]) -> None:
 def prepare(options: jsonargparse.Namespace) -> Job:
     """The learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
     settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
-    dataset = _data.load(options, options.split)
+    tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
-    learner = make_learner(options, dataset)
-    return Job(learner, ClassTasks(dataset, **_task_arguments(options)), make_validation(options), settings)
+    return Job(make_learner(options, tasks.input), tasks, _tasks.make_validation(options), settings)
 
 
 def _train_quietly(options: jsonargparse.Namespace) -> None:
@@ -119,37 +112,24 @@ def _train(options: jsonargparse.Namespace) -> None:
         _show(options, saved, result)
 
 
-def make_learner(options: jsonargparse.Namespace, dataset: Dataset) -> Learner:
+def make_learner(options: jsonargparse.Namespace, spec: InputSpec) -> Learner:
     """Build the learner with the modules that the options choose for it."""
     modules = _parser.module_arguments(options.learner.name)
-    made = {argument: make_net(options[key], dataset) for argument, key in modules.items()}
+    made = {argument: make_net(options[key], spec) for argument, key in modules.items()}
     given = {name: value for name, value in _arguments(options.learner).items() if name not in modules}
     return discovery.load("learners", options.learner.name)(**made, **given)
 
 
-def make_net(options: jsonargparse.Namespace, dataset: Dataset) -> torch.nn.Module:
-    """The net of that name, made for the images of the data set."""
+def make_net(options: jsonargparse.Namespace, spec: InputSpec) -> torch.nn.Module:
+    """Return the net of that name, made for inputs of the spec."""
     chosen = discovery.load("nets", options.name)
-    (layout,) = dataset.spec.layout().values()
+    (layout,) = spec.layout().values()
     shape = layout.shape
     if "image_size" in inspect.signature(chosen).parameters and (len(shape) < 3 or shape[1] != shape[2]):
-        raise ConfigError(
-            f"{options.name} takes square images, but {dataset.name} has {dataset.spec}; set --size, or another --net."
-        )
+        raise ConfigError(f"{options.name} takes square images, but the data has {spec}; set --size, or another --net.")
     fitting = {"in_channels": shape[0], "image_size": shape[-1], "in_features": math.prod(shape)}
     given = {name: value for name, value in fitting.items() if name in inspect.signature(chosen).parameters}
     return chosen(**given, **_arguments(options))
-
-
-def make_validation(options: jsonargparse.Namespace) -> ClassTasks | None:
-    """Tasks of the validation classes: as in training, but without augmentation."""
-    if options.validation_split is None:
-        return None
-    dataset = _data.load(options, options.validation_split)
-    arguments = _task_arguments(options) | {"augment": "none", "seed": options.seed + VALIDATION_SEED}
-    if options.validation_ways is not None:
-        arguments["ways"] = options.validation_ways
-    return ClassTasks(dataset, **arguments)
 
 
 def _resumed(arguments: list[str]) -> list[str]:
@@ -174,11 +154,6 @@ def _arguments(options: jsonargparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(options).items() if name != "name"}
 
 
-def _task_arguments(options: jsonargparse.Namespace) -> dict[str, Any]:
-    names = list(inspect.signature(ClassTasks).parameters)[1:]
-    return {name: options[name] for name in names}
-
-
 def _config(options: jsonargparse.Namespace) -> str:
     values = options.as_dict()
     for transient in ("config", "resume", "json"):
@@ -194,7 +169,9 @@ def _show(options: jsonargparse.Namespace, saved: SavedLearner, result: dict[str
         return
     measure = measure_in(result)
     shown = [format(result[key], measure.short) for key in (measure.key, "ci95") if result[key] is not None]
-    columns = (f"{which} tasks", "ways", "shots", measure.name, "protocol", "tasks hash")
-    row = (result["test_tasks"], result["ways"], result["shots"], " ± ".join(shown), result["protocol"], result["tasks_hash"])
+    sizes = [name for name in ("ways", "shots") if name in result]
+    columns = (f"{which} tasks", *sizes, measure.name, "protocol", "tasks hash")
+    row = (result["test_tasks"], *(result[name] for name in sizes), " ± ".join(shown), result["protocol"], result["tasks_hash"])
     _output.table(columns, [row], title=f"saved: {file}")
-    _output.text(f"next: quickstudy evaluate {options.out} --data {options.data} --split test --ways 5 --shots 1 5")
+    data = f" --data {options.data} --split test --ways 5 --shots 1 5" if "data" in options else ""
+    _output.text(f"next: quickstudy evaluate {options.out}{data}")

@@ -106,6 +106,7 @@ class ClassTasks:
     def describe(self) -> dict[str, Any]:
         """Return the protocol, named beside every result."""
         return {
+            "source": "classes",
             "dataset": self.dataset.name,
             "classes": len(self.dataset.classes),
             "ways": _shown(self.ways),

@@ -56,13 +56,17 @@ class SinusoidTasks:
 
     def fingerprint(self, count: int) -> str:
         """Return a hash of the first `count` tasks: equal hashes, equal curves and points in equal order."""
-        digest = hashlib.sha256(repr(self.describe()).encode())
+        digest = hashlib.sha256(repr(self._facts()).encode())
         for begin in range(0, count, 1024):  # in parts, so that memory does not grow with the number of tasks
             digest.update(self._draw(np.arange(begin, min(begin + 1024, count))).tobytes())
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
         """Return the protocol, named beside every result."""
+        return {"source": "sinusoid", **self._facts()}
+
+    def _facts(self) -> dict[str, Any]:
+        """Return what the hash of tasks depends on."""
         return {"dataset": "sinusoid", "shots": self.shots, "queries": self.queries, "seed": self.seed}
 
     def _draw(self, index: np.ndarray) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""The options that name a source of tasks, shared by the verbs: `--tasks NAME`, and what its constructor takes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import Any
+
+import jsonargparse
+
+from quickstudy import discovery
+from quickstudy.cli import _data, _parser
+from quickstudy.tasks.source import TaskSource
+
+SOURCE = "classes"
+"""Source of tasks if the command line chooses none."""
+VALIDATION_SEED = 1_000_003
+"""Seed of the validation tasks, added to the run's own, so that they come from another stream."""
+
+
+def add_arguments(parser: _parser.Parser, arguments: Sequence[str]) -> None:
+    """Add the options of the source that a command line chooses, of its data, and of its validation tasks."""
+    name = _parser.chosen_name(arguments, "tasks", SOURCE)
+    source = discovery.load("tasks", name)
+    parser.add_argument("--tasks", type=str, default=name, help=f"where tasks come from: {', '.join(discovery.names('tasks'))}")
+    if takes_data(source):
+        _data.add_arguments(parser, split="train")
+        parser.add_argument("--validation_split", type=str | None, default="val", help="split to validate on; null for none")
+    parser.add_class_arguments(source, None, skip={"dataset"})
+    if "ways" in _names(source):
+        parser.add_argument(
+            "--validation_ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
+        )
+
+
+def takes_data(source: type) -> bool:
+    """Return whether a source of tasks draws them from a data set."""
+    return "dataset" in inspect.signature(source).parameters
+
+
+def from_rows(name: str) -> bool:
+    """Return whether a source of this name has rows of numbers as inputs, whatever its data."""
+    spec = inspect.getattr_static(discovery.load("tasks", name), "input", None)
+    return getattr(spec, "kind", "") == "rows"
+
+
+def make(options: jsonargparse.Namespace) -> TaskSource:
+    """Return the training tasks that the options ask for."""
+    return _make(options, getattr(options, "split", None), {})
+
+
+def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
+    """Return validation tasks: as in training, but of other classes or another stream, and with examples as they are."""
+    split = getattr(options, "validation_split", None)
+    source = discovery.load("tasks", options.tasks)
+    if takes_data(source) and split is None:
+        return None
+    changes: dict[str, Any] = {"seed": options.seed + VALIDATION_SEED}
+    if "augment" in _names(source):
+        changes["augment"] = "none"
+    if getattr(options, "validation_ways", None) is not None:
+        changes["ways"] = options.validation_ways
+    return _make(options, split, changes)
+
+
+def _make(options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any]) -> TaskSource:
+    """Return tasks of one split, with some options changed."""
+    source = discovery.load("tasks", options.tasks)
+    given = {name: options[name] for name in _names(source)} | changes
+    return source(_data.load(options, split), **given) if takes_data(source) and split is not None else source(**given)
+
+
+def _names(source: type) -> list[str]:
+    """Return the options of a source."""
+    return [name for name in inspect.signature(source).parameters if name != "dataset"]
