@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from builders import SHAPES, WAYS, apart, furthest, gradients, make_learner, make_tasks, rows, shown, variants
-from quickstudy.training.capture import summed_gradient, tensors_of
+from quickstudy.training.meta_gradient import summed_gradient, tensors_of
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
