@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import abc
 import inspect
+import itertools
 from collections.abc import Iterable, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
+from quickstudy.layers.attention import ATTENTION
 from quickstudy.layers.batch_norm import has_batch_norm
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Answers, Examples, Input, Task
 
 State = Mapping[str, Tensor]
+Given = TypeVar("Given")
 
 
 class Learner(nn.Module, abc.ABC):
@@ -72,6 +76,25 @@ class Learner(nn.Module, abc.ABC):
         nn.Module.__init__(self)
         return self
 
+    def train(self, mode: bool = True) -> Self:
+        """Stay in eval mode: a learner is a pure function, also while it is trained.
+
+        Attention keeps from its kernel for inference, which has no derivatives; without dropout, nothing else tells the modes apart.
+        """
+        super().train(False)
+        for layer in self.modules():
+            if isinstance(layer, ATTENTION):
+                layer.training = True
+        return self
+
+    def matched(self, given: Given) -> Given:
+        """Return inputs, examples or a task with floating-point tensors in the type and on the device of the learner's tensors."""
+        tensors = itertools.chain(self.parameters(), self.buffers())
+        like = next((value for value in tensors if value.is_floating_point()), None)
+        if like is None:
+            return given
+        return tree_map(lambda leaf: leaf.to(like.device, like.dtype if leaf.is_floating_point() else leaf.dtype), given)
+
     @abc.abstractmethod
     def adapt(self, support: Examples, state: State | None = None) -> State:
         """Learn the task from its support set; with `state`, go on from what was learned before (more examples, new ways)."""
@@ -82,6 +105,7 @@ class Learner(nn.Module, abc.ABC):
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return the scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""
+        task = self.matched(task)
         state = self.adapt(task.support)
         return task.query.y.loss(self.predict(state, task.query.x), task.query.weight)
 

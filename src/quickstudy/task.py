@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
+from quickstudy.errors import DataError
+
 Input = Tensor | Mapping[str, Tensor]
 
 
@@ -55,6 +57,13 @@ class Examples:
     x: Input
     y: Answers
     mask: Bool[Tensor, " *task example"] | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.y, Tensor):
+            raise DataError(
+                f"y is a tensor of shape {list(self.y.shape)}; expected right answers of a kind: one_hot(labels, ways) for class labels, "
+                "OneHot(rows) for one-hot rows, Values(rows) for numbers."
+            )
 
     @property
     def count(self) -> int:
@@ -101,6 +110,12 @@ class Task:
 
 torch.export.register_dataclass(Examples)
 torch.export.register_dataclass(Task)
+
+
+def check_floating(rows: object, remedy: str) -> None:
+    """Raise a DataError for answers that are no floating-point numbers, such as labels or one-hot rows of integers."""
+    if isinstance(rows, Tensor) and not rows.is_floating_point():
+        raise DataError(f"rows are {str(rows.dtype).removeprefix('torch.')}; expected floating-point numbers: {remedy}.")
 
 
 def concatenate(first: Examples, second: Examples) -> Examples:

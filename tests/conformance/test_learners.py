@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 import torch
 from builders import SHAPES, WAYS, apart, furthest, gradients, make_learner, make_tasks, rows, shown, variants
-from quickstudy.training.meta_gradient import summed_gradient, tensors_of
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -23,6 +22,7 @@ from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.task import Examples, Task, concatenate
+from quickstudy.training.meta_gradient import summed_gradient, tensors_of
 from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
 

@@ -67,7 +67,8 @@ def adam(
     """Return weights and second moments after step 1, 2, ... of Adam without momentum (Kingma and Ba 2015, beta1 = 0)."""
     beta2 = 0.999
     moments = {name: beta2 * value + (1 - beta2) * gradients[name].square() for name, value in moments.items()}
-    corrected = {name: (value / (1 - beta2**step)).sqrt() + 1e-8 for name, value in moments.items()}
+    least = {name: max(1e-8, torch.finfo(value.dtype).tiny) for name, value in moments.items()}  # 1e-8 is zero in float16
+    corrected = {name: (value / (1 - beta2**step)).sqrt() + least[name] for name, value in moments.items()}
     return {name: value - rate * gradients[name] / corrected[name] for name, value in weights.items()}, moments
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from torch import nn
 from torch.nn.modules.lazy import LazyModuleMixin
 
 from quickstudy.errors import ModelError
+from quickstudy.functional.call import original
 
 
 def check_net(net: nn.Module) -> nn.Module:
-    """`net`, if every layer can be used by a learner; a ModelError that names the first layer that cannot."""
+    """Return the net, in eval mode, if every layer can be used by a learner.
+
+    Raises:
+        ModelError: a layer cannot; it is named.
+    """
     for name, layer in net.named_modules():
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "track_running_stats", False):
             raise ModelError(
@@ -32,4 +40,36 @@ def check_net(net: nn.Module) -> nn.Module:
                 f"layer {name!r} is {type(layer).__name__}, which has no second derivative or no shape yet. Use a net from "
                 "quickstudy.nets, or write the layer with plain operations (and run a lazy module once)."
             )
-    return net
+    return net.eval()
+
+
+@contextlib.contextmanager
+def unchanged_buffers(module: nn.Module) -> Iterator[None]:
+    """Raise a ModelError if a buffer of the module was changed in place inside, as layers do that count or average."""
+    before = {name: value._version for name, value in module.named_buffers()}
+    failure = None
+    try:
+        yield
+    except RuntimeError as error:  # which a change in place may cause, in words of autograd or of its transforms
+        failure = error
+    changed = [name for name, value in module.named_buffers() if value._version != before.get(name, value._version)]
+    if changed or (failure is not None and "mutate a captured Tensor" in str(failure)):
+        layer = changed[0].rpartition(".")[0] if changed else _running(module, failure)
+        raise ModelError(
+            f"layer {layer!r} ({type(module.get_submodule(layer)).__name__}) changes a buffer of its own while it is used, so that an "
+            "answer would depend on what was asked before. Let it compute from its input alone."
+        ) from failure
+    if failure is not None:
+        raise failure
+
+
+def _running(module: nn.Module, failure: BaseException | None) -> str:
+    """Return the name of the innermost layer that was running when an operation failed; empty for the module itself."""
+    names = {layer: name for name, layer in module.named_modules()}
+    trace, found = failure.__traceback__ if failure is not None else None, ""
+    while trace is not None:
+        caller = trace.tb_frame.f_locals.get("self")
+        if isinstance(caller, nn.Module):
+            found = names.get(original(caller), found)
+        trace = trace.tb_next
+    return found

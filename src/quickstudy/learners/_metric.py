@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.functional.features import features_of
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm, set_population_statistics
 from quickstudy.task import Examples, Task, concatenate
 
@@ -21,7 +22,7 @@ def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support featu
 def embed_batch(net: nn.Module, examples: Examples) -> Float[Tensor, "example feature"]:
     """Features, normalised by the statistics of all the examples together."""
     with batch_statistics(examples.mask):
-        return net(examples.x)
+        return features_of(net, examples.x)
 
 
 def measure_population(net: nn.Module, tasks: Iterable[Task]) -> None:

@@ -15,6 +15,7 @@ from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least
 from quickstudy.functional.call import Parameters, call, trainable, under
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
 from quickstudy.functional.descent import gradient_descent
+from quickstudy.functional.features import features_of
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
 from quickstudy.learner import State
@@ -68,7 +69,7 @@ def make_head(learner: HasHead) -> nn.Linear | None:
 def adapt_head(learner: HasSteps, support: Examples, state: State | None) -> State:
     """Return the state after gradient steps of the head alone, for which the support set passes through the net once."""
     with batch_statistics(support.mask, keep=learner.statistics == "support") as recording:
-        features = learner.net(support.x)
+        features = features_of(learner.net, support.x)
     seen = counted(support, state)
     head = gradient_descent(
         lambda head: loss_of(through_head(learner, features, head), support, seen),
@@ -116,7 +117,7 @@ def check_moves(weights: Parameters) -> Parameters:
 
 def outputs(learner: HasHead, weights: State, x: Input) -> Tensor:
     """Return the net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
-    return through_head(learner, call(learner.net, under("net.", weights), x), weights)
+    return through_head(learner, features_of(learner.net, x, under("net.", weights)), weights)
 
 
 def through_head(learner: HasHead, features: Tensor, weights: State) -> Tensor:

@@ -59,6 +59,7 @@ class MAML(Learner):
         self.head, self.ways = _weights.make_head(self), self.head_ways
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
+        support = self.matched(support)
         if not trainable(self.net):  # a frozen net has the same features in every step
             return _weights.adapt_head(self, support, state)
         seen = _weights.counted(support, state)
@@ -73,4 +74,4 @@ class MAML(Learner):
         return _weights.to_state(self, weights, support, seen)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        return _weights.predict(self, state, x)
+        return _weights.predict(self, state, self.matched(x))

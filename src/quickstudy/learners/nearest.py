@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from quickstudy.functional.classes import ABSENT, pad_rows
 from quickstudy.functional.distances import squared_distances
+from quickstudy.functional.features import features_of
 from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _metric
@@ -44,16 +45,18 @@ class Nearest(Learner):
         check_net(self.net)
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
-        features, y = self.net(support.x), support.y.rows * support.weight.unsqueeze(-1)
+        support = self.matched(support)
+        features, y = features_of(self.net, support.x), support.y.rows * support.weight.unsqueeze(-1)
         if state is not None:
             earlier = pad_rows(state["y"].t(), y.shape[-1]).t()
             features, y = torch.cat([state["features"], features]), torch.cat([earlier, y])
         return {"features": features, "y": y}
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        return _logits(self.net(x), state["features"], state["y"])
+        return _logits(features_of(self.net, self.matched(x)), state["features"], state["y"])
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
+        task = self.matched(task)
         support, query = _metric.embed_task(self.net, task)
         logits = _logits(query, support, task.support.y.rows * task.support.weight.unsqueeze(-1))
         return task.query.y.loss(logits, task.query.weight)

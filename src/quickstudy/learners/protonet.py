@@ -15,9 +15,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, check_choice
-from quickstudy.functional.call import call, under
+from quickstudy.functional.call import under
 from quickstudy.functional.classes import ABSENT, class_counts, class_sums, hide_absent, pad_rows
 from quickstudy.functional.distances import distances, squared_distances
+from quickstudy.functional.features import features_of
 from quickstudy.functional.losses import weighted_mean
 from quickstudy.layers.batch_norm import Statistics as Seen
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
@@ -73,6 +74,7 @@ class ProtoNet(Learner):
             )
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
+        support = self.matched(support)
         features, statistics = self._embed_support(support, state)
         y, weight = support.y.rows, support.weight
         sums, counts = class_sums(features, y, weight), class_counts(y, weight)
@@ -81,16 +83,18 @@ class ProtoNet(Learner):
         return {"sums": sums, "counts": counts, **statistics}
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+        x = self.matched(x)
         if self.statistics == "query":
             with batch_statistics():
-                features = self.net(x)
+                features = features_of(self.net, x)
         else:
-            features = call(self.net, under("net.", state), x)
+            features = features_of(self.net, x, under("net.", state))
         return self._logits(features, state["sums"], state["counts"])
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         if self.statistics != "population":
             return super().loss(task)
+        task = self.matched(task)
         if self.pairs:
             return self._loss_of_pairs(task)
         support, query = _metric.embed_task(self.net, task)
@@ -117,13 +121,13 @@ class ProtoNet(Learner):
     def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Seen]:
         """Features of the support set, and the statistics that the state must carry."""
         if self.statistics == "population" or not has_batch_norm(self.net):
-            return self.net(support.x), {}
+            return features_of(self.net, support.x), {}
         carried = under("net.", state or {})
         if carried:  # the first support set fixed the statistics; later examples must be embedded alike
-            return call(self.net, carried, support.x), {f"net.{name}": value for name, value in carried.items()}
+            return features_of(self.net, support.x, carried), {f"net.{name}": value for name, value in carried.items()}
         keep = self.statistics == "support"
         with batch_statistics(support.mask, keep=keep) as recording:
-            features = self.net(support.x)
+            features = features_of(self.net, support.x)
         return features, recording.of(self.net, "net.") if keep else {}
 
     def _logits(

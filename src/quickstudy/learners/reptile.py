@@ -63,19 +63,22 @@ class Reptile(Learner):
         self.head, self.ways = _weights.make_head(self), self.head_ways
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
+        support = self.matched(support)
         seen = _weights.counted(support, state)
         weights = self._train(_weights.start(self, support, state), support, seen, "adapt_steps")
         return _weights.to_state(self, weights, support, seen)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        return _weights.predict(self, state, x)
+        return _weights.predict(self, state, self.matched(x))
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return half the squared distance to the adapted weights, whose gradient is `start - adapted`."""
-        start, seen = _weights.start(self, task.support, None), _weights.counted(task.support, None)
+        support = self.matched(task.support)
+        start, seen = _weights.start(self, support, None), _weights.counted(support, None)
         detached = {name: value.detach() for name, value in start.items()}
-        adapted = self._train(detached, task.support, seen, "inner_steps")
-        return sum(((start[name] - adapted[name].detach()).square().sum() for name in start), torch.zeros(())) / 2
+        adapted = self._train(detached, support, seen, "inner_steps")
+        first, *others = ((start[name] - adapted[name].detach()).square().sum() for name in start)
+        return sum(others, first) / 2
 
     def _train(self, weights: Parameters, support: Examples, seen: State, steps: str) -> Parameters:
         """Return the weights after as many mini-batches as the hyperparameter `steps` says."""

@@ -8,8 +8,11 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
+from quickstudy.errors import DataError
 from quickstudy.functional.losses import cross_entropy, weighted_mean
+from quickstudy.task import check_floating
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,6 +26,9 @@ class OneHot:
 
     rows: Float[Tensor, " *task example way"]
     name: ClassVar[str] = "classes"
+
+    def __post_init__(self) -> None:
+        check_floating(self.rows, "one_hot(labels, ways) makes them of labels")
 
     @property
     def outputs(self) -> int:
@@ -59,10 +65,20 @@ def one_hot(labels: Int[Tensor, " *example"], ways: int, dtype: torch.dtype | No
         ways: number of classes.
         dtype: floating type of the rows; torch's default type if None.
 
+    Raises:
+        DataError: a label is not in `[0, ways)`. It cannot be looked at, and passes, while a function is mapped or captured.
+
     >>> one_hot(torch.tensor([0, 1, 1]), ways=2).rows
     tensor([[1., 0.],
             [0., 1.],
             [0., 1.]])
     """
+    if type(labels) is Tensor and torch._C._functorch.maybe_current_level() is None and get_proxy_mode() is None:
+        outside = labels[(labels < 0) | (labels >= ways)]
+        if len(outside):
+            raise DataError(
+                f"label {int(outside[0])} is given for {ways} ways; expected labels from 0 to {ways - 1}, the number of a class within "
+                "its task. Number the classes of each task from 0."
+            )
     is_way = labels.unsqueeze(-1) == torch.arange(ways, device=labels.device)
     return OneHot(is_way.to(dtype or torch.get_default_dtype()))

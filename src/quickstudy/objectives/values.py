@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstudy.functional.losses import squared_error
+from quickstudy.task import check_floating
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,6 +23,9 @@ class Values:
 
     rows: Float[Tensor, " *task example output"]
     name: ClassVar[str] = "values"
+
+    def __post_init__(self) -> None:
+        check_floating(self.rows, "rows.float() makes them of whole numbers")
 
     @property
     def outputs(self) -> int:

@@ -6,6 +6,7 @@ counts elements and not seconds, so that the same tasks are summed in the same o
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import weakref
@@ -20,6 +21,8 @@ from torch.func import vmap
 
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.functional.call import with_tensors
+from quickstudy.layers.attention import attends, plain_attention
+from quickstudy.layers.check import unchanged_buffers
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
@@ -122,7 +125,11 @@ def evaluate(
     device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
     mine, scores, score = group.share(range(count)), [], None
     together = {"loop": 1, "vmap": BATCH}.get(engine)
-    with torch.no_grad():
+    with (
+        torch.no_grad(),
+        unchanged_buffers(learner.eval()),
+        plain_attention() if attends(learner) else contextlib.nullcontext(),
+    ):
         for begin in mine[::BATCH]:
             batch = tasks.batch(range(begin, min(begin + BATCH, mine.stop))).to(device)
             if measure is ACCURACY:

@@ -18,6 +18,7 @@ from quickstudy import storage
 from quickstudy.errors import ModelError, TrainingError
 from quickstudy.functional.call import trainable
 from quickstudy.inputs.image import ImageSpec
+from quickstudy.layers.check import unchanged_buffers
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 from quickstudy.training import checkpoint
@@ -88,7 +89,7 @@ class Trainer:
         self.fabric = lightning_fabric.Fabric(accelerator="auto", devices=devices, precision=self.settings.precision)
         if self.settings.threads or group.local_size > 1:
             torch.set_num_threads(self.settings.threads or 1)
-        self.learner = learner.to(self.fabric.device)
+        self.learner = learner.eval().to(self.fabric.device)
         self.tasks, self.validation, self.out = tasks, validation, out
         self.parameters = list(trainable(learner).values())
         if not self.parameters:
@@ -205,7 +206,8 @@ class Trainer:
 
     def _one_step(self, began: float, interrupted: Callable[[], bool]) -> tuple[dict[str, float], bool]:
         """A step, and the validation that is due after it; the metrics of both, and whether to stop here."""
-        step = self._step(began, interrupted)
+        with unchanged_buffers(self.learner):
+            step = self._step(began, interrupted)
         self.run.step += 1
         self.run.seconds = step.seconds
         row, stop = self._row(step.loss), step.stop

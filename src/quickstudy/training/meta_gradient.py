@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from collections.abc import Callable
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
+from quickstudy.errors import ModelError
 from quickstudy.functional.call import trainable, with_tensors
+from quickstudy.layers.attention import attends, plain_attention
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 
@@ -18,6 +22,9 @@ T = TypeVar("T")
 Function = Callable[[Tensors, Tensors, Task], T]
 Gradient = Function[tuple[Tensors, Tensor]]
 Mapping = Literal["loop", "vmap", "joint"]
+
+NO_DERIVATIVE = re.compile(r"derivative for (?:aten::|')(\w+)'? is not implemented")
+"""Message of torch about an operation that cannot be differentiated; NotImplementedError is a RuntimeError."""
 
 
 def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
@@ -51,7 +58,37 @@ def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
             return {name: value.sum(0) for name, value in gradients.items()}, losses.sum()
         return added([per_task(parameters, buffers, tasks[index]) for index in range(tasks.count)])
 
-    return gradient
+    return _differentiable(gradient, plain=mapping != "loop" and attends(learner))
+
+
+def _differentiable(gradient: Gradient, plain: bool) -> Gradient:
+    """Return the same function, which composes attention of plain operations: at once, or once a fused kernel has failed in it.
+
+    A ModelError names any other operation that has no second derivative.
+    """
+
+    def attempt(*arguments: Any) -> tuple[Tensors, Tensor]:
+        with plain_attention() if plain else contextlib.nullcontext():
+            return gradient(*arguments)
+
+    def differentiated(*arguments: Any) -> tuple[Tensors, Tensor]:
+        nonlocal plain
+        try:
+            return attempt(*arguments)
+        except RuntimeError as error:
+            found = NO_DERIVATIVE.search(str(error))
+            if found is None:
+                raise
+            if plain or "scaled_dot_product" not in found[1]:
+                operation = found[1].strip("_").removesuffix("_backward")
+                raise ModelError(
+                    f"the net uses {operation}, whose derivative has none of its own, but a second-order learner needs it. Use another "
+                    "layer, or first_order=True."
+                ) from error
+        plain = True
+        return differentiated(*arguments)
+
+    return differentiated
 
 
 def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:

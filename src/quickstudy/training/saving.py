@@ -53,7 +53,7 @@ def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
         ConfigError, ModelError: something of it cannot be kept in a file.
         StorageError: the file cannot be written.
     """
-    storage.save(path, "learner", to_arrays(saved.learner.state_dict()), describe(saved))
+    storage.save(path, "learner", to_arrays(saved.learner.eval().state_dict()), describe(saved))
 
 
 def load_learner(

@@ -1,0 +1,36 @@
+"""Features of a net, checked: what every learner asks of a net is one row of numbers per example."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from quickstudy.errors import ModelError
+from quickstudy.functional.call import call
+from quickstudy.task import Input
+
+
+def features_of(net: nn.Module, x: Input, tensors: Mapping[str, Tensor] | None = None) -> Float[Tensor, "example feature"]:
+    """Return the net's features, with `tensors` in place of its own parameters and buffers of these names.
+
+    Raises:
+        ModelError: the net gives something else than `[example, feature]`, with as many features as it says in `net.features`.
+    """
+    features = call(net, tensors, x) if tensors else net(x)
+    name, said = type(net).__name__, getattr(net, "features", None)
+    if not isinstance(features, Tensor):
+        raise ModelError(f"{name} returns a {type(features).__name__}; expected one tensor [example, feature].")
+    if features.dim() != 2:
+        raise ModelError(
+            f"{name} returns a tensor of shape {list(features.shape)}; expected [example, feature]. Let it end with x.flatten(1), or "
+            "with a mean over positions."
+        )
+    if not features.is_floating_point():
+        raise ModelError(f"{name} returns {features.dtype}; expected floating-point features.")
+    if isinstance(said, int) and features.shape[1] != said:
+        raise ModelError(
+            f"{name} returns {features.shape[1]} features, but says net.features = {said}; set it to {features.shape[1]}."
+        )
+    return features
