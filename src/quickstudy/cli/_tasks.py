@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,12 +11,17 @@ import jsonargparse
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _parser
+from quickstudy.data.dataset import DataWarning
+from quickstudy.errors import QuickstudyError
 from quickstudy.tasks.source import TaskSource
+from quickstudy.training.saving import SavedLearner
 
 SOURCE = "classes"
 """Source of tasks if the command line chooses none."""
 VALIDATION_SEED = 1_000_003
 """Seed of the validation tasks, added to the run's own, so that they come from another stream."""
+WAYS, SHOTS, QUERIES = 5, (1, 5), 15
+"""Tasks that a learner is usually evaluated on: classes, examples of each, and default number of queries of each."""
 
 
 def add_arguments(parser: _parser.Parser, arguments: Sequence[str]) -> None:
@@ -73,3 +79,43 @@ def _make(options: jsonargparse.Namespace, split: str | None, changes: dict[str,
 def _names(source: type) -> list[str]:
     """Return the options of a source."""
     return [name for name in inspect.signature(source).parameters if name != "dataset"]
+
+
+def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[object]:
+    """Return the words of the command that evaluates what was trained, on tasks that can be made from the data.
+
+    Classes that were not trained on come first: the test split, else the one that was validated on, else the one of the training.
+    """
+    words: list[object] = ["evaluate", options.out]
+    if not takes_data(discovery.load("tasks", options.tasks)):
+        return words
+    words += ["--data", options.data, *(("--data_dir", options.data_dir) if options.data_dir else ())]
+    for split in dict.fromkeys(("test", options.validation_split, options.split)):
+        counts = _counts(options, split, saved)
+        ways = saved.learner.ways or min(WAYS, len(counts))
+        if len(counts) >= max(2, ways) and min(counts) >= 2:
+            return [*words, "--split", split, "--ways", ways, *_examples(min(counts))]
+    return ["info", options.out]
+
+
+def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLearner) -> list[int]:
+    """Return the number of examples of each class of a split; none if there is no such split."""
+    if split is None:
+        return []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DataWarning)
+        try:
+            return _data.load(options, split, saved.spec).counts.tolist()
+        except QuickstudyError:  # the data cannot be split in this way
+            return []
+
+
+def _examples(least: int) -> list[object]:
+    """Return the options for shots and queries if the smallest class has `least` examples.
+
+    >>> _examples(100), _examples(8)
+    (['--shots', 1, 5], ['--shots', 1, 5, '--queries', 3])
+    """
+    shots = [count for count in SHOTS if count < least]
+    queries = least - shots[-1]
+    return ["--shots", *shots, *(() if queries >= QUERIES else ("--queries", queries))]

@@ -44,7 +44,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def show(results: Sequence[Result], title: str, as_json: bool) -> None:
-    """Results as a table, or as JSON."""
+    """Print results as a table, or as JSON."""
     plain: list[dict[str, Any]] = [result.to_dict() for result in results]
     if as_json:
         _output.as_json({"learner": title, "results": plain})
@@ -88,7 +88,7 @@ def _source(saved: SavedLearner | None) -> str:
 
 
 def _range(name: str, value: int | str) -> int | tuple[int, int]:
-    """`5` or `"5-20"` as `ClassTasks` takes it."""
+    """Return `5` or `"5-20"` as a source of tasks takes it."""
     if isinstance(value, int):
         return value
     least, dash, most = value.partition("-")
@@ -98,6 +98,7 @@ def _range(name: str, value: int | str) -> int | tuple[int, int]:
 
 
 def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
+    """Return the parser of this verb: its options depend on the learner, and on the tasks that it was trained on."""
     parser = _parser.make_parser("evaluate", __doc__)
     parser.add_argument("saved", type=str, help="a learner's file, the folder of a run, or the name of a shipped learner")
     source = discovery.load("tasks", _source(saved))

@@ -41,7 +41,7 @@ CONFIG = "config.yaml"
 
 
 def build_parser(arguments: Sequence[str]) -> _parser.Parser:
-    """The parser for these arguments (spelled out): the learner's and the net's options depend on which were chosen."""
+    """Return the parser for these arguments, spelled out: the options depend on which learner, modules and tasks were chosen."""
     parser = _parser.make_parser("train", __doc__)
     parser.add_argument("--config", action="config", help="YAML file with options, as --print_config prints them")
     parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
@@ -86,7 +86,7 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def prepare(options: jsonargparse.Namespace) -> Job:
-    """The learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
+    """Return the learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
     settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
@@ -94,9 +94,10 @@ def prepare(options: jsonargparse.Namespace) -> Job:
 
 
 def _train_quietly(options: jsonargparse.Namespace) -> None:
-    """`_train` in one of the processes that `run` launched, which has given the warnings already."""
+    """Train in one of the processes that `run` launched, which has given the warnings already."""
     warnings.simplefilter("ignore", DataWarning)
-    _train(options)
+    with _output.streams():
+        _train(options)
 
 
 def _train(options: jsonargparse.Namespace) -> None:
@@ -133,7 +134,7 @@ def make_net(options: jsonargparse.Namespace, spec: InputSpec) -> torch.nn.Modul
 
 
 def _resumed(arguments: list[str]) -> list[str]:
-    """`--resume runs/x` as `--config runs/x/config.yaml --out runs/x --resume true`."""
+    """Return `--resume runs/x` as `--config runs/x/config.yaml --out runs/x --resume true`."""
     arguments = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--resume=") else [word])]
     if "--resume" not in arguments:
         return arguments
@@ -151,10 +152,12 @@ def _resumed(arguments: list[str]) -> list[str]:
 
 
 def _arguments(options: jsonargparse.Namespace) -> dict[str, Any]:
+    """Return the hyperparameters among the options of a learner or net."""
     return {name: value for name, value in vars(options).items() if name != "name"}
 
 
 def _config(options: jsonargparse.Namespace) -> str:
+    """Return the options as the text of a config that repeats the run."""
     values = options.as_dict()
     for transient in ("config", "resume", "json"):
         values.pop(transient, None)
@@ -162,6 +165,7 @@ def _config(options: jsonargparse.Namespace) -> str:
 
 
 def _show(options: jsonargparse.Namespace, saved: SavedLearner, result: dict[str, Any]) -> None:
+    """Print where the learner is, how good it is, and how to evaluate it."""
     file = pathlib.Path(options.out) / storage.LEARNER
     which = "validation" if "validation" in saved.info else "training"
     if options.json:
@@ -173,5 +177,4 @@ def _show(options: jsonargparse.Namespace, saved: SavedLearner, result: dict[str
     columns = (f"{which} tasks", *sizes, measure.name, "protocol", "tasks hash")
     row = (result["test_tasks"], *(result[name] for name in sizes), " ± ".join(shown), result["protocol"], result["tasks_hash"])
     _output.table(columns, [row], title=f"saved: {file}")
-    data = f" --data {options.data} --split test --ways 5 --shots 1 5" if "data" in options else ""
-    _output.text(f"next: quickstudy evaluate {options.out}{data}")
+    _output.following(*_tasks.evaluation(options, saved))
