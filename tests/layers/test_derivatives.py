@@ -205,9 +205,9 @@ def test_the_inner_loop_of_first_order_leaves_no_graph() -> None:
 @pytest.mark.parametrize("plan", [Plan("loop"), Plan("loop", captured=True), Plan("vmap", captured=True)], ids=str)
 def test_mixed_precision_convolves_in_bfloat16_and_keeps_the_direction(plan: Plan, halving: Literal["pool", "stride"]) -> None:
     torch.manual_seed(0)
-    learner = MAML(Conv4(channels=4, image_size=16, halving=halving), inner_steps=1, head_ways=3)
-    y = OneHot(torch.eye(3).repeat(2, 1).expand(4, -1, -1))
-    tasks = Task(*(Examples(torch.rand(4, 6, 1, 16, 16), y) for _ in range(2)))
+    learner = MAML(Conv4(channels=8, image_size=16, halving=halving), inner_steps=2)
+    y = OneHot(torch.eye(3).repeat(2, 1).expand(8, -1, -1))
+    tasks = Task(*(Examples(torch.rand(8, 6, 1, 16, 16), y) for _ in range(2)))
     convolutions: list[torch.dtype] = []
 
     class Watch(TorchDispatchMode):
