@@ -33,8 +33,9 @@ from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
+from quickstudy.training.engine import Engine
 from quickstudy.training.memory import keep_freed_memory
-from quickstudy.training.plans import Engine, Plan
+from quickstudy.training.settings import plan
 
 WAYS, SHOTS, QUERIES, TASKS, ROUNDS = 5, 1, 15, 8, 3
 
@@ -76,11 +77,11 @@ def measure(steps: int, threads: int) -> dict[str, object]:
     learner = MAML(Conv4(), inner_lr=0.1, inner_steps=steps, head_ways=WAYS, statistics="query")
     tasks = Task(examples(SHOTS), examples(QUERIES))
     with FlopCounterMode(display=False) as counter:
-        Engine(learner, Plan("loop"))(tasks[:1])
+        Engine(learner, plan("loop"))(tasks[:1])
     operations = counter.get_total_flops()
     engines = {
-        "eager": Engine(learner, Plan("loop")),
-        "captured": Engine(learner, Plan("loop", captured=True, workers=threads)),
+        "eager": Engine(learner, plan("loop")),
+        "captured": Engine(learner, plan("loop", capture=True, workers=threads)),
     }
     convolve, convolved = convolution()
     for run in (*(lambda e=engine: e(tasks) for engine in engines.values()), convolve):
@@ -126,7 +127,7 @@ def counted(work: Work) -> int:
             with torch.no_grad():
                 learner.predict(learner.adapt(task[0].support), task[0].query.x)
         else:
-            Engine(learner, Plan("loop"))(task)
+            Engine(learner, plan("loop"))(task)
     return counter.get_total_flops()
 
 

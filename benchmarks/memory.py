@@ -22,7 +22,8 @@ def measure(recompute: bool) -> None:
     from quickstudy.nets.conv4 import Conv4
     from quickstudy.objectives.classes import OneHot
     from quickstudy.task import Examples, Task
-    from quickstudy.training.plans import Engine, Plan
+    from quickstudy.training.engine import Engine
+    from quickstudy.training.settings import plan
 
     torch.manual_seed(0)
     learner = MAML(Conv4(), inner_lr=0.01, inner_steps=STEPS, head_ways=5, recompute=recompute)
@@ -30,7 +31,7 @@ def measure(recompute: bool) -> None:
         Examples(torch.rand(1, 5 * count, 1, 28, 28), OneHot(torch.eye(5).repeat(count, 1).unsqueeze(0))) for count in (5, 15)
     )
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    Engine(learner, Plan("loop", captured=True))(Task(support, query))
+    Engine(learner, plan("loop", capture=True))(Task(support, query))
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     print(json.dumps({"recompute": recompute, "gigabytes": round(after / 2**20, 2), "before": round(before / 2**20, 2)}))
 

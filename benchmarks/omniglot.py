@@ -61,7 +61,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "reptile": {
         "paper": "Reptile, transductive",
         "train": "--learner reptile --learner.statistics query --learner.head_ways 5 --net.halving stride --ways 5 --shots 10 --queries 1 "
-        "--tasks_per_step 5 --engine loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 10",
+        "--tasks_per_step 5 --engine.mapping loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 10",
         "evaluate": ["--ways 5 --shots 1"],
     },
 }

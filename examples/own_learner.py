@@ -34,6 +34,6 @@ if __name__ == "__main__":
     letters, digits = qs.load_data("glyphs", "val"), qs.load_data("digits", "all")
     train, test = (qs.ClassTasks(data, ways=5, shots=1, queries=5) for data in (letters, digits))
     before = qs.evaluate(learner, test, count=50)
-    qs.fit(learner, train, settings=qs.TrainingSettings(steps=40, tasks_per_step=4, engine="loop"))
+    qs.fit(learner, train, settings=qs.TrainingSettings(steps=40, tasks_per_step=4))
     after = qs.evaluate(learner, test, count=50)
     sys.stdout.write(f"before {100 * before.mean:.1f} %, after {100 * after.mean:.1f} ± {100 * after.ci95:.1f} %\n")

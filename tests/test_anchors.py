@@ -35,8 +35,8 @@ from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task, concatenate
+from quickstudy.training.engine import meta_gradient
 from quickstudy.training.meta_gradient import summed_gradient
-from quickstudy.training.plans import meta_gradient
 
 # ---------------------------------------------------------------------------------------------------- learners
 

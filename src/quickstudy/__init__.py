@@ -14,6 +14,7 @@ __version__ = "0.2.0"
 
 _WHERE = {
     "ClassTasks": "quickstudy.tasks.classes",
+    "EngineSettings": "quickstudy.training.settings",
     "Examples": "quickstudy.task",
     "FewShotClassifier": "quickstudy.estimators.classifier",
     "ImageSpec": "quickstudy.inputs.image",
@@ -48,10 +49,11 @@ if TYPE_CHECKING:
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
     from quickstudy.training.saving import SavedLearner, load_learner, save_learner
-    from quickstudy.training.settings import TrainingSettings
+    from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 __all__ = [
     "ClassTasks",
+    "EngineSettings",
     "Examples",
     "FewShotClassifier",
     "ImageSpec",

@@ -90,7 +90,7 @@ def settings(**changes: object) -> list[str]:
         "steps": 3,
         "validate_every": 7,
         "validation_tasks": 5,
-        "engine": "loop",
+        "engine.mapping": "loop",
         "threads": 1,
     }
     return [f"--{name}={value}" for name, value in (options | changes).items()]

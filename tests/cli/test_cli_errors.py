@@ -51,7 +51,7 @@ BAD_OPTIONS = {
     "negative rate": (["--lr", "-1"], ["lr is -1.0", "more than 0"]),
     "rate that is no number": (["--lr", ".nan"], ["lr is nan", "more than 0"]),
     "negative decay": (["--weight_decay", "-1"], ["weight_decay is -1.0", "0 or more"]),
-    "workers without graphs": (["--workers", "2", "--capture", "false"], ["workers is 2", "captured graphs"]),
+    "workers without graphs": (["--engine.workers", "2", "--engine.capture", "false"], ["workers is 2", "captured graphs"]),
     "no ways": (["--ways", "0"], ["ways is 0", "at least 1"]),
     "range upside down": (["--ways", "[3,2]"], ["ways is", "(least, most)"]),
     "no queries": (["--queries", "0"], ["queries is 0"]),

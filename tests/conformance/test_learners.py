@@ -22,8 +22,8 @@ from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.task import Examples, Task, concatenate
+from quickstudy.training.engine import meta_gradient
 from quickstudy.training.meta_gradient import summed_gradient, tensors_of
-from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
 
 LEARNERS = discovery.names("learners")

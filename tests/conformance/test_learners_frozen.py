@@ -15,13 +15,14 @@ from torch import nn
 from quickstudy import discovery
 from quickstudy.errors import ModelError
 from quickstudy.functional.call import trainable
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets.identity import Identity
+from quickstudy.training.engine import meta_gradient
 from quickstudy.training.fit import fit
-from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import SavedLearner, load_learner, save_learner
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 from quickstudy.transfer.distil import Distilled
 
 LEARNERS = discovery.names("learners")
@@ -35,6 +36,7 @@ class Blobs:
     """Tasks by index."""
 
     target = "classes"
+    input = RowsSpec(6)
 
     def batch(self, indices: range) -> Any:
         return make_tasks(len(indices), seed=indices.start, dtype=torch.float32)
@@ -127,7 +129,7 @@ def test_training_leaves_frozen_parameters_alone(name: str, engine: str) -> None
         optimizer="adamw",
         lr=0.01,
         weight_decay=0.5,
-        engine=engine,
+        engine=EngineSettings(engine),
         schedule="constant",  # type: ignore[arg-type]
     )
     fit(learner, Blobs(), None, settings)
@@ -169,6 +171,8 @@ def test_a_file_remembers_what_is_frozen(name: str, tmp_path: pathlib.Path) -> N
 def test_a_student_keeps_what_is_frozen(name: str) -> None:
     student = half_frozen(name, dtype=torch.float32)
     before = frozen_in(student)
-    settings = TrainingSettings(steps=2, tasks_per_step=2, optimizer="adamw", lr=0.01, weight_decay=0.5, capture=False)
+    settings = TrainingSettings(
+        steps=2, tasks_per_step=2, optimizer="adamw", lr=0.01, weight_decay=0.5, engine=EngineSettings(capture=False)
+    )
     fit(Distilled(student, make_learner("protonet", dtype=torch.float32)), Blobs(), None, settings)
     assert all(torch.equal(dict(student.named_parameters())[key], value) for key, value in before.items())

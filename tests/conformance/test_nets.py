@@ -25,7 +25,7 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.training.describing import build_net, describe_module
-from quickstudy.training.plans import meta_gradient
+from quickstudy.training.engine import meta_gradient
 
 CASES: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
     "conv4": [

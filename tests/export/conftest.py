@@ -15,7 +15,7 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.training.fit import fit
 from quickstudy.training.saving import SavedLearner
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,11 @@ def trained(learner: Learner, npz: pathlib.Path, steps: int) -> SavedLearner:
     from quickstudy.tasks.classes import ClassTasks
 
     tasks = ClassTasks(load_data(str(npz), "train"), ways=5, shots=1, queries=4)
-    return fit(learner, tasks, settings=TrainingSettings(steps=steps, tasks_per_step=2, engine="loop", capture=False, lr=0.01))
+    return fit(
+        learner,
+        tasks,
+        settings=TrainingSettings(steps=steps, tasks_per_step=2, engine=EngineSettings("loop", capture=False), lr=0.01),
+    )
 
 
 @pytest.fixture(scope="session")

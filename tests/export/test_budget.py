@@ -24,9 +24,9 @@ from quickstudy.objectives.classes import one_hot
 from quickstudy.runtime import bundle as bundles
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner, save_learner
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 
-QUICK = TrainingSettings(steps=3, tasks_per_step=1, engine="loop", capture=False)
+QUICK = TrainingSettings(steps=3, tasks_per_step=1, engine=EngineSettings("loop", capture=False))
 SUPPORT = Examples(torch.rand(3, 1, 16, 16), one_hot(torch.arange(3), 3))
 
 

@@ -23,7 +23,9 @@ from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
-from quickstudy.training.plans import Engine, Plan
+from quickstudy.training.engine import Engine
+from quickstudy.training.settings import EngineSettings
+from quickstudy.training.settings import plan as made
 
 
 def meta_gradient(layer: nn.Module, parameters: dict[str, Tensor], x: Tensor) -> dict[str, Tensor]:
@@ -202,8 +204,10 @@ def test_the_inner_loop_of_first_order_leaves_no_graph() -> None:
 
 
 @pytest.mark.parametrize("halving", ["pool", "stride"])
-@pytest.mark.parametrize("plan", [Plan("loop"), Plan("loop", captured=True), Plan("vmap", captured=True)], ids=str)
-def test_mixed_precision_convolves_in_bfloat16_and_keeps_the_direction(plan: Plan, halving: Literal["pool", "stride"]) -> None:
+@pytest.mark.parametrize("plan", [made("loop"), made("loop", capture=True), made("vmap", capture=True)], ids=str)
+def test_mixed_precision_convolves_in_bfloat16_and_keeps_the_direction(
+    plan: EngineSettings, halving: Literal["pool", "stride"]
+) -> None:
     torch.manual_seed(0)
     learner = MAML(Conv4(channels=8, image_size=16, halving=halving), inner_steps=2)
     y = OneHot(torch.eye(3).repeat(2, 1).expand(8, -1, -1))

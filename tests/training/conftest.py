@@ -14,11 +14,12 @@ from torch import nn
 from torch.utils._pytree import tree_map
 
 from quickstudy import discovery
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples, Task
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 FEATURES = 4
 NAMES = [name for name in discovery.names("learners") if name != "nearest"]
@@ -54,6 +55,7 @@ class Rows:
     drop_at: int = 0
     dtype: torch.dtype = torch.float32
     target: ClassVar[str] = "classes"
+    input: ClassVar[RowsSpec] = RowsSpec(FEATURES)
 
     def batch(self, indices: range) -> Task:
         for index in indices:
@@ -114,9 +116,7 @@ def settings() -> Callable[..., TrainingSettings]:
         usual = {
             "steps": 6,
             "tasks_per_step": 2,
-            "engine": "loop",
-            "capture": False,
-            "workers": 1,
+            "engine": EngineSettings("loop", capture=False, workers=1),
             "validate_every": 4,
             "validation_tasks": 5,
             "lr": 0.01,

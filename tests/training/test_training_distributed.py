@@ -28,7 +28,7 @@ from quickstudy.cli import main
 from quickstudy.errors import ConfigError, ConflictError, TrainingError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
-from quickstudy.training import fit as fit_module
+from quickstudy.training import loop
 from quickstudy.training.fit import Trainer, fit
 from quickstudy.training.processes import group as distributed
 from quickstudy.training.processes import rendezvous
@@ -37,7 +37,7 @@ from quickstudy.training.processes.interrupt import deferred_interrupt
 from quickstudy.training.processes.launch import launch
 from quickstudy.training.progress import silent
 from quickstudy.training.saving import load_learner
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 from quickstudy.training.tracking import read_metrics
 
 from .conftest import FEATURES, Rows
@@ -78,7 +78,14 @@ class Case:
         torch.manual_seed(distributed.is_first())  # other processes begin with other weights, which must not matter
         kind = Idle if self.learner == "idle" else discovery.load("learners", self.learner)
         learner = kind(MLP(FEATURES, hidden=(8,), norm=self.norm)).double()
-        usual = {"steps": STEPS, "tasks_per_step": 6, "engine": "loop", "validate_every": 4, "validation_tasks": 5, "lr": 0.05}
+        usual = {
+            "steps": STEPS,
+            "tasks_per_step": 6,
+            "engine": EngineSettings("loop"),
+            "validate_every": 4,
+            "validation_tasks": 5,
+            "lr": 0.05,
+        }
         validation = Rows(seed=1, dtype=torch.float64) if self.validate else None
         tasks = Rows(dtype=torch.float64, **self.tasks)
         return fit(learner, tasks, validation, TrainingSettings(**(usual | self.settings)), out, **options).learner
@@ -88,7 +95,7 @@ EQUAL = {
     "tasks shared evenly": Case(),
     "tasks shared unevenly": Case("maml", settings={"tasks_per_step": 5, "optimizer": "sgd", "schedule": "constant"}),
     "fewer tasks than processes": Case(settings={"tasks_per_step": 1, "validation_tasks": 1}),
-    "vmap in chunks": Case("anil", settings={"engine": "vmap", "chunk": 2, "tasks_per_step": 7}),
+    "vmap in chunks": Case("anil", settings={"engine": EngineSettings("vmap", chunk=2), "tasks_per_step": 7}),
     "clipped, without validation": Case("reptile", norm="layer", validate=False, settings={"clip": 0.01}),
     "a weight without gradient": Case("idle", settings={"optimizer": "adamw", "weight_decay": 0.1}),
 }
@@ -97,7 +104,7 @@ UNLIKE = {
     "interrupted": Case(tasks={"interrupt": (2 * 6 + 5,)}),
     "by the clock": Case(settings={"steps": 10**9, "minutes": 0.01, "validate_every": 10**9}),
     "patience": Case(settings={"steps": 10**9, "patience": 2, "validate_every": 2, "lr": 1e-12}),
-    "engine": Case(settings={"engine": "auto", "steps": 1}),
+    "engine": Case(settings={"engine": EngineSettings(), "steps": 1}),
 }
 """What only the last process meets, or sees otherwise: a bad task, Ctrl-C, a fast clock."""
 
@@ -110,7 +117,7 @@ def train_all(out: pathlib.Path, names: list[str]) -> None:
     """In each process: train these cases, and leave the end as this process sees it."""
     rank = os.environ["RANK"]
     if rank != "0":
-        fit_module.time = SimpleNamespace(monotonic=lambda: 3 * time.monotonic())  # type: ignore[assignment]
+        loop.time = SimpleNamespace(monotonic=lambda: 3 * time.monotonic())  # type: ignore[assignment]
     ends = {}
     for name in names:
         case = (EQUAL | UNLIKE)[name]
@@ -288,7 +295,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathli
         "steps": 200,
         "validate_every": 7,
     }
-    options |= {"validation_tasks": 3, "engine": "loop", "capture": "false", "learner": "maml"}
+    options |= {"validation_tasks": 3, "engine.mapping": "loop", "engine.capture": "false", "learner": "maml"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUICKSTUDY_CACHE", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")  # for child processes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +16,16 @@ from quickstudy.layers import conv2d as convolution
 from quickstudy.learner import Learner
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
+from quickstudy.training import engine as engine_module
 from quickstudy.training import graphs
 from quickstudy.training import plans as engines
+from quickstudy.training.engine import Engine, meta_gradient
 from quickstudy.training.memory import Made
-from quickstudy.training.plans import Engine, Plan, Wanted, choose_engine, meta_gradient
+from quickstudy.training.plans import choose_engine
+from quickstudy.training.settings import EngineSettings, plan
 
 from .conftest import NAMES, TINY, weights
 
@@ -67,45 +72,50 @@ def test_the_meta_gradient_is_that_of_finite_differences(rows: Make, make_learne
 
 def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
     tasks = rows().batch(range(4))
-    engine, why = choose_engine(make_learner("maml"), tasks, Wanted(compiled=False), run=lambda per_task: 1e9)
+    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings(compile=False), run=lambda per_task: 1e9)
     assert engine.plan.mapping in ("loop", "vmap", "joint")
     assert "captured loop " in why or "captured vmap " in why
-    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("loop", captured=True), run=lambda per_task: 0.0)
-    assert engine.plan == Plan("loop", captured=True)
+    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings("loop", capture=True), run=lambda per_task: 0.0)
+    assert engine.plan == plan("loop", capture=True)
     assert "vmap" not in why
-    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("vmap", workers=2), run=lambda per_task: 0.0)
-    assert engine.plan == Plan("vmap", captured=True, workers=2)
-    engine, why = choose_engine(make_learner("maml"), tasks, Wanted("vmap"), run=lambda per_task: 0.0)
-    assert engine.plan == Plan("vmap")  # too short to capture
-    assert Wanted("vmap", True, 2, 3).plan() == Plan("vmap", True, 2, 3)
-    assert Wanted("vmap", None, 2, 3).plan() is None
-    assert Wanted("vmap", True, 1).plan() is None  # whether to compile is open
-    assert Wanted("vmap", True, 1, compiled=True).plan() == Plan("vmap", True, 1, compiled=True)
+    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings("vmap", workers=2), run=lambda per_task: 0.0)
+    assert engine.plan == plan("vmap", capture=True, workers=2)
+    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings("vmap"), run=lambda per_task: 0.0)
+    assert engine.plan == plan("vmap")  # too short to capture
+    assert EngineSettings("vmap", True, 2, chunk=3).plan() == plan("vmap", True, 2, chunk=3)
+    assert EngineSettings("vmap", None, 2, chunk=3).plan() is None
+    assert EngineSettings("vmap", True, 1).plan() is None  # whether to compile is open
+    assert EngineSettings("vmap", True, 1, compile=True).plan() == plan("vmap", True, 1, compile=True)
 
 
 def test_vmap_holds_no_more_tasks_than_memory_does(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     learner, tasks = make_learner("maml"), rows().batch(range(8))
     with Made() as one:
-        Engine(learner, Plan())(tasks[:1])
+        Engine(learner, plan())(tasks[:1])
     with Made() as three:
-        Engine(learner, Plan())(tasks[:3])
+        Engine(learner, plan())(tasks[:3])
     assert one.bytes * 3 <= three.bytes <= one.bytes * 3.5  # and the sums over tasks
     for bound, chunk in ((3.5, 3), (0.5, 1), (8.5, None)):
-        monkeypatch.setattr(engines, "MOST_BYTES", int(bound * one.bytes))
-        assert choose_engine(learner, tasks, Wanted("vmap"), run=lambda per_task: 0.0)[0].plan == Plan("vmap", chunk=chunk)
+        monkeypatch.setattr(engines, "LIMITS", dataclasses.replace(engines.LIMITS, bytes=int(bound * one.bytes)))
+        assert choose_engine(learner, tasks, EngineSettings("vmap"), run=lambda per_task: 0.0)[0].plan == plan(
+            "vmap", chunk=chunk
+        )
 
 
-def test_a_long_graph_is_not_compiled_unasked(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_takes_too_much_of_a_training_is_not_compiled_unasked(
+    rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def compiled(*arguments: object) -> None:
         raise RuntimeError("the compiler was called")
 
     monkeypatch.setattr(graphs, "_compiled", compiled)
-    monkeypatch.setattr(engines, "SHORT", math.inf)
+    monkeypatch.setattr(engines, "LIMITS", dataclasses.replace(engines.LIMITS, call=math.inf))
     whys = []
-    for most in (10**6, 1):
-        monkeypatch.setattr(engines, "MOST_COMPILED", most)
-        wanted = Wanted("vmap", captured=True, workers=1)
-        whys.append(choose_engine(make_learner("maml"), rows().batch(range(1)), wanted, run=lambda per_task: 1e9)[1])
+    for seconds in (1e9, 100.0):
+        wanted = EngineSettings("vmap", capture=True, workers=1)
+        whys.append(
+            choose_engine(make_learner("maml"), rows().batch(range(1)), wanted, run=lambda per_task, whole=seconds: whole)[1]
+        )
     assert "compiled vmap fails (the compiler was called)" in whys[0]
     assert "compiled" not in whys[1]
 
@@ -114,8 +124,8 @@ def test_a_long_graph_is_not_compiled_unasked(rows: Make, make_learner: Make, mo
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own affairs
 def test_a_compiled_graph_gives_the_same_gradient_and_follows_the_weights(rows: Make, make_learner: Make) -> None:
     learner, tasks = make_learner("anil").double(), rows(dtype=torch.float64).batch(range(2))
-    engine, why = choose_engine(learner, tasks, Wanted("vmap", compiled=True), run=lambda per_task: 0.0)
-    assert engine.plan == Plan("vmap", captured=True, compiled=True), why
+    engine, why = choose_engine(learner, tasks, EngineSettings("vmap", compile=True), run=lambda per_task: 0.0)
+    assert engine.plan == plan("vmap", capture=True, compile=True), why
     for _ in range(2):
         loss = engine(tasks)
         found = torch.cat([loss.view(1), gradient(learner)])
@@ -130,14 +140,14 @@ def test_a_compiled_graph_gives_the_same_gradient_and_follows_the_weights(rows: 
 def test_every_plan_gives_the_same_gradient(rows: Make, make_learner: Make, name: str, mapping: str) -> None:
     learner, tasks = make_learner(name).double(), rows(dtype=torch.float64).batch(range(5))
     found = []
-    for plan in (
-        Plan("loop"),
-        Plan(mapping, captured=True),
-        Plan(mapping, True, 2),
-        Plan(mapping),
-        Plan(mapping, True, 1, 2),
+    for each in (
+        plan("loop"),
+        plan(mapping, capture=True),
+        plan(mapping, True, 2),
+        plan(mapping),
+        plan(mapping, True, 1, chunk=2),
     ):
-        engine = Engine(learner, plan)
+        engine = Engine(learner, each)
         for _ in range(2):  # captured, and replayed
             loss = engine(tasks)
             found.append(torch.cat([loss.view(1), gradient(learner)]))
@@ -147,7 +157,7 @@ def test_every_plan_gives_the_same_gradient(rows: Make, make_learner: Make, name
 
 def test_a_captured_graph_follows_weights_buffers_and_hyperparameters(rows: Make, make_learner: Make) -> None:
     learner, tasks = make_learner("maml").double(), rows(dtype=torch.float64).batch(range(3))
-    captured = Engine(learner, Plan("vmap", captured=True))
+    captured = Engine(learner, plan("vmap", capture=True))
     before = float(captured(tasks))
     for change in ("weights", "hyperparameter"):
         if change == "weights":
@@ -163,33 +173,32 @@ def test_a_captured_graph_follows_weights_buffers_and_hyperparameters(rows: Make
 
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("factor", [2.0, math.nan])
-def test_a_plan_that_gives_another_gradient_is_not_chosen(rows: Make, make_learner: Make, factor: float, mixed: bool) -> None:
-    learner = make_learner("maml")
-
-    class Fickle(type(learner)):  # type: ignore[misc]
+def test_a_plan_that_gives_another_gradient_is_not_chosen(rows: Make, factor: float, mixed: bool) -> None:
+    class Fickle(MAML):
         def loss(self, task: Task) -> torch.Tensor:
             return super().loss(task) * (1.0 if get_proxy_mode() is None else factor)
 
-    learner.__class__ = Fickle
+    learner = Fickle(MLP(4, hidden=(8,)))
     with torch.autocast("cpu", torch.bfloat16, enabled=mixed):
-        engine, why = choose_engine(learner, rows().batch(range(1)), Wanted("loop", workers=1), run=lambda per_task: 1e9)
-    assert engine.plan == Plan("loop")
+        engine, why = choose_engine(
+            learner, rows().batch(range(1)), EngineSettings("loop", workers=1), run=lambda per_task: 1e9
+        )
+    assert engine.plan == plan("loop")
     assert "captured loop fails (another gradient)" in why
 
 
 @pytest.mark.parametrize(("factor", "refused"), [(1.9, False), (-1.0, True), (math.nan, True)])
-def test_only_rounding_is_forgiven_in_mixed_precision(rows: Make, make_learner: Make, factor: float, refused: bool) -> None:
+def test_only_rounding_is_forgiven_in_mixed_precision(rows: Make, factor: float, refused: bool) -> None:
     """Second order through kinks may differ by its own size there; what points the other way, or nowhere, is wrong."""
-    learner = make_learner("maml")
 
-    class Rounded(type(learner)):  # type: ignore[misc]
+    class Rounded(MAML):
         def loss(self, task: Task) -> torch.Tensor:
             differs = torch.is_autocast_enabled("cpu") and get_proxy_mode() is not None
             return super().loss(task) * (factor if differs else 1.0)
 
-    learner.__class__ = Rounded
+    learner = Rounded(MLP(4, hidden=(8,)))
     with torch.autocast("cpu", torch.bfloat16):
-        why = choose_engine(learner, rows().batch(range(1)), Wanted("loop", workers=1), run=lambda per_task: 100.0)[1]
+        why = choose_engine(learner, rows().batch(range(1)), EngineSettings("loop", workers=1), run=lambda per_task: 100.0)[1]
     assert ("captured loop fails (another gradient)" in why) == refused
     assert ("fails" in why) == refused
 
@@ -223,7 +232,7 @@ def test_so_it_is_through_convolutions(patches: int, norm: Any, halving: Any, mo
         found.append(gradient(learner))
     assert found[0].norm() > 0
     torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-11)
-    assert engines._Trials(learner, tasks).joint_is_exact()
+    assert engines._Trials(learner, tasks, EngineSettings(), lambda per_task: 1e9).joint_is_exact()
 
 
 def test_a_joint_gradient_through_torchs_layer_norm_is_refused(rows: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,12 +241,15 @@ def test_a_joint_gradient_through_torchs_layer_norm_is_refused(rows: Make, monke
     net = nn.Sequential(nn.Linear(4, 8), nn.LayerNorm(8), last, nn.Tanh())
     net.features = 8  # type: ignore[assignment]
     nn.init.zeros_(last.weight)
-    trials = engines._Trials(MAML(net, inner_lr=0.1, inner_steps=1, head_ways=3), rows().batch(range(3)))
+    trials = engines._Trials(
+        MAML(net, inner_lr=0.1, inner_steps=1, head_ways=3), rows().batch(range(3)), EngineSettings(), lambda per_task: 1e9
+    )
     before = weights(trials.learner)
     assert not trials.joint_is_exact()
     assert trials.failures == ["joint fails (another gradient in float64)"]
     assert torch.equal(weights(trials.learner), before)
-    monkeypatch.setattr(engines, "NUDGE", 0.0)
+    monkeypatch.setattr(engines, "LIMITS", dataclasses.replace(engines.LIMITS, nudge=0.0))
+    trials.joint = None
     assert trials.joint_is_exact()
 
 
@@ -246,7 +258,7 @@ def test_a_joint_gradient_is_compared_in_float64(
     rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch, off: float, refused: bool
 ) -> None:
     """An error of 1e-4 is lost in the rounding of float32, and yet an error."""
-    summed, mappings = engines.summed_gradient, []
+    summed, mappings = engine_module.summed_gradient, []
 
     def slightly_wrong(learner: Learner, mapping: str) -> Any:
         gradient = summed(learner, mapping)  # type: ignore[arg-type]
@@ -255,19 +267,19 @@ def test_a_joint_gradient_is_compared_in_float64(
             return gradient
         return lambda *given: ({name: off * value for name, value in gradient(*given)[0].items()}, gradient(*given)[1])
 
-    monkeypatch.setattr(engines, "summed_gradient", slightly_wrong)
-    monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.captured, engine.plan.mapping])
+    monkeypatch.setattr(engine_module, "summed_gradient", slightly_wrong)
+    monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.capture, engine.plan.mapping])
     engine, why = choose_engine(
-        make_learner("anil"), rows().batch(range(3)), Wanted(workers=1, compiled=False), run=lambda per_task: 1e6
+        make_learner("anil"), rows().batch(range(3)), EngineSettings(workers=1, compile=False), run=lambda per_task: 1e6
     )
     assert "joint" in mappings
     assert ("joint fails (another gradient in float64)" in why) == refused
-    assert engine.plan == Plan("vmap" if refused else "joint", captured=True)
+    assert engine.plan == plan("vmap" if refused else "joint", capture=True)
 
 
 def test_a_short_training_tries_no_joint_gradient(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.captured, engine.plan.mapping])
-    wanted = Wanted(captured=True, workers=1, compiled=False)
+    monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.capture, engine.plan.mapping])
+    wanted = EngineSettings(capture=True, workers=1, compile=False)
     why = choose_engine(make_learner("anil"), rows().batch(range(3)), wanted, run=lambda per_task: 1e-3)[1]
     assert "captured vmap" in why
     assert "joint" not in why

@@ -30,13 +30,12 @@ from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
-from quickstudy.training import fit as fit_module
-from quickstudy.training.evaluate import ALONE_FROM, BATCH, CAPTURED_FROM, LARGEST, Result, _Scorer, _together, evaluate
+from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _Runner, _together, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.measures import ACCURACY, MEAN_SQUARED_ERROR, MEASURES, measure_in
 from quickstudy.training.memory import Made
 from quickstudy.training.progress import progress_line
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings, plan
 from quickstudy.training.tracking import read_metrics
 
 Make = Callable[..., Any]
@@ -47,15 +46,14 @@ VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
 def scores(learner: Learner, tasks: Task, together: int, captured: bool = False) -> torch.Tensor:
     """The losses on the queries, in which every bit of a prediction can be seen."""
     with torch.no_grad():
-        return torch.tensor(
-            _Scorer(learner, lambda prediction, query: query.y.loss(prediction, query.weight), together, captured)(tasks),
-            dtype=torch.float64,
-        )
+        how = plan("loop" if together == 1 else "vmap", captured, torch.get_num_threads(), chunk=together)
+        found, _ = _Runner(learner, lambda prediction, query: query.y.loss(prediction, query.weight), how, {})(tasks)
+        return found.double()
 
 
 def check_together(learner: Learner, tasks: Task, tolerance: float = 1e-10) -> None:
     looped = scores(learner, tasks, 1)
-    for together in (2, 3, BATCH):
+    for together in (2, 3, LIMITS.batch):
         torch.testing.assert_close(scores(learner, tasks, together), looped, rtol=tolerance, atol=tolerance)
     for together in (1, 3):
         torch.testing.assert_close(scores(learner, tasks, together, captured=True), looped, rtol=tolerance, atol=tolerance)
@@ -105,12 +103,14 @@ def test_every_engine_gives_the_same_result(rows: Make, engine: str) -> None:
 
 def test_another_net_is_not_judged_by_the_graph_of_the_first(rows: Make) -> None:
     learner = MAML(MLP(4, (8,)), inner_steps=2)
-    results = [evaluate(learner, rows(), CAPTURED_FROM).scores for _ in range(2)]
+    evaluator, many = Evaluator(learner), range(LIMITS.captured_from)
+    results = [evaluator(rows(), many).scores for _ in range(2)]
+    assert evaluator._graphs
     np.testing.assert_array_equal(*results)
     learner.net = nn.Sequential(*learner.net.children(), nn.Tanh(), nn.Threshold(0.5, -3.0))  # the same parameters
     learner.net.features = 8
-    assert evaluate(learner, rows(), CAPTURED_FROM).mean == pytest.approx(evaluate(learner, rows(), 149).mean, abs=0.02)
-    assert evaluate(learner, rows(), CAPTURED_FROM).mean != results[0].mean
+    assert evaluator(rows(), many).mean == pytest.approx(evaluate(learner, rows(), 149).mean, abs=0.02)
+    assert evaluator(rows(), many).mean != results[0].mean()
 
 
 def test_a_learner_that_says_not_how_it_was_built_is_judged_all_the_same(rows: Make) -> None:
@@ -119,9 +119,9 @@ def test_a_learner_that_says_not_how_it_was_built_is_judged_all_the_same(rows: M
             super().__init__(net, inner_steps=2)
 
     torch.manual_seed(0)
-    found = evaluate(Quiet(MLP(4, (8,)), 1), rows(), CAPTURED_FROM).scores
+    found = evaluate(Quiet(MLP(4, (8,)), 1), rows(), LIMITS.captured_from).scores
     torch.manual_seed(0)
-    np.testing.assert_array_equal(found, evaluate(MAML(MLP(4, (8,)), inner_steps=2), rows(), CAPTURED_FROM).scores)
+    np.testing.assert_array_equal(found, evaluate(MAML(MLP(4, (8,)), inner_steps=2), rows(), LIMITS.captured_from).scores)
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
@@ -152,10 +152,10 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
     )
     assert together(ProtoNet(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)
     assert together(ProtoNet(Conv4(channels=32)), images) == (8, 75 * 32 * 28 * 28)
-    assert together(MAML(Conv4(channels=16, halving="stride")), images) == (BATCH, 75 * 16 * 14 * 14)
-    assert together(make_learner("protonet"), make_tasks(1))[0] == BATCH
-    assert LARGEST["cpu"] // (75 * 32 * 28 * 28) == 8
-    assert 75 * 32 * 28 * 28 < ALONE_FROM["cpu"] < 75 * 64 * 28 * 28
+    assert together(MAML(Conv4(channels=16, halving="stride")), images) == (LIMITS.batch, 75 * 16 * 14 * 14)
+    assert together(make_learner("protonet"), make_tasks(1))[0] == LIMITS.batch
+    assert LIMITS.largest_on_cpu // (75 * 32 * 28 * 28) == 8
+    assert 75 * 32 * 28 * 28 < LIMITS.alone_from < 75 * 64 * 28 * 28
 
 
 def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() -> None:
@@ -222,11 +222,12 @@ def test_the_lowest_error_is_the_best(
 ) -> None:
     errors, seen = iter([7.0, 0.25, 0.5, 0.25]), []
 
-    def scripted(learner: Learner, tasks: Any, count: int, **options: Any) -> Result:
-        seen.append(torch.cat([value.detach().flatten() for value in learner.parameters()]))
-        return Result(np.full(count, next(errors)), "inductive", tasks.describe(), tasks.fingerprint(count), MEAN_SQUARED_ERROR)
+    def scripted(evaluator: Evaluator, tasks: Any, indices: range, **options: Any) -> Result:
+        seen.append(torch.cat([value.detach().flatten() for value in evaluator.learner.parameters()]))
+        scores = np.full(len(indices), next(errors))
+        return Result(scores, "inductive", tasks.describe(), tasks.fingerprint(len(indices)), MEAN_SQUARED_ERROR)
 
-    monkeypatch.setattr(fit_module, "evaluate", scripted)
+    monkeypatch.setattr(Evaluator, "__call__", scripted)
     learner = MAML(MLP(1), inner_lr=0.01)
     limits = settings(steps=100, validate_every=2, patience=2)
     saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path if keep else None)
@@ -239,7 +240,9 @@ def test_the_lowest_error_is_the_best(
 def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
     learner = MAML(MLP(1), inner_lr=0.05, inner_steps=2)
     before = evaluate(learner, SinusoidTasks(seed=9), 100)
-    limits = TrainingSettings(steps=150, tasks_per_step=8, lr=0.01, engine="vmap", validate_every=75, validation_tasks=50)
+    limits = TrainingSettings(
+        steps=150, tasks_per_step=8, lr=0.01, engine=EngineSettings("vmap"), validate_every=75, validation_tasks=50
+    )
     saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path)
     after = evaluate(saved.learner, SinusoidTasks(seed=9), 100)
     assert after.tasks_hash == before.tasks_hash

@@ -16,11 +16,11 @@ from torch import nn
 from quickstudy import storage
 from quickstudy.errors import ConfigError, ConflictError, ModelError, NotFoundError, TrainingError
 from quickstudy.learner import Learner
-from quickstudy.training import fit as fit_module
-from quickstudy.training.evaluate import Result
+from quickstudy.training.engine import meta_gradient
+from quickstudy.training.evaluate import Evaluator, Result, evaluate
 from quickstudy.training.fit import fit
-from quickstudy.training.plans import meta_gradient
 from quickstudy.training.saving import load_learner
+from quickstudy.training.settings import EngineSettings
 from quickstudy.training.tracking import read_metrics
 
 from .conftest import NAMES, TINY, weights
@@ -40,7 +40,13 @@ def test_both_engines_train_any_learner_alike(
     for engine in ("loop", "vmap"):
         learner = make_learner(name, norm="batch", dtype=torch.float64, **TINY.get(name, {}))
         before = weights(learner)
-        fit(learner, rows(dtype=torch.float64), None, settings(engine=engine, steps=3), tmp_path / engine)
+        fit(
+            learner,
+            rows(dtype=torch.float64),
+            None,
+            settings(engine=EngineSettings(engine, capture=False), steps=3),
+            tmp_path / engine,
+        )
         assert not torch.equal(weights(learner), before)
         ends.append(weights(learner))
     torch.testing.assert_close(ends[0], ends[1], rtol=1e-8, atol=1e-10)
@@ -56,12 +62,14 @@ def test_auto_measures_both_engines_and_says_so(rows: Make, make_learner: Make, 
         def note(self, text: str) -> None:
             self.notes.append(text)
 
-    saved = fit(make_learner(), rows(), None, settings(engine="auto", steps=1), progress=Heard())
+    saved = fit(
+        make_learner(), rows(), None, settings(engine=EngineSettings(capture=False, workers=1), steps=1), progress=Heard()
+    )
     [note] = Heard.notes
     assert note.startswith(("engine: loop (tasks/s: loop ", "engine: vmap (tasks/s: loop "))
     assert ", vmap " in note
     assert f"engine: {saved.info['engine']}" == note
-    saved = fit(make_learner(), rows(), None, settings(engine="vmap", capture=False, steps=1))
+    saved = fit(make_learner(), rows(), None, settings(engine=EngineSettings("vmap", capture=False), steps=1))
     assert saved.info["engine"] == "vmap (as set)"
 
 
@@ -117,9 +125,9 @@ def test_steps_use_fresh_tasks_in_order(rows: Make, make_learner: Make, settings
 
 def test_learns(rows: Make, make_learner: Make, settings: Make) -> None:
     learner = make_learner("maml", inner_lr=0.5)
-    before = fit_module.evaluate(learner, rows(seed=9), 100).mean
+    before = evaluate(learner, rows(seed=9), 100).mean
     saved = fit(learner, rows(), rows(seed=1), settings(steps=150, lr=0.02, validate_every=50, validation_tasks=50))
-    assert fit_module.evaluate(saved.learner, rows(seed=9), 100).mean > before + 0.03
+    assert evaluate(saved.learner, rows(seed=9), 100).mean > before + 0.03
 
 
 def test_minutes_bound_the_training(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
@@ -151,11 +159,11 @@ def test_the_best_by_validation_is_returned(
     accuracies = iter([0.3, 0.8, 0.5])
     seen = []
 
-    def scripted(learner: Learner, tasks: Any, count: int, **options: Any) -> Result:
-        seen.append(weights(learner))
-        return Result(np.full(count, next(accuracies)), "inductive", tasks.describe(), tasks.fingerprint(count))
+    def scripted(evaluator: Evaluator, tasks: Any, indices: range, **options: Any) -> Result:
+        seen.append(weights(evaluator.learner))
+        return Result(np.full(len(indices), next(accuracies)), "inductive", tasks.describe(), tasks.fingerprint(len(indices)))
 
-    monkeypatch.setattr(fit_module, "evaluate", scripted)
+    monkeypatch.setattr(Evaluator, "__call__", scripted)
     learner = make_learner("maml", head_ways=3)
     out = tmp_path if keep else None
     saved = fit(learner, rows(), rows(seed=1), settings(validate_every=2, snapshots=True), out)
@@ -261,7 +269,7 @@ def test_a_loss_that_is_no_number_names_the_likely_hyperparameter(
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(
     rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path, engine: str
 ) -> None:
-    limits = settings(validate_every=2, engine=engine)
+    limits = settings(validate_every=2, engine=EngineSettings(engine, capture=False))
     with pytest.raises(TrainingError, match=rf"at step 5 the loss is nan.*last good checkpoint, in {tmp_path}, stays"):
         fit(make_learner("maml"), rows(poison=10), rows(seed=1), limits, tmp_path)
     facts = storage.load(tmp_path / "checkpoint.safetensors", "checkpoint")

@@ -16,6 +16,7 @@ import rich.console
 import torch
 
 from quickstudy.errors import ConfigError, TaskError
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
@@ -24,7 +25,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.progress import progress_line
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 from quickstudy.training.tracking import COLUMNS, Tracker, read_metrics
 
 Make = Callable[..., Any]
@@ -55,7 +56,7 @@ def test_counts_are_at_least_one(name: str) -> None:
         TrainingSettings(**{name: 0})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", ["minutes", "lr", "clip", "chunk", "threads", "patience", "checkpoint_minutes"])
+@pytest.mark.parametrize("name", ["minutes", "lr", "clip", "threads", "patience", "checkpoint_minutes"])
 @pytest.mark.parametrize("value", [0, -1, math.nan])
 def test_sizes_are_more_than_nothing(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"{name} is {value}; expected more than 0"):
@@ -66,7 +67,7 @@ def test_other_bad_settings() -> None:
     with pytest.raises(ConfigError, match="weight_decay is -1"):
         TrainingSettings(weight_decay=-1)
     with pytest.raises(ConfigError, match="workers is 2, but only captured graphs run on several"):
-        TrainingSettings(workers=2, capture=False)
+        EngineSettings(workers=2, capture=False)
     with pytest.raises(ConfigError, match="suited_to"):
         TrainingSettings().rate(0, 0)
 
@@ -95,6 +96,7 @@ class Given:
     rights: tuple[int, ...]
 
     target: ClassVar[str] = "classes"
+    input: ClassVar[RowsSpec] = RowsSpec(1)
 
     def batch(self, indices: range) -> Task:
         y = torch.eye(2).repeat(2, 1)
@@ -124,6 +126,7 @@ def test_evaluate_gives_the_mean_and_the_interval_over_tasks() -> None:
     assert result.to_dict() == {
         "accuracy": round(100 * accuracy.mean(), 3),
         "ci95": round(196 * np.std(accuracy, ddof=1) / np.sqrt(37), 3),
+        "ece": pytest.approx(100 * abs(1 / (1 + math.exp(-1)) - accuracy.mean()), abs=1e-3),
         "test_tasks": 37,
         "protocol": "inductive",
         "dataset": "given",
@@ -240,7 +243,7 @@ def test_the_progress_line_of_a_terminal() -> None:
 
 
 def test_the_progress_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 10.0, 20.0, 45.0, 50.0])
+    clock = iter([0.0, 10.0, 15.0, 25.0, 27.5])
     monkeypatch.setattr("quickstudy.training.progress.time.monotonic", lambda: next(clock))
     pipe = io.StringIO()
     with progress_line(rich.console.Console(file=pipe, force_terminal=False, width=40)) as line:
@@ -250,7 +253,7 @@ def test_the_progress_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         line.update(1.0, ROW)
         line.note("engine: loop [fast]")
     assert pipe.getvalue().splitlines() == [
-        " 80 %  loss 0.500  validation 87.6 ± 1.2 %  321 tasks/s  0.6 min left",
+        " 80 %  loss 0.500  validation 87.6 ± 1.2 %  321 tasks/s  0.2 min left",
         "100 %  loss 0.500  validation 87.6 ± 1.2 %  321 tasks/s  0.0 min left",
         "engine: loop [fast]",
     ]

@@ -12,7 +12,7 @@ import torch
 
 from quickstudy import storage
 from quickstudy.errors import TaskError
-from quickstudy.training import fit as fit_module
+from quickstudy.training import loop
 from quickstudy.training.fit import fit
 from quickstudy.training.prefetch import Prefetch
 from quickstudy.training.tracking import read_metrics
@@ -33,7 +33,7 @@ def _no_thread_is_left() -> Iterator[None]:
 @pytest.fixture
 def always(monkeypatch: pytest.MonkeyPatch) -> None:
     """`fit` draws ahead on a CPU, too."""
-    monkeypatch.setattr(fit_module, "Prefetch", lambda draw, steps, device, background: Prefetch(draw, steps, device, True))
+    monkeypatch.setattr(loop, "Prefetch", lambda draw, steps, device, background: Prefetch(draw, steps, device, True))
 
 
 def test_the_next_step_is_drawn_in_another_thread_and_nothing_beyond_the_last(rows: Make) -> None:

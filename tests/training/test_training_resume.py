@@ -90,7 +90,7 @@ def test_crashed_many_times(start: Make, tmp_path: pathlib.Path) -> None:
         with pytest.raises(Crash):
             start(out, progress=CrashAt(3), resume=(out / "checkpoint.safetensors").exists())
     with pytest.raises(Crash):
-        start(out, progress=CrashAt(5))  # the first one to reach a checkpoint
+        start(out, progress=CrashAt(5), resume=True)  # the first one to reach a second checkpoint
     with pytest.raises(Crash):
         start(out, progress=CrashAt(5), resume=True)
     start(out, resume=True)
@@ -152,7 +152,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(
 
     def full(*arguments: Any) -> Any:
         calls.append(arguments)
-        if len(calls) > 4:
+        if len(calls) > 5:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return real(*arguments)
 

@@ -10,12 +10,14 @@ import torch.nn.functional as F
 from builders import furthest, gradients, make_learner, make_tasks
 
 from quickstudy.errors import ConfigError, ModelError
+from quickstudy.functional.call import trainable
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Task
 from quickstudy.training.saving import SavedLearner
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 from quickstudy.transfer.distil import Distilled, distil
 
 
@@ -40,6 +42,7 @@ class Blobs:
     """Tasks by index, of Gaussian blobs."""
 
     target: ClassVar[str] = "classes"
+    input: ClassVar[RowsSpec] = RowsSpec(6)
 
     def batch(self, indices: range) -> Task:
         return make_tasks(len(indices), seed=indices.start, dtype=torch.float32)
@@ -63,7 +66,7 @@ def test_a_student_comes_to_predict_as_its_teacher_does() -> None:
         return float(sum(F.kl_div(ours, theirs, log_target=True, reduction="batchmean") for ours, theirs in both)) / len(tasks)
 
     at_first = divergence()
-    settings = TrainingSettings(steps=150, tasks_per_step=2, capture=True, lr=0.02)
+    settings = TrainingSettings(steps=150, tasks_per_step=2, engine=EngineSettings(capture=True), lr=0.02)
     saved = distil(student, SavedLearner(teacher), Blobs(), settings, teaching=1.0)
     assert divergence() < 0.3 * at_first
     assert saved.learner is student
@@ -74,8 +77,9 @@ def test_a_student_comes_to_predict_as_its_teacher_does() -> None:
 
 def test_only_the_student_is_trained() -> None:
     student, teacher = make_learner("protonet"), make_learner("protonet", seed=1)
-    found = {id(value) for value in Distilled(student, teacher).parameters()}
+    found = {id(value) for value in trainable(Distilled(student, teacher)).values()}
     assert found == {id(value) for value in student.parameters()}
+    assert all(value.requires_grad for value in teacher.parameters())
 
 
 def test_a_student_that_does_not_look_at_queries_is_refused() -> None:

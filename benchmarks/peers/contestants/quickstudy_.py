@@ -31,14 +31,14 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.memory import keep_freed_memory
-from quickstudy.training.plans import Wanted, choose_engine
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.plans import choose_engine
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 
 def make_engine(learner: Learner, tasks: Task) -> Callable[[Task], torch.Tensor]:
     """Sets `.grad` to the mean over a batch of tasks, and returns the mean loss: all of quickstudy's engine that is used here."""
-    keep_freed_memory()  # as fit does
-    engine, why = choose_engine(learner, tasks, Wanted(), run=lambda per_task: math.inf)
+    keep_freed_memory()  # as the command line does
+    engine, why = choose_engine(learner, tasks, EngineSettings(), run=lambda per_task: math.inf)
     print(f"{engine.plan} ({why})", file=sys.stderr)
     return engine
 

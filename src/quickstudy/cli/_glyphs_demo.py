@@ -6,8 +6,6 @@ import pathlib
 import shutil
 
 import numpy as np
-import rich.console
-import rich.progress
 import torch
 
 from quickstudy import data, discovery
@@ -22,7 +20,8 @@ from quickstudy.storage import write_atomically
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
-from quickstudy.training.progress import progress_line
+from quickstudy.training.memory import keep_freed_memory
+from quickstudy.training.progress import counted, progress_line
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.training.tracking import read_metrics
@@ -61,6 +60,7 @@ def show(out: str, minutes: float, tasks: int, as_json: bool) -> None:
         tasks: test tasks for each cell of the table.
         as_json: print JSON.
     """
+    keep_freed_memory()
     folder = _cleared(pathlib.Path(out))
     saved = train(folder, minutes)
     sets = {"held-out scripts": data.load("glyphs", "test"), "handwritten digits": data.load("digits", "all")}
@@ -93,23 +93,17 @@ def compare(saved: SavedLearner, sets: dict[str, Dataset], count: int) -> dict[s
     calibration = ClassTasks(sets["held-out scripts"], 5, 5, QUERIES, seed=2).batch(range(8))
     untrained.calibrate(calibration[index] for index in range(8))
     pixels = calibration[0].query.x[0].numel()
-    methods: dict[str, tuple[Learner, int]] = {
-        "quickstudy, meta-trained": (saved.learner, count),
+    methods: dict[str, tuple[Learner | SavedLearner, int]] = {
+        "quickstudy, meta-trained": (saved, count),
         "same net, untrained": (untrained, count),
         "nearest neighbour on pixels": (discovery.load("learners", PIXELS)(Identity(pixels)), count),
         "same net, from scratch": (_made(SCRATCH, adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
     }
     total = len(sets) * len(KINDS) * sum(number for _, number in methods.values())
-    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
-        bar = progress.add_task("meeting new tasks", total=total)
+    with counted("meeting new tasks", total) as advance:
         return {
             name: {
-                where: [
-                    evaluate(
-                        learner, ClassTasks(dataset, ways, shots, QUERIES), number, lambda done: progress.advance(bar, done)
-                    )
-                    for ways, shots in KINDS
-                ]
+                where: [evaluate(learner, ClassTasks(dataset, ways, shots, QUERIES), number, advance) for ways, shots in KINDS]
                 for where, dataset in sets.items()
             }
             for name, (learner, number) in methods.items()
@@ -190,7 +184,7 @@ def _report(
 ) -> Report:
     curves = {
         where: {
-            shots: round(100 * evaluate(saved.learner, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2)
+            shots: round(100 * evaluate(saved, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2)
             for shots in (1, 2, 3, 5, 10)
         }
         for where, dataset in sets.items()

@@ -8,15 +8,16 @@ from collections.abc import Sequence
 from typing import Any
 
 import jsonargparse
-import rich.console
-import rich.progress
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _output, _parser, _tasks
 from quickstudy.errors import ConfigError
 from quickstudy.learner import hyperparameters
 from quickstudy.tasks.source import TaskSource
+from quickstudy.training.describing import module_arguments
 from quickstudy.training.evaluate import Result, evaluate
+from quickstudy.training.memory import keep_freed_memory
+from quickstudy.training.progress import counted
 from quickstudy.training.protocols import under_each_protocol
 from quickstudy.training.saving import SavedLearner, load_learner
 
@@ -29,14 +30,16 @@ def run(arguments: Sequence[str]) -> None:
     parser = _build_parser(saved)
     options = parser.parse(arguments)
     assert saved is not None  # the parser insists on a learner
-    changes = {name: options.learner[name] for name in hyperparameters(saved.learner)}
-    saved = dataclasses.replace(load_learner(options.saved, **changes), info=saved.info)
+    before = hyperparameters(saved.learner)
+    changes = {name: options.learner[name] for name in before if options.learner[name] != before[name]}
+    if changes:
+        saved = dataclasses.replace(load_learner(options.saved, **changes), info=saved.info)
     sources = _sources(options, saved)
-    with rich.progress.Progress(console=rich.console.Console(stderr=True), transient=True) as progress:
-        learners = under_each_protocol(saved.learner) if options.both_protocols else [saved.learner]
-        bar = progress.add_task("evaluating", total=len(sources) * len(learners) * options.tasks)
+    keep_freed_memory()
+    learners = under_each_protocol(saved.learner) if options.both_protocols else [saved.learner]
+    with counted("evaluating", len(sources) * len(learners) * options.tasks) as advance:
         results = [
-            evaluate(learner, source, options.tasks, lambda count: progress.advance(bar, count))
+            evaluate(dataclasses.replace(saved, learner=learner), source, options.tasks, advance)
             for source in sources
             for learner in learners
         ]
@@ -50,14 +53,25 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
         _output.as_json({"learner": title, "results": plain})
         return
     measure = results[0].measure  # of one learner
+    measured = "ece" in plain[0]
     sizes = [name for name in ("ways", "shots", "queries") if name in plain[0]]
-    columns = ("data", *sizes, measure.name, "± 95 % CI", "tasks", "protocol", "tasks hash")
+    columns = (
+        "data",
+        *sizes,
+        measure.name,
+        "± 95 % CI",
+        *(["calibration error, %"] if measured else []),
+        "tasks",
+        "protocol",
+        "tasks hash",
+    )
     rows = [
         (
             row["dataset"],
             *(row[name] for name in sizes),
             float(format(row[measure.key], measure.short)),
             "-" if row["ci95"] is None else float(format(row["ci95"], measure.short)),
+            *([float(format(row["ece"], ".1f"))] if measured else []),
             row["test_tasks"],
             row["protocol"],
             row["tasks_hash"],
@@ -117,7 +131,7 @@ def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     parser.add_argument("--json", action="store_true", help="print JSON")
     if saved is not None:
         chosen = discovery.load("learners", discovery.name_of(saved.learner))
-        parser.add_class_arguments(chosen, "learner", skip={"net"}, sub_configs=False)
+        parser.add_class_arguments(chosen, "learner", skip=set(module_arguments(saved.learner)), sub_configs=False)
         parser.set_defaults({f"learner.{name}": value for name, value in hyperparameters(saved.learner).items()})
     return parser
 

@@ -21,23 +21,20 @@ from quickstudy.data.dataset import DataWarning
 from quickstudy.errors import ConfigError, NotFoundError
 from quickstudy.inputs import InputSpec
 from quickstudy.learner import Learner
-from quickstudy.storage import write_atomically
 from quickstudy.tasks.source import TaskSource
-from quickstudy.training import checkpoint
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
+from quickstudy.training.folder import CONFIG, RunFolder
 from quickstudy.training.measures import measure_in
+from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.processes.group import is_first, launched
 from quickstudy.training.processes.launch import RESTARTS, launch
 from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 LEARNER, NET, NET_ON_ROWS = "protonet", "conv4", "mlp"
 """Learner and net if the command line chooses none; the last is for tasks whose inputs are rows of numbers."""
-
-CONFIG = "config.yaml"
-"""Name of the file with a run's options, in the run's folder."""
 
 
 def build_parser(arguments: Sequence[str]) -> _parser.Parser:
@@ -75,7 +72,7 @@ def run(arguments: Sequence[str]) -> None:
     if launched():
         _train(options)
         return
-    checkpoint.claim(pathlib.Path(options.out), options.resume)
+    RunFolder(options.out).check(options.resume)
     if options.processes == 1:
         _train(options)
         return
@@ -87,7 +84,8 @@ def run(arguments: Sequence[str]) -> None:
 
 def prepare(options: jsonargparse.Namespace) -> Job:
     """Return the learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
-    settings = TrainingSettings(**{name: options[name] for name in TrainingSettings.__dataclass_fields__})
+    values = {name: options[name] for name in TrainingSettings.__dataclass_fields__}
+    settings = TrainingSettings(**(values | {"engine": EngineSettings(**vars(options.engine))}))
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
     return Job(make_learner(options, tasks.input), tasks, _tasks.make_validation(options), settings)
@@ -102,14 +100,13 @@ def _train_quietly(options: jsonargparse.Namespace) -> None:
 
 def _train(options: jsonargparse.Namespace) -> None:
     """Train, alone or as one of several processes, of which the first one writes and speaks."""
-    out, first = pathlib.Path(options.out), is_first()
+    folder, first = RunFolder(options.out, _config(options)), is_first()
+    keep_freed_memory()
     job = prepare(options)
-    if first and not (out / storage.CHECKPOINT).exists():
-        write_atomically(out / CONFIG, _config(options).encode())
     with progress_line() if first else contextlib.nullcontext(silent) as progress:
-        saved = fit(job.learner, job.tasks, job.validation, job.settings, out=out, resume=options.resume, progress=progress)
+        saved = fit(job.learner, job.tasks, job.validation, job.settings, folder, resume=options.resume, progress=progress)
     if first:
-        result = saved.info.get("validation") or evaluate(saved.learner, job.tasks, job.settings.validation_tasks).to_dict()
+        result = saved.info.get("validation") or evaluate(saved, job.tasks, job.settings.validation_tasks).to_dict()
         _show(options, saved, result)
 
 

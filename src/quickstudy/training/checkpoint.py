@@ -2,15 +2,42 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 
 from quickstudy import storage
-from quickstudy.errors import ConfigError, ConflictError, FileFormatError, NotFoundError
+from quickstudy.errors import ConfigError, FileFormatError
 from quickstudy.learner import Learner
 from quickstudy.training.saving import to_arrays
+
+
+@dataclasses.dataclass
+class Run:
+    """Where a training stands: everything that a checkpoint holds, apart from tensors.
+
+    Args:
+        step: outer steps done.
+        seconds: time that they took.
+        plan: the engine's, once it is chosen.
+        engine: the plan in words, and why it was chosen.
+        job: name of the launch whose processes wrote the checkpoint.
+        best: mean of the best validation, None before the first.
+        best_step: step of the best validation.
+        stale: validations since the best one.
+    """
+
+    step: int = 0
+    seconds: float = 0.0
+    plan: dict[str, Any] | None = None
+    engine: str = ""
+    job: str = ""
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
 
 
 def save(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
@@ -23,7 +50,7 @@ def save(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer,
 
 
 def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Set the learner and the optimizer to what the checkpoint holds; the facts beside them.
+    """Set the learner and the optimizer to what the checkpoint holds, and return the facts beside them.
 
     Raises:
         FileFormatError: no, damaged or foreign checkpoint, or one of another learner.
@@ -46,48 +73,21 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
     return facts
 
 
-def claim(out: pathlib.Path, resume: bool) -> bool:
-    """Make sure that a run never overwrites another one, and that there is something to resume.
-
-    Args:
-        out: folder of the run.
-        resume: go on from its checkpoint.
-
-    Returns:
-        Whether there is a checkpoint to go on from.
-    """
-    if out.exists() and not out.is_dir():
-        raise ConflictError(f"{out} is a file; expected a folder for the run.")
-    exists = (out / storage.CHECKPOINT).exists()
-    if exists and not resume:
-        raise ConflictError(
-            f"{out} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
-        )
-    if resume and not exists:
-        raise NotFoundError(
-            f"{out} holds no {storage.CHECKPOINT} to resume from. Start without resume, or name the folder of an interrupted run."
-        )
-    return exists
-
-
 def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
-    """Raise a ConfigError unless a run goes on as it began: with the same settings, on the same tasks.
-
-    What the run did not know when it began is left out.
-    """
-    was, is_now = _flat(before), _flat(now)
+    """Raise a ConfigError unless a resumed run goes on as it began: with the same settings, on the same tasks."""
+    old, new = _flat(before), _flat(now)
     changed = [
-        f"{name.rpartition('.')[2]}: {was[name]} -> {value}"
-        for name, value in is_now.items()
-        if name in was and was[name] != value
+        f"{name.rpartition('.')[2]}: {old[name]} -> {value}"
+        for name, value in new.items()
+        if name in old and old[name] != value
     ]
     if changed:
         raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")
 
 
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested values as one level, with names such as `learner.args.inner_lr`."""
-    flat: dict[str, Any] = {}
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested values by their path, such as `learner.args.inner_lr`."""
+    flat = {}
     for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
     return flat

@@ -1,6 +1,6 @@
 """Evaluation on a frozen set of tasks: mean and 95 % confidence interval, the protocol and the hash of the tasks beside them.
 
-No task needs a graph, so several are mapped together by `vmap` where that is faster: as many as keep the largest tensor small. The rule
+No task needs a gradient, so several are mapped together by `vmap` if that is faster: as many as keep the largest tensor small. The rule
 counts elements and not seconds, so that the same tasks are summed in the same order every time, to the last bit.
 """
 
@@ -9,9 +9,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
-import weakref
-from collections.abc import Callable
-from typing import Any, Literal
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -26,27 +25,36 @@ from quickstudy.layers.check import unchanged_buffers
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
+from quickstudy.training.calibration import Reliability
 from quickstudy.training.graphs import Captured
 from quickstudy.training.measures import ACCURACY, MEASURES, Measure, Score
-from quickstudy.training.memory import Made, keep_freed_memory
+from quickstudy.training.memory import Made
 from quickstudy.training.meta_gradient import Tensors, tensors_of
 from quickstudy.training.processes.group import ALONE, Group
+from quickstudy.training.saving import SavedLearner
+from quickstudy.training.settings import EngineSettings, plan
 
-BATCH = 16
-"""Tasks that are drawn at once, and the most that are mapped together."""
 
-LARGEST = {"cpu": 2**24}
-"""Elements of the largest tensor of tasks mapped together, by kind of device."""
-LARGEST_ELSEWHERE = 2**26
-ALONE_FROM = {"cpu": 2**21}
-"""Elements of a task's largest tensor from which tasks are judged one by one: on a CPU, 8 MB fill the cache already."""
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """What decides how tasks are evaluated, measured on Conv4 and ResNet-12 on one to 16 cores and one GPU.
 
-CAPTURED_FROM = 150
-"""Tasks from which it is worth a second or more to capture a graph."""
+    Args:
+        batch: tasks that are drawn at once, and the most that are mapped together.
+        largest_on_cpu: elements of the largest tensor of tasks mapped together, on a CPU.
+        largest: the same elsewhere.
+        alone_from: elements of a task's largest tensor from which tasks are judged one by one on a CPU: 8 MB fill the cache already.
+        captured_from: tasks from which it is worth a second or more to capture a graph.
+    """
 
-_GRAPHS: weakref.WeakKeyDictionary[Learner, tuple[list[nn.Module], str, dict[str, Any]]] = weakref.WeakKeyDictionary()
-"""Captured graphs, for the next validation of the same learner, beside its layers and what they said of themselves."""
+    batch: int = 16
+    largest_on_cpu: int = 2**24
+    largest: int = 2**26
+    alone_from: int = 2**21
+    captured_from: int = 150
 
+
+LIMITS = Limits()
 UNMAPPED = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 """Layers of torch that `vmap` cannot map over channels-last images: nets that have them are judged task by task."""
 
@@ -61,6 +69,7 @@ class Result:
         tasks: the protocol of the tasks (data set, ways, shots, ...).
         tasks_hash: equal hashes, equal tasks.
         measure: what the scores are.
+        ece: expected calibration error of the probabilities, in [0, 1]; None if the tasks ask for values.
     """
 
     scores: np.ndarray
@@ -68,23 +77,25 @@ class Result:
     tasks: dict[str, Any]
     tasks_hash: str
     measure: Measure = ACCURACY
+    ece: float | None = None
 
     @property
     def mean(self) -> float:
-        """Mean over tasks; an accuracy is in [0, 1]."""
+        """Return the mean over tasks; an accuracy is in [0, 1]."""
         return float(self.scores.mean())
 
     @property
     def ci95(self) -> float:
-        """Half the width of the 95 % confidence interval of the mean: 1.96 standard errors over tasks."""
+        """Return half the width of the 95 % confidence interval of the mean: 1.96 standard errors over tasks."""
         count = len(self.scores)
         return 1.96 * float(self.scores.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; the mean under the name of its measure, accuracies in percent."""
+        """Return plain values; the mean under the name of its measure, accuracies and calibration errors in percent."""
         return {
             self.measure.key: self.measure.rounded(self.mean),
             "ci95": self.measure.rounded(self.ci95) if math.isfinite(self.ci95) else None,
+            **({} if self.ece is None else {"ece": ACCURACY.rounded(self.ece)}),
             "test_tasks": len(self.scores),
             "protocol": self.protocol,
             **self.tasks,
@@ -93,7 +104,7 @@ class Result:
 
 
 def evaluate(
-    learner: Learner,
+    learner: Learner | SavedLearner,
     tasks: TaskSource,
     count: int = 1000,
     advance: Callable[[int], None] | None = None,
@@ -104,7 +115,8 @@ def evaluate(
     """Adapt to each of the first `count` tasks and predict its queries.
 
     Args:
-        learner: not changed. It is judged by accuracy, or by mean squared error if the tasks ask for values.
+        learner: not changed. It is judged by accuracy, or by mean squared error if the tasks ask for values. The probabilities of a saved
+            learner are those at its temperature, the ones of another learner those at temperature 1.
         tasks: where the tasks come from.
         count: number of tasks; the paper's figures are from 600 to 10,000.
         advance: called with the number of tasks done since the last call (for a progress bar).
@@ -118,30 +130,8 @@ def evaluate(
     """
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
-    check_fits(learner, tasks)
-    if count >= CAPTURED_FROM:
-        keep_freed_memory()
-    measure = MEASURES[tasks.target]
-    device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
-    mine, scores, score = group.share(range(count)), [], None
-    together = {"loop": 1, "vmap": BATCH}.get(engine)
-    with (
-        torch.no_grad(),
-        unchanged_buffers(learner.eval()),
-        plain_attention() if attends(learner) else contextlib.nullcontext(),
-    ):
-        for begin in mine[::BATCH]:
-            batch = tasks.batch(range(begin, min(begin + BATCH, mine.stop))).to(device)
-            if measure is ACCURACY:
-                _check_answerable(batch, begin)
-            score = score or _Scorer(
-                learner, measure.score, together or _together(learner, batch[0]), captured=count >= CAPTURED_FROM
-            )
-            scores += score(batch)
-            if advance:
-                advance(batch.count)
-    found = np.array(group.gather(scores))
-    return Result(found, learner.protocol, tasks.describe(), tasks.fingerprint(count), measure)
+    saved = learner if isinstance(learner, SavedLearner) else SavedLearner(learner)
+    return Evaluator(saved.learner, engine, saved.temperature)(tasks, range(count), advance, group)
 
 
 def check_fits(learner: Learner, tasks: TaskSource) -> None:
@@ -153,48 +143,131 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
         )
 
 
-class _Scorer:
-    """Scores of the tasks of a batch.
+class Judged(NamedTuple):
+    """Some tasks and what became of them.
+
+    Args:
+        tasks: a batch.
+        scores: of each task, `[task]`.
+        predictions: `[task, query, output]`.
+    """
+
+    tasks: Task
+    scores: Tensor
+    predictions: Tensor
+
+
+class Evaluator:
+    """Judges one learner, whose captured graphs it keeps for the next time.
+
+    Args:
+        learner: what is judged; its weights may change in between.
+        mapping: how tasks are mapped.
+        temperature: number by which logits are divided to become probabilities.
+    """
+
+    def __init__(
+        self, learner: Learner, mapping: Literal["auto", "loop", "vmap", "joint"] = "auto", temperature: float = 1.0
+    ) -> None:
+        self.learner, self.mapping, self.temperature = learner, mapping, temperature
+        self._graphs: dict[str, Any] = {}
+        self._of: tuple[list[nn.Module], str] | None = None
+
+    def __call__(
+        self, tasks: TaskSource, indices: range, advance: Callable[[int], None] | None = None, group: Group = ALONE
+    ) -> Result:
+        """Return the result on the tasks of these indices, which begin with 0; in every process of a group that of all."""
+        check_fits(self.learner, tasks)
+        measure = MEASURES[tasks.target]
+        scores, reliability = [], Reliability()
+        for judged in self.judged(tasks, group.share(indices), len(indices)):
+            scores += judged.scores.tolist()
+            if measure is ACCURACY:
+                reliability.add(judged.predictions / self.temperature, judged.tasks.query)
+            if advance:
+                advance(judged.tasks.count)
+        ece = reliability.gathered(group).error() if measure is ACCURACY else None
+        found = np.array(group.gather(scores))
+        return Result(found, self.learner.protocol, tasks.describe(), tasks.fingerprint(len(indices)), measure, ece)
+
+    @torch.no_grad()
+    def judged(self, tasks: TaskSource, indices: range, count: int | None = None) -> Iterator[Judged]:
+        """Yield the tasks in batches, with scores and predictions; `count` is how many all processes judge together."""
+        learner = self.learner.eval()
+        device = next((value.device for value in learner.state_dict().values()), torch.device("cpu"))
+        run, measure = None, MEASURES[tasks.target]
+        for begin in indices[:: LIMITS.batch]:
+            batch = tasks.batch(range(begin, min(begin + LIMITS.batch, indices.stop))).to(device)
+            if measure is ACCURACY:
+                _check_answerable(batch, begin)
+            with unchanged_buffers(learner), plain_attention() if attends(learner) else contextlib.nullcontext():
+                run = run or _Runner(learner, measure.score, self._plan(batch, count or len(indices)), self._kept())
+                found = run(batch)
+            yield Judged(batch, *found)
+
+    def _plan(self, batch: Task, count: int) -> EngineSettings:
+        """Return how to judge so many tasks like these."""
+        chunk = {"loop": 1, "vmap": LIMITS.batch}.get(self.mapping) or _together(self.learner, batch[0])
+        capture = count >= LIMITS.captured_from and _says_how_it_was_built(self.learner)
+        workers = torch.get_num_threads() if capture and batch.device.type == "cpu" else 1
+        return plan("loop" if chunk == 1 else "vmap", capture, workers, chunk=chunk)
+
+    def _kept(self) -> dict[str, Any]:
+        """Return the captured graphs, without those of other layers than the learner has now, or of layers that have changed."""
+        of = list(self.learner.modules())[1:], repr(self.learner)
+        if self._of != of:
+            self._of, self._graphs = of, {}
+        return self._graphs
+
+
+class _Runner:
+    """Scores and predictions of the tasks of a batch.
 
     Args:
         learner: what is judged.
         score: by what.
-        together: how many tasks are mapped together.
-        captured: replay captured graphs, on all threads of a CPU.
+        plan: how; `chunk` tasks are mapped together.
+        graphs: where captured graphs are kept.
     """
 
-    def __init__(self, learner: Learner, score: Score, together: int, captured: bool) -> None:
-        self.learner, self.together = learner, together
+    def __init__(self, learner: Learner, score: Score, plan: EngineSettings, graphs: dict[str, Any]) -> None:
+        self.learner, self.plan = learner, plan
 
-        def one(weights: Tensors, task: Task) -> Tensor:
+        def one(weights: Tensors, task: Task) -> tuple[Tensor, Tensor]:
             changed = with_tensors(learner, weights)
-            return score(changed.predict(changed.adapt(task.support), task.query.x), task.query)
+            prediction = changed.predict(changed.adapt(task.support), task.query.x)
+            return score(prediction, task.query), prediction
 
-        def scores(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
-            weights = parameters | buffers
-            if together == 1:
-                return torch.stack([one(weights, tasks[index]) for index in range(tasks.count)])
+        def judge(parameters: Tensors, others: Tensors, tasks: Task) -> tuple[Tensor, Tensor]:
+            weights = parameters | others
+            if plan.mapping == "loop":
+                scores, predictions = zip(*(one(weights, tasks[index]) for index in range(tasks.count)), strict=True)
+                return torch.stack(scores), torch.stack(predictions)
             return vmap(one, in_dims=(None, 0))(weights, tasks)
 
-        self.scores = scores
-        self.captured = Captured(learner, scores, _graphs_of(learner)) if captured and _says_how_it_was_built(learner) else None
+        self.judge = judge
+        self.captured = Captured(learner, judge, graphs) if plan.capture else None
 
-    def __call__(self, batch: Task) -> list[float]:
-        """The score of each task."""
-        count = batch.count
-        chunks = [batch[begin : min(begin + self.together, count)] for begin in range(0, count, self.together)]
-        parameters, buffers = tensors_of(self.learner)
+    def __call__(self, batch: Task) -> tuple[Tensor, Tensor]:
+        """Return the score of each task, and its predictions."""
+        count, together = batch.count, self.plan.chunk or batch.count
+        chunks = [batch[begin : min(begin + together, count)] for begin in range(0, count, together)]
+        scores, predictions = zip(*self._each(chunks), strict=True)
+        return torch.cat(scores), torch.cat(predictions)
+
+    def _each(self, chunks: list[Task]) -> list[tuple[Tensor, Tensor]]:
+        """Return scores and predictions of each chunk."""
+        parameters, others = tensors_of(self.learner)
         if self.captured is not None:
             try:
-                workers = torch.get_num_threads() if batch.device.type == "cpu" else 1
-                return torch.cat(self.captured.replay(parameters, buffers, chunks, workers)).tolist()
+                return self.captured.replay(parameters, others, chunks, self.plan.workers or 1)
             except (RuntimeError, NotImplementedError):  # a learner that cannot be traced is judged as it is
                 self.captured = None
-        return torch.cat([self.scores(parameters, buffers, chunk) for chunk in chunks]).tolist()
+        return [self.judge(parameters, others, chunk) for chunk in chunks]
 
 
 def _says_how_it_was_built(learner: Learner) -> bool:
-    """Whether its hyperparameters are known, so that a change of them is seen: a graph has them as constants."""
+    """Return whether the learner's hyperparameters are known, so that a change of them is seen: a graph has them as constants."""
     try:
         hyperparameters(learner)
     except AttributeError:
@@ -202,29 +275,20 @@ def _says_how_it_was_built(learner: Learner) -> bool:
     return True
 
 
-def _graphs_of(learner: Learner) -> dict[str, Any]:
-    """Where the learner's captured graphs are kept; empty where its layers are others now, or have changed."""
-    layers, said = list(learner.modules())[1:], repr(learner)
-    kept = _GRAPHS.get(learner)
-    if kept is None or kept[:2] != (layers, said):
-        kept = _GRAPHS[learner] = layers, said, {}
-    return kept[2]
-
-
 def _together(learner: Learner, task: Task) -> int:
-    """How many tasks to map together."""
+    """Return how many tasks to map together."""
     if any(type(layer) in UNMAPPED for layer in learner.modules()):
         return 1
     with Made() as made:
         learner.predict(learner.adapt(task.support), task.query.x)
-    device = task.device.type
-    if made.largest >= ALONE_FROM.get(device, math.inf):
+    on_cpu = task.device.type == "cpu"
+    if on_cpu and made.largest >= LIMITS.alone_from:
         return 1
-    return max(1, min(BATCH, LARGEST.get(device, LARGEST_ELSEWHERE) // made.largest))
+    return max(1, min(LIMITS.batch, (LIMITS.largest_on_cpu if on_cpu else LIMITS.largest) // made.largest))
 
 
 def _check_answerable(batch: Task, begin: int) -> None:
-    """Every class that is asked for must have been shown; `begin` is the index of the first task of the batch."""
+    """Raise a TaskError if a class is asked for that was not shown; `begin` is the index of the first task of the batch."""
     shown, asked = (
         (F.one_hot(part.y.rows.argmax(-1), part.y.outputs) * part.weight.unsqueeze(-1)).sum(1)
         for part in (batch.support, batch.query)

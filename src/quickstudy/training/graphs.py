@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Captured(Generic[T]):
-    """A pure function of `(parameters, buffers, tasks)` as graphs, one for each shape of tasks that it meets.
+    """A pure function of `(parameters, others, tasks)` as graphs, one for each shape of tasks that it meets.
 
     Args:
         learner: its hyperparameters are constants of the graph; when they change, it is captured again.
@@ -41,37 +41,44 @@ class Captured(Generic[T]):
         self.operations = 0
         """Length of the longest graph."""
 
-    def graph(self, parameters: Tensors, buffers: Tensors, tasks: Task) -> Function[T]:
-        """The graph for tasks of this shape, which has the casts of the present autocast in it. To be called by one thread at a time."""
+    def graph(self, parameters: Tensors, others: Tensors, tasks: Task) -> Function[T]:
+        """Return the graph for tasks of this shape, with the casts of the present autocast in it; for one thread at a time."""
         shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
-        key = repr((shapes, list(parameters), hyperparameters(self.learner), torch.is_autocast_enabled(tasks.device.type)))
+        mixed = torch.is_autocast_enabled(tasks.device.type)
+        key = repr((shapes, list(parameters), hyperparameters(self.learner), mixed))
         if key not in self.graphs:
-            graph = make_fx(self.function, tracing_mode="fake")(parameters, buffers, tasks)
+            graph = make_fx(self.function, tracing_mode="fake")(parameters, others, tasks)
             self.operations = max(self.operations, len(graph.graph.nodes))
             with torch.autocast(tasks.device.type, enabled=False):  # its casts are in the graph
-                self.graphs[key] = _compiled(graph, (parameters, buffers, tasks)) if self.compiled else graph
+                self.graphs[key] = _compiled(graph, (parameters, others, tasks)) if self.compiled else graph
         return self.graphs[key]
 
-    def replay(self, parameters: Tensors, buffers: Tensors, chunks: list[Task], workers: int) -> list[T]:
-        """The results for all chunks, in their order; several threads work on a CPU, of which each operation then has one."""
-        graphs = [self.graph(parameters, buffers, chunk) for chunk in chunks]
+    def replay(self, parameters: Tensors, others: Tensors, chunks: list[Task], workers: int) -> list[T]:
+        """Return the results for all chunks, in their order; several threads work on a CPU, and then every operation has one thread."""
+        graphs = [self.graph(parameters, others, chunk) for chunk in chunks]
 
         def one(graph: Function[T], chunk: Task) -> T:
-            return graph(parameters, buffers, chunk)
+            return graph(parameters, others, chunk)
 
         with torch.autocast(chunks[0].device.type, enabled=False):  # its casts are in the graph
             if workers == 1 or len(chunks) == 1:
                 return list(map(one, graphs, chunks))
-            with concurrent.futures.ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-                return list(pool.map(one, graphs, chunks))
+            threads = torch.get_num_threads()
+            try:
+                with concurrent.futures.ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+                    return list(pool.map(one, graphs, chunks))
+            finally:
+                torch.set_num_threads(
+                    threads
+                )  # the workers' number would be that of every thread that the process starts later
 
 
 def _compiled(graph: fx.GraphModule, arguments: tuple[Any, ...]) -> Callable[..., Any]:
-    """The graph as machine code that does not return to Python between its operations.
+    """Return the graph as machine code that does not return to Python between its operations.
 
-    Not by `torch.compile`, which would check its assumptions at every call and compile again when an object is a new one.
+    `torch.compile` would check its assumptions at every call and compile again when an object is a new one.
     """
-    import torch._inductor  # which takes a second, for those who compile
+    import torch._inductor  # takes a second, for those who compile
 
     leaves, structure = tree_flatten(arguments)
     _, result_structure = tree_flatten(graph(*arguments))

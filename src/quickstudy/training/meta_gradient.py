@@ -28,35 +28,36 @@ NO_DERIVATIVE = re.compile(r"derivative for (?:aten::|')(\w+)'? is not implement
 
 
 def summed_gradient(learner: Learner, mapping: Mapping) -> Gradient:
-    """A pure function of `(parameters, buffers, tasks)`: sums over the batch of tasks of the meta-gradient, by name, and of the loss.
+    """Return a pure function of `(parameters, others, tasks)`: sums over tasks of the meta-gradient, by name, and of the loss.
 
-    Per task `grad(loss)`, then the sum. `joint` is `grad` of the sum of `vmap(loss)`: weights that all tasks share then have one gradient,
-    where `vmap` computes one for each task. It is silently wrong in second order through torch's batch, layer and instance norm, so that
-    nobody may use it who has not compared it in float64.
+    The gradient is that of `parameters`, those that train; `others` are frozen parameters and buffers. `loop` and `vmap` take `grad(loss)`
+    per task, then the sum. `joint` is `grad` of the sum of `vmap(loss)`: weights that all tasks share then have one gradient, while `vmap`
+    computes one for each task. A joint gradient is silently wrong in second order through torch's batch, layer and instance norm:
+    compare it in float64 before you use it.
     """
     torch_convolution = any(type(module) is nn.Conv2d for module in learner.modules())
 
-    def loss(parameters: Tensors, buffers: Tensors, task: Task) -> Tensor:
-        return with_tensors(learner, parameters | buffers).loss(task)
+    def loss(parameters: Tensors, others: Tensors, task: Task) -> Tensor:
+        return with_tensors(learner, parameters | others).loss(task)
 
     per_task = grad_and_value(loss)
     over_tasks = vmap(per_task, in_dims=(None, None, 0))
 
-    def total(parameters: Tensors, buffers: Tensors, tasks: Task) -> Tensor:
-        return vmap(loss, in_dims=(None, None, 0))(parameters, buffers, tasks).sum()
+    def total(parameters: Tensors, others: Tensors, tasks: Task) -> Tensor:
+        return vmap(loss, in_dims=(None, None, 0))(parameters, others, tasks).sum()
 
-    def gradient(parameters: Tensors, buffers: Tensors, tasks: Task) -> tuple[Tensors, Tensor]:
-        if mapping != "loop" and torch_convolution:  # which vmap cannot differentiate twice where it is channels-last
-            parameters, buffers = (
+    def gradient(parameters: Tensors, others: Tensors, tasks: Task) -> tuple[Tensors, Tensor]:
+        if mapping != "loop" and torch_convolution:  # vmap cannot differentiate a channels-last one twice
+            parameters, others = (
                 {name: value.clone(memory_format=torch.contiguous_format) for name, value in tensors.items()}
-                for tensors in (parameters, buffers)
+                for tensors in (parameters, others)
             )
         if mapping == "joint":
-            return grad_and_value(total)(parameters, buffers, tasks)
+            return grad_and_value(total)(parameters, others, tasks)
         if mapping == "vmap":
-            gradients, losses = over_tasks(parameters, buffers, tasks)
+            gradients, losses = over_tasks(parameters, others, tasks)
             return {name: value.sum(0) for name, value in gradients.items()}, losses.sum()
-        return added([per_task(parameters, buffers, tasks[index]) for index in range(tasks.count)])
+        return added([per_task(parameters, others, tasks[index]) for index in range(tasks.count)])
 
     return _differentiable(gradient, plain=mapping != "loop" and attends(learner))
 
@@ -92,7 +93,7 @@ def _differentiable(gradient: Gradient, plain: bool) -> Gradient:
 
 
 def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
-    """The sums of gradients, by name, and of losses, in this order."""
+    """Return the sums of gradients, by name, and of losses, in this order."""
     (gradients, loss), *rest = parts
     for more, other in rest:
         gradients, loss = {name: value + more[name] for name, value in gradients.items()}, loss + other
@@ -100,7 +101,7 @@ def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
 
 
 def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:
-    """Return the parameters to train, detached, and everything that stays (frozen parameters and buffers), by name."""
-    moving = {name: value.detach() for name, value in trainable(learner).items()}
-    frozen = {name: value.detach() for name, value in learner.named_parameters() if name not in moving}
-    return moving, frozen | dict(learner.named_buffers())
+    """Return the parameters that train, detached, and all other tensors (buffers and frozen parameters), by name."""
+    trained = {name: value.detach() for name, value in trainable(learner).items()}
+    frozen = {name: value.detach() for name, value in learner.named_parameters() if name not in trained}
+    return trained, frozen | dict(learner.named_buffers())

@@ -1,4 +1,4 @@
-"""The exact meta-gradient of a batch of tasks, computed in the way that is fastest for this learner, net and machine."""
+"""The choice of an engine's plan: a ladder of moves, each tried if what it may save is more than it costs."""
 
 from __future__ import annotations
 
@@ -7,134 +7,72 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy.functional.call import trainable
 from quickstudy.learner import Learner
 from quickstudy.task import Task
-from quickstudy.training.graphs import Captured
+from quickstudy.training.engine import Engine
 from quickstudy.training.memory import Made
-from quickstudy.training.meta_gradient import Mapping, added, summed_gradient, tensors_of
-
-PAYS_AFTER = 30.0
-"""Seconds of training from which it is worth some seconds to capture graphs and to try several workers."""
-TRIAL_TASKS = 32
-"""Most tasks of a trial."""
-MOST_BYTES = 4 * 2**30
-"""Of new tensors that a chunk of tasks makes under vmap, freed ones included: several times what it needs at once."""
-TRIAL_SECONDS = 0.5
-"""Seconds of passes after which a plan is not tried once more."""
-COMPILES_AFTER = 300.0
-"""Seconds of training from which it is worth a minute to compile."""
-SHORT = 2e-5
-"""Mean seconds of an operation below which most of them is the call: there compiling pays, elsewhere it brings little (8 % for Conv4)."""
-MOST_COMPILED = 2500
-"""Operations of the longest graph that is compiled: compilers take more than twice as long for twice as many, and 80 seconds for 2,000."""
-EXACT, ROUNDED = 1e-6, 0.25
-"""Largest relative difference between the gradients of two engines in float64, and in less: rounding, which ReLU and max-pooling turn
-into other paths of the gradient (in second order through 5 steps, a plain loop in float32 is off by up to 0.2 of its float64 value)."""
-COMPARED_TASKS = 2
-"""Tasks whose gradients are compared in float64."""
-NUDGE = 0.1
-"""By how much, times a normal number, weights are moved for that."""
-JOINT_GAIN = 1.4
-"""How many times as fast as under `vmap` a joint gradient is at most."""
-TRIAL_SHARE = 0.05
-"""Of a training, the most that it may take to try a plan that is rarely the best."""
+from quickstudy.training.settings import EngineSettings, plan
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """How a batch of tasks is worked through.
+class Limits:
+    """What bounds trials and their comparison.
 
     Args:
-        mapping: `loop` over tasks; `vmap`, all tasks of a chunk in every operation; or `joint`, the same with one gradient for all of
-            them, which is faster where tasks share most weights (ANIL, prototypes), and not exact for every layer.
-        captured: replay a captured graph, instead of running Python, autograd and vmap anew.
-        workers: threads that replay captured graphs of tasks, or chunks, at the same time; with several, every operation runs on one
-            thread.
-        chunk: most tasks that vmap holds in memory at once; None for all.
-        compiled: the captured graph is compiled to machine code; with one worker.
+        share: largest share of the training that one trial may take.
+        tasks: most tasks of a trial.
+        seconds: seconds of passes after which a plan is not timed once more.
+        bytes: upper bound on the bytes that one chunk allocates under vmap, including tensors already freed; peak memory is several
+            times smaller.
+        call: seconds that calling one operation of a captured graph takes (measured on Conv4 and on rows, on one core); if operations
+            take less than this on average, compiling pays off, elsewhere it brings little (8 % for Conv4).
+        exact: largest relative difference between the gradients of two plans in float64.
+        rounded: the same in float32 and less, which ReLU and max-pooling turn into other paths of the gradient: in second order
+            through 5 steps, a plain loop in float32 is off by up to 0.2 of its float64 value.
+        compared: tasks whose gradients are compared in float64.
+        nudge: standard deviation by which weights are moved for that, since an error may be hidden while some are zero.
     """
 
-    mapping: Mapping = "loop"
-    captured: bool = False
-    workers: int = 1
-    chunk: int | None = None
-    compiled: bool = False
-
-    def __str__(self) -> str:
-        kind = "compiled " if self.compiled else "captured "
-        return f"{kind * self.captured}{self.mapping}" + (f" x{self.workers}" if self.workers > 1 else "")
-
-
-class Engine:
-    """Sets `.grad` of every meta-parameter to the mean over a batch of tasks.
-
-    Args:
-        learner: whose `loss` is differentiated.
-        plan: how.
-    """
-
-    def __init__(self, learner: Learner, plan: Plan) -> None:
-        self.learner, self.plan = learner, plan
-        self.gradient = summed_gradient(learner, plan.mapping)
-        self.captured = Captured(learner, self.gradient, compiled=plan.compiled) if plan.captured else None
-
-    def __call__(self, tasks: Task) -> Tensor:
-        """Set the gradients; the mean loss over the tasks, a scalar."""
-        count = tasks.count
-        parameters, buffers = tensors_of(self.learner)
-        chunks = [tasks[part] for part in self._chunks(count)]
-        if self.captured is None:
-            parts = [self.gradient(parameters, buffers, chunk) for chunk in chunks]
-        else:
-            parts = self.captured.replay(parameters, buffers, chunks, self.plan.workers)
-        gradients, loss = added(parts)
-        for name, parameter in trainable(self.learner).items():
-            parameter.grad = gradients[name] / count
-        return loss / count
-
-    def _chunks(self, count: int) -> list[slice]:
-        """Chunks of sizes as equal as can be, since every size is captured anew."""
-        most = 1 if self.plan.mapping == "loop" else min(self.plan.chunk or count, -(-count // self.plan.workers))
-        parts = -(-count // most)
-        return [slice(part * count // parts, (part + 1) * count // parts) for part in range(parts)]
+    share: float = 0.05
+    tasks: int = 32
+    seconds: float = 0.5
+    bytes: int = 4 * 2**30
+    call: float = 2e-5
+    exact: float = 1e-6
+    rounded: float = 0.25
+    compared: int = 2
+    nudge: float = 0.1
 
 
-def meta_gradient(learner: Learner, tasks: Task, mapping: Mapping, chunk: int | None = None) -> Tensor:
-    """One meta-gradient without preparations: sets `.grad` to the mean over the tasks, and returns the mean loss, a scalar."""
-    return Engine(learner, Plan(mapping, chunk=chunk))(tasks)
+LIMITS = Limits()
 
 
 @dataclasses.dataclass(frozen=True)
-class Wanted:
-    """What of a plan is fixed; None is left to be measured."""
+class Move:
+    """One way to make a plan faster.
 
-    mapping: Literal["loop", "vmap"] | None = None
-    captured: bool | None = None
-    workers: int | None = None
-    chunk: int | None = None
-    compiled: bool | None = None
+    Args:
+        name: of the move, in words.
+        change: the changed plan, or None if the move does not apply to a plan in these trials.
+        seconds: what a trial takes beside another trial of the plan.
+        seconds_per_operation: the same, for each operation of the captured graph.
+        gain: how many times as fast it is at most.
+    """
 
-    def plan(self) -> Plan | None:
-        """The plan, if nothing is open."""
-        open_within = self.workers is None or (self.workers == 1 and self.compiled is None)
-        if self.mapping is None or self.captured is None or (self.captured and open_within):
-            return None
-        return Plan(self.mapping, self.captured, self.workers or 1, self.chunk, bool(self.compiled))
-
-    def graphs(self) -> bool:
-        """Whether what is fixed needs captured graphs."""
-        return bool(self.captured or self.compiled or (self.workers or 1) > 1)
+    name: str
+    change: Callable[[_Trials, EngineSettings], EngineSettings | None]
+    seconds: float
+    seconds_per_operation: float
+    gain: float
 
 
-def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[float], float]) -> tuple[Engine, str]:
-    """Measure what is left open, on a batch of tasks; the fastest engine, and the figures that say why.
+def choose_engine(learner: Learner, tasks: Task, wanted: EngineSettings, run: Callable[[float], float]) -> tuple[Engine, str]:
+    """Measure what is left open, on a batch of tasks; return the fastest engine, and the figures that say why.
 
     Args:
         learner: its gradients are overwritten.
@@ -142,58 +80,75 @@ def choose_engine(learner: Learner, tasks: Task, wanted: Wanted, run: Callable[[
         wanted: what is fixed.
         run: seconds that the whole training takes, from the seconds that a task takes.
     """
-    trials = _Trials(learner, tasks[: min(TRIAL_TASKS, tasks.count)])
-    for mapping in (wanted.mapping,) if wanted.mapping else ("loop", "vmap"):
-        trials.add(Plan(mapping, chunk=wanted.chunk if mapping == "loop" else wanted.chunk or _chunk(learner, tasks)))
-    long = run(1 / max(trials.speeds.values())) > PAYS_AFTER
-    if wanted.graphs() or (wanted.captured is None and long):
-        for plan, speed in list(trials.speeds.items()):
-            if speed * 3 > max(trials.speeds.values()):
-                trials.add(dataclasses.replace(plan, captured=True))
-    several = wanted.mapping is None and trials.tasks.count > 1
-    for plan in [plan for plan in trials.speeds if plan.captured and plan.mapping == "vmap" and plan.chunk != 1 and several]:
-        near = trials.speeds[plan] * JOINT_GAIN > max(trials.speeds.values())
-        if near and trials.cheap(plan, run) and trials.joint_is_exact():
-            trials.add(dataclasses.replace(plan, mapping="joint"))
-    best = trials.best(wanted)
-    if best.captured and tasks.device.type == "cpu":
-        trials.add(dataclasses.replace(best, workers=wanted.workers or torch.get_num_threads()))
-    alone = dataclasses.replace(best, workers=1)
-    pays = run(1 / trials.speeds[best]) > COMPILES_AFTER and trials.short(alone)
-    if best.captured and (wanted.compiled or (wanted.compiled is None and (wanted.workers or 1) == 1 and pays)):
-        compiled, other = dataclasses.replace(alone, compiled=True), dataclasses.replace(alone, mapping="vmap")
-        trials.add(compiled)
-        fails = compiled not in trials.engines
-        if alone.mapping == "joint" and trials.short(other) and (fails or trials.cheap(compiled, run)):
-            trials.add(dataclasses.replace(other, compiled=True))  # of which compilers may make more
-    best = trials.best(wanted)
-    return trials.engines[best], f"tasks/s: {trials}"
+    trials = _Trials(learner, tasks[: min(LIMITS.tasks, tasks.count)], wanted, run)
+    for mapping in ("loop", "vmap") if wanted.mapping == "auto" else (wanted.mapping,):
+        chunk = wanted.chunk if mapping == "loop" else wanted.chunk or _chunk(learner, tasks)
+        trials.add(plan(mapping, chunk=chunk))
+    for move in MOVES:
+        for tried in sorted(trials.speeds, key=trials.speeds.__getitem__, reverse=True):
+            changed = move.change(trials, tried)
+            if changed is not None and (trials.asks_for(changed, move.gain) or trials.pays(move, tried)):
+                trials.add(changed)
+    return trials.engines[trials.best()], f"tasks/s: {trials}"
 
 
-def _chunk(learner: Learner, tasks: Task) -> int | None:
-    """Most tasks that vmap may hold at once by `MOST_BYTES`; None for all of them. Measured on one task."""
-    with Made() as made:
-        Engine(learner, Plan())(tasks[:1])
-    most = max(1, MOST_BYTES // max(made.bytes, 1))
-    return most if most < tasks.count else None
+def _captured(trials: _Trials, tried: EngineSettings) -> EngineSettings | None:
+    """Return the plan with a captured graph."""
+    return dataclasses.replace(tried, capture=True) if trials.wanted.capture is not False and not tried.capture else None
+
+
+def _joint(trials: _Trials, tried: EngineSettings) -> EngineSettings | None:
+    """Return the plan with one gradient for what tasks share, if tasks are mapped and the result is exact."""
+    several = trials.wanted.mapping == "auto" and trials.tasks.count > 1 and tried.chunk != 1
+    if not (several and tried.capture and tried.mapping == "vmap"):
+        return None
+    return dataclasses.replace(tried, mapping="joint")
+
+
+def _threads(trials: _Trials, tried: EngineSettings) -> EngineSettings | None:
+    """Return the plan on as many threads as are wanted, or as torch would use."""
+    workers = trials.wanted.workers or torch.get_num_threads()
+    applies = tried.capture and tried.workers == 1 and not tried.compile and trials.kind == "cpu" and workers > 1
+    return dataclasses.replace(tried, workers=workers) if applies else None
+
+
+def _compiled(trials: _Trials, tried: EngineSettings) -> EngineSettings | None:
+    """Return the plan with a compiled graph, if most of its time is that of calling operations."""
+    allowed = trials.wanted.compile is not False and (trials.wanted.workers or 1) == 1
+    if not (allowed and tried.capture and tried.workers == 1 and not tried.compile):
+        return None
+    changed = dataclasses.replace(tried, compile=True)
+    return changed if trials.wanted.compile or trials.short(tried) else None
+
+
+MOVES = (
+    Move("capture", _captured, seconds=0.5, seconds_per_operation=0.0, gain=3.0),
+    Move("joint", _joint, seconds=0.0, seconds_per_operation=0.0, gain=1.4),
+    Move("threads", _threads, seconds=0.0, seconds_per_operation=0.0, gain=2.0),
+    Move("compile", _compiled, seconds=5.0, seconds_per_operation=0.04, gain=5.0),
+)
+"""Ladder of moves with costs and gains as measured on 2 to 16 cores: ANIL on a strided net is 1.4 times as fast with a joint gradient, 16
+threads are twice as fast as operations on 16 threads, and sinusoids are 4 to 5 times as fast compiled, which takes 80 seconds for 2,000
+operations."""
 
 
 class _Trials:
     """Engines, their speeds on the same tasks, and the seconds that their trials took."""
 
-    def __init__(self, learner: Learner, tasks: Task) -> None:
-        self.learner, self.tasks, self.kind = learner, tasks, tasks.device.type
-        self.engines: dict[Plan, Engine] = {}
-        self.speeds: dict[Plan, float] = {}
-        self.took: dict[Plan, float] = {}
+    def __init__(self, learner: Learner, tasks: Task, wanted: EngineSettings, run: Callable[[float], float]) -> None:
+        self.learner, self.tasks, self.kind, self.wanted, self.run = learner, tasks, tasks.device.type, wanted, run
+        self.engines: dict[EngineSettings, Engine] = {}
+        self.speeds: dict[EngineSettings, float] = {}
+        self.took: dict[EngineSettings, float] = {}
         self.failures: list[str] = []
         self.right: tuple[Tensor, Tensor] | None = None
+        self.joint: bool | None = None
 
-    def add(self, plan: Plan) -> None:
+    def add(self, tried: EngineSettings) -> None:
         """Measure a plan, or note why it cannot be used. The first must work, and its gradients are what others are held against."""
-        if plan in self.engines:
+        if tried in self.engines or (tried.mapping == "joint" and not self.joint_is_exact()):
             return
-        begin, engine = time.perf_counter(), Engine(self.learner, plan)
+        begin, engine = time.perf_counter(), Engine(self.learner, tried)
         try:
             found = self._gradients(engine)  # warms up, and captures
             right = self._agrees(found)
@@ -201,17 +156,76 @@ class _Trials:
         except (RuntimeError, NotImplementedError) as error:  # an operation that vmap or the tracer does not know
             if self.right is None:
                 raise
-            self.failures.append(f"{plan} fails ({str(error).splitlines()[0][:60]})")
+            self.failures.append(f"{tried} fails ({str(error).splitlines()[0][:60]})")
             return
         if not right:
-            self.failures.append(f"{plan} fails (another gradient)")
+            self.failures.append(f"{tried} fails (another gradient)")
             return
         self.right = self.right or found
-        self.engines[plan], self.speeds[plan] = engine, self.tasks.count / seconds
-        self.took[plan] = time.perf_counter() - begin
+        self.engines[tried], self.speeds[tried] = engine, self.tasks.count / seconds
+        self.took[tried] = time.perf_counter() - begin
+
+    def pays(self, move: Move, tried: EngineSettings) -> bool:
+        """Return whether a move may save more than its trial costs, and the trial takes little of the training."""
+        best = max(self.speeds.values())
+        whole = self.run(1 / best)
+        saved = whole * (1 - best / (self.speeds[tried] * move.gain))
+        operations = self.operations(tried) if move.seconds_per_operation else 0
+        cost = self.took[tried] + move.seconds + move.seconds_per_operation * operations
+        return cost < min(saved, LIMITS.share * whole)
+
+    def asks_for(self, changed: EngineSettings, gain: float) -> bool:
+        """Return whether the settings ask for a changed plan, whatever its trial costs: the best of those that could be the fastest."""
+        wanted = self.wanted
+        if changed.compile or changed.workers != 1:
+            asked = wanted.compile if changed.compile else changed.workers == wanted.workers
+            return bool(asked) and changed.mapping == self.best().mapping
+        before = dataclasses.replace(changed, capture=False)
+        return wanted.wants_graphs() and self.speeds.get(before, 0.0) * gain > max(self.speeds.values())
+
+    def joint_is_exact(self) -> bool:
+        """Return whether a joint gradient is that of a loop, in float64, in which kinks hardly count; note it if it is not.
+
+        The weights are moved a little, because an error may be hidden while some are zero, as at the start.
+        """
+        if self.joint is not None:
+            return self.joint
+        try:
+            learner = copy.deepcopy(self.learner).double()
+            tasks = tree_map(lambda part: part.double() if part.is_floating_point() else part, self.tasks[: LIMITS.compared])
+            random = torch.Generator().manual_seed(0)
+            with torch.no_grad():
+                for value in learner.parameters():
+                    value.add_(LIMITS.nudge * torch.randn(value.shape, generator=random, dtype=value.dtype).to(value.device))
+            with torch.autocast(self.kind, enabled=False):
+                self.joint = _close(*(_gradient(Engine(learner, plan(mapping)), tasks) for mapping in ("joint", "loop")))
+            why = "another gradient in float64"
+        except (RuntimeError, NotImplementedError, TypeError) as error:  # no copy, or no float64 on this device
+            self.joint, why = False, str(error).splitlines()[0][:60]
+        if not self.joint:
+            self.failures.append(f"joint fails ({why})")
+        return self.joint
+
+    def operations(self, tried: EngineSettings) -> float:
+        """Return the length of the graph of a captured plan; infinite if nothing is captured."""
+        captured = self.engines[tried].captured
+        return math.inf if captured is None else max(captured.operations, 1)
+
+    def short(self, tried: EngineSettings) -> bool:
+        """Return whether the operations of a captured plan take so little time that most of it is their calls."""
+        calls = self.operations(tried) * len(self.engines[tried].chunks(self.tasks.count))
+        return self.tasks.count / self.speeds[tried] / calls < LIMITS.call
+
+    def best(self) -> EngineSettings:
+        """Return the fastest plan; captured, compiled, and with so many workers, if that is wanted and works."""
+        wanted = self.wanted
+        graphs = [tried for tried in self.speeds if tried.capture] if wanted.wants_graphs() else []
+        allowed = [tried for tried in graphs if tried.compile or not wanted.compile]
+        as_many = [tried for tried in allowed if tried.workers == (wanted.workers or tried.workers)]
+        return max(as_many or allowed or graphs or self.speeds, key=self.speeds.__getitem__)
 
     def _gradients(self, engine: Engine) -> tuple[Tensor, Tensor]:
-        """In full precision, and as autocast rounds it; the same one where it does not."""
+        """Return the gradient in full precision and under autocast; without autocast both are one tensor."""
         used = _gradient(engine, self.tasks)
         if not torch.is_autocast_enabled(self.kind):
             return used, used
@@ -219,74 +233,45 @@ class _Trials:
             return _gradient(Engine(self.learner, engine.plan), self.tasks), used
 
     def _agrees(self, found: tuple[Tensor, Tensor]) -> bool:
-        """Whether gradients are near enough to those of the first plan. In mixed precision rounding alone may turn one into another (by the
-        whole of its length, in second order through kinks), so that it must be a number, and point the same way."""
+        """Return whether gradients are near enough to those of the first plan.
+
+        In mixed precision rounding alone may turn one into another (by the whole of its length, in second order through kinks), so that
+        there a gradient must only be a number and point the same way.
+        """
         if self.right is None or not self.right[0].isfinite().all():
             return True
         (whole, used), (right, right_used) = found, self.right
         same_way = used is whole or bool(torch.dot(used, right_used) > 0)  # NaN is not
         return same_way and _close(whole, right)
 
-    def joint_is_exact(self) -> bool:
-        """Whether a joint gradient is that of a loop, in float64, where kinks hardly count; noted where it is not. The weights are moved a
-        little: where some are zero, as at the start, an error may be hidden."""
-        try:
-            learner = copy.deepcopy(self.learner).double()
-            tasks = tree_map(lambda part: part.double() if part.is_floating_point() else part, self.tasks[:COMPARED_TASKS])
-            random = torch.Generator().manual_seed(0)
-            with torch.no_grad():
-                for value in learner.parameters():
-                    value.add_(NUDGE * torch.randn(value.shape, generator=random, dtype=value.dtype).to(value.device))
-            with torch.autocast(self.kind, enabled=False):
-                exact = _close(*(_gradient(Engine(learner, Plan(mapping)), tasks) for mapping in ("joint", "loop")))
-            why = "another gradient in float64"
-        except (RuntimeError, NotImplementedError, TypeError) as error:  # no copy, or no float64 on this device
-            exact, why = False, str(error).splitlines()[0][:60]
-        if not exact:
-            self.failures.append(f"joint fails ({why})")
-        return exact
-
     def _seconds(self, engine: Engine) -> float:
-        """Of one pass: the least of three, as other work on the machine can only add to it; fewer where they are long."""
+        """Return the seconds per pass: the minimum of three, since others can only slow a pass down. Long passes run fewer times."""
         passes: list[float] = []
-        while len(passes) < 3 and sum(passes) < TRIAL_SECONDS:
+        while len(passes) < 3 and sum(passes) < LIMITS.seconds:
             begin = time.perf_counter()
             float(engine(self.tasks))  # float waits for a GPU
             passes.append(time.perf_counter() - begin)
         return min(passes)
 
-    def cheap(self, plan: Plan, run: Callable[[float], float]) -> bool:
-        """Whether another trial like that of a plan takes little of the training."""
-        return plan in self.took and self.took[plan] < TRIAL_SHARE * run(1 / self.speeds[plan])
-
-    def operations(self, plan: Plan) -> float:
-        """Length of the graph of a captured plan; infinite where nothing is captured."""
-        captured = self.engines[plan].captured if plan in self.engines else None
-        return math.inf if captured is None else max(captured.operations, 1)
-
-    def short(self, plan: Plan) -> bool:
-        """Whether a captured plan is worth compiling: few operations, of which each takes so little time that most of it is the call."""
-        operations = self.operations(plan)
-        return operations <= MOST_COMPILED and self.tasks.count / self.speeds[plan] / operations < SHORT
-
-    def best(self, wanted: Wanted) -> Plan:
-        """The fastest; captured, compiled, and with so many workers, if that is wanted and works."""
-        graphs = [plan for plan in self.speeds if plan.captured] if wanted.graphs() else []
-        allowed = [plan for plan in graphs if plan.compiled or not wanted.compiled]
-        as_many = [plan for plan in allowed if plan.workers == (wanted.workers or plan.workers)]
-        return max(as_many or allowed or graphs or self.speeds, key=self.speeds.__getitem__)
-
     def __str__(self) -> str:
-        return ", ".join([f"{plan} {speed:.1f}" for plan, speed in self.speeds.items()] + self.failures)
+        return ", ".join([f"{tried} {speed:.1f}" for tried, speed in self.speeds.items()] + self.failures)
+
+
+def _chunk(learner: Learner, tasks: Task) -> int | None:
+    """Return the most tasks that vmap may hold at once by `LIMITS.bytes`, measured on one task; None for all of them."""
+    with Made() as made:
+        Engine(learner, plan("loop"))(tasks[:1])
+    most = max(1, LIMITS.bytes // max(made.bytes, 1))
+    return most if most < tasks.count else None
 
 
 def _gradient(engine: Engine, tasks: Task) -> Tensor:
-    """What the engine sets for these tasks, in one row; a copy."""
+    """Return a copy of what the engine sets for these tasks, in one row."""
     engine(tasks)
     return torch.cat([value.grad.flatten() for value in engine.learner.parameters() if value.grad is not None])
 
 
 def _close(found: Tensor, right: Tensor) -> bool:
-    """Whether a gradient is as near to the right one as rounding lets it be; NaN is not."""
-    limit = EXACT if found.dtype == torch.float64 else ROUNDED
+    """Return whether a gradient is as near to the right one as rounding lets it be; NaN is not."""
+    limit = LIMITS.exact if found.dtype == torch.float64 else LIMITS.rounded
     return bool(torch.dist(found, right) <= limit * right.norm().clamp(min=1e-30))

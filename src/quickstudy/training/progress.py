@@ -1,10 +1,10 @@
-"""Progress of long work: one line with loss, validation accuracy, tasks per second and time left; a log line now and then in a pipe."""
+"""Progress of long work: a line that is redrawn on a terminal; elsewhere a line of text, at most every ten seconds."""
 
 from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Protocol
 
 import rich.console
@@ -12,16 +12,19 @@ import rich.progress
 
 from quickstudy.training.measures import MEASURES
 
+PAUSE = 10.0
+"""Seconds between two lines of text, away from a terminal."""
+
 
 class Progress(Protocol):
     """Who is told how far a training is."""
 
     def update(self, done: float, row: Mapping[str, float]) -> None:
-        """`done` in [0, 1], and the metrics of the latest step."""
+        """Hear how much is done, in [0, 1], and the metrics of the latest step."""
         ...
 
     def note(self, text: str) -> None:
-        """Something worth knowing once."""
+        """Hear something that is worth knowing once."""
         ...
 
 
@@ -39,7 +42,7 @@ silent = Silent()
 
 
 class Line:
-    """One line on a terminal, redrawn in place; elsewhere a line of text every 30 seconds.
+    """Progress of a training: one line on a terminal, redrawn in place; elsewhere lines of text.
 
     Args:
         console: where to write.
@@ -61,11 +64,11 @@ class Line:
                 self._validation = f"  validation {measure.shown(mean, row['validation_ci95'])}"
         text = f"loss {self._loss:.3f}{self._validation}  {row['tasks_per_second']:.0f} tasks/s"
         now = time.monotonic()
-        if self._start is None:  # of a resumed run, the first part was done before
+        if self._start is None:  # the first part of a resumed run was done before
             self._start, self._began, self._written = done, now, now
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, text=text)
-        elif now - self._written > 30 or done >= 1:
+        elif now - self._written > PAUSE or done >= 1:
             self._written = now
             left = (now - self._began) * (1 - done) / max(done - self._start, 1e-9)
             self._console.print(f"{100 * done:3.0f} %  {text}  {left / 60:.1f} min left", highlight=False, soft_wrap=True)
@@ -76,7 +79,7 @@ class Line:
 
 @contextlib.contextmanager
 def progress_line(console: rich.console.Console | None = None) -> Iterator[Line]:
-    """A `Line` on stderr, for `fit(..., progress=line)`."""
+    """Yield a `Line` on stderr, for `fit(..., progress=line)`."""
     console = console or rich.console.Console(stderr=True)
     if not console.is_terminal:
         yield Line(console, None)
@@ -89,3 +92,34 @@ def progress_line(console: rich.console.Console | None = None) -> Iterator[Line]
     )
     with rich.progress.Progress(*columns, console=console) as bar:
         yield Line(console, bar)
+
+
+@contextlib.contextmanager
+def counted(what: str, total: int, console: rich.console.Console | None = None) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how many of `total` pieces of work were done since its last call, and shows it on stderr.
+
+    Args:
+        what: the work in words, such as `evaluating`.
+        total: number of pieces.
+        console: where to write instead.
+    """
+    console = console or rich.console.Console(stderr=True)
+    if console.is_terminal:
+        with rich.progress.Progress(console=console, transient=True) as progress:
+            bar = progress.add_task(what, total=total)
+            yield lambda count: progress.advance(bar, count)
+        return
+    done, began = 0, time.monotonic()
+    written = began
+
+    def advance(count: int) -> None:
+        nonlocal done, written
+        done += count
+        now = time.monotonic()
+        if now - written > PAUSE:
+            written = now
+            left = (now - began) * (total - done) / max(done, 1)
+            line = f"{what}: {done} of {total} tasks, {left / 60:.1f} min left"
+            console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    yield advance

@@ -1,15 +1,95 @@
-"""TrainingSettings: every knob of the outer loop, once. The command line and saved runs are derived from it."""
+"""TrainingSettings: every setting of the outer loop, written once. The command line and saved runs are derived from it."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
 import os
-from typing import Literal
+from typing import Any, Literal
 
-from quickstudy.errors import ConfigError
+import numpy as np
+
+from quickstudy.errors import ConfigError, check_choice
 from quickstudy.learner import Learner
-from quickstudy.training.plans import Wanted
+
+Mapping = Literal["auto", "loop", "vmap", "joint"]
+
+
+def _make_plain(settings: Any) -> None:
+    """Turn every number of NumPy in a frozen dataclass into the number of Python that a file can hold."""
+    for field in dataclasses.fields(settings):
+        value = getattr(settings, field.name)
+        if isinstance(value, np.generic):
+            object.__setattr__(settings, field.name, value.item())
+
+
+def _check_positive(settings: Any, *names: str) -> None:
+    """Raise a ConfigError unless these fields are more than 0, or None."""
+    for name in names:
+        value = getattr(settings, name)
+        if value is not None and not value > 0:  # written so that NaN is refused
+            raise ConfigError(f"{name} is {value}; expected more than 0.", subject=name, expected="more than 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class EngineSettings:
+    """How a batch of tasks is worked through: a plan if every field is set, a wish if some are left to be measured.
+
+    Args:
+        mapping: `loop` over tasks; `vmap`, all tasks of a chunk in every operation; `joint`, the same with one gradient for what tasks
+            share, which only `auto` may choose, since it must be compared; `auto` measures all three and keeps the fastest.
+        capture: replay a captured graph of the meta-gradient instead of running Python, autograd and vmap anew; None to measure whether
+            it is faster if the training is long enough.
+        workers: threads that replay captured graphs at the same time, on a CPU; with several, every operation runs on one thread. None to
+            measure one and as many as torch would use.
+        compile: compile the captured graph, with one worker: several times faster for tiny nets, after a minute or more; needs
+            a C++ compiler. None to measure if operations are short and the training is long.
+        chunk: tasks that vmap holds in memory at once; None for all, or as many as a few gigabytes hold if the mapping is measured.
+
+    >>> str(EngineSettings("vmap", capture=True, workers=2))
+    'captured vmap x2'
+    """
+
+    mapping: Mapping = "auto"
+    capture: bool | None = None
+    workers: int | None = None
+    compile: bool | None = None
+    chunk: int | None = None
+
+    def __post_init__(self) -> None:
+        _make_plain(self)
+        check_choice("mapping", self.mapping, ("auto", "loop", "vmap", "joint"))
+        _check_positive(self, "workers", "chunk")
+        if self.capture is False and (self.workers or 1) > 1:
+            raise ConfigError(
+                f"workers is {self.workers}, but only captured graphs run on several; expected capture=True, or null."
+            )
+        if self.compile and (self.capture is False or (self.workers or 1) > 1):
+            raise ConfigError(
+                "compile is True, but only a captured graph with one worker is compiled; expected capture and workers unset."
+            )
+
+    def __str__(self) -> str:
+        words = [*(["compiled"] if self.compile else ["captured"] if self.capture else []), self.mapping]
+        return " ".join(words) + (f" x{self.workers}" if (self.workers or 1) > 1 else "")
+
+    def plan(self) -> EngineSettings | None:
+        """Return the plan with every field set, or None if one is left to be measured."""
+        open_within = self.workers is None or (self.workers == 1 and self.compile is None)
+        if self.mapping == "auto" or self.capture is None or (self.capture and open_within):
+            return None
+        return plan(self.mapping, self.capture, self.workers or 1, bool(self.compile), self.chunk)
+
+    def wants_graphs(self) -> bool:
+        """Return whether what is set needs captured graphs."""
+        return bool(self.capture or self.compile or (self.workers or 1) > 1)
+
+
+def plan(
+    mapping: Mapping = "loop", capture: bool = False, workers: int = 1, compile: bool = False, chunk: int | None = None
+) -> EngineSettings:
+    """Return settings of which nothing is left to be measured."""
+    return EngineSettings(mapping, capture, workers, compile, chunk)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,16 +106,9 @@ class TrainingSettings:
         schedule: of the learning rate, down to zero (`cosine`, `linear`) or `constant`; None for what suits the learner.
         weight_decay: of the outer optimizer.
         clip: largest norm of the meta-gradient; None for no limit.
-        engine: how tasks are mapped: `loop`, `vmap`, or `auto`, which measures both, and in long trainings a third way, one gradient for
-            what tasks share, and keeps the fastest.
-        capture: replay a captured graph of the meta-gradient; None to measure whether it is faster, where the training is long enough.
-        workers: threads that replay captured graphs at the same time, on a CPU; None to measure one and as many as torch would use.
-        compile: compile the captured graph, with one worker: several times faster for tiny nets, after a minute or more; needs
-            a C++ compiler. None to measure, where operations are short and the training is long.
-        chunk: tasks that vmap holds in memory at once; None for all, or as many as a few gigabytes hold where
-            the engine is measured.
+        engine: how tasks are mapped, and graphs captured and compiled.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
-        threads: of each operation on a CPU; None for torch's choice, or for one where several processes share the machine.
+        threads: of each operation on a CPU while training; None for torch's choice, or for one if several processes share the machine.
         validate_every: steps between validations.
         validation_tasks: tasks of each validation.
         patience: stop after this many validations without a new best; None to go on.
@@ -51,11 +124,7 @@ class TrainingSettings:
     schedule: Literal["cosine", "linear", "constant"] | None = None
     weight_decay: float = 0.0
     clip: float | None = 10.0
-    engine: Literal["auto", "loop", "vmap"] = "auto"
-    capture: bool | None = None
-    workers: int | None = None
-    compile: bool | None = None
-    chunk: int | None = None
+    engine: EngineSettings = dataclasses.field(default_factory=EngineSettings)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int | None = None
     validate_every: int = 500
@@ -65,53 +134,48 @@ class TrainingSettings:
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
+        _make_plain(self)
         for name in ("steps", "tasks_per_step", "validate_every", "validation_tasks"):
             if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.")
-        for name in ("minutes", "lr", "clip", "workers", "chunk", "threads", "patience", "checkpoint_minutes"):
-            value = getattr(self, name)
-            if value is not None and not value > 0:  # written so that NaN is refused
-                raise ConfigError(f"{name} is {value}; expected more than 0.")
+                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.", subject=name, expected="at least 1")
+        _check_positive(self, "minutes", "lr", "clip", "threads", "patience", "checkpoint_minutes")
         if self.threads is not None and self.threads > (os.cpu_count() or 1):
             raise ConfigError(
                 f"threads is {self.threads}; this machine has {os.cpu_count()} processors, and more threads only slow it down."
             )
-        if self.capture is False and (self.workers or 1) > 1:
+        if not isinstance(self.engine, EngineSettings):
+            raise ConfigError(f"engine is {self.engine!r}; expected EngineSettings, such as EngineSettings('loop').")
+        if self.engine.mapping == "joint":
             raise ConfigError(
-                f"workers is {self.workers}, but only captured graphs run on several; expected capture=True, or null."
-            )
-        if self.compile and (self.capture is False or (self.workers or 1) > 1):
-            raise ConfigError(
-                "compile is True, but only a captured graph with one worker is compiled; expected capture and workers unset."
+                "mapping is 'joint', which is exact for some learners only; expected auto, which compares it first."
             )
         if not 0 <= self.weight_decay < math.inf:
             raise ConfigError(f"weight_decay is {self.weight_decay}; expected 0 or more.")
 
     def suited_to(self, learner: Learner) -> TrainingSettings:
-        """The settings with what suits the learner where the caller named nothing."""
+        """Return the settings with what suits the learner if the caller named nothing."""
         suited = {name: value for name, value in learner.meta_optimizer.items() if getattr(self, name) is None}
         return dataclasses.replace(self, **suited)
 
     def rate(self, step: int, seconds: float) -> float:
-        """Learning rate of a step, `seconds` after the beginning; needs settings that are `suited_to` a learner."""
+        """Return the learning rate of a step, `seconds` after the beginning; needs settings that are `suited_to` a learner."""
         if self.lr is None or self.schedule is None:
             raise ConfigError("lr and schedule are not set; expected settings.suited_to(learner).")
         done = self.done(step, seconds)
         factor = {"cosine": (1 + math.cos(math.pi * done)) / 2, "linear": 1 - done, "constant": 1.0}
         return self.lr * factor[self.schedule]
 
-    def wanted(self) -> Wanted:
-        """What these settings fix of the engine."""
-        mapping = None if self.engine == "auto" else self.engine
-        workers = 1 if self.threads == 1 and self.workers is None else self.workers
-        return Wanted(mapping, self.capture, workers, self.chunk, self.compile)
+    def wanted_engine(self) -> EngineSettings:
+        """Return what these settings fix of the engine: with one thread there is one worker."""
+        one = self.threads == 1 and self.engine.workers is None
+        return dataclasses.replace(self.engine, workers=1) if one else self.engine
 
     def seconds(self, per_task: float) -> float:
-        """About how long the training takes, if a task takes `per_task` seconds."""
+        """Return about how long the training takes if a task takes `per_task` seconds."""
         by_steps = self.steps * self.tasks_per_step * per_task
         return min(by_steps, 60 * self.minutes) if self.minutes else by_steps
 
     def done(self, step: int, seconds: float) -> float:
-        """Fraction of the training that is over, by steps or by the clock, in [0, 1]."""
+        """Return the fraction of the training that is over, by steps or by the clock, in [0, 1]."""
         by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
         return min(1.0, max(step / self.steps, by_clock))

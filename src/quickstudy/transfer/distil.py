@@ -7,8 +7,10 @@ its own loss on softened queries, and any learner whose loss looks at the querie
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from collections.abc import Iterable
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -17,20 +19,24 @@ from torch.utils._pytree import tree_map
 
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.learner import Learner, State
-from quickstudy.task import Examples, Input, Task
-from quickstudy.training.evaluate import TaskSource
+from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.values import Values
+from quickstudy.task import Answers, Examples, Input, Task
+from quickstudy.tasks.source import TaskSource
+from quickstudy.training.evaluate import check_fits
 from quickstudy.training.fit import fit
 from quickstudy.training.progress import Progress, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class Distilled(Learner):
-    """A student in training; its parameters are the student's.
+    """A student in training: only the student's parameters train.
 
     Args:
         student: what is trained.
-        teacher: trained, for the same inputs; it is not changed.
+        teacher: trained, for the same inputs; a frozen copy of it is kept.
         teaching: weight of the teacher's predictions in the targets; the rest is the truth.
 
     Raises:
@@ -38,22 +44,20 @@ class Distilled(Learner):
         ConfigError: `teaching` is no fraction.
     """
 
-    def __init__(self, student: Learner, teacher: Learner, teaching: float = 0.5) -> None:
-        super().__init__()
-        if not student.trains_on_query:
-            raise ModelError(
-                f"{type(student).__name__} learns nothing from queries, so that it cannot be taught by them; use another one."
-            )
-        if not 0 <= teaching <= 1:
-            raise ConfigError(f"teaching is {teaching}; expected a fraction, from 0 to 1.")
-        self.student, self.teaching = student, teaching
-        self._teacher = (teacher.eval(),)  # in a tuple, so that its tensors are not the student's
-        self.meta_optimizer, self.targets = student.meta_optimizer, student.targets  # pyright: ignore
+    student: Learner
+    teacher: Learner
+    teaching: float = 0.5
 
-    @property
-    def teacher(self) -> Learner:
-        """Whose predictions are the targets."""
-        return self._teacher[0]
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
+
+    def __post_init__(self) -> None:
+        if not self.student.trains_on_query:
+            raise ModelError(
+                f"{type(self.student).__name__} learns nothing from queries, so that it cannot be taught by them; use another one."
+            )
+        if not 0 <= self.teaching <= 1:
+            raise ConfigError(f"teaching is {self.teaching}; expected a fraction, from 0 to 1.")
+        self.teacher = copy.deepcopy(self.teacher).requires_grad_(False).eval()
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         return self.student.adapt(support, state)
@@ -66,7 +70,7 @@ class Distilled(Learner):
             taught = self.teacher.predict(self.teacher.adapt(task.support), task.query.x)
         truth, taught = task.query.y, task.query.y.like(taught.detach())
         y = tree_map(lambda a, b: self.teaching * a + (1 - self.teaching) * b, taught, truth)
-        return self.student.loss(Task(task.support, dataclasses.replace(task.query, y=y)))
+        return self.student.loss(dataclasses.replace(task, query=dataclasses.replace(task.query, y=y)))
 
     def calibrate(self, tasks: Iterable[Task]) -> None:
         self.student.calibrate(tasks)
@@ -91,17 +95,16 @@ def distil(
         student: changed in place.
         teacher: for the same inputs.
         tasks: training tasks.
-        settings: of `fit`; graphs are not captured.
+        settings: of `fit`; those of the outer loop that are open are what suits the student.
         teaching: weight of the teacher's predictions in the targets; the rest is the truth.
         progress: is told how far it is.
 
     Returns:
         The student, with the teacher's inputs, and where it comes from.
     """
-    settings = dataclasses.replace(
-        settings, capture=False, workers=None
-    )  # the teacher's tensors are no inputs of a captured graph
-    found = fit(Distilled(student, teacher.learner, teaching), tasks, settings=settings, progress=progress)
+    check_fits(student, tasks)
+    learner = Distilled(student, teacher.learner, teaching)
+    found = fit(learner, tasks, settings=settings.suited_to(student), progress=progress)
     about = {"teaching": teaching, "steps": found.info["steps"], "minutes": found.info["minutes"]}
-    about = {"trained_on": found.info["trained_on"], "distilled": about}
-    return SavedLearner(student, teacher.spec, about, teacher.target)
+    info = {"trained_on": found.info["trained_on"], "distilled": about}
+    return SavedLearner(student, teacher.spec, info, teacher.target, found.temperature, found.statistics)

@@ -1,0 +1,100 @@
+"""Calibration: one temperature per learner, and how far its probabilities are from the truth.
+
+Guo et al. 2017, "On Calibration of Modern Neural Networks", section 4.2: `softmax(logits / T)` with the `T` that makes held-out labels most
+likely; section 2: the expected calibration error, with 15 bins.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy.inputs import InputSpec
+from quickstudy.task import Examples
+from quickstudy.training.processes.group import Group
+
+BINS = 15
+"""Number of equal bins of confidence, as in the paper."""
+BOUNDS = (1e-3, 1e3)
+"""Least and largest `1 / T`: logits of squared distances may be in the thousands."""
+HALVINGS = 60
+"""Bisections of the interval between the bounds, on a scale of logarithms: more than float64 can tell apart."""
+
+
+class Reliability:
+    """Counts, mean confidences and accuracies of predictions, by bin of confidence."""
+
+    def __init__(self) -> None:
+        self.sums = np.zeros((BINS, 3))
+        """Sums `[bin, 3]` of weight, confidence and correct predictions."""
+
+    def add(self, logits: Tensor, queries: Examples) -> None:
+        """Count the most likely way of every query, for logits `[task, query, way]`; padding does not count."""
+        confidence, way = logits.double().softmax(-1).max(-1)
+        correct = (way == queries.y.rows.argmax(-1)).double()
+        weight = queries.weight.double()
+        place = (confidence * BINS).ceil().long().sub(1).clamp(0, BINS - 1)
+        for column, values in enumerate((weight, weight * confidence, weight * correct)):
+            self.sums[:, column] += torch.bincount(place.flatten(), values.flatten(), BINS).cpu().numpy()
+
+    def gathered(self, group: Group) -> Reliability:
+        """Return what all processes of a group have counted together."""
+        all_sums = Reliability()
+        all_sums.sums = np.array(group.gather(self.sums.flatten().tolist())).reshape(group.size, BINS, 3).sum(0)
+        return all_sums
+
+    def error(self) -> float:
+        """Return the expected calibration error: the mean difference of accuracy and confidence over bins, by their weight."""
+        weight, confidence, correct = self.sums.T
+        return float(np.abs(correct - confidence).sum() / max(weight.sum(), 1e-12))
+
+
+def fit_temperature(judged: Iterable[tuple[Tensor, Examples]]) -> tuple[float, float]:
+    """Return the temperature at which the right ways of queries are most likely, and the calibration error there.
+
+    The mean log-likelihood is concave in `1 / T`, so that bisection of its derivative finds the maximum. It has none if every query is
+    predicted rightly, however large `1 / T` is: then the temperature is 1.
+
+    Args:
+        judged: logits `[task, query, way]`, and the queries that they are of, in batches.
+    """
+    parts = [
+        (logits.double(), dataclasses.replace(queries, x=queries.weight)) for logits, queries in judged
+    ]  # inputs are large
+
+    def slope(inverse: float) -> float:
+        """Return the derivative of the summed log-likelihood by `1 / T`."""
+        return sum(
+            float((((queries.y.rows - (inverse * logits).softmax(-1)) * logits).sum(-1) * queries.weight).sum())
+            for logits, queries in parts
+        )
+
+    low, high = BOUNDS
+    inverse = 1.0
+    if slope(high) < 0:
+        for _ in range(HALVINGS):
+            inverse = (low * high) ** 0.5
+            low, high = (inverse, high) if slope(inverse) > 0 else (low, inverse)
+    reliability = Reliability()
+    for logits, queries in parts:
+        reliability.add(inverse * logits, queries)
+    return 1 / inverse, reliability.error()
+
+
+def input_statistics(spec: InputSpec, x: Tensor | Mapping[str, Tensor]) -> dict[str, float]:
+    """Return the spec's statistics of inputs of a batch of tasks, `[task, example, ...]`."""
+    layouts = spec.layout()
+    named = x if isinstance(x, Mapping) else {next(iter(layouts)): x}
+    stored = {}
+    for name, layout in layouts.items():
+        values = named[name].detach().flatten(0, 1).cpu().numpy()
+        places = [0, *(1 + layout.order.index(axis) for axis in range(len(layout.axes)))]
+        values = (
+            (values.transpose(places) - layout.offset) / layout.scale if layout.dtype != "int64" else values.transpose(places)
+        )
+        stored[name] = (values.round() if layout.dtype != "float32" else values).astype(layout.dtype)
+    return spec.statistics(stored)

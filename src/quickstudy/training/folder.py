@@ -1,0 +1,135 @@
+"""RunFolder: the folder of a run. One training at a time holds it, and no other run is ever overwritten."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pathlib
+from collections.abc import Iterator
+from typing import IO
+
+from quickstudy.errors import BusyError, ConfigError, ConflictError, NotFoundError, ProcessError, StorageError
+from quickstudy.storage import CHECKPOINT, LEARNER, write_atomically
+
+CONFIG = "config.yaml"
+"""Name of the file with a run's options."""
+METRICS = "metrics.csv"
+"""Name of the file with a row for each step."""
+LOCK = ".lock"
+"""Name of the file that the training at work in the folder holds."""
+
+
+class RunFolder:
+    """Where a run keeps its learner, checkpoint, metrics and options.
+
+    Args:
+        path: the folder; made if it is missing.
+        config: the options of the run as text, kept beside its files; empty for none.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], config: str = "") -> None:
+        self.path, self.config = pathlib.Path(path), config
+
+    @property
+    def checkpoint(self) -> pathlib.Path:
+        """Return the file of the checkpoint."""
+        return self.path / CHECKPOINT
+
+    @property
+    def learner(self) -> pathlib.Path:
+        """Return the file of the best learner."""
+        return self.path / LEARNER
+
+    def check(self, resume: bool) -> None:
+        """Raise an error unless a run may begin here, or, to `resume`, may go on.
+
+        Raises:
+            ConflictError: the folder holds files of a run, which would be overwritten.
+            ConfigError: it is a file.
+            NotFoundError: there is nothing to resume from.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise ConfigError(f"{self.path} is a file; expected a folder for the run.")
+        if resume:
+            if not self.checkpoint.exists():
+                raise NotFoundError(
+                    f"{self.path} holds no {CHECKPOINT} to resume from. Start without resume, or name the folder of an interrupted run."
+                )
+            return
+        if self.checkpoint.exists():
+            raise ConflictError(
+                f"{self.path} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
+            )
+        kept = [name for name in (LEARNER, METRICS, CONFIG) if (self.path / name).exists()]
+        if kept:
+            raise ConflictError(
+                f"{self.path} holds files of a run ({', '.join(kept)}), which a new run would overwrite. Choose another folder, or "
+                "delete them first."
+            )
+
+    @contextlib.contextmanager
+    def held(self, job: str = "") -> Iterator[bool]:
+        """Hold the folder against other trainings; yield whether this job held it before, and died.
+
+        The lock is the system's: it is gone when its process is, however that ended. File systems without locks have none.
+
+        Args:
+            job: name of all attempts of one launch; empty if this is no such attempt.
+
+        Raises:
+            BusyError: another training holds the folder.
+            StorageError: the folder cannot be written.
+        """
+        file, comes_again = self._locked(), False
+        try:
+            again = bool(job) and file.read() == job.encode()
+            file.truncate(0)
+            file.write(job.encode())
+            yield again
+        except ProcessError:  # all processes of the launch may start again
+            comes_again = True
+            raise
+        finally:
+            if not comes_again:
+                with contextlib.suppress(OSError):
+                    os.unlink(self.path / LOCK)
+            file.close()
+
+    def begin(self) -> None:
+        """Keep the options of a run that begins here."""
+        if self.config:
+            write_atomically(self.path / CONFIG, self.config.encode())
+
+    def _locked(self) -> IO[bytes]:
+        """Return the open lock file, locked, and still the one that has its name."""
+        while True:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                file = (self.path / LOCK).open("a+b", buffering=0)
+                file.seek(0)
+            except OSError as error:
+                raise StorageError(
+                    f"could not write in {self.path}: {error.strerror or error}. Choose another folder."
+                ) from error
+            if not _lock(file):
+                file.close()
+                raise BusyError(
+                    f"another training is at work in {self.path}. Wait until it has ended, or choose another folder."
+                )
+            with contextlib.suppress(OSError):  # somebody who ended meanwhile removed the name
+                if os.fstat(file.fileno()).st_ino == os.stat(self.path / LOCK).st_ino:
+                    return file
+            file.close()
+
+
+def _lock(file: IO[bytes]) -> bool:
+    """Lock an open file for this process alone, if the system and its file system have such locks; False if another process has."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):
+        return True
+    return True
