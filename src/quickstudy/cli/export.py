@@ -187,7 +187,7 @@ def _facts(packed: Packed, size: int) -> list[tuple[str, str]]:
     """Return the rows of the table about a bundle of `size` bytes."""
     manifest = packed.bundle.manifest
     rows = [
-        ("learner", f"{manifest.learner.get('name')} on {(manifest.net or {}).get('name')}"),
+        ("learner", f"{manifest.learner.get('name')} on {(manifest.learner['modules'].get('net') or {}).get('name')}"),
         ("size", f"{size / 1024:.0f} KB"),
         ("precision", manifest.precision),
         ("settings", ", ".join(f"{name} {value:g}" for name, value in manifest.settings.items()) or "-"),

@@ -202,7 +202,7 @@ def _forms(source: Source, count: int, licence: str) -> Iterator[Candidate]:
 
 def _candidate(packed: Packed) -> Candidate:
     manifest = packed.bundle.manifest
-    net, rows = manifest.net or {}, manifest.results.get("measured", [])
+    net, rows = manifest.learner["modules"].get("net") or {}, manifest.results.get("measured", [])
     own = [row["accuracy"] for row in rows if row["protocol"] == manifest.protocol]
     widths = [_in_words(net.get("args", {})[key]) for key in ("channels", *WIDTHS) if net.get("args", {}).get(key)]
     name = " ".join(part for part in (net.get("name"), *widths, manifest.precision) if part)
@@ -218,19 +218,19 @@ def _size(bundle: Bundle) -> int:
 
 def _latency(bundle: Bundle, repeats: int = 50) -> float:
     """Seconds to predict one example, the median."""
-    learner, shape = Runnable(bundle), bundle.manifest.input.shape
-    ways = bundle.manifest.programs.adapt.inputs["support_y"][1]
-    ways = ways if isinstance(ways, int) else 5
+    learner, ways = Runnable(bundle), bundle.manifest.target.outputs or 5
     settings = {
         name: np.array(value, np.int64 if isinstance(value, int) else np.float32)
         for name, value in bundle.manifest.settings.items()
     }
-    support = {"support_x": np.zeros((ways, *shape), np.float32), "support_y": np.eye(ways, dtype=np.float32)}
+    examples = {name: np.zeros((ways, *one.shape), np.float32) for name, one in bundle.manifest.layout.items()}
+    support = {f"support.{name}": value for name, value in examples.items()} | {"support.y": np.eye(ways, dtype=np.float32)}
+    query = {f"query.{name}": value[:1] for name, value in examples.items()}
     state = {f"state.{name}": value for name, value in learner.run("adapt", support | settings).items()}
     seconds = []
     for _ in range(repeats):
         began = time.perf_counter()
-        learner.run("predict", {"query_x": support["support_x"][:1], **state})
+        learner.run("predict", {**query, **state})
         seconds.append(time.perf_counter() - began)
     return statistics.median(seconds)
 

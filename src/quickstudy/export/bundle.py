@@ -15,9 +15,11 @@ from quickstudy.errors import ConfigError
 from quickstudy.export.onnx.write import to_onnx, unresolved
 from quickstudy.export.trace import decompositions
 from quickstudy.export.trace.capture import Axes, Program, Programs, capture
+from quickstudy.inputs import InputSpec
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.bundle import Bundle
-from quickstudy.runtime.manifest import ImageInput, Manifest, RowsInput, StateType, TensorLayout
+from quickstudy.runtime.manifest import Manifest, StateTensor, StateType, Target
 from quickstudy.training.saving import SavedLearner, describe
 
 UNSTATED = "NOASSERTION"
@@ -25,7 +27,7 @@ UNSTATED = "NOASSERTION"
 
 
 def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = UNSTATED) -> Bundle:
-    """A learner as a bundle of float32 graphs.
+    """Return a learner as a bundle of float32 graphs.
 
     Args:
         saved: the learner, and what its inputs are.
@@ -36,65 +38,69 @@ def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = U
         ModelError: the learner cannot be exported.
         ConfigError: the length of a row is not known.
     """
-    expected = input_of(saved, features)
+    spec = input_of(saved, features)
     types = [getattr(torch, name) for name in typing.get_args(StateType)]
     answers = discovery.load("objectives", saved.target)
-    programs = capture(
-        saved.learner.eval(),
-        expected.shape,
-        decompositions.onnx(),
-        state_types=types,
-        answers=answers,
-    )
+    layout = spec.layout()
+    programs = capture(saved.learner.eval(), layout, decompositions.onnx(), state_types=types, answers=answers)
     graphs = {f"{name}.onnx": to_onnx(program) for name, program in named(programs).items()}
     weights = {f"weight.{name}": value.numpy() for name, value in programs.weights.items()}
-    return Bundle(_manifest(saved, expected, programs, graphs, licence), graphs, weights)
+    return Bundle(_manifest(saved, spec, programs, graphs, licence), graphs, weights)
 
 
-def named(programs: Programs) -> dict[str, Program]:
-    """The programs by name."""
-    return {"adapt": programs.adapt, "update": programs.update, "predict": programs.predict}
+def named(programs: Programs) -> dict[manifests.ProgramName, Program]:
+    """Return the programs by name; `update` only if the learner goes on without forgetting."""
+    found: dict[manifests.ProgramName, Program] = {"adapt": programs.adapt}
+    if programs.update is not None:
+        found["update"] = programs.update
+    return found | {"predict": programs.predict}
 
 
-def input_of(saved: SavedLearner, features: int | None = None) -> ImageInput | RowsInput:
-    """What the learner's inputs are."""
-    if saved.spec is None:
-        features = features or getattr(getattr(saved.learner, "net", None), "in_features", None)
-        if not isinstance(features, int):
-            raise ConfigError("the learner does not say how long its rows are; give features.")
-        return RowsInput(features=features)
-    layout = saved.spec.layout()["image"]
-    return ImageInput(**saved.spec.model_dump(), scale=layout.scale, offset=layout.offset)
+def input_of(saved: SavedLearner, features: int | None = None) -> InputSpec:
+    """Return what the learner's inputs are.
+
+    Raises:
+        ConfigError: it is a learner on rows of a length that nobody says.
+    """
+    if saved.spec is not None:
+        return saved.spec
+    features = features or getattr(getattr(saved.learner, "net", None), "in_features", None)
+    if not isinstance(features, int):
+        raise ConfigError("the learner does not say how long its rows are; give features.")
+    return RowsSpec(features)
 
 
 def _manifest(
-    saved: SavedLearner, expected: ImageInput | RowsInput, programs: Programs, graphs: Mapping[str, bytes], licence: str
+    saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: Mapping[str, bytes], licence: str
 ) -> Manifest:
-    about, info = describe(saved), dict(saved.info)
+    """Return what the bundle of a captured learner says about itself."""
+    about = describe(saved)
+    ways = programs.adapt.inputs["support.y"][1]
     return Manifest(
         format=manifests.FORMAT,
         kind="learner",
         learner={"name": about["learner"].get("class")} | about["learner"],
-        net=about["learner"]["modules"].get("net"),
-        input=expected,
-        objective="regression" if saved.target == "values" else "classification",
-        programs=manifests.Programs(
-            **{name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()}
-        ),
+        input=spec,
+        layout=spec.layout(),
+        target=Target(kind=saved.target, outputs=ways if isinstance(ways, int) else None),
+        programs={name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()},
         settings=dict(programs.settings),
         state={
-            name: TensorLayout(shape=axes, dtype=str(programs.adapt.types[name]).removeprefix("torch."))  # pyright: ignore[reportArgumentType]
+            name: StateTensor(shape=axes, dtype=str(programs.adapt.types[name]).removeprefix("torch."))  # pyright: ignore[reportArgumentType]
             for name, axes in _checked(programs.state).items()
         },
         continues=saved.learner.continues,
         protocol=saved.learner.protocol,
-        results=info,
+        temperature=float(saved.temperature),
+        statistics=dict(saved.statistics),
+        results=about["info"],
         licence=licence,
         made_by=f"quickstudy {quickstudy.__version__}",
     )
 
 
 def _described(program: Program, graph: bytes) -> manifests.Program:
+    """Return the shapes of a program, and the weights that its graph reads."""
     inputs = {name: axes for name, axes in program.inputs.items() if not name.startswith("weight.")}
     inputs |= dict.fromkeys(program.loops, ())
     weights = unresolved(onnx.load_from_string(graph).graph)
@@ -102,5 +108,5 @@ def _described(program: Program, graph: bytes) -> manifests.Program:
 
 
 def _checked(shapes: Mapping[str, Axes]) -> dict[str, manifests.Axes]:
-    """Shapes whose names of axes are those that a bundle knows."""
+    """Return shapes whose names of axes are those that a bundle knows."""
     return pydantic.TypeAdapter(dict[str, manifests.Axes]).validate_python(shapes)

@@ -8,7 +8,7 @@ distance to the nearest class.
 from __future__ import annotations
 
 import numpy as np
-import torch
+from torch.utils._pytree import tree_map
 
 from quickstudy.errors import TaskError, check_at_least
 from quickstudy.export.measure import logits
@@ -52,7 +52,7 @@ def _largest(learner: Learner, tasks: ClassTasks, known: int, index: int) -> tup
     """The largest logit of each query of a task: of its known classes, and of the others."""
     task = tasks[index]
     shown = (task.support.weight > 0) & (task.support.y.labels < known)
-    support = Examples(torch.as_tensor(task.support.x)[shown], OneHot(task.support.y.rows[shown][:, :known]))
-    largest = logits(learner, support, torch.as_tensor(task.query.x)).max(-1)
+    support = Examples(tree_map(lambda part: part[shown], task.support.x), OneHot(task.support.y.rows[shown][:, :known]))
+    largest = logits(learner, support, task.query.x).max(-1)
     asked = task.query.y.labels.numpy()
     return largest[asked < known], largest[asked >= known]

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from quickstudy.runtime.learner import Learner
 from quickstudy.runtime.manifest import Manifest
-from quickstudy.task import Examples
+from quickstudy.task import Examples, Input
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.measures import ACCURACY
@@ -19,16 +20,23 @@ from quickstudy.training.saving import SavedLearner
 
 
 def to_adapt(support: Examples, manifest: Manifest) -> dict[str, np.ndarray]:
-    """What `adapt` takes: the examples without padding, and the default settings."""
+    """Return what `adapt` takes: the examples without padding, and the default settings."""
     real = support.weight > 0
     settings = {
         name: np.array(value, np.int64 if isinstance(value, int) else np.float32) for name, value in manifest.settings.items()
     }
-    return {"support_x": torch.as_tensor(support.x)[real].numpy(), "support_y": support.y.rows[real].numpy()} | settings
+    x = tree_map(lambda part: part[real], support.x)
+    return {**named_parts("support", x, manifest), "support.y": support.y.rows[real].numpy(), **settings}
 
 
-def logits(learner: Learner, support: Examples, x: Tensor) -> np.ndarray:
-    """What the bundle predicts after adapting, `[query, way]`.
+def named_parts(part: str, x: Input, manifest: Manifest) -> dict[str, np.ndarray]:
+    """Return inputs as a graph takes them, `PART.NAME`; a bare tensor is the input's single part."""
+    parts = {next(iter(manifest.layout)): x} if isinstance(x, Tensor) else x
+    return {f"{part}.{name}": value.numpy() for name, value in parts.items()}
+
+
+def logits(learner: Learner, support: Examples, x: Input) -> np.ndarray:
+    """Return what the bundle predicts after adapting, `[query, way]`.
 
     Args:
         learner: of the runtime.
@@ -36,23 +44,22 @@ def logits(learner: Learner, support: Examples, x: Tensor) -> np.ndarray:
         x: its queries.
     """
     state = learner.run("adapt", to_adapt(support, learner.manifest))
-    return learner.run("predict", {"query_x": x.numpy()} | {f"state.{name}": value for name, value in state.items()})[
-        "prediction"
-    ]
+    query = named_parts("query", x, learner.manifest)
+    return learner.run("predict", query | {f"state.{name}": value for name, value in state.items()})["prediction"]
 
 
 def accuracy(learner: Learner, tasks: ClassTasks, count: int) -> Result:
-    """Accuracy of a bundle, as `evaluate` measures a learner's."""
+    """Return the accuracy of a bundle, as `evaluate` measures a learner's."""
     scores = []
     for index in range(count):
         task = tasks[index]
-        predicted = torch.from_numpy(logits(learner, task.support, torch.as_tensor(task.query.x)))
+        predicted = torch.from_numpy(logits(learner, task.support, task.query.x))
         scores.append(float(ACCURACY.score(predicted, task.query)))
     return Result(np.array(scores), learner.manifest.protocol, tasks.describe(), tasks.fingerprint(count))
 
 
 def results(saved: SavedLearner, learner: Learner, tasks: ClassTasks, count: int) -> list[dict[str, Any]]:
-    """Accuracy of the bundle under its own protocol, and of the learner in float32 under the other one, where batch norm makes two."""
+    """Return the bundle's accuracy under its protocol, and the float32 learner's under the other one if batch norm makes two."""
     rows = [accuracy(learner, tasks, count).to_dict() | {"precision": learner.manifest.precision}]
     for other in under_each_protocol(saved.learner):
         if other.protocol != saved.learner.protocol:

@@ -1,4 +1,4 @@
-"""Bundle: a learner, or a task that it has learned, as one zip file that needs no PyTorch. See docs/bundle.md."""
+"""Bundle: a learner, or a skill (a task that it has learned), as one zip file. See docs/bundle.md."""
 
 from __future__ import annotations
 
@@ -18,21 +18,23 @@ import safetensors.numpy
 
 from quickstudy.errors import DataError, FileFormatError, NotFoundError, TooLargeError
 from quickstudy.runtime import manifest as manifests
-from quickstudy.runtime.manifest import Manifest, TensorLayout
+from quickstudy.inputs import TensorLayout
+from quickstudy.runtime.manifest import Manifest, StateTensor
 from quickstudy.storage import write_atomically
 
-SUFFIX = ".qs"
-GRAPHS = ("adapt.onnx", "update.onnx", "predict.onnx")
 TENSORS = ("weights.safetensors", "state.safetensors", "support.safetensors")
+"""Names of the parts that hold tensors: a learner's weights, a skill's state, and the examples that a skill keeps."""
+TORCH_LEARNER = "learner.safetensors"
+"""Name of the part that holds, in place of graphs, a learner for PyTorch as `save_learner` writes it."""
 LARGEST = 2**30
-"""Bytes of all parts together."""
+"""Largest size in bytes of all parts together."""
 KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}
 """Types that a weight may have, with ONNX's number of each."""
 UNREADABLE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError),
     *(NotImplementedError, OverflowError, RuntimeError, UnicodeDecodeError),
 )
-"""What zipfile raises, in practice, for a damaged or foreign file."""
+"""Errors that zipfile raises, in practice, for a damaged or foreign file."""
 EXTERNAL = b"location"
 """Part of every graph that refers to other files: the name of the entry that says where they are."""
 
@@ -41,14 +43,15 @@ Arrays = Mapping[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Bundle:
-    """What a bundle holds.
+    """Content of a bundle.
 
     Args:
         manifest: what it says about itself.
-        graphs: ONNX without weights, by the names in `GRAPHS`.
+        graphs: ONNX without weights, by file name, such as `adapt.onnx`; empty if the bundle holds a learner for PyTorch.
         weights: the weights of all graphs.
-        state: of an adapted task, what the learner knows.
-        support: of an adapted task whose learner would forget, the examples `x` and `y`.
+        state: what a skill knows.
+        support: the examples that a skill keeps, by the names of the input's layout, as stored, and `y`.
+        learner: a file as `save_learner` writes it, in place of graphs; None if there are graphs.
     """
 
     manifest: Manifest
@@ -56,10 +59,11 @@ class Bundle:
     weights: Arrays
     state: Arrays = dataclasses.field(default_factory=dict)
     support: Arrays = dataclasses.field(default_factory=dict)
+    learner: bytes | None = None
 
 
 def is_bundle(path: str | os.PathLike[str]) -> bool:
-    """True for a file that begins as a zip archive does."""
+    """Return whether a file begins as a zip archive does."""
     path = pathlib.Path(path)
     if not path.is_file():
         return False
@@ -73,9 +77,9 @@ def write(path: str | os.PathLike[str], bundle: Bundle) -> None:
     Raises:
         DataError: so many labels that it could not be read again.
     """
-    parts = dict(bundle.graphs)
+    parts = dict(bundle.graphs) if bundle.learner is None else {TORCH_LEARNER: bundle.learner}
     for name, arrays in zip(TENSORS, (bundle.weights, bundle.state, bundle.support), strict=True):
-        if arrays or name == TENSORS[0]:
+        if arrays or (name == TENSORS[0] and bundle.learner is None):
             parts[name] = safetensors.numpy.save({key: np.ascontiguousarray(value) for key, value in sorted(arrays.items())})
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     about = bundle.manifest.model_copy(update={"parts": hashes}).model_dump_json(indent=1, exclude_none=True).encode()
@@ -107,21 +111,26 @@ def read(path: str | os.PathLike[str]) -> Bundle:
         if hashlib.sha256(data).hexdigest() != manifest.parts[name]:
             raise FileFormatError(f"{path} is damaged: {name} does not match its hash. Copy or export it again.")
     _check_names(parts.keys(), manifest, str(path))
-    graphs = {name: parts[name] for name in GRAPHS}
+    graphs = {file: parts[file] for file in _graph_files(manifest)}
     for name, graph in graphs.items():
         if EXTERNAL in graph:
             raise FileFormatError(f"{path}: {name} refers to data in other files, which a bundle must not. Do not use it.")
     weights, state, support = (_tensors(parts.get(name), f"{path}: {name}") for name in TENSORS)
-    bundle = Bundle(manifest, graphs, weights, state, support)
+    bundle = Bundle(manifest, graphs, weights, state, support, parts.get(TORCH_LEARNER))
     _check(bundle, str(path))
     return bundle
 
 
+def _graph_files(manifest: Manifest) -> list[str]:
+    """Return the file names of a bundle's graphs."""
+    return [f"{name}.onnx" for name in manifest.programs]
+
+
 def _parts(path: pathlib.Path) -> dict[str, bytes]:
-    """The parts of the archive, by name: none that is unknown or twice, and together no larger than they may be."""
+    """Return the parts of the archive, by name: none that is unknown or twice, and together no larger than they may be."""
     if not path.is_file():
         raise NotFoundError(f"{path} is not a file; expected a bundle, written by quickstudy export.", subject=str(path))
-    known = {"manifest.json", *GRAPHS, *TENSORS}
+    known = {"manifest.json", TORCH_LEARNER, *(f"{name}.onnx" for name in manifests.program_names(continues=True)), *TENSORS}
     parts: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
@@ -143,7 +152,7 @@ def _parts(path: pathlib.Path) -> dict[str, bytes]:
 
 
 def _check_entry(info: zipfile.ZipInfo, path: pathlib.Path) -> None:
-    """A FileFormatError for what `write` does not do, and what only costs memory or other libraries to unpack."""
+    """Raise a FileFormatError for an entry that `write` never makes, or that needs much memory or other libraries to unpack."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise FileFormatError(
             f"{path} is damaged or no bundle ({info.filename} is compressed by method {info.compress_type}); expected one that "
@@ -156,10 +165,13 @@ def _check_entry(info: zipfile.ZipInfo, path: pathlib.Path) -> None:
 
 
 def _check_names(names: Collection[str], manifest: Manifest, path: str) -> None:
-    """Every part that a learner or a task needs is there, and no other."""
-    state = {"learner": [], "task": TENSORS[1:2] if manifest.continues else TENSORS[1:]}[manifest.kind]
-    expected = {*GRAPHS, TENSORS[0], *state}
-    missing, extra = sorted(expected - set(names)), sorted(set(names) - expected)
+    """Raise a FileFormatError unless every part that the manifest needs is there, and no other."""
+    learner = {*_graph_files(manifest), TENSORS[0]} if manifest.programs else {TORCH_LEARNER}
+    expected = learner | ({TENSORS[1]} if manifest.kind == "skill" else set())
+    if manifest.kind == "skill" and not manifest.continues:
+        expected |= {TENSORS[2]}
+    optional = {TENSORS[2]} if manifest.kind == "skill" else set()
+    missing, extra = sorted(expected - set(names)), sorted(set(names) - expected - optional)
     if missing:
         raise FileFormatError(f"{path} lacks {', '.join(missing)}. Export it, or adapt, again.")
     if extra:
@@ -167,6 +179,7 @@ def _check_names(names: Collection[str], manifest: Manifest, path: str) -> None:
 
 
 def _tensors(data: bytes | None, name: str) -> dict[str, np.ndarray]:
+    """Return the tensors of a part by name; none if the part is not there."""
     try:
         return {} if data is None else safetensors.numpy.load(data)
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
@@ -174,25 +187,25 @@ def _tensors(data: bytes | None, name: str) -> dict[str, np.ndarray]:
 
 
 def _check(bundle: Bundle, path: str) -> None:
-    """Weights that the graphs need, and what a task knows, are all there and of the right shape and type."""
+    """Raise a FileFormatError unless weights, state and examples are all there, of the right shape and type."""
     manifest = bundle.manifest
     for name, value in bundle.weights.items():
         if value.dtype.name not in KINDS:
             raise FileFormatError(
                 f"{path}: weight {name} is {value.dtype}; expected one of {', '.join(KINDS)}. Export it again."
             )
-    for name in ("adapt", "update", "predict"):
-        lacking = set(getattr(manifest.programs, name).weights) - bundle.weights.keys()
+    for name, program in manifest.programs.items():
+        lacking = set(program.weights) - bundle.weights.keys()
         if lacking:
             raise FileFormatError(f"{path} lacks the weight {min(lacking)} of {name}.onnx. Export it again.")
-    if manifest.kind == "task":
+    if manifest.kind == "skill" and bundle.graphs:
         check_state(bundle.state, manifest, path)
-        if not manifest.continues:
-            _check_support(bundle.support, manifest, path)
+    if bundle.support:
+        _check_support(bundle.support, manifest, path)
 
 
 def check_state(state: Arrays, manifest: Manifest, name: str) -> None:
-    """A FileFormatError unless the state is one of this learner: the same tensors, of fitting shapes and types, all numbers."""
+    """Raise a FileFormatError unless the state is one of this learner: the same tensors, of fitting shapes and types, all numbers."""
     if state.keys() != manifest.state.keys():
         strange = sorted(state.keys() ^ manifest.state.keys())
         raise FileFormatError(
@@ -202,8 +215,8 @@ def check_state(state: Arrays, manifest: Manifest, name: str) -> None:
     _check_numbers(state, f"{name}: state")
 
 
-def check_layout(values: Arrays, layout: Mapping[str, TensorLayout], sizes: Mapping[str, int], name: str) -> None:
-    """A FileFormatError unless values have the shapes and types that `layout` says; an axis has one size wherever it is named.
+def check_layout(values: Arrays, layout: Mapping[str, StateTensor], sizes: Mapping[str, int], name: str) -> None:
+    """Raise a FileFormatError unless values have the shapes and types that `layout` says; an axis has one size wherever it is named.
 
     Args:
         values: by name.
@@ -225,32 +238,48 @@ def check_layout(values: Arrays, layout: Mapping[str, TensorLayout], sizes: Mapp
 
 
 def _check_support(support: Arrays, manifest: Manifest, path: str) -> None:
-    """The examples of a learner that would forget them."""
-    if support.keys() != {"x", "y"}:
-        raise FileFormatError(f"{path}: support.safetensors holds {sorted(support)}; expected x and y. Adapt again.")
-    inputs = manifest.programs.adapt.inputs
-    layout = {name: TensorLayout(shape=inputs[f"support_{name}"], dtype="float32") for name in ("x", "y")}
-    check_layout(support, layout, _sizes(manifest), f"{path}: support")
+    """Raise a FileFormatError unless the kept examples are as the learner's input is stored, each with its row of `y`."""
+    if support.keys() != {*manifest.layout, "y"}:
+        expected = ", ".join([*manifest.layout, "y"])
+        raise FileFormatError(f"{path}: support.safetensors holds {sorted(support)}; expected {expected}. Adapt again.")
+    y = support["y"]
+    ways = _sizes(manifest).get("way") or manifest.target.outputs
+    if y.ndim != 2 or y.dtype != np.float32 or (ways is not None and y.shape[1] != ways):
+        raise FileFormatError(
+            f"{path}: support y is {y.dtype} {list(y.shape)}; expected float32 ['example', {ways or 'way'}]. Adapt again."
+        )
+    for name, layout in manifest.layout.items():
+        _check_stored(support[name], layout, len(y), f"{path}: support {name}")
     _check_numbers(support, f"{path}: support")
 
 
+def _check_stored(values: np.ndarray, layout: TensorLayout, count: int, name: str) -> None:
+    """Raise a FileFormatError unless values are `count` examples as the layout stores them."""
+    expected = (count, *layout.axes)
+    if values.shape != expected or values.dtype != layout.dtype:
+        raise FileFormatError(
+            f"{name} is {values.dtype} {list(values.shape)}; expected {layout.dtype} {list(expected)}. Adapt again."
+        )
+
+
 def _check_numbers(values: Arrays, name: str) -> None:
+    """Raise a FileFormatError if a tensor holds NaN or infinity."""
     for key, value in values.items():
         if not np.isfinite(value).all():
             raise FileFormatError(f"{name} {key} holds NaN or infinity. Adapt again.")
 
 
 def _sizes(manifest: Manifest) -> dict[str, int]:
-    """Of axes that the labels settle; a regression has ways but no labels."""
-    settled = manifest.labels is not None and manifest.objective == "classification"
-    return {"way": len(manifest.labels or ())} if settled else {}
+    """Return the sizes of the axes that the labels determine; values have no labels, so none."""
+    classes = manifest.labels is not None and manifest.target.kind == "classes"
+    return {"way": len(manifest.labels or ())} if classes else {}
 
 
 def same_learner(one: Bundle, other: Bundle) -> bool:
-    """Whether a state of one is a state of the other: equal graphs, weights and inputs, wherever they were read."""
-    if one.weights is other.weights:
+    """Return whether a state of one is a state of the other: equal graphs, weights and inputs, wherever they were read."""
+    if one is other:
         return True
-    alike = one.manifest.input == other.manifest.input and one.graphs == other.graphs
+    alike = one.manifest.input == other.manifest.input and one.graphs == other.graphs and one.learner == other.learner
     return (
         alike
         and one.weights.keys() == other.weights.keys()

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 import annotated_types
 import pydantic
 
 from quickstudy.errors import FileFormatError
-from quickstudy.inputs.image import ImageSpec, Ink
-from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs import AnySpec, TensorLayout
 
-FORMAT = 2
-"""Version of the bundle format; newer bundles are refused by name, older ones are read as if they were of this one."""
+FORMAT = 3
+"""Version of the bundle format; bundles of other versions are refused by name."""
 MOST_BYTES = 2**20
-"""Of manifest.json; the browser has the same limit."""
+"""Largest size of manifest.json in bytes; the browser has the same limit."""
+AXES = ("example", "way", "query", "earlier")
+"""Names of axes whose size is not fixed: support examples, classes or output values, queries, and examples that a state holds."""
 
+_AXIS = f"({'|'.join(AXES)})"
 Size = Annotated[int, annotated_types.Interval(ge=0, le=2**24)]
-Count = Annotated[str, pydantic.StringConstraints(pattern=r"^(example|way|query|earlier)( \+ (example|way|query|earlier))?$")]
+Count = Annotated[str, pydantic.StringConstraints(pattern=rf"^{_AXIS}( \+ {_AXIS})?$")]
 Axes = Annotated[tuple[Count | Size, ...], annotated_types.MaxLen(8)]
 Label = str | int | float | bool
+ProgramName = Literal["adapt", "update", "predict"]
 StateType = Literal["float32", "int64"]
 """Types that a tensor of a state may have."""
 
@@ -30,43 +33,16 @@ class _Part(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-class ImageInput(_Part):
-    """An image of `ImageSpec`, as `byte * scale + offset`, float32 `[example, channel, height, width]`."""
+class Target(_Part):
+    """Kind of answers that a learner gives.
 
-    kind: Literal["image"] = "image"
-    height: Annotated[int, annotated_types.Interval(ge=1, le=4096)]
-    width: Annotated[int, annotated_types.Interval(ge=1, le=4096)]
-    channels: Literal[1, 3]
-    ink: Ink
-    scale: float
-    offset: float
+    Attributes:
+        kind: a name of `quickstudy.targets`, such as `classes` or `values`.
+        outputs: columns of `y` and of a prediction, if the learner's head fixes them; None for any number.
+    """
 
-    @property
-    def spec(self) -> ImageSpec:
-        """What an image must be."""
-        return ImageSpec(self.height, self.width, self.channels, self.ink)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one example, as the network sees it."""
-        return self.channels, self.height, self.width
-
-
-class RowsInput(_Part):
-    """Rows of numbers, float32 `[example, feature]`."""
-
-    kind: Literal["rows"] = "rows"
-    features: Size
-
-    @property
-    def spec(self) -> RowsSpec:
-        """What a row must be."""
-        return RowsSpec(self.features)
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of one example."""
-        return (self.features,)
+    kind: str
+    outputs: Size | None = None
 
 
 class Program(_Part):
@@ -77,23 +53,15 @@ class Program(_Part):
     weights: tuple[str, ...]
 
 
-class TensorLayout(_Part):
-    """Shape and type of a tensor."""
+class StateTensor(_Part):
+    """Shape and type of a tensor of a state."""
 
     shape: Axes
     dtype: StateType
 
 
-class Programs(_Part):
-    """The graphs of a learner."""
-
-    adapt: Program
-    update: Program
-    predict: Program
-
-
 class Unknown(_Part):
-    """When a query belongs to no class: its largest logit is below the threshold.
+    """Threshold below which a query belongs to no class.
 
     Attributes:
         threshold: on the largest logit.
@@ -111,83 +79,112 @@ class Unknown(_Part):
 class Manifest(_Part):
     """Everything about a bundle but its graphs and numbers; the keys are those of docs/bundle.md."""
 
-    format: Annotated[int, annotated_types.Ge(1)]
-    kind: Literal["learner", "task"]
+    format: Literal[3]
+    kind: Literal["learner", "skill"]
     learner: dict[str, Any]
-    net: dict[str, Any] | None = None
-    input: Annotated[ImageInput | RowsInput, pydantic.Field(discriminator="kind")]
-    objective: Literal["classification", "regression"] = "classification"
-    programs: Programs
-    settings: dict[str, float | int]
-    state: dict[str, TensorLayout]
+    input: AnySpec
+    layout: dict[str, TensorLayout]
+    target: Target
+    programs: dict[ProgramName, Program] = {}
+    settings: dict[str, float | int] = {}
+    state: dict[str, StateTensor] = {}
     continues: bool
     protocol: str
     precision: Literal["float32", "int8"] = "float32"
+    temperature: Annotated[float, annotated_types.Gt(0)] = 1.0
+    statistics: dict[str, float] = {}
     results: dict[str, Any] = {}
     unknown: Unknown | None = None
     labels: tuple[Label, ...] | None = None
-    ink: Ink | None = None
+    reading: dict[str, str] = {}
     licence: str = ""
     made_by: str = ""
     parts: dict[str, str] = {}
 
 
 def parse(data: bytes, name: str) -> Manifest:
-    """A manifest from JSON.
+    """Return a manifest from JSON.
 
     Raises:
-        FileFormatError: a newer format, or a key that is missing, unknown, holds what it must not, or contradicts another.
+        FileFormatError: another format, or a key that is missing, unknown, holds what it must not, or contradicts another.
     """
     try:
         found = pydantic.TypeAdapter(dict[str, Any]).validate_json(data)
-        if isinstance(found.get("format"), int) and found["format"] > FORMAT:
-            raise FileFormatError(
-                f"{name} has bundle format {found['format']}, this quickstudy reads up to {FORMAT}: update it."
-            )
-        manifest = Manifest.model_validate_json(json.dumps(_upgraded(found)))
+        _check_format(found.get("format"), name)
+        manifest = Manifest.model_validate_json(json.dumps(found))
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "manifest.json"
         raise FileFormatError(f"{name} has a damaged manifest: {place}: {first['msg']}. Export it again.") from error
     for fault in _faults(manifest):
         raise FileFormatError(f"{name} has a damaged manifest: {fault}. Export it, or adapt, again.")
-    return manifest.model_copy(update={"format": FORMAT})
+    return manifest
 
 
-def _upgraded(found: dict[str, Any]) -> dict[str, Any]:
-    """A manifest of format 1, whose states were float32 without saying so, as one of format 2; others as they are."""
-    if found.get("format") != 1 or not isinstance(found.get("state"), dict):
-        return found
-    return found | {"state": {name: {"shape": axes, "dtype": "float32"} for name, axes in found["state"].items()}}
+def _check_format(found: Any, name: str) -> None:
+    """Raise a FileFormatError for a bundle of another version, which says what to do."""
+    if not isinstance(found, int) or found == FORMAT:
+        return
+    remedy = "update quickstudy" if found > FORMAT else "export the learner again, and adapt it again to its examples"
+    raise FileFormatError(
+        f"{name} has bundle format {found}; this quickstudy reads format {FORMAT}: {remedy}.", subject=name, remedy=remedy
+    )
+
+
+def program_names(continues: bool) -> tuple[ProgramName, ...]:
+    """Return the programs of a learner: `update` only if it goes on from a state without forgetting.
+
+    >>> program_names(False)
+    ('adapt', 'predict')
+    """
+    return ("adapt", "update", "predict") if continues else ("adapt", "predict")
 
 
 def _faults(found: Manifest) -> Iterator[str]:
-    """What the runtime relies on, and one key cannot say alone."""
-    adapt, expected = found.programs.adapt, ("example", *found.input.shape)
+    """Yield what is wrong with a manifest that no key shows alone."""
     if not isinstance(found.learner.get("name"), str):
         yield f"learner.name is {found.learner.get('name')!r}; expected a text"
-    if adapt.inputs.get("support_x") != expected:
-        yield f"programs.adapt.inputs.support_x is {adapt.inputs.get('support_x')}; expected {expected}"
-    if len(adapt.inputs.get("support_y", ())) != 2:
-        yield f"programs.adapt.inputs.support_y is {adapt.inputs.get('support_y')}; expected ('example', 'way')"
-    lacking = sorted(found.settings.keys() - adapt.inputs.keys())
-    if lacking:
-        yield f"programs.adapt.inputs lacks the setting {lacking[0]}"
-    for name, program in (("adapt", adapt), ("update", found.programs.update)):
-        if not found.state or program.outputs.keys() != found.state.keys():
-            yield f"programs.{name}.outputs has {sorted(program.outputs)}; expected the state, {sorted(found.state)}"
-    if len(found.programs.predict.outputs.get("prediction", ())) != 2:
-        yield "programs.predict.outputs lacks prediction [query, way]"
-    if found.kind == "task":
+    if found.layout != found.input.layout():
+        yield f"layout is not that of {found.input}"
+    if found.programs:
+        yield from _program_faults(found, found.programs)
+    elif found.kind == "learner":
+        yield "it is a learner without programs"
+    if found.kind == "skill":
         yield from _label_faults(found)
 
 
-def _label_faults(task: Manifest) -> Iterator[str]:
-    labels, ways = task.labels, task.programs.adapt.inputs["support_y"][1]
+def _program_faults(found: Manifest, programs: Mapping[ProgramName, Program]) -> Iterator[str]:
+    """Yield what is wrong with the graphs' inputs and outputs."""
+    expected = program_names(found.continues)
+    if programs.keys() != set(expected):
+        yield f"programs holds {', '.join(sorted(programs))}; expected {', '.join(expected)}"
+        return
+    adapt = programs["adapt"]
+    for name, layout in found.layout.items():
+        shape = ("example", *layout.shape)
+        if adapt.inputs.get(f"support.{name}") != shape:
+            yield f"programs.adapt.inputs.support.{name} is {adapt.inputs.get(f'support.{name}')}; expected {shape}"
+    outputs = found.target.outputs
+    if adapt.inputs.get("support.y") != ("example", "way" if outputs is None else outputs):
+        yield f"programs.adapt.inputs.support.y is {adapt.inputs.get('support.y')}; expected ('example', {outputs or 'way'!r})"
+    lacking = sorted(found.settings.keys() - adapt.inputs.keys())
+    if lacking:
+        yield f"programs.adapt.inputs lacks the setting {lacking[0]}"
+    for name in expected[:-1]:
+        if not found.state or programs[name].outputs.keys() != found.state.keys():
+            yield f"programs.{name}.outputs has {sorted(programs[name].outputs)}; expected the state, {sorted(found.state)}"
+    if len(programs["predict"].outputs.get("prediction", ())) != 2:
+        yield "programs.predict.outputs lacks prediction [query, way]"
+
+
+def _label_faults(skill: Manifest) -> Iterator[str]:
+    """Yield what is wrong with the labels of a skill."""
+    labels, ways = skill.labels, skill.target.outputs
     if labels is None:
-        yield "it is a task without labels"
-    elif task.objective == "classification":
+        yield "it is a skill without labels"
+    elif skill.target.kind == "classes":
         if not labels or len(set(labels)) < len(labels):
             yield f"labels is {str(list(labels))[:200]}; expected at least one, and each once"
-        if isinstance(ways, int) and ways != len(labels):
+        if ways is not None and ways != len(labels):
             yield f"labels has {len(labels)} entries; expected {ways}, as the learner's head has"

@@ -1,4 +1,4 @@
-"""States along their ways: zeros where a task gets new classes, one taken out where it forgets a class."""
+"""States along their ways: new classes get zeros, and a forgotten class is taken out."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Mapping
 import numpy as np
 
 from quickstudy.runtime.bundle import Arrays
-from quickstudy.runtime.manifest import TensorLayout
+from quickstudy.runtime.manifest import StateTensor
 
 
-def padded(state: Arrays, layout: Mapping[str, TensorLayout], ways: int) -> Arrays:
-    """With zeros for ways that are new."""
+def padded(state: Arrays, layout: Mapping[str, StateTensor], ways: int) -> Arrays:
+    """Return the state with zeros for ways that are new."""
     return {
         name: np.pad(
             value,
@@ -21,8 +21,8 @@ def padded(state: Arrays, layout: Mapping[str, TensorLayout], ways: int) -> Arra
     }
 
 
-def without(state: Arrays, layout: Mapping[str, TensorLayout], way: int) -> Arrays:
-    """Without one way."""
+def without(state: Arrays, layout: Mapping[str, StateTensor], way: int) -> Arrays:
+    """Return the state without one way."""
     return {
         name: np.delete(value, way, axis=layout[name].shape.index("way")) if "way" in layout[name].shape else value
         for name, value in state.items()
@@ -30,5 +30,5 @@ def without(state: Arrays, layout: Mapping[str, TensorLayout], way: int) -> Arra
 
 
 def first_not_finite(state: Arrays) -> str | None:
-    """The name of a tensor that holds NaN or infinity, None where all are numbers."""
+    """Return the name of a tensor that holds NaN or infinity, None if all are numbers."""
     return next((name for name, value in state.items() if not np.isfinite(value).all()), None)

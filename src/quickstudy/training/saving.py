@@ -144,15 +144,13 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
             f"{path} is an {manifest.precision} bundle, for quickstudy.runtime; load the run that it was exported from."
         )
     weights = {name.removeprefix("weight."): value for name, value in bundle.weights.items()}
-    target = "values" if manifest.objective == "regression" else "classes"
-    spec = manifest.input.spec.model_dump() if isinstance(manifest.input, ImageInput) else None
     return weights, {
-        "learner": {"modules": {"net": {"modules": {}} | manifest.net} if manifest.net else {}} | manifest.learner,
-        "input": spec,
+        "learner": manifest.learner,
+        "input": manifest.input.model_dump(),
         "info": manifest.results,
-        "target": target,
-        "temperature": 1.0,
-        "statistics": {},
+        "target": manifest.target.kind,
+        "temperature": manifest.temperature,
+        "statistics": manifest.statistics,
     }
 
 

@@ -21,7 +21,9 @@ from quickstudy.export.c.schedule import scheduled
 from quickstudy.export.c.sections import cut
 from quickstudy.export.c.table import table
 from quickstudy.export.trace.capture import Axes, Program, Programs, Sizes, capture
+from quickstudy.inputs import TensorLayout
 from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
@@ -64,6 +66,16 @@ class Request:
     spec: ImageSpec | None
     answers: type[OneHot] | type[Values] = OneHot
 
+    @property
+    def layout(self) -> Mapping[str, TensorLayout]:
+        """Return how the input enters the net; C takes inputs of a single part."""
+        return self.spec.layout() if self.spec is not None else RowsSpec(self.shape[0]).layout()
+
+    @property
+    def input(self) -> str:
+        """Return the name of the input's single part."""
+        return next(iter(self.layout))
+
 
 def compile_float(learner: Learner, request: Request) -> Source:
     """The learner as C.
@@ -72,7 +84,7 @@ def compile_float(learner: Learner, request: Request) -> Source:
         ModelError: an operation has no C form, or does not go example by example.
     """
     batches = tuple(name for name in ("inner_batch",) if hasattr(learner, name))
-    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1, any=batches), answers=request.answers)
+    programs = capture(learner, request.layout, table(), Sizes(way=request.ways, query=1, any=batches), answers=request.answers)
     return _Compiler(learner, programs, request).source()
 
 
@@ -139,8 +151,8 @@ class _Compiler:
 
     def _adapt_frame(self) -> Frame:
         inputs = self._weights() | {name: _scalar(name) for name in self._settings()}
-        inputs["support_x"] = self._examples("support")
-        inputs["support_y"] = self._targets()
+        inputs[f"support.{self.request.input}"] = self._examples("support")
+        inputs["support.y"] = self._targets()
         outputs = {
             name: Buffer(f"state->{emit.c_name(name)}", math.prod(self._sized(axes)), outside=True)
             for name, axes in self.programs.state.items()
@@ -154,7 +166,7 @@ class _Compiler:
 
     def _predict_frame(self) -> Frame:
         inputs = self._weights()
-        inputs["query_x"] = self._examples("query")
+        inputs[f"query.{self.request.input}"] = self._examples("query")
         for name, axes in self.programs.state.items():
             inputs[f"state.{name}"] = _tensor(f"state->{emit.c_name(name)}", axes)
         return Frame(

@@ -37,7 +37,7 @@ def compile_integer(learner: Learner, request: Request, images: Callable[[], np.
 def integer_layers(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> list[IntegerLayer]:
     """The integer layers of a prototype learner."""
     assert request.spec is not None
-    programs = capture(learner, request.shape, table(), Sizes(way=request.ways, query=1))
+    programs = capture(learner, request.layout, table(), Sizes(way=request.ways, query=1))
     if set(programs.state) != {"sums", "counts"}:
         raise IntegerError(
             f"{type(learner).__name__} keeps {', '.join(programs.state)} of a task; int8 firmware is for ProtoNet with "

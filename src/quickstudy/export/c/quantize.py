@@ -101,7 +101,7 @@ def layers_of(program: Program, weights: dict[str, Tensor]) -> list[FloatLayer]:
         if name.startswith("weight.")
     }
     names = dict(zip(graph.find_nodes(op="placeholder"), program.inputs, strict=True))
-    current = next(node for node, name in names.items() if name == "support_x")
+    current = next(node for node, name in names.items() if name.startswith("support.") and name != "support.y")
     layers: list[FloatLayer] = []
     for node in graph.nodes:
         inputs = list(ops.inputs(node)) if node.op == "call_function" else []

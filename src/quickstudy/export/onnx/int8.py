@@ -31,7 +31,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from quickstudy.errors import ModelError
-from quickstudy.export.measure import to_adapt
+from quickstudy.export.measure import named_parts, to_adapt
 from quickstudy.export.onnx.write import quietly, strip, unresolved
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import with_weights
@@ -67,7 +67,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
     Raises:
         ModelError: nothing multiplies by fixed weights outside the inner loop: the learner adapts all of them by gradients.
     """
-    models = {name: _prepared(bundle, name) for name in ("adapt", "update", "predict")}
+    models = {name: _prepared(bundle, name) for name in bundle.manifest.programs}
     sites = {name: _sites(model.graph) for name, model in models.items()}
     if not sites["predict"]:
         raise ModelError(
@@ -79,17 +79,17 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
     weights = _taken_out([model.graph for model in quantised.values()])
     programs = bundle.manifest.programs
     described = {
-        name: getattr(programs, name).model_copy(update={"weights": tuple(sorted(unresolved(model.graph)))})
+        name: programs[name].model_copy(update={"weights": tuple(sorted(unresolved(model.graph)))})
         for name, model in quantised.items()
     }
-    about = {"precision": "int8", "programs": programs.model_copy(update=described)}
+    about = {"precision": "int8", "programs": described}
     graphs = {f"{name}.onnx": model.SerializeToString() for name, model in quantised.items()}
     return Bundle(bundle.manifest.model_copy(update=about), graphs, weights)
 
 
 def _prepared(bundle: Bundle, name: str) -> ModelProto:
     """A complete graph with constants computed, batch norm folded into convolutions, and ReLU before max-pooling (which is the same)."""
-    weights = {key: bundle.weights[key] for key in getattr(bundle.manifest.programs, name).weights}
+    weights = {key: bundle.weights[key] for key in bundle.manifest.programs[name].weights}
     with tempfile.TemporaryDirectory() as folder, quietly():
         given, prepared = pathlib.Path(folder) / "given.onnx", pathlib.Path(folder) / "prepared.onnx"
         given.write_bytes(with_weights(bundle.graphs[f"{name}.onnx"], weights))
@@ -150,8 +150,8 @@ def _measured(
         values = _run(watched["adapt"], to_adapt(task.support, bundle.manifest))
         _widen(found, sites["adapt"], values)
         state = {f"state.{name}": values[name] for name in bundle.manifest.state}
-        query = torch.as_tensor(task.query.x).numpy()
-        _widen(found, sites["predict"], _run(watched["predict"], {"query_x": query, **state}))
+        query = named_parts("query", task.query.x, bundle.manifest)
+        _widen(found, sites["predict"], _run(watched["predict"], {**query, **state}))
     return {key: (before, behind) for key, (before, behind) in found.items()}
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import torch
@@ -26,10 +26,11 @@ from quickstudy.export.trace.decompositions import Table
 from quickstudy.export.trace.origin import origins
 from quickstudy.functional.call import under, with_tensors
 from quickstudy.functional.loop import as_loops
+from quickstudy.inputs import TensorLayout
 from quickstudy.learner import Learner, State
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
-from quickstudy.task import Examples
+from quickstudy.task import Examples, Input
 
 Axes = tuple[str | int, ...]
 """The size of each axis of a tensor: a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`), or a sum of
@@ -63,15 +64,15 @@ class Programs:
     """A captured learner.
 
     Args:
-        adapt: `support_x`, `support_y`, settings and weights to a state.
-        update: the same, with an earlier state as `state.NAME`.
-        predict: `query_x`, `state.NAME` and weights to `prediction` `[query, way]`.
+        adapt: `support.NAME` for each part of the input, `support.y`, settings and weights to a state.
+        update: the same, with an earlier state as `state.NAME`; None for a learner that would forget.
+        predict: `query.NAME`, `state.NAME` and weights to `prediction` `[query, way]`.
         weights: the tensors behind the inputs `weight.NAME`.
         settings: default values of the inputs that may be chosen at adaptation, such as `inner_lr` and `inner_steps`.
     """
 
     adapt: Program
-    update: Program
+    update: Program | None
     predict: Program
     weights: Mapping[str, Tensor]
     settings: Mapping[str, float | int]
@@ -101,7 +102,7 @@ class Sizes:
 
 def capture(
     learner: Learner,
-    shape: Sequence[int],
+    layout: Mapping[str, TensorLayout],
     table: Table,
     sizes: Sizes = Sizes(),
     dtype: torch.dtype = torch.float32,
@@ -112,7 +113,8 @@ def capture(
 
     Args:
         learner: ready to adapt; it is not changed.
-        shape: shape of one example, as the net sees it.
+        layout: shape and type of each part of an example as the net sees it, by name; a net is given a single part as a bare tensor,
+            and several as a dict.
         table: what operations that the target does not know are composed of (`quickstudy.export.trace.decompositions`).
         sizes: sizes to fix, for targets without dynamic shapes.
         dtype: of all floating-point inputs.
@@ -124,7 +126,7 @@ def capture(
     """
     if learner.not_exportable:
         raise ModelError(f"{type(learner).__name__} cannot be exported: {learner.not_exportable}")
-    programs = _Tracer(learner, tuple(shape), table, sizes, dtype, answers).programs()
+    programs = _Tracer(learner, layout, table, sizes, dtype, answers).programs()
     _check_state_types(type(learner).__name__, programs, state_types)
     return programs
 
@@ -132,7 +134,7 @@ def capture(
 def _check_state_types(name: str, programs: Programs, allowed: Collection[torch.dtype]) -> None:
     """A ModelError for a state that the target cannot hold, or that changes its type when it goes on."""
     for key, found in programs.adapt.types.items():
-        after = programs.update.types.get(key)
+        after = found if programs.update is None else programs.update.types.get(key)
         if found not in allowed:
             expected = " or ".join(_word(dtype) for dtype in allowed)
             raise ModelError(
@@ -154,7 +156,7 @@ class _Tracer:
     def __init__(
         self,
         learner: Learner,
-        shape: tuple[int, ...],
+        layout: Mapping[str, TensorLayout],
         table: Table,
         sizes: Sizes,
         dtype: torch.dtype,
@@ -173,9 +175,9 @@ class _Tracer:
         batches = {name: self._any(getattr(learner, name)) for name in sizes.any}
         self.settings = {name: float(getattr(learner, name)) for name in learner.adjustable}
         with self.mode:
-            self.x = torch.zeros((self.axes["example"], *shape), dtype=dtype)
+            self.support = self._examples("support", "example", layout, dtype)
+            self.query = self._examples("query", "query", layout, dtype)
             self.y = torch.zeros((self.axes["example"], self.axes["way"]), dtype=dtype)
-            self.query = torch.zeros((self.axes["query"], *shape), dtype=dtype)
             self.fake_weights = {
                 f"weight.{name}": torch.zeros(value.shape, dtype=dtype) for name, value in self.weights.items()
             }
@@ -183,15 +185,15 @@ class _Tracer:
             self.fake_settings = {name: torch.zeros((), dtype=dtype) for name in self.settings}
 
     def programs(self) -> Programs:
-        support = {"support_x": self.x, "support_y": self.y, **self.fake_settings}
+        support = {**self.support, "support.y": self.y, **self.fake_settings}
         adapt = self.trace(self._adapt, support)
         shapes = {
             name: tuple("earlier" if axis == "example" else axis for axis in axes) for name, axes in adapt.outputs.items()
         }
         with self.mode:
             state = {f"state.{name}": torch.zeros(self._sizes(axes), dtype=adapt.types[name]) for name, axes in shapes.items()}
-        predict = self.trace(self._predict, {"query_x": self.query, **state})
-        update = self.trace(self._adapt, support | state)
+        predict = self.trace(self._predict, {**self.query, **state})
+        update = self.trace(self._adapt, support | state) if self.learner.continues else None
         times = {name: int(getattr(self.learner, name)) for name in adapt.loops}
         return Programs(adapt, update, predict, self.weights, self.settings | times)
 
@@ -256,12 +258,20 @@ class _Tracer:
         return function(with_tensors(learner, under("weight.", inputs)), inputs)
 
     def _adapt(self, learner: Learner, inputs: Mapping[str, Tensor]) -> State:
-        state = under("state.", inputs)
-        return learner.adapt(Examples(inputs["support_x"], self.answers(inputs["support_y"])), state or None)
+        state, support = under("state.", inputs), under("support.", inputs)
+        answers = self.answers(support.pop("y"))
+        return learner.adapt(Examples(_given(support), answers), state or None)
 
     @staticmethod
     def _predict(learner: Learner, inputs: Mapping[str, Tensor]) -> State:
-        return {"prediction": learner.predict(under("state.", inputs), inputs["query_x"])}
+        return {"prediction": learner.predict(under("state.", inputs), _given(under("query.", inputs)))}
+
+    def _examples(self, part: str, axis: str, layout: Mapping[str, TensorLayout], dtype: torch.dtype) -> dict[str, Tensor]:
+        """Return examples to trace with, as `PART.NAME`; whole numbers keep their type."""
+        return {
+            f"{part}.{name}": torch.zeros((self.axes[axis], *one.shape), dtype=torch.int64 if one.dtype == "int64" else dtype)
+            for name, one in layout.items()
+        }
 
     def _any(self, hint: int) -> Any:
         """A size that stands for any size."""
@@ -274,6 +284,11 @@ class _Tracer:
 
     def _sizes(self, axes: Axes) -> list[Any]:
         return [self.axes[axis] if isinstance(axis, str) else axis for axis in axes]
+
+
+def _given(parts: Mapping[str, Tensor]) -> Input:
+    """Return what a net is given: a single part as a bare tensor, several as a dict."""
+    return next(iter(parts.values())) if len(parts) == 1 else dict(parts)
 
 
 def _worded(size: str, names: Mapping[str, str]) -> str:
