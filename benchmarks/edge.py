@@ -141,7 +141,7 @@ def adapt_child(form: str, shots: str, file: str) -> dict[str, Any]:
 
         learner = Learner.load(file)
         settings = {"inner_lr": np.float32(0.1), "inner_steps": np.int64(STEPS)}
-        feeds = {"support_x": x, "support_y": y} | {name: np.array(value) for name, value in settings.items()}
+        feeds = {"support.image": x, "support.y": y} | {name: np.array(value) for name, value in settings.items()}
         return _timed(lambda: learner.run("adapt", feeds))
     return _timed(_torch_form(form, x, y))
 
@@ -220,7 +220,7 @@ def predict_child(form: str, file: str) -> dict[str, Any]:
         from quickstudy.runtime.learner import Learner
 
         learner = Learner.load(file)
-        feeds = {"query_x": x, "state.sums": sums, "state.counts": np.ones(5, np.float32)}
+        feeds = {"query.image": x, "state.sums": sums, "state.counts": np.ones(5, np.float32)}
         return _timed(lambda: learner.run("predict", feeds), inner=100)
     import torch
 

@@ -15,7 +15,7 @@ from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from quickstudy import discovery
-from quickstudy.errors import FileFormatError, ModelError
+from quickstudy.errors import ConfigError, FileFormatError, ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.layers.conv2d import Conv2d
@@ -27,7 +27,7 @@ from quickstudy.nets.resnet12 import ResNet12
 from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import learner as runtime
 from quickstudy.runtime.bundle import check_state
-from quickstudy.runtime.manifest import ImageInput, TensorLayout
+from quickstudy.runtime.manifest import ProgramName, StateTensor
 from quickstudy.task import Examples, Task
 from quickstudy.training.saving import SavedLearner
 
@@ -52,8 +52,13 @@ def pair(name: str, kind: str, norm: str) -> tuple[Learner, Learner, runtime.Lea
     return make_learner(name, kind, norm), single, exported(single, SHAPES[kind])
 
 
-def run(shipped: runtime.Learner, graph: str, settings: dict[str, Any] | None = None, **values: Any) -> dict[str, np.ndarray]:
-    named = {name.replace("state_", "state.", 1): np.asarray(value) for name, value in values.items()}
+def run(
+    shipped: runtime.Learner, graph: ProgramName, settings: dict[str, Any] | None = None, **values: Any
+) -> dict[str, np.ndarray]:
+    """Run a graph; `support_x`, `support_y` and `query_x` stand for the graph's own names, `state_NAME` for the state."""
+    part = next(iter(shipped.manifest.layout))
+    own = {"support_x": f"support.{part}", "support_y": "support.y", "query_x": f"query.{part}"}
+    named = {own.get(name, name.replace("state_", "state.", 1)): np.asarray(value) for name, value in values.items()}
     return shipped.run(graph, named | shipped._settings(settings or {}))
 
 
@@ -78,7 +83,7 @@ def both(single: Learner, double: Learner, support: Examples, queries: Tensor) -
 
 
 def check_graphs(double: Learner, single: Learner, shipped: runtime.Learner, task: Task) -> None:
-    """`adapt`, `predict` and `update` (with the examples in another order) of one task are the learner's."""
+    """`adapt`, `predict` and, if there is one, `update` (with the examples in another order) of one task are the learner's."""
     (state32, logits32), (state64, logits64) = both(single, double, task.support, task.query.x)
     given = {"support_x": task.support.x.float(), "support_y": task.support.y.rows.float()}
     state = run(shipped, "adapt", **given)
@@ -86,6 +91,11 @@ def check_graphs(double: Learner, single: Learner, shipped: runtime.Learner, tas
     known = {f"state_{key}": value for key, value in state.items()}
     prediction = run(shipped, "predict", query_x=task.query.x.float(), **known)
     check(prediction, {"prediction": logits32}, {"prediction": logits64})
+    if not single.continues:
+        assert "update" not in shipped.manifest.programs
+        with pytest.raises(ConfigError, match="has no program 'update'; it has adapt, predict"):
+            run(shipped, "update", **given, **known)
+        return
     with torch.no_grad():
         more32 = single.adapt(Examples(given["support_x"].flip(0), OneHot(given["support_y"].flip(0))), state32)
         more64 = double.adapt(Examples(task.support.x.flip(0), OneHot(task.support.y.rows.flip(0))), state64)
@@ -255,7 +265,7 @@ def test_distances_that_are_not_squared() -> None:
 def test_a_state_of_whole_numbers_stays_one(tmp_path: pathlib.Path) -> None:
     net = make_learner("protonet", dtype=torch.float32).net
     bundle = to_bundle(SavedLearner(Tallying(net)), features=6)
-    assert bundle.manifest.state["counts"] == TensorLayout(shape=("way",), dtype="int64")
+    assert bundle.manifest.state["counts"] == StateTensor(shape=("way",), dtype="int64")
     shipped = runtime.Learner(bundle)
     task, plain = make_tasks(dtype=torch.float32)[0], exported(ProtoNet(net), SHAPES["mlp"])
     x, labels = task.support.x.numpy(), task.support.y.labels.tolist()
@@ -295,8 +305,7 @@ def test_a_state_that_changes_its_type_is_refused_by_name() -> None:
 def test_pixels_reach_the_network_alike() -> None:
     for ink in ("dark", "light"):
         saved = SavedLearner(make_learner("protonet", "conv4", "batch", dtype=torch.float32), ImageSpec(16, 16, 1, ink))
-        expected = to_bundle(saved).manifest.input
-        assert isinstance(expected, ImageInput)
+        expected = to_bundle(saved).manifest.layout["image"]
         assert (expected.scale, expected.offset) == ((-1 / 255, 1.0) if ink == "dark" else (1 / 255, 0.0))
 
 

@@ -118,7 +118,7 @@ def test_the_length_of_a_row_that_the_net_does_not_say() -> None:
 
     source = Source(SavedLearner(ProtoNet(Own())))
     (only,) = budget.search(source, Limit(), QUICK, features=5)
-    assert only.packed.bundle.manifest.input.shape == (5,)
+    assert only.packed.bundle.manifest.input.features == 5
     with pytest.raises(ConfigError, match="give features"):
         budget.search(source, Limit(), QUICK)
 

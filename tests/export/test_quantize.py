@@ -70,7 +70,7 @@ def test_every_convolution_computes_in_8_bits(pair: tuple[Bundle, Bundle], tmp_p
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
     options.log_severity_level = 4
     model = with_weights(
-        quantised.graphs["predict.onnx"], {n: quantised.weights[n] for n in quantised.manifest.programs.predict.weights}
+        quantised.graphs["predict.onnx"], {n: quantised.weights[n] for n in quantised.manifest.programs["predict"].weights}
     )
     onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     kinds = [node.op_type for node in onnx.load(tmp_path / "optimised.onnx").graph.node]
@@ -89,10 +89,10 @@ def test_support_and_queries_are_embedded_alike(pair: tuple[Bundle, Bundle], pro
 def test_update_equals_adapting_to_all(pair: tuple[Bundle, Bundle], protonet: Source) -> None:
     learner, task = Learner(pair[1]), protonet.tasks("test", 2, 1)[0]
     x, y = torch.as_tensor(task.support.x).numpy(), task.support.y.rows.numpy()
-    whole = learner.run("adapt", {"support_x": x, "support_y": y})
-    state = learner.run("adapt", {"support_x": x[:5], "support_y": y[:5]})
+    whole = learner.run("adapt", {"support.image": x, "support.y": y})
+    state = learner.run("adapt", {"support.image": x[:5], "support.y": y[:5]})
     later = learner.run(
-        "update", {"support_x": x[5:], "support_y": y[5:]} | {f"state.{name}": value for name, value in state.items()}
+        "update", {"support.image": x[5:], "support.y": y[5:]} | {f"state.{name}": value for name, value in state.items()}
     )
     for name, value in whole.items():
         np.testing.assert_allclose(later[name], value, rtol=1e-6)

@@ -74,14 +74,15 @@ def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (manifest(format=3), "has bundle format 3, this quickstudy reads up to 2"),
+        (manifest(format=4), "has bundle format 4; this quickstudy reads format 3: update quickstudy"),
+        (manifest(format=2), "has bundle format 2; this quickstudy reads format 3: export the learner again"),
         (manifest(surprise=1), "damaged manifest: surprise"),
         (manifest(state={"sums": {"shape": [10**12, 64], "dtype": "float32"}}), "damaged manifest: state.sums.shape"),
         (manifest(state={"sums": {"shape": ["way", 64]}}), "damaged manifest: state.sums.dtype: Field required"),
         (manifest(state={"sums": {"shape": ["way", 64], "dtype": "complex64"}}), "damaged manifest: state.sums.dtype"),
         (manifest(state={"sums": ["way", 64]}), "damaged manifest: state.sums: Input should be an object"),
-        (manifest(format=1), "damaged manifest: state.sums.shape"),
-        (manifest(input={"kind": "image", "height": 10**9}), "damaged manifest: input.image.height"),
+        (manifest(format=1), "has bundle format 1; .* export the learner again"),
+        (manifest(input={"kind": "image", "height": 10**9}), "damaged manifest: input: .*height"),
         (lambda parts: parts.update({"manifest.json": b"{"}), "damaged manifest"),
         (lambda parts: parts.pop("manifest.json"), "damaged manifest"),
         (
@@ -93,13 +94,18 @@ def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str
         (with_part("adapt.onnx", b"location"), "adapt.onnx refers to data in other files"),
         (with_part("../../evil.py", b"", listed=False), r"holds '../../evil.py', which is no part of a bundle"),
         (with_part("code.pkl", b""), "which is no part of a bundle"),
-        (manifest(kind="task"), "a task without labels"),
-        (manifest(kind="task", labels=["a", "b"]), "lacks state.safetensors"),
-        (manifest(format=0), "damaged manifest: format"),
+        (manifest(kind="skill"), "a skill without labels"),
+        (manifest(kind="skill", labels=["a", "b"]), "lacks state.safetensors"),
+        (manifest(format="3"), "damaged manifest: format"),
+        (manifest(input={"kind": "smell"}), "damaged manifest: input: .*expected one of image, rows"),
+        (manifest(layout={}), "layout is not that of grey images of 28x28"),
+        (manifest(temperature=0.0), "damaged manifest: temperature"),
+        (manifest(continues=False), "programs holds adapt, predict, update; expected adapt, predict"),
+        (manifest(programs={}), "a learner without programs"),
         (manifest(settings={"inner_lr": float("nan")}), "damaged manifest: settings"),
         (manifest(settings={"inner_lr": 0.1}), "programs.adapt.inputs lacks the setting inner_lr"),
-        (program("adapt", inputs={}), "programs.adapt.inputs.support_x is None"),
-        (program("adapt", inputs={"support_x": ["example", 1, 28, 28], "support_y": []}), r"support_y is \(\)"),
+        (program("adapt", inputs={}), "programs.adapt.inputs.support.image is None"),
+        (program("adapt", inputs={"support.image": ["example", 1, 28, 28], "support.y": []}), r"support.y is \(\)"),
         (program("update", outputs={"sums": []}), r"programs.update.outputs has \['sums'\]; expected the state"),
         (program("predict", outputs={}), "programs.predict.outputs lacks prediction"),
         (with_part("weights.safetensors", as_part(a=np.zeros(1, np.uint16))), "weight a is uint16; expected one of float32"),
@@ -182,8 +188,8 @@ def without_support(parts: dict[str, bytes]) -> None:
     parts["manifest.json"] = json.dumps(about).encode()
 
 
-def support(x: Any = ((0.0,) * 6,), y: Any = ((1.0, 0.0),)) -> Callable[[dict[str, bytes]], None]:
-    return with_part("support.safetensors", as_part(x=np.array(x, np.float32), y=np.array(y, np.float32)))
+def support(rows: Any = ((0.0,) * 6,), y: Any = ((1.0, 0.0),)) -> Callable[[dict[str, bytes]], None]:
+    return with_part("support.safetensors", as_part(rows=np.array(rows, np.float32), y=np.array(y, np.float32)))
 
 
 @pytest.mark.parametrize(
@@ -195,11 +201,11 @@ def support(x: Any = ((0.0,) * 6,), y: Any = ((1.0, 0.0),)) -> Callable[[dict[st
         (manifest(labels=["a", float("inf")]), "damaged manifest: labels"),
         (manifest(labels=["a", "b", "c"]), r"state head.weight is float32 \[2, 6\]; expected float32 \[3, 6\]"),
         (without_support, "lacks support.safetensors"),
-        (with_part("support.safetensors", as_part(x=np.zeros(1))), r"support.safetensors holds \['x'\]; expected x and y"),
-        (support(x=[[0.0] * 5]), r"support x is float32 \[1, 5\]; expected float32 \['example', 6\]"),
-        (support(y=[[1.0, 0.0]] * 2), r"support y is float32 \[2, 2\]; expected float32 \[1, 2\]"),
+        (with_part("support.safetensors", as_part(x=np.zeros(1))), r"support.safetensors holds \['x'\]; expected rows, y"),
+        (support(rows=[[0.0] * 5]), r"support rows is float32 \[1, 5\]; expected float32 \[1, 6\]"),
+        (support(y=[[1.0, 0.0]] * 2), r"support rows is float32 \[1, 6\]; expected float32 \[2, 6\]"),
         (support(y=[[1.0, 0.0, 0.0]]), r"support y is float32 \[1, 3\]"),
-        (support(x=[[np.nan] * 6]), "support x holds NaN or infinity"),
+        (support(rows=[[np.nan] * 6]), "support rows holds NaN or infinity"),
         (manifest(settings={"inner_lr": 0.1, "inner_steps": 2.5}), "adapt.onnx cannot take its default inner_steps, 2.5"),
     ],
 )
@@ -236,7 +242,7 @@ def test_what_could_not_be_read_again_is_not_written(omniglot: Learner, tmp_path
 
 
 def graph_of(*inputs: str, kind: int = onnx.TensorProto.FLOAT) -> bytes:
-    """A graph that multiplies `support_x` by the weight `weight`, and takes other inputs too."""
+    """A graph that multiplies its first input by the weight `weight`, and takes other inputs too."""
     values = [onnx.helper.make_tensor_value_info(name, kind, None) for name in inputs]
     sums, counts = (onnx.helper.make_tensor_value_info(name, kind, None) for name in ("sums", "counts"))
     nodes = [
@@ -250,18 +256,18 @@ def graph_of(*inputs: str, kind: int = onnx.TensorProto.FLOAT) -> bytes:
 @pytest.mark.parametrize(
     ("graph", "weight", "words"),
     [
-        (graph_of("support_x"), (3, 2), "adapt.onnx fails when it runs"),
-        (graph_of("support_x"), (28, 2), r"adapt.onnx: state sums is float32 .*; expected float32 \[2, 64\]"),
-        (graph_of("support_x", "more"), (28, 2), "adapt.onnx reads more, which it is not given"),
-        (graph_of("support_x").replace(b"sums", b"\xff\xffms"), (28, 2), "adapt.onnx cannot be loaded"),
-        (graph_of("support_x", kind=onnx.TensorProto.INT64), (28, 2), r"sums is tensor\(int64\); expected float32"),
-        (graph_of("support_x", kind=onnx.TensorProto.DOUBLE), (28, 2), r"tensor\(double\); expected inputs of float32"),
+        (graph_of("support.image"), (3, 2), "adapt.onnx fails when it runs"),
+        (graph_of("support.image"), (28, 2), r"adapt.onnx: state sums is float32 .*; expected float32 \[2, 64\]"),
+        (graph_of("support.image", "more"), (28, 2), "adapt.onnx reads more, which it is not given"),
+        (graph_of("support.image").replace(b"sums", b"\xff\xffms"), (28, 2), "adapt.onnx cannot be loaded"),
+        (graph_of("support.image", kind=onnx.TensorProto.INT64), (28, 2), r"sums is tensor\(int64\); expected float32"),
+        (graph_of("support.image", kind=onnx.TensorProto.DOUBLE), (28, 2), r"tensor\(double\); expected inputs of float32"),
     ],
 )
 def test_graphs_that_are_wrong(omniglot: Learner, graph: bytes, weight: tuple[int, int], words: str) -> None:
     about, kind = omniglot.manifest, np.float64 if "double" in words else np.int64 if "int64" in words else np.float32
-    adapt = about.programs.adapt.model_copy(update={"weights": ("weight",)})
-    changed = about.model_copy(update={"programs": about.programs.model_copy(update={"adapt": adapt})})
+    adapt = about.programs["adapt"].model_copy(update={"weights": ("weight",)})
+    changed = about.model_copy(update={"programs": {**about.programs, "adapt": adapt}})
     bundle = bundles.Bundle(changed, {**omniglot.bundle.graphs, "adapt.onnx": graph}, {"weight": np.zeros(weight, kind)})
     with pytest.raises(FileFormatError, match=words) as caught:
         Learner(bundle).adapt(np.zeros((2, 28, 28)), ["a", "b"])

@@ -13,11 +13,11 @@ from quickstudy.cli import _output, _parser
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.inputs.image import Ink
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import classifier as runtime
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.learner import Learner
-from quickstudy.runtime.manifest import RowsInput
 
 _NOT_IMAGES = "{} learns from rows of numbers, not from images; use FewShotClassifier in Python for it."
 
@@ -67,9 +67,9 @@ def open_classifier(path: str, ink: str | None) -> Classifier:
     found = pretrained.find(path)
     if bundles.is_bundle(found):
         bundle = bundles.read(found)
-        if isinstance(bundle.manifest.input, RowsInput):
+        if isinstance(bundle.manifest.input, RowsSpec):
             raise ConfigError(_NOT_IMAGES.format(path))
-        if bundle.manifest.kind == "task":
+        if bundle.manifest.kind == "skill":
             return open_task(found, ink)
         return runtime.FewShotClassifier(Learner(bundle), checked_ink(ink))
     if storage.load(found, "learner", "task").kind == "task":

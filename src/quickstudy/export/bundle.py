@@ -70,9 +70,7 @@ def input_of(saved: SavedLearner, features: int | None = None) -> InputSpec:
     return RowsSpec(features)
 
 
-def _manifest(
-    saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: Mapping[str, bytes], licence: str
-) -> Manifest:
+def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: Mapping[str, bytes], licence: str) -> Manifest:
     """Return what the bundle of a captured learner says about itself."""
     about = describe(saved)
     ways = programs.adapt.inputs["support.y"][1]

@@ -17,8 +17,8 @@ import safetensors
 import safetensors.numpy
 
 from quickstudy.errors import DataError, FileFormatError, NotFoundError, TooLargeError
-from quickstudy.runtime import manifest as manifests
 from quickstudy.inputs import TensorLayout
+from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.manifest import Manifest, StateTensor
 from quickstudy.storage import write_atomically
 

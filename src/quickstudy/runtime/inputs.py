@@ -11,13 +11,13 @@ import numpy as np
 import PIL.Image
 
 from quickstudy.errors import DataError
+from quickstudy.inputs import InputSpec
 from quickstudy.inputs.image import Ink
-from quickstudy.runtime.manifest import ImageInput, RowsInput
 from quickstudy.targets.classes import checked
 
 
-def to_input(examples: Sequence[Any] | np.ndarray, expected: ImageInput | RowsInput, ink: Ink | None = None) -> np.ndarray:
-    """float32 `[example, channel, height, width]` or `[example, feature]`.
+def to_stored(examples: Sequence[Any] | np.ndarray, expected: InputSpec, ink: Ink | None = None) -> dict[str, np.ndarray]:
+    """Return examples as the spec stores them, by name, `[example, ...]`.
 
     Args:
         examples: a list of images (paths, encoded bytes, Pillow images, arrays), or rows of numbers.
@@ -28,8 +28,7 @@ def to_input(examples: Sequence[Any] | np.ndarray, expected: ImageInput | RowsIn
         DataError: unreadable images, wrong shapes, numbers that are none, or no example at all.
     """
     how = {} if ink is None else {"ink": ink}
-    found = expected.spec.to_network(expected.spec.read_all(examples, **how))
-    return next(iter(found.values()))
+    return expected.read_all(examples, **how)
 
 
 def to_labels(y: Sequence[Any]) -> list[Any]:

@@ -17,8 +17,8 @@ from quickstudy.runtime import pretrained
 from quickstudy.runtime import state as states
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import Graph, takes
-from quickstudy.runtime.inputs import counted, to_input, to_labels, to_values
-from quickstudy.runtime.manifest import Label, Manifest
+from quickstudy.runtime.inputs import counted, to_labels, to_stored, to_values
+from quickstudy.runtime.manifest import Label, Manifest, ProgramName
 from quickstudy.targets.classes import extended
 
 BATCH = 256
@@ -103,14 +103,28 @@ class Learner:
         chosen = {**defaults, **(earlier or {}), **changes}
         return {name: np.array(chosen[name], kinds[name]) for name in defaults}
 
-    def run(self, name: str, values: Arrays) -> dict[str, np.ndarray]:
-        """Outputs of `adapt`, `update` or `predict` for inputs by name."""
+    def run(self, name: ProgramName, values: Arrays) -> dict[str, np.ndarray]:
+        """Return the outputs of `adapt`, `update` or `predict` for inputs by name.
+
+        Raises:
+            ConfigError: `update` of a learner that would forget, or a bundle for PyTorch, which has no graphs.
+        """
         return self._graph(name)(values)
 
-    def _graph(self, name: str) -> Graph:
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy in another process needs: the bundle; sessions and locks are made again there."""
+        return {"bundle": self.bundle, "threads": self.threads}
+
+    def __setstate__(self, kept: dict[str, Any]) -> None:
+        self.__init__(**kept)
+
+    def _graph(self, name: ProgramName) -> Graph:
+        if name not in self.manifest.programs:
+            has = ", ".join(self.manifest.programs) or "no graphs: export the learner first, with quickstudy export"
+            raise ConfigError(f"{self.manifest.learner.get('name')} has no program {name!r}; it has {has}.")
         with self._loading:  # when first needed, by one thread
             if name not in self._graphs:
-                program, file = getattr(self.manifest.programs, name), f"{name}.onnx"
+                program, file = self.manifest.programs[name], f"{name}.onnx"
                 weights = {key: self.bundle.weights[key] for key in program.weights}
                 state = {key: tensor.dtype for key, tensor in self.manifest.state.items()}
                 outputs = {"prediction": "float32"} if name == "predict" else state
@@ -124,7 +138,7 @@ class Known:
 
     state: Arrays
     labels: tuple[Label, ...]
-    x: np.ndarray | None = None
+    x: Arrays | None = None
     y: np.ndarray | None = None
 
 
@@ -153,10 +167,12 @@ class Task:
         """
         learner = Learner.load(path, threads)
         bundle, manifest = learner.bundle, learner.manifest
-        if manifest.kind != "task" or manifest.labels is None:
+        if manifest.kind != "skill" or manifest.labels is None:
             raise FileFormatError(f"{path} is a learner that has learned no task yet; adapt it first.")
-        known = Known(bundle.state, manifest.labels, bundle.support.get("x"), bundle.support.get("y"))
-        return cls(learner, known, manifest.ink, learner._settings({}))
+        support = dict(bundle.support)
+        y = support.pop("y", None)
+        known = Known(bundle.state, manifest.labels, support or None, y)
+        return cls(learner, known, manifest.reading.get("ink"), learner._settings({}))  # pyright: ignore[reportArgumentType]
 
     @property
     def labels(self) -> list[Label]:
@@ -174,10 +190,11 @@ class Task:
         Raises:
             DataError, TaskError, ConfigError: as `Learner.adapt`; the task stays as it was.
         """
-        inputs = to_input(x, self.learner.manifest.input, self.ink)
-        if len(inputs) != counted(y, "labels"):
-            raise DataError(f"there are {len(inputs)} examples but {len(y)} labels; expected one label per example.")
-        if self.learner.manifest.objective == "regression":
+        inputs = to_stored(x, self.learner.manifest.input, self.ink)
+        count = len(next(iter(inputs.values())))
+        if count != counted(y, "labels"):
+            raise DataError(f"there are {count} examples but {len(y)} labels; expected one label per example.")
+        if self.learner.manifest.target.kind == "values":
             values = to_values(y)
             with self._changing:
                 self.known = self._learned(inputs, values, (), self.known)
@@ -211,7 +228,8 @@ class Task:
                 self.known = Known(states.without(self.known.state, self.learner.manifest.state, way), labels)
             else:
                 rest = self.known.y[:, way] == 0
-                self.known = self._learned(self.known.x[rest], np.delete(self.known.y[rest], way, axis=1), labels, None)
+                x = {name: value[rest] for name, value in self.known.x.items()}
+                self.known = self._learned(x, np.delete(self.known.y[rest], way, axis=1), labels, None)
         return self
 
     def predict(self, x: Any, unknown: Any = None) -> list[Any]:
@@ -226,7 +244,7 @@ class Task:
             DataError: examples that cannot be used, or whose prediction is no number.
         """
         logits, labels = self._outputs(x)
-        if self.learner.manifest.objective == "regression":
+        if self.learner.manifest.target.kind == "values":
             return logits.tolist()
         found = [labels[way] for way in logits.argmax(-1)]
         if unknown is None:
@@ -237,8 +255,8 @@ class Task:
         return [label if logit >= calibrated.threshold else unknown for label, logit in zip(found, logits.max(-1), strict=True)]
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Probability of each class, `[example, class]`, in the order of `labels`: the softmax of the logits."""
-        logits, _ = self._outputs(x)
+        """Probability of each class, `[example, class]`, in the order of `labels`: the softmax of the logits over the temperature."""
+        logits = self._outputs(x)[0] / self.learner.manifest.temperature
         powers = np.exp(logits - logits.max(-1, keepdims=True))
         return powers / powers.sum(-1, keepdims=True)
 
@@ -258,8 +276,9 @@ class Task:
             if isinstance(label, str) and any("\ud800" <= letter <= "\udfff" for letter in label):
                 raise DataError(f"label {label!r} is no valid Unicode, and could not be saved; rename it.")
         settings = {name: value.item() for name, value in self.settings.items()}
-        about = {"kind": "task", "labels": known.labels, "ink": self.ink, "settings": settings}
-        support = {} if known.x is None or known.y is None else {"x": known.x, "y": known.y}
+        reading = {} if self.ink is None else {"ink": self.ink}
+        about = {"kind": "skill", "labels": known.labels, "reading": reading, "settings": settings}
+        support = {} if known.x is None or known.y is None else {**known.x, "y": known.y}
         manifest = self.learner.manifest.model_copy(update=about)
         bundles.write(path, dataclasses.replace(self.learner.bundle, manifest=manifest, state=known.state, support=support))
 
@@ -270,17 +289,23 @@ class Task:
 
     def _outputs(self, x: Any) -> tuple[np.ndarray, tuple[Label, ...]]:
         known = self._checked()
-        inputs = to_input(x, self.learner.manifest.input, self.ink)
+        stored = to_stored(x, self.learner.manifest.input, self.ink)
+        count = len(next(iter(stored.values())))
         state = {f"state.{name}": value for name, value in known.state.items()}
         parts = [
-            self.learner.run("predict", {"query_x": inputs[at : at + BATCH], **state})["prediction"]
-            for at in range(0, len(inputs), BATCH)
+            self.learner.run("predict", self._named("query", stored, slice(at, at + BATCH)) | state)["prediction"]
+            for at in range(0, count, BATCH)
         ]
-        return self._checked_prediction(np.concatenate(parts), len(inputs), known.labels), known.labels
+        return self._checked_prediction(np.concatenate(parts), count, known.labels), known.labels
+
+    def _named(self, part: str, stored: Arrays, rows: slice = slice(None)) -> dict[str, np.ndarray]:
+        """Return stored examples as a graph takes them, `PART.NAME`."""
+        inputs = self.learner.manifest.input.to_network({name: value[rows] for name, value in stored.items()})
+        return {f"{part}.{name}": value for name, value in inputs.items()}
 
     def _checked_prediction(self, found: np.ndarray, examples: int, labels: tuple[Label, ...]) -> np.ndarray:
         fits = found.ndim == 2 and len(found) == examples
-        if not fits or (self.learner.manifest.objective == "classification" and found.shape[1] != len(labels)):
+        if not fits or (self.learner.manifest.target.kind == "classes" and found.shape[1] != len(labels)):
             raise FileFormatError(
                 f"predict.onnx gives {list(found.shape)}; expected [{examples}, {len(labels) or 'way'}]. Export it again."
             )
@@ -292,24 +317,25 @@ class Task:
             )
         return found
 
-    def _learned(self, x: np.ndarray, y: np.ndarray, labels: tuple[Label, ...], earlier: Known | None) -> Known:
+    def _learned(self, x: Arrays, y: np.ndarray, labels: tuple[Label, ...], earlier: Known | None) -> Known:
         """What is known after these examples too. A learner that would forget adapts to all examples again."""
         manifest = self.learner.manifest
         self._check_ways(y.shape[1])
         if earlier is not None and manifest.continues:
             return Known(self._adapted("update", x, y, states.padded(earlier.state, manifest.state, y.shape[1])), labels)
         if earlier is not None and earlier.x is not None and earlier.y is not None:
-            if manifest.objective == "regression" and earlier.y.shape[1] != y.shape[1]:
+            if manifest.target.kind == "values" and earlier.y.shape[1] != y.shape[1]:
                 raise DataError(f"y has {y.shape[1]} values per example; expected {earlier.y.shape[1]}, as earlier ones have.")
             before = np.pad(earlier.y, ((0, 0), (0, y.shape[1] - earlier.y.shape[1])))
-            x, y = np.concatenate([earlier.x, x]), np.concatenate([before, y])
+            x = {name: np.concatenate([earlier.x[name], value]) for name, value in x.items()}
+            y = np.concatenate([before, y])
         state = self._adapted("adapt", x, y, {})
         return Known(state, labels) if manifest.continues else Known(state, labels, x, y)
 
-    def _adapted(self, program: str, x: np.ndarray, y: np.ndarray, earlier: Arrays) -> Arrays:
+    def _adapted(self, program: ProgramName, x: Arrays, y: np.ndarray, earlier: Arrays) -> Arrays:
         """The state that `adapt` or `update` gives: of the right shapes and types, and still numbers."""
         before = {f"state.{name}": value for name, value in earlier.items()}
-        state = self.learner.run(program, {**self.settings, "support_x": x, "support_y": y, **before})
+        state = self.learner.run(program, {**self.settings, **self._named("support", x), "support.y": y, **before})
         bundles.check_layout(state, self.learner.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
         diverged = states.first_not_finite(state)
         if diverged is None:
@@ -323,8 +349,8 @@ class Task:
         raise DataError(f"adapting {said} The examples' values are too large: scale them as in training.")
 
     def _check_ways(self, ways: int) -> None:
-        fixed = self.learner.manifest.programs.adapt.inputs["support_y"][1]
-        if isinstance(fixed, int) and ways != fixed:
+        fixed = self.learner.manifest.target.outputs
+        if fixed is not None and ways != fixed:
             raise TaskError(
                 f"the task has {ways} ways, but this learner's head is fixed to {fixed}; give it tasks of {fixed} ways."
             )

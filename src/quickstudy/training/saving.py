@@ -20,7 +20,6 @@ from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
-from quickstudy.runtime.manifest import ImageInput, RowsInput
 from quickstudy.task import Examples
 from quickstudy.training.describing import build_module, check_header, describe_module, plain
 
@@ -155,18 +154,19 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
 
 
 def _task_in(bundle: Bundle, path: str | os.PathLike[str], own: tuple[nn.Module | None, type[Learner] | None]) -> SavedTask:
-    """The task in a bundle."""
+    """Return the skill in a bundle."""
     manifest = bundle.manifest
-    if manifest.kind != "task" or manifest.labels is None:
+    if manifest.kind != "skill" or manifest.labels is None:
         raise FileFormatError(f"{path} is a saved learner; expected a saved task.")
     saved = _build(path, *_opened(bundle, path), own[1], {} if own[0] is None else {"net": own[0]})
-    state, support = (
-        {name: torch.from_numpy(value) for name, value in part.items()} for part in (bundle.state, bundle.support)
-    )
-    features = manifest.input.features if isinstance(manifest.input, RowsInput) else None
-    return SavedTask(
-        saved, state, manifest.labels, Examples(support["x"], OneHot(support["y"])) if support else None, manifest.ink, features
-    )
+    state = {name: torch.from_numpy(value) for name, value in bundle.state.items()}
+    stored = {name: value for name, value in bundle.support.items() if name != "y"}
+    support = None
+    if stored:
+        x = next(iter(manifest.input.to_network(stored).values()))
+        support = Examples(torch.from_numpy(x), OneHot(torch.from_numpy(bundle.support["y"])))
+    features = getattr(manifest.input, "features", None)
+    return SavedTask(saved, state, manifest.labels, support, manifest.reading.get("ink"), features)  # pyright: ignore[reportArgumentType]
 
 
 def describe(saved: SavedLearner) -> dict[str, Any]:

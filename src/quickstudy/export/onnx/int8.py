@@ -23,7 +23,6 @@ import onnx.numpy_helper
 import onnx_ir
 import onnx_ir.passes.common
 import onnxruntime
-import torch
 from onnx import GraphProto, ModelProto, NodeProto
 from onnxruntime.quantization import CalibrationMethod, QuantType
 from onnxruntime.quantization.calibrate import TensorData, TensorsData
