@@ -23,7 +23,7 @@ MakeFolder = Callable[..., pathlib.Path]
 
 def files(cache: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
     """The one cache's pixels and notes."""
-    (pixels,), (notes,) = cache.glob("examples/*.npy"), cache.glob("examples/*.json")
+    (pixels,), (notes,) = cache.glob("images/*.npy"), cache.glob("images/*.json")
     return pixels, notes
 
 
@@ -50,7 +50,7 @@ def test_second_load_reads_no_image_and_gives_the_same(
     assert isinstance(second.examples["image"], np.memmap)
     assert np.array_equal(first.examples["image"], second.examples["image"])
     assert first.fingerprint == second.fingerprint
-    assert len(list(cache.glob("examples/*.npy"))) == 1
+    assert len(list(cache.glob("images/*.npy"))) == 1
 
 
 def test_changed_images_and_another_spec_are_decoded_anew(make_folder: MakeFolder, cache: pathlib.Path) -> None:
@@ -62,7 +62,7 @@ def test_changed_images_and_another_spec_are_decoded_anew(make_folder: MakeFolde
     assert after.examples["image"][0].min() == 250
     assert before.fingerprint != after.fingerprint
     assert load(root, "all", size=6).examples["image"].shape[1:] == (6, 6, 3)
-    assert len(list(cache.glob("examples/*.npy"))) == 3
+    assert len(list(cache.glob("images/*.npy"))) == 3
 
 
 def test_fingerprint_knows_class_names_and_not_the_place(make_folder: MakeFolder) -> None:

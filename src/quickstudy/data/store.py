@@ -85,7 +85,7 @@ class _Place:
 
 def decoded(job: Job, strict: bool = False) -> Decoded:
     """Return the job's examples, from the cache if there is a sound one. `strict` stops at the first unreadable file."""
-    place = _Place(places.cache_root() / "examples", job.key())
+    place = _Place(places.cache_root() / job.spec.nouns, job.key())
     found = _open(place, job)
     if found is None:
         try:

@@ -144,7 +144,7 @@ def _report_empty(tree: Tree, members: Mapping[str, list[str]], kind: type[Input
     if tops:
         _warn(
             tree,
-            f"no class in {counted(tops, 'folder', 'folders')}, which have no {kind.nouns} that are read here: {shortened(tops)}",
+            f"{counted(tops, 'folder is no class', 'folders are no classes')} for want of {kind.nouns}: {shortened(tops)}",
         )
 
 

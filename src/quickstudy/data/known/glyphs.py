@@ -27,7 +27,7 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
         raise DataError(f"glyphs are drawn at 28x28 pixels, but size is {spec.height}; leave out the size.")
     code = "".join(inspect.getsource(module) for module in (glyphs, handwriting))
     made_by = hashlib.sha256((code + importlib.metadata.version("matplotlib")).encode())
-    path = cache_root() / "examples" / f"glyphs-{split}-{made_by.hexdigest()[:16]}.safetensors"
+    path = cache_root() / SPEC.nouns / f"glyphs-{split}-{made_by.hexdigest()[:16]}.safetensors"
     with exclusive(path.with_suffix(".lock")):
         try:
             return _from_cache(path)

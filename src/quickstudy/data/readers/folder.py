@@ -104,7 +104,7 @@ class FolderTree:
             real.sort(reverse=True)
             links.sort()
         files = {path: stats[path].st_size for path in sorted(stats)}
-        listing = Listing(files, tuple(sorted(folder for folder in folders if folder)), refused)
+        listing = Listing(files, tuple(sorted(folder for folder in folders if folder and folder not in refused)), refused)
         return listing, {path: stat.st_mtime_ns for path, stat in stats.items()}
 
     def _entries(self, folder: str, refused: dict[str, str]) -> Iterator[os.DirEntry[str]]:
