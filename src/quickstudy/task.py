@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import ClassVar, Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -84,10 +84,18 @@ class Examples:
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """One small problem: learn from `support`, be judged on `query`. Both share the meaning of `y`'s columns."""
+    """One small problem: learn from `support`, be judged on `query`. Both share the meaning of `y`'s columns.
+
+    Args:
+        support: examples to learn from.
+        query: examples to be judged on.
+        key: the task's own source of random numbers (`functional/random.py`), int64, a scalar for each task; only a learner's `loss` may
+            use it. None for tasks made by hand.
+    """
 
     support: Examples
     query: Examples
+    key: Int[Tensor, " *task"] | None = None
 
     @property
     def count(self) -> int:

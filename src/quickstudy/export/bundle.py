@@ -100,7 +100,7 @@ def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: 
 def _described(program: Program, graph: bytes) -> manifests.Program:
     """Return the shapes of a program, and the weights that its graph reads."""
     inputs = {name: axes for name, axes in program.inputs.items() if not name.startswith("weight.")}
-    inputs |= dict.fromkeys(program.loops, ())
+    inputs |= {name: () for name in program.loops if name}
     weights = unresolved(onnx.load_from_string(graph).graph)
     return manifests.Program(inputs=_checked(inputs), outputs=_checked(program.outputs), weights=tuple(sorted(weights)))
 

@@ -1,8 +1,20 @@
-"""repeat: the loop of an algorithm, which runs as Python and exports as one loop, whatever the number of steps.
+"""scan and repeat: the loops of an algorithm, which run as Python and export as one loop, whatever the number of steps.
 
 Written as a Python `for`, five inner steps would be five copies of the step in every exported program, and their number could not be
-changed on the device. While `as_loops` is open, `repeat` runs its step once, between operations that mark where the loop's values enter
-and leave; whoever reads the captured graph finds the loop between its marks, and what does not depend on them before it.
+changed on the device. While `as_loops` is open, `scan` runs its step once, between operations that mark the loop. Loops are numbered in
+the order in which they begin, and so are the values of each mark within a loop (`place`). Whoever reads the captured graph finds:
+
+| mark | stands for |
+|---|---|
+| `enter(value, loop, 0)` | the index of the step: 0, 1, ...; its argument is the first one |
+| `enter(value, loop, place)`, from 1 | what the loop carries, as the step finds it; its argument is where the loop starts |
+| `leave(value, loop, place)`, from 1 | what the step hands on in that place; as a result, the value after the last step |
+| `take(values, loop, place)`, from 0 | the row of the step, `values[index]`; its argument is all rows |
+| `collect(value, rows, loop, place)`, from 0 | what the step puts out; as a result, one row per step. `rows` has as many |
+
+The step itself is what lies between them: every operation that depends on an `enter` or a `take` and that a `leave` or a `collect`
+depends on. All others are computed once, before the loop. The number of steps is the leading axis of what is taken; if nothing is
+taken, it is the setting whose name `as_loops` yields for this loop.
 """
 
 from __future__ import annotations
@@ -14,67 +26,129 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_flatten, tree_unflatten
+from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 
-Values = TypeVar("Values")
+from quickstudy.errors import ModelError
+
+Carry = TypeVar("Carry")
 
 _loops: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("loops", default=None)
 
 
-def repeat(step: Callable[[Any, Values], Values], values: Values, times: int, name: str) -> Values:
-    """`times` times `values = step(index, values)`.
+def repeat(step: Callable[[Any, Carry], Carry], carry: Carry, times: int, name: str) -> Carry:
+    """Return the value after `times` times `carry = step(index, carry)`.
 
     Args:
-        step: from the index (0, 1, ..., a number or, in an exported loop, a tensor) and the values to the next values, of the same
-            structure and shapes.
-        values: where to start, a pytree of tensors.
+        step: from the index (0, 1, ..., a number or, in an exported loop, a tensor) and the carried value to the next value, of the
+            same structure and shapes.
+        carry: where to start, a pytree of tensors.
         times: 0 or more.
         name: the hyperparameter that holds `times`; an input of the exported program.
 
     >>> repeat(lambda index, x: x + index, torch.tensor(0), 4, "steps")
     tensor(6)
     """
-    names = _loops.get()
-    if names is None:
-        for index in range(times):
-            values = step(index, values)
-        return values
-    loop = len(names)
-    names.append(name)
-    leaves, structure = tree_flatten(values)
+    return scan(lambda index, carry, _: (step(index, carry), ()), carry, (), times=times, name=name)[0]
+
+
+def scan(
+    step: Callable[[Any, Carry, Any], tuple[Carry, Any]], carry: Carry, xs: Any, *, times: int | None = None, name: str = ""
+) -> tuple[Carry, Any]:
+    """Return the carried value after all steps `carry, y = step(index, carry, x)`, and the `y` of all steps, stacked.
+
+    Args:
+        step: from the index (0, 1, ..., a number or, in an exported loop, a tensor), the carried value and a row of `xs` to the next
+            carried value, of the same structure and shapes, and to what this step puts out, a pytree of tensors (`()` for nothing).
+        carry: where to start, a pytree of tensors.
+        xs: a pytree of tensors with a leading axis, one row for each step; `()` for a loop that is counted.
+        times: number of steps of a loop that is counted.
+        name: the hyperparameter that holds `times`; an input of the exported program.
+
+    Raises:
+        ModelError: a counted loop that puts something out is exported, whose size would depend on a setting.
+
+    >>> scan(lambda index, total, x: (total + x, total), torch.tensor(0), torch.tensor([1, 2, 3]))
+    (tensor(6), tensor([0, 1, 3]))
+    """
+    rows = tree_leaves(xs)
+    loops = _loops.get()
+    if loops is not None:
+        return _marked(step, carry, xs, "" if rows else name, loops)
+    outs = []
+    for index in range(rows[0].shape[0] if rows else times or 0):
+        carry, out = step(index, carry, tree_map(lambda row: row[index], xs))  # noqa: B023 (used at once)
+        outs.append(out)
+    if outs:
+        return carry, tree_map(lambda *each: torch.stack(each), *outs)
+    if not rows:
+        return carry, ()
+    _, out = step(0, carry, tree_map(lambda row: row.new_zeros(row.shape[1:]), xs))  # for its shapes
+    return carry, tree_map(lambda leaf: leaf.new_zeros((0, *leaf.shape)), out)
+
+
+def _marked(step: Callable[..., Any], carry: Any, xs: Any, name: str, loops: list[str]) -> tuple[Any, Any]:
+    """Return what `scan` returns, from one run of the step between marks."""
+    loop = len(loops)
+    loops.append(name)
+    starts, structure = tree_flatten(carry)
     index, *inside = (
-        enter(leaf.contiguous(), loop, place) for place, leaf in enumerate([torch.zeros((), dtype=torch.int64), *leaves])
+        enter(leaf.contiguous(), loop, place) for place, leaf in enumerate([torch.zeros((), dtype=torch.int64), *starts])
     )
-    results, _ = tree_flatten(step(index, tree_unflatten(inside, structure)))
-    return tree_unflatten([leave(leaf.contiguous(), loop, place) for place, leaf in enumerate(results, 1)], structure)
+    rows, rows_structure = tree_flatten(xs)
+    taken = [take(leaf.contiguous(), loop, place) for place, leaf in enumerate(rows)]
+    carried, out = step(index, tree_unflatten(inside, structure), tree_unflatten(taken, rows_structure))
+    ends = [leave(leaf.contiguous(), loop, place) for place, leaf in enumerate(tree_leaves(carried), 1)]
+    outs, outs_structure = tree_flatten(out)
+    if outs and not rows:
+        raise ModelError(
+            f"a loop of {name} steps puts out a row per step, whose number would depend on a setting, so that it cannot be exported. Let "
+            "it go over the rows of a tensor, or put nothing out."
+        )
+    stacked = [collect(leaf.contiguous(), rows[0], loop, place) for place, leaf in enumerate(outs)]
+    return tree_unflatten(ends, structure), tree_unflatten(stacked, outs_structure)
 
 
 @contextlib.contextmanager
 def as_loops() -> Iterator[list[str]]:
-    """Inside, `repeat` marks its loop instead of running it; yields the names of the loops met, in their order."""
-    names: list[str] = []
-    token = _loops.set(names)
+    """Let `scan` mark its loops instead of running them; yields, for each loop in its order, the setting that counts it.
+
+    The name is empty for a loop over the rows of what it takes.
+    """
+    loops: list[str] = []
+    token = _loops.set(loops)
     try:
-        yield names
+        yield loops
     finally:
         _loops.reset(token)
 
 
 def exporting() -> bool:
-    """True while a learner is captured for export, where memory layouts are the target's own affair."""
+    """Return whether a learner is being captured for export, in which memory layouts are the target's own affair."""
     return _loops.get() is not None
 
 
 @torch.library.custom_op("quickstudy::enter", mutates_args=())
 def enter(value: Tensor, loop: int, place: int) -> Tensor:
-    """Marks a value that enters a loop: place 0 is the index, the others are what the loop carries."""
+    """Mark a value that enters a loop: place 0 is the index, the others are what the loop carries."""
     return value.clone()
 
 
 @torch.library.custom_op("quickstudy::leave", mutates_args=())
 def leave(value: Tensor, loop: int, place: int) -> Tensor:
-    """Marks the value that a step of the loop hands on in that place."""
+    """Mark the value that a step of the loop hands on in that place."""
     return value.clone()
+
+
+@torch.library.custom_op("quickstudy::take", mutates_args=())
+def take(values: Tensor, loop: int, place: int) -> Tensor:
+    """Mark the rows that a loop goes over; the result is the row of the step."""
+    return values[0].clone()
+
+
+@torch.library.custom_op("quickstudy::collect", mutates_args=())
+def collect(value: Tensor, rows: Tensor, loop: int, place: int) -> Tensor:
+    """Mark what a step of the loop puts out; the result has one row per step, as many as `rows` has."""
+    return value.unsqueeze(0).repeat(rows.shape[0], *(1,) * value.dim())
 
 
 @enter.register_fake
@@ -85,3 +159,13 @@ def _(value: Tensor, loop: int, place: int) -> Tensor:
 @leave.register_fake
 def _(value: Tensor, loop: int, place: int) -> Tensor:
     return torch.empty_like(value)
+
+
+@take.register_fake
+def _(values: Tensor, loop: int, place: int) -> Tensor:
+    return values.new_empty(values.shape[1:])
+
+
+@collect.register_fake
+def _(value: Tensor, rows: Tensor, loop: int, place: int) -> Tensor:
+    return value.new_empty((rows.shape[0], *value.shape))

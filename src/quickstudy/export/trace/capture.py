@@ -194,7 +194,7 @@ class _Tracer:
             state = {f"state.{name}": torch.zeros(self._sizes(axes), dtype=adapt.types[name]) for name, axes in shapes.items()}
         predict = self.trace(self._predict, {**self.query, **state})
         update = self.trace(self._adapt, support | state) if self.learner.continues else None
-        times = {name: int(getattr(self.learner, name)) for name in adapt.loops}
+        times = {name: int(getattr(self.learner, name)) for name in adapt.loops if name}
         return Programs(adapt, update, predict, self.weights, self.settings | times)
 
     def trace(
