@@ -58,7 +58,7 @@ def test_weights_are_8_bit_stored_once_and_shared(pair: tuple[Bundle, Bundle]) -
     assert len(convolutions) == 4
     assert {value.dtype for value in convolutions.values()} == {np.dtype(np.int8)}
     for program in ("adapt", "update", "predict"):
-        assert set(convolutions) <= set(getattr(quantised.manifest.programs, program).weights)
+        assert set(convolutions) <= set(quantised.manifest.programs[program].weights)
         assert len(quantised.graphs[f"{program}.onnx"]) < 10_000
     size, before = (sum(value.nbytes for value in one.weights.values()) for one in (quantised, exact))
     assert size < 0.35 * before

@@ -6,7 +6,7 @@ import dataclasses
 
 from quickstudy import data
 from quickstudy.data.dataset import Dataset
-from quickstudy.errors import ConfigError, DataError, TaskError
+from quickstudy.errors import ConfigError, TaskError, UserError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.saving import SavedLearner
 
@@ -67,7 +67,7 @@ class Source:
             raise ConfigError("this learner is on rows of numbers, for which no tasks can be loaded; calibrate it in Python.")
         try:
             return data.load(name, split, spec=spec, data_dir=self.data_dir)
-        except (DataError, ConfigError) as error:
+        except UserError as error:
             raise ConfigError(
                 f"{name} ({split}), on which to calibrate and measure, cannot be loaded: {error} Give --data with one that can, or export "
                 "in float32 without --data."
