@@ -6,10 +6,12 @@ import json
 import pathlib
 from collections.abc import Callable
 
+import numpy as np
+import PIL.Image
 import pytest
 
 from quickstudy import discovery
-from quickstudy.cli import _tasks
+from quickstudy.cli import _data, _tasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 
 Call = Callable[..., object]
@@ -57,3 +59,61 @@ def test_the_next_command_and_a_resumed_run_know_the_source(cli: Call, tmp_path:
 )
 def test_options_of_another_source_are_refused(refused: Call, tmp_path: pathlib.Path, words: list[str], expected: str) -> None:
     assert expected.lower() in str(refused("train", *words, "--out", tmp_path / "run")).lower()
+
+
+def test_a_run_is_resumed_after_its_data_was_moved_and_not_on_other_data(
+    cli: Call, refused: Call, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for number, name in enumerate("abc"):
+        for image in range(3):
+            file = tmp_path / "photos" / name / f"{image}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(np.full((16, 16), 40 * number + image, dtype=np.uint8)).save(file)
+    words = ("--data", "photos", "--split", "all", "--size", "16", "--net.channels", "4", "--ways", "2", "--queries", "1")
+    assert cli("train", *words, "--validation_split", "null", "--steps", "2", "--out", "r").code == 0
+    (tmp_path / "photos").rename(tmp_path / "photos-2024")
+    _data.forget()
+    message = refused("train", "--resume", "r")
+    assert "photos" in message
+    assert str(tmp_path) in message
+    assert cli("train", "--resume", "r", "--data", "photos-2024").code == 0
+    PIL.Image.new("L", (16, 16), 200).save(tmp_path / "photos-2024" / "a" / "0.png")
+    _data.forget()
+    assert "tasks_hash" in refused("train", "--resume", "r", "--data", "photos-2024")
+
+
+def drawings(root: pathlib.Path, negative: bool = False) -> pathlib.Path:
+    """Write 6 classes of 12 strokes in dark on light, or in light on dark."""
+    random = np.random.default_rng(0)
+    for number in range(6):
+        for image in range(12):
+            pixels = np.full((20, 20), 250, dtype=np.uint8)
+            row = 2 + 3 * number + int(random.integers(0, 2))
+            pixels[row : row + 2, 3:17] = 5
+            file = root / f"c{number}" / f"{image}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            PIL.Image.fromarray(255 - pixels if negative else pixels).save(file)
+    return root
+
+
+def test_evaluating_takes_size_channels_and_ink_from_the_learner(cli: Call, refused: Call, tmp_path: pathlib.Path) -> None:
+    dark, light = drawings(tmp_path / "dark"), drawings(tmp_path / "light", negative=True)
+    run = tmp_path / "r"
+    own = ("--ink", "dark", "--channels", "1", "--size", "16", "--split", "all", "--validation_split", "null")
+    words = ("--ways", "3", "--queries", "5", "--net.channels", "4", "--steps", "1")
+    trained = cli("train", "--data", dark, *own, *words, "--out", run)
+    assert trained.code == 0, trained
+
+    def result(*more: object) -> tuple[float, str]:
+        outcome = cli("evaluate", run, "--split", "all", "--ways", "3", "--queries", "5", "--tasks", "20", "--json", *more)
+        assert outcome.code == 0, outcome
+        (found,) = json.loads(outcome.out)["results"]
+        return found["accuracy"], found["tasks_hash"]
+
+    plain = result("--data", dark)
+    assert plain == result("--data", dark, *own[:6])  # what was said in training may be said again
+    assert result("--data", light, "--ink", "light") == plain  # negatives that are called so are the same images
+    assert result("--data", light)[1] != plain[1]
+    assert "leave them out" in refused("evaluate", run, "--data", dark, "--size", "20")
+    assert "leave them out" in refused("evaluate", run, "--data", dark, "--channels", "3")

@@ -336,8 +336,9 @@ class Trainer:
 
     @staticmethod
     def _described(tasks: TaskSource) -> dict[str, Any]:
-        """Return what a resumed run must find again of its tasks."""
-        return tasks.describe() | {"tasks_hash": tasks.fingerprint(1)}
+        """Return what a resumed run must find again of its tasks: their hash, but not the name of the data, which may have moved."""
+        about = {name: value for name, value in tasks.describe().items() if name != "dataset"}
+        return about | {"tasks_hash": tasks.fingerprint(1)}
 
     def _not_a_number(self, loss: float) -> TrainingError:
         """Return the error for a loss or gradient that is not a number, with the rate that is most likely too large."""
