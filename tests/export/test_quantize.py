@@ -7,20 +7,18 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from exports import shipped
 
 from quickstudy.errors import ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.measure import logits
 from quickstudy.export.onnx.int8 import to_int8
 from quickstudy.export.source import Source
-from quickstudy.learners.maml import MAML
-from quickstudy.nets.conv4 import Conv4
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import graph
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.graph import has_vnni, with_weights
 from quickstudy.runtime.learner import Learner
-from quickstudy.training.saving import SavedLearner
 
 
 def calibrated(source: Source) -> tuple[Bundle, Bundle]:
@@ -124,7 +122,7 @@ def test_processors_without_vnni_predict_as_well(
         np.testing.assert_array_equal(found(pair[1], vnni=True), without)
 
 
-def test_a_learner_that_adapts_every_weight_is_refused(protonet: Source) -> None:
-    bundle = to_bundle(SavedLearner(MAML(Conv4(image_size=16, channels=4)), protonet.saved.spec))
+def test_a_learner_that_adapts_every_weight_is_refused() -> None:
+    bundle = shipped("maml").bundle
     with pytest.raises(ModelError, match=r"maml adapts every weight.*protonet, nearest or anil"):
         to_int8(bundle, [])

@@ -140,16 +140,18 @@ def test_codes(name: str, tmp_path: pathlib.Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8)
     write_firmware(tmp_path, SavedLearner(make(), spec), ways=3, examples=7, images=images)
     (tmp_path / "main.c").write_text(CHECKS.replace("MORE", more))
+    commands = [[*SANITIZED, "-c", "learner.c"]]
     for main in ("main.c", "example.c"):
-        for command in ([*SANITIZED, "-o", "program", main, "learner.c", "-lm"], ["./program"]):
-            done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-            assert done.returncode == 0, done.stdout + done.stderr
+        commands += [[*SANITIZED, "-o", "program", main, "learner.o", "-lm"], ["./program"]]
+    for command in commands:
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_the_same_c_every_time(tmp_path: pathlib.Path) -> None:
     learner = MAML(Conv4(channels=4, image_size=16, norm="group", halving="stride"))
     texts = set()
-    for name in ("a", "b", "c"):
+    for name in ("a", "b"):
         torch.manual_seed(1)
         write_firmware(tmp_path / name, SavedLearner(learner, IMAGE))
         texts.add((tmp_path / name / "learner.c").read_text())
