@@ -147,7 +147,7 @@ def adapt_child(form: str, shots: str, file: str) -> dict[str, Any]:
 
 
 def _torch_form(form: str, x: Any, y: Any) -> Callable[[], Any]:
-    """The same adaptation in eager torch: inner steps on all weights, then the statistics of batch norm."""
+    """Adapt as the exported learner does, in eager torch: inner steps on all weights, then the statistics of batch norm."""
     import torch
     import torch.nn.functional as F
 
@@ -286,7 +286,7 @@ def _beside(found: dict[str, Any], layout: str) -> dict[str, Any]:
 
 
 def _exported(name: str, folder: pathlib.Path, int8: bool = False) -> pathlib.Path:
-    """A bundle in the folder, written by a process of its own."""
+    """Return a bundle in the folder, written by a process of its own."""
     file = folder / f"{name}-{int8}.qs"
     subprocess.run([sys.executable, __file__, "export", name, str(file), str(int8)], check=True)
     return file

@@ -51,7 +51,7 @@ def trained(name: str) -> SavedLearner:
 
 
 def to_bytes(x: torch.Tensor, saved: SavedLearner) -> np.ndarray:
-    """What the camera would give for images as the net sees them."""
+    """Return the bytes that a camera would give for images as the net sees them."""
     assert saved.spec is not None
     values = (x.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
     return np.ascontiguousarray(255 - values if saved.spec.ink == "dark" else values)

@@ -106,7 +106,7 @@ def measure(steps: int, threads: int) -> dict[str, object]:
 
 
 def learner_of(work: Work) -> Learner:
-    """The learner of a work of `peers/`."""
+    """Return the learner of a work of `peers/`."""
     net = MLP(in_features=1, hidden=(40, 40)) if work.net == "mlp" else Conv4(halving=work.net)
     if work.kind == "protonet":
         return ProtoNet(net)

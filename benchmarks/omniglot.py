@@ -95,7 +95,7 @@ def _evaluate(saved: str, options: str) -> dict[str, Any]:
 
 
 def _snapshot(out: pathlib.Path, minutes: float) -> pathlib.Path:
-    """The last learner that was validated before that time."""
+    """Return the last learner that was validated before that time."""
     rows = [line.split(",") for line in (out / "metrics.csv").read_text().splitlines()[1:]]
     steps = [int(row[0]) for row in rows if row[5] and float(row[1]) <= 60 * minutes]
     return out / "snapshots" / f"step-{steps[-1]:07d}.safetensors"

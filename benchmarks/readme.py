@@ -123,7 +123,7 @@ def race_text(record: dict[str, Any]) -> str:
 
 
 def _machines(record: dict[str, Any]) -> str:
-    """What the rows were measured on, the machine of the fewest with the rows it measured."""
+    """Name the machines on which the rows were measured, the machine of the fewest with the rows it measured."""
     rows: dict[str, list[str]] = {}
     for work in record["works"].values():
         rows.setdefault(f"{work['machine']['cores']} cores, {work['machine']['processor']}", []).append(work["title"])

@@ -48,7 +48,7 @@ def relative_error(results: Results, reference: Results) -> float:
 
 
 def _faults(work: Work, results: Results) -> float:
-    """Number of properties that a drawn task lacks: shapes, balanced classes, different images, light strokes in [0, 1]."""
+    """Count the properties that a drawn task lacks: shapes, balanced classes, different images, light strokes in [0, 1]."""
     faults = 0
     for part, count in (("support", work.shots), ("query", work.queries)):
         x, y = results[f"{part}_x"], results[f"{part}_y"]

@@ -38,7 +38,7 @@ class Contestant:
         self.process: subprocess.Popen[str] | None = None
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """The answer to a request of `contestants/_serve.py`.
+        """Return the answer to a request of `contestants/_serve.py`.
 
         Raises:
             Ended: the process ended.

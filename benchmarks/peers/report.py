@@ -17,7 +17,7 @@ RESULTS = pathlib.Path(__file__).parents[1] / "results" / "peers.json"
 
 
 def read(file: pathlib.Path) -> dict[str, Any]:
-    """The record so far: a run of some works leaves the others as they are."""
+    """Return the record so far: a run of some works leaves the others as they are."""
     return json.loads(file.read_text()) if file.exists() else {"works": {}}
 
 
@@ -27,7 +27,7 @@ def write(file: pathlib.Path, record: dict[str, Any]) -> None:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describe the machine on which the figures were measured."""
     processor = platform.processor() or platform.machine()
     about = pathlib.Path("/proc/cpuinfo")
     if about.exists():
@@ -78,7 +78,7 @@ def show(record: dict[str, Any], console: rich.console.Console) -> None:
 
 
 def plot(record: dict[str, Any], file: pathlib.Path) -> None:
-    """A bar for each work: how many times as fast as the best peer, on a log scale, with the goal as a tick."""
+    """Draw a bar for each work: how many times as fast as the best peer, on a log scale, with the goal as a tick."""
     rows = [
         (work, work["ratios"]["quickstudy"][work["best_peer"]]) for work in _sorted(record) if "quickstudy" in work["ratios"]
     ]

@@ -73,7 +73,7 @@ class Episodes(abc.ABC):
 
     @abc.abstractmethod
     def split(self, batch: Any, work: Work) -> Episode:
-        """An episode from a batch."""
+        """Return an episode made of a batch."""
 
     def draw(self) -> Episode:
         return self.split(next(self.stream), self.work)

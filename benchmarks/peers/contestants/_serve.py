@@ -40,10 +40,10 @@ class Job(Protocol):
     """Tasks in one step."""
 
     def before(self) -> None:
-        """Called before the clock starts: throw away what was prepared ahead."""
+        """Throw away what was prepared ahead, before the clock starts."""
 
     def step(self) -> None:
-        """What is measured. Returns when its results are there."""
+        """Do the work that is measured, and return when its results are there."""
 
     def check(self) -> dict[str, np.ndarray]:
         """Results to be compared with the other contestants'."""
@@ -102,7 +102,7 @@ def _prepare(
     settings: Callable[[Work, str], list[Setting]],
     build: Callable[[Work, str, Setting], Job],
 ) -> tuple[Job, dict[str, Any]]:
-    """The job in its fastest setting, and the trials that say so."""
+    """Return the job in its fastest setting, and the trials that say so."""
     choices = settings(work, variant)
     trials = []
     for setting in choices if len(choices) > 1 else []:

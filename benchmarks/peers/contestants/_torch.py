@@ -68,7 +68,7 @@ def dtype_of(work: Work) -> torch.dtype:
 
 
 def to_device(array: np.ndarray | Tensor, setting: Setting, dtype: torch.dtype = torch.float32) -> Tensor:
-    """A batch of inputs or targets in the setting's memory format, on the device."""
+    """Return a batch of inputs or targets in the setting's memory format, on the device."""
     tensor = torch.as_tensor(array).to(DEVICE)
     tensor = tensor.to(dtype) if tensor.is_floating_point() else tensor
     return tensor.contiguous(memory_format=FORMATS[setting["memory_format"]]) if tensor.dim() == 4 else tensor
@@ -103,7 +103,7 @@ class Loop(abc.ABC):
 
     @abc.abstractmethod
     def adapt(self, x: Tensor, y: Tensor) -> Callable[[Tensor], Tensor]:
-        """The net, adapted to a support set; of first order, its weights are constants plus the initial weights."""
+        """Return the net adapted to a support set; in first order, its weights are constants plus the initial weights."""
 
     def gradient(self, support: tuple[Tensor, Tensor], x: Tensor, y: Tensor) -> None:
         """Add one task's share to `.grad`."""
@@ -134,6 +134,6 @@ class Loop(abc.ABC):
 
 
 def gradient_of(parameter: Any) -> np.ndarray:
-    """The meta-gradient of a parameter; zero where it has none."""
+    """Return the meta-gradient of a parameter; zero if it has none."""
     gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
     return gradient.detach().cpu().contiguous().numpy()

@@ -50,7 +50,7 @@ class Tasks(Episodes):
         return DataLoader(tasks, shuffle=True, num_workers=workers)
 
     def split(self, batch: list[Tensor], work: Work) -> Episode:
-        """The first `shots` of every class are its support set (examples/vision/protonet_miniimagenet.py)."""
+        """Take the first `shots` of every class as its support set (examples/vision/protonet_miniimagenet.py)."""
         data, labels = batch[0].squeeze(0), batch[1].squeeze(0)
         order = torch.sort(labels).indices
         data, labels = data[order], labels[order]
@@ -75,7 +75,7 @@ _datasets: dict[tuple[str, bool, bool], l2l.data.MetaDataset] = {}
 
 
 def characters(folder: str, rotations: bool, memory: bool) -> l2l.data.MetaDataset:
-    """The image files, read whenever they are asked for, or once (`OnDeviceDataset`)."""
+    """Return the image files, read whenever they are asked for, or once (`OnDeviceDataset`)."""
     key = (folder, rotations, memory)
     if key not in _datasets:
         files = Characters(folder, rotations)

@@ -36,7 +36,7 @@ from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 
 def make_engine(learner: Learner, tasks: Task) -> Callable[[Task], torch.Tensor]:
-    """Sets `.grad` to the mean over a batch of tasks, and returns the mean loss: all of quickstudy's engine that is used here."""
+    """Set `.grad` to the mean over a batch of tasks and return the mean loss: all of quickstudy's engine that is used here."""
     keep_freed_memory()  # as the command line does
     engine, why = choose_engine(learner, tasks, EngineSettings(), run=lambda per_task: math.inf)
     print(f"{engine.plan} ({why})", file=sys.stderr)
@@ -198,7 +198,7 @@ def precision(mixed: bool) -> torch.autocast:
 
 
 def make_learner(work: Work, **options: Any) -> Learner:
-    """The learner with the given weights; `options` of prototypes."""
+    """Return the learner with the given weights; `options` of prototypes."""
     net = MLP(in_features=1, hidden=(40, 40)) if work["net"] == "mlp" else Conv4(halving=work["net"])
     if work["kind"] in ("protonet", "race"):
         learner: Learner = ProtoNet(net, **options)
@@ -219,7 +219,7 @@ def load_weights(learner: Learner, weights: Mapping[str, np.ndarray]) -> None:
 
 
 def theirs(name: str) -> str:
-    """The other contestants' name of a parameter.
+    """Return the other contestants' name of a parameter.
 
     >>> theirs("net.blocks.2.1.bias"), theirs("net.layers.1.0.weight"), theirs("head.weight")
     ('body.norm2.bias', 'body.linear0.weight', 'head.weight')
@@ -233,7 +233,7 @@ def theirs(name: str) -> str:
 
 
 def given_tasks(work: Work) -> Task:
-    """The tasks that every contestant is given."""
+    """Return the tasks that every contestant is given."""
     with np.load(work["data"]) as data:
         parts = {name: torch.from_numpy(data[name][: work["tasks"]]) for name in data}
     regression = work["net"] == "mlp"

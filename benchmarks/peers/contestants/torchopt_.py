@@ -32,7 +32,7 @@ class Functional(Loop):
         return lambda query: self.prepared(query)(dict(zip(names, weights, strict=True)))
 
     def adapted_part(self) -> Weights:
-        """The weights that the inner loop changes."""
+        """Return the weights that the inner loop changes."""
         return dict((self.net.head if self.work["learner"] == "anil" else self.net).named_parameters())
 
     def prepared(self, x: Tensor) -> Callable[[Weights], Tensor]:

@@ -146,7 +146,7 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
 class Judged(NamedTuple):
     """Some tasks and what became of them.
 
-    Args:
+    Attributes:
         tasks: a batch.
         scores: of each task, `[task]`.
         predictions: `[task, query, output]`.
