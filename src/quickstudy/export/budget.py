@@ -79,7 +79,7 @@ class Candidate:
 
 
 def quantity(text: str, units: Sequence[str]) -> float:
-    """A number with its unit, in bytes or seconds.
+    """Return a number with its unit, in bytes or seconds.
 
     >>> quantity("256KB", ("KB", "MB")), quantity("5 ms", ("ms", "s"))
     (262144.0, 0.005)
@@ -105,7 +105,7 @@ def search(
     licence: str = UNSTATED,
     progress: Progress = silent,
 ) -> list[Candidate]:
-    """What was tried, until something fits: the learner itself, then the widest student that fits.
+    """Try until something fits: the learner itself, then the widest student that fits.
 
     Args:
         source: the learner, and the data to measure on and to teach students with.
@@ -147,7 +147,7 @@ def search(
 
 
 def _float32_only(saved: SavedLearner, limit: Limit, features: int | None, licence: str) -> list[Candidate]:
-    """A learner on rows of numbers, if it fits as it is."""
+    """Return the candidate of a learner on rows of numbers, if it fits as it is."""
     note = "accuracy is not measured: a learner on rows of numbers has no data set that can be loaded"
     only = _candidate(Packed(to_bundle(saved, features, licence), (note,)))
     if not only.fits(limit):
@@ -161,7 +161,7 @@ def _float32_only(saved: SavedLearner, limit: Limit, features: int | None, licen
 
 
 def best(tried: Sequence[Candidate], limit: Limit) -> Candidate:
-    """The most accurate that fits; of equals, the smallest."""
+    """Return the most accurate candidate that fits; of equals, the smallest."""
     return max((one for one in tried if one.fits(limit)), key=lambda one: (one.accuracy or 0.0, -one.bytes))
 
 
@@ -245,7 +245,7 @@ def _students(teacher: Learner) -> Iterator[tuple[str, Learner]]:
 
 
 def _narrower(args: Mapping[str, Any]) -> list[dict[str, int | tuple[int, ...]]]:
-    """What to change of a net's hyperparameters for narrower nets, the widest first; nothing for a net without widths."""
+    """Return what to change in a net's hyperparameters for narrower nets, the widest first; nothing for a net without widths."""
     if "channels" in args:
         return [{"channels": channels} for channels in CHANNELS if channels < args["channels"]]
     name = next((name for name in WIDTHS if args.get(name)), None)

@@ -23,7 +23,7 @@ REJECTED = 0.05
 
 
 def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200, rejected: float = REJECTED) -> Unknown:
-    """The threshold for a bundle.
+    """Return the threshold for a bundle.
 
     Args:
         learner: the bundle, for classification.
@@ -49,7 +49,7 @@ def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200,
 
 
 def _largest(learner: Learner, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """The largest logit of each query of a task: of its known classes, and of the others."""
+    """Return the largest logit of each query of a task: of its known classes, and of the others."""
     task = tasks[index]
     shown = (task.support.weight > 0) & (task.support.y.labels < known)
     support = Examples(tree_map(lambda part: part[shown], task.support.x), OneHot(task.support.y.rows[shown][:, :known]))

@@ -60,13 +60,13 @@ def pack(
 
 
 def in_8_bits(bundle: Bundle, source: Source) -> Bundle:
-    """The bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`."""
+    """Return the bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`."""
     tasks = source.tasks("train", shots=5, queries=5, seed=CALIBRATION_SEED)
     return to_int8(bundle, (tasks[index] for index in range(CALIBRATION_TASKS)))
 
 
 def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int = MEASURED_TASKS) -> Packed:
-    """The bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`; arguments as of `pack`."""
+    """Return the bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`; arguments as of `pack`."""
     if source is None:
         return Packed(
             bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)

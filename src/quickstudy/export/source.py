@@ -61,7 +61,7 @@ class Source:
         return self.saved.learner.ways
 
     def split(self, split: str) -> Dataset:
-        """The images of a split."""
+        """Return the images of a split."""
         spec, name = self.saved.spec, self.name or self._trained_on()
         if spec is None:
             raise ConfigError("this learner is on rows of numbers, for which no tasks can be loaded; calibrate it in Python.")

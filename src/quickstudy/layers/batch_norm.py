@@ -90,7 +90,7 @@ class BatchNorm(nn.Module):
         return _recording.get() is not None
 
     def scale_and_shift(self, moments: Callable[[Any], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """What each channel is multiplied by, and what is added then, `[channel]` both.
+        """Return what each channel is multiplied by, and what is added then, `[channel]` both.
 
         Args:
             moments: mean and variance `[channel]` of the batch, from a mask or None; asked for inside `batch_statistics`.
@@ -116,7 +116,7 @@ def masked_moments(
 
 
 def has_batch_norm(net: nn.Module) -> bool:
-    """True if some layer normalises by statistics of the batch."""
+    """Say whether some layer normalises by statistics of the batch."""
     return any(isinstance(layer, BatchNorm) for layer in net.modules())
 
 

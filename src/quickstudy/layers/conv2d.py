@@ -65,7 +65,7 @@ class Conv2d(nn.Conv2d):
         return _Convolution.apply(_autocast(x), _autocast(weight), self.geometry(x))  # pyright: ignore[reportReturnType]
 
     def geometry(self, x: Tensor) -> Geometry:
-        """What the layer does to these images."""
+        """Return what the layer makes of these images."""
         stride, padding, kernel = (self._pair(name) for name in ("stride", "padding", "kernel_size"))
         return Geometry(stride, padding, kernel, (x.shape[2], x.shape[3]))
 
@@ -209,7 +209,7 @@ def _channels_last(x: Tensor) -> Tensor:
 
 
 def _leading(tensor: Tensor, axis: Axis, size: int) -> Tensor:
-    """The tensor with the axis of tasks first."""
+    """Return the tensor with the axis of tasks first."""
     return tensor.unsqueeze(0).expand(size, *tensor.shape) if axis is None else tensor.movedim(axis, 0)
 
 
@@ -230,7 +230,7 @@ def _patch_count(x: Tensor, geometry: Geometry) -> int:
 
 
 def _patches(x: Float[Tensor, "task example channel height width"], geometry: Geometry) -> Float[Tensor, "task position patch"]:
-    """What the kernel sees at each position, `(kernel row, kernel column, channel)` in a row."""
+    """Return what the kernel sees at each position, `(kernel row, kernel column, channel)` in a row."""
     (down, right), (high, wide) = geometry.padding, geometry.stride
     padded = torch.nn.functional.pad(x.permute(0, 1, 3, 4, 2), (0, 0, right, right, down, down))
     windows = padded.unfold(2, geometry.kernel[0], high).unfold(3, geometry.kernel[1], wide)
@@ -252,7 +252,7 @@ def _summed(patches: Float[Tensor, "task position patch"], examples: int, channe
 
 
 def _rows(weight: Float[Tensor, "task out channel height width"]) -> Float[Tensor, "task out patch"]:
-    """A view where the weight is channels-last."""
+    """Return the weight as a matrix, which is a view if the weight is channels-last."""
     return weight.permute(0, 1, 3, 4, 2).flatten(2)
 
 

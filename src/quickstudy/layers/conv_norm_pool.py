@@ -83,7 +83,7 @@ def _moments(x: Images, convolution: Conv2d, mask: Tensor | None) -> tuple[Tenso
 
 
 def _patches(x: Images, convolution: Conv2d) -> Float[Tensor, "patch example position"]:
-    """What the kernel sees, `(channel, kernel row, kernel column)`, at every position."""
+    """Return what the kernel sees, `(channel, kernel row, kernel column)`, at every position."""
     (high, wide), (down, right), (rows, columns), _ = convolution.geometry(x)
     padded = nn.functional.pad(x, (right, right, down, down)).transpose(0, 1)
     height, width = (padded.shape[2] - rows) // high * high + 1, (padded.shape[3] - columns) // wide * wide + 1

@@ -22,7 +22,7 @@ class GroupNorm(nn.GroupNorm):
 
 
 def make_norm(kind: NormKind, channels: int) -> nn.Module:
-    """The normalisation layer of that kind. `layer` and `instance` are group norms of one group and of one channel a group."""
+    """Return the normalisation layer of that kind. `layer` and `instance` are group norms of one group and of one channel a group."""
     if kind == "none":
         return nn.Identity()
     if kind == "batch":

@@ -150,7 +150,7 @@ class _Channels:
         return values.reshape(*values.shape[:-1], 1, values.shape[-1], *self.positions)
 
     def combined(self, *terms: tuple[Tensor, Tensor], constant: Tensor) -> Tensor:
-        """The sum of tensors, each times a number per channel, and of a constant per channel."""
+        """Return the sum of tensors, each times a number per channel, and of a constant per channel."""
         result = self.spread(constant)
         for tensor, factor in terms:
             result = torch.addcmul(result, tensor, self.spread(factor))
@@ -166,7 +166,7 @@ def _wide(parts: tuple[Tensor, Tensor, Tensor], weight: Tensor) -> tuple[Tensor,
 
 
 def _by_task(size: int, in_dims: tuple[Axis, ...], *tensors: Tensor) -> list[Tensor]:
-    """The tensors with an axis of tasks first: that of `x`-like ones as long as there are tasks, that of others perhaps 1."""
+    """Return the tensors with an axis of tasks first: that of `x`-like ones as long as there are tasks, that of others perhaps 1."""
     return [
         tensor.movedim(axis, 0)
         if axis is not None

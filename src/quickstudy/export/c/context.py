@@ -60,7 +60,7 @@ class Frame:
     sizes: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     def size(self, expression: sympy.Expr | int) -> str:
-        """A size that depends on the number of examples, as C."""
+        """Write a size that depends on the number of examples as C."""
         if isinstance(expression, int) or expression.is_number:
             whole = isinstance(expression, int) or expression.is_integer
             return str(int(expression)) if whole else literal(float(expression), torch.float32)
@@ -98,7 +98,7 @@ class Context:
         self.constants: dict[tuple[str, str], str] = {}
 
     def value(self, node: Any) -> Value:
-        """What a node computed, for the example at hand."""
+        """Return what a node computed, for the example at hand."""
         if node.op == "placeholder":
             return self.frame.inputs[self.names[node]]("row")
         if node in self.local:
@@ -112,7 +112,7 @@ class Context:
         return self.values[node]
 
     def operand(self, item: Any, dtype: torch.dtype) -> Value:
-        """An argument of an elementwise operation: a tensor, a number or a size."""
+        """Return an argument of an elementwise operation: a tensor, a number or a size."""
         if isinstance(item, fx.Node):
             if ops.is_tensor(item):
                 return self.value(item)
@@ -120,7 +120,7 @@ class Context:
         return constant(item, (), dtype)
 
     def new(self, name: str, size: int, dtype: torch.dtype = torch.float32) -> Buffer:
-        """A buffer in the arena."""
+        """Add a buffer to the arena."""
         unique, number = name, 1
         while unique in self.taken:
             number += 1
@@ -142,7 +142,7 @@ class Context:
         return stored(self.rows[node], shape, f"row * {size}")
 
     def collector(self, node: fx.Node, shape: Sequence[int], start: float = 0.0) -> Value:
-        """A buffer that a pass adds to."""
+        """Add a buffer that a pass adds to."""
         buffer = self.new(node.name, math.prod(shape))
         self.before.append(
             Kernel(
@@ -177,11 +177,11 @@ class Context:
         return value if value.place is not None else self.copy(value, name)
 
     def constant(self, kind: str, name: str, text: str) -> str:
-        """The name of a C constant of that type and content."""
+        """Return the name of a C constant of that type and content."""
         return self.constants.setdefault((kind, text), f"{name}_{len(self.constants) + 1}")
 
     def elementwise(self, node: fx.Node, template: str, cost: int, arguments: Sequence[Any] | None = None) -> Value:
-        """An operation on each element, from its C form."""
+        """Write an operation on each element from its C form."""
         shape, dtype = ops.shape_of(node), node.meta["val"].dtype
         given = node.args if arguments is None else arguments
         self._refuse_options(node)
@@ -203,7 +203,7 @@ class Context:
         return Value(shape, dtype, read, reads, cost + sum(value.cost for value in operands), None, aligned)
 
     def _refuse_options(self, node: fx.Node) -> None:
-        """A ModelError for an option that the C form would leave out."""
+        """Raise a ModelError for an option that the C form would leave out."""
         if node.kwargs:
             given = ", ".join(f"{name}={value}" for name, value in node.kwargs.items())
             raise ModelError(

@@ -16,7 +16,7 @@ UNION = {torch.float32: "f", torch.int64: "i", torch.bool: "b", torch.uint8: "b"
 
 
 def c_name(name: str) -> str:
-    """A tensor's name as a C identifier.
+    """Return a tensor's name as a C identifier.
 
     >>> c_name("net.blocks.0.0.weight")
     'net_blocks_0_0_weight'
@@ -25,7 +25,7 @@ def c_name(name: str) -> str:
 
 
 def function(signature: str, items: Sequence[Item], arena: Arena) -> str:
-    """A function that runs the items, with its buffers as pointers into the arena."""
+    """Write a function that runs the items, with its buffers as pointers into the arena."""
     lines = [signature, "{"]
     for buffer, offset in sorted(arena.offsets.items(), key=lambda pair: pair[0].name):
         kind = C_TYPE[buffer.dtype]
@@ -49,7 +49,7 @@ def constants(table: Mapping[tuple[str, str], str]) -> str:
 
 
 def array(kind: str, name: str, values: np.ndarray) -> str:
-    """A constant array."""
+    """Write a constant array."""
     if kind == "float":
         numbers: Iterable[str] = (literal(float(value), torch.float32) for value in values.ravel())
     else:

@@ -91,7 +91,7 @@ def write_firmware(
 def _compiled(
     saved: SavedLearner, request: Request, precision: Precision, images: np.ndarray | None
 ) -> tuple[Source, Literal["float32", "int8"]]:
-    """The C, and its precision: for `auto` float32 where int8 cannot do the learner."""
+    """Return the C and its precision: for `auto` float32 if int8 cannot do the learner."""
     prototypes = isinstance(saved.learner, ProtoNet) and saved.spec is not None
     if precision == "int8" and not prototypes:
         raise ConfigError(
@@ -108,7 +108,7 @@ def _compiled(
 
 
 def _check_answerable(saved: SavedLearner) -> None:
-    """A ModelError for a learner that needs a batch of queries."""
+    """Raise a ModelError for a learner that needs a batch of queries."""
     if saved.learner.protocol == "transductive":
         raise ModelError(
             f"{type(saved.learner).__name__} has statistics='query', which normalises by a batch of queries; a device predicts one at a "

@@ -78,7 +78,7 @@ class Request:
 
 
 def compile_float(learner: Learner, request: Request) -> Source:
-    """The learner as C.
+    """Compile the learner to C.
 
     Raises:
         ModelError: an operation has no C form, or does not go example by example.
@@ -205,7 +205,7 @@ class _Compiler:
         )
 
     def _strange(self) -> str:
-        """A C condition: the adapted state holds something infinite or not a number. Only rows of examples that were given count."""
+        """Write a C condition: the adapted state holds something infinite or not a number. Only rows of given examples count."""
         sizes = {
             emit.c_name(name): " * ".join("count" if isinstance(axis, str) else str(axis) for axis in axes) or "1"
             for name, axes in self.programs.state.items()
@@ -240,7 +240,7 @@ class _Compiler:
         )
 
     def _pixel(self) -> str:
-        """A byte of an image as the net sees it."""
+        """Write a byte of an image as the net sees it."""
         if self.request.spec is None:
             return ""
         value = "255 - byte" if self.request.spec.ink == "dark" else "byte"
@@ -275,7 +275,7 @@ def _scalar(name: str) -> Bind:
 
 
 def _tensor(name: str, axes: Sequence[Any]) -> Bind:
-    """A tensor of the caller; one with a named first axis has a row for each example."""
+    """Return a tensor of the caller; one with a named first axis has a row for each example."""
     if any(isinstance(axis, str) for axis in axes[1:]):
         raise ModelError(f"{name} has axes {tuple(axes)}; the C target can count examples along the first axis only.")
     shape = tuple(1 if isinstance(axis, str) else axis for axis in axes)

@@ -19,7 +19,7 @@ COPIES = {aten._to_copy.default, aten.clone.default}
 
 
 def functional(graph: fx.Graph, inputs: Sequence[str]) -> fx.Graph:
-    """The graph, with `x.op_(...)` as `op(x, ...)`; it is changed.
+    """Replace `x.op_(...)` by `op(x, ...)` in the graph, which is changed.
 
     Args:
         graph: as captured.
@@ -51,7 +51,7 @@ def functional(graph: fx.Graph, inputs: Sequence[str]) -> fx.Graph:
 
 
 def _alone(node: fx.Node, place: dict[fx.Node, int]) -> bool:
-    """True if the changed tensor is a new one that no other node sees afterwards, itself or as a view."""
+    """Say whether the changed tensor is a new one that no other node sees afterwards, itself or as a view."""
     changed, way = node.args[0], node
     while isinstance(changed, fx.Node) and changed.op == "call_function":
         others = [user for user in changed.users if user is not way and ops.is_tensor(user)]

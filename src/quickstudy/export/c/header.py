@@ -12,7 +12,7 @@ WEIGHTS = """/* The meta-learned weights. */
 
 
 def header(weights: str, **facts: object) -> str:
-    """The text of learner.h, with a number by which a state knows its learner.
+    """Return the text of learner.h, with a number by which a state knows its learner.
 
     Args:
         weights: the text of weights.h.

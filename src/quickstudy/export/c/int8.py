@@ -20,7 +20,7 @@ from quickstudy.tasks._inputs import to_input
 
 
 def compile_integer(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> Source:
-    """The learner as integer-only C.
+    """Compile the learner to C that uses integers only.
 
     Args:
         learner: a ProtoNet whose net is a chain of convolutions, with `statistics="population"` or without batch norm.
@@ -35,7 +35,7 @@ def compile_integer(learner: Learner, request: Request, images: Callable[[], np.
 
 
 def integer_layers(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> list[IntegerLayer]:
-    """The integer layers of a prototype learner."""
+    """Return the integer layers of a prototype learner."""
     assert request.spec is not None
     programs = capture(learner, request.layout, table(), Sizes(way=request.ways, query=1))
     if set(programs.state) != {"sums", "counts"}:

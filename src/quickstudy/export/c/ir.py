@@ -105,7 +105,7 @@ Item = Kernel | Begin | End
 
 
 def stored(buffer: Buffer, shape: Sequence[int], offset: str = "") -> Value:
-    """A value that lies in a buffer, row-major, from `offset` (in elements) on."""
+    """Return a value that lies in a buffer, row-major, from `offset` (in elements) on."""
     strides = [math.prod(shape[axis + 1 :]) for axis in range(len(shape))]
 
     def read(index: Index) -> str:
@@ -122,19 +122,19 @@ def stored(buffer: Buffer, shape: Sequence[int], offset: str = "") -> Value:
 
 
 def constant(number: float | int | bool | str, shape: Sequence[int], dtype: torch.dtype) -> Value:
-    """The same number everywhere; a text is taken as C."""
+    """Return a value that is the same number everywhere; a text is taken as C."""
     return Value(tuple(shape), dtype, lambda index: literal(number, dtype))
 
 
 def remapped(value: Value, shape: Sequence[int], back: Callable[[Index], Index]) -> Value:
-    """A value read through a function from its new index to its old one."""
+    """Return a value read through a function from its new index to its old one."""
     return dataclasses.replace(
         value, shape=tuple(shape), read=lambda index: value.read(back(index)), place=None, aligned=frozenset()
     )
 
 
 def expanded(value: Value, shape: tuple[int, ...]) -> Value:
-    """A value spread over further axes, and over axes of size 1."""
+    """Return a value spread over further axes, and over axes of size 1."""
     missing = len(shape) - len(value.shape)
 
     def back(index: Index) -> Index:
@@ -151,7 +151,7 @@ def reshaped_in_place(value: Value, shape: Sequence[int], back: Callable[[Index]
 
 
 def literal(number: float | int | bool | str, dtype: torch.dtype) -> str:
-    """A number in C.
+    """Write a number in C.
 
     >>> literal(0.1, torch.float32), literal(True, torch.bool), literal(float("-inf"), torch.float32)
     ('0.1f', '1', '-INFINITY')
@@ -167,7 +167,7 @@ def literal(number: float | int | bool | str, dtype: torch.dtype) -> str:
 
 
 def loops(shape: Sequence[int], prefix: str = "i") -> tuple[list[str], Index]:
-    """The lines that open loops over a shape, and the index inside; axes of size 1 need none."""
+    """Return the lines that open loops over a shape, and the index inside; axes of size 1 need none."""
     opening, index = [], []
     for axis, size in enumerate(shape):
         if size == 1:

@@ -95,14 +95,14 @@ def _backward_chain(node: fx.Node, live: set[fx.Node], kept: set[fx.Node], found
 
 
 def _is_relu(node: fx.Node) -> bool:
-    """True for a view of a ReLU's result."""
+    """Say whether a node is a view of a ReLU's result."""
     while node.target in ops.VIEWS:
         node = node.args[0]  # pyright: ignore[reportAssignmentType]
     return node.target is aten.relu.default
 
 
 def fused(context: Context, chain: Chain, node: fx.Node) -> Value:
-    """A chain as one kernel."""
+    """Return a chain as one kernel."""
     if chain.start.target is aten.convolution_backward.default:
         return _input_gradient(context, chain.start, node, chain.mask)
     return _convolved(context, chain.start, node, chain.bias, chain.relu)
@@ -160,7 +160,7 @@ def _input_gradient(context: Context, node: fx.Node, last: fx.Node, mask: fx.Nod
 
 
 def _shape(context: Context, node: fx.Node, x: Any, weight: Any, y: Any, settings: Any) -> str:
-    """The name of the constant that describes a convolution."""
+    """Return the name of the constant that describes a convolution."""
     stride, padding, dilation, transposed, _, groups = settings
     layer = layer_of(node, context.names)
     if transposed or groups != 1 or list(dilation) != [1, 1]:

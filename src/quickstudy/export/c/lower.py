@@ -50,7 +50,7 @@ class _Lowering:
         return self.context.items
 
     def _marks(self, mark: Any, loop: int) -> dict[int, fx.Node]:
-        """The marks of what enters or leaves a loop, by their place."""
+        """Return the marks of what enters or leaves a loop, by their place."""
         found: dict[int, fx.Node] = {
             node.args[2]: node  # pyright: ignore[reportAssignmentType]
             for node in self.live
@@ -140,7 +140,7 @@ class _Lowering:
             self.context.write(value, stored(buffer, value.shape, offset))
 
     def _settled(self, node: fx.Node, value: Any) -> Any:
-        """What is long, or used often, is computed once."""
+        """Compute once what is long, or used often."""
         if not isinstance(value, Value) or value.dtype == torch.bool:
             return value
         users = sum(user in self.live or user.op == "output" for user in node.users)
@@ -172,7 +172,7 @@ def _amax(context: Context, node: fx.Node) -> Value:
 
 
 def reduced(context: Context, node: fx.Node, kind: str) -> Value:
-    """A sum or maximum over axes; over the examples it is collected by the pass."""
+    """Write a sum or maximum over axes; over the examples it is collected by the pass."""
     source: Any = node.args[0]
     value, dimensions = context.value(source), len(source.meta["val"].shape)
     given: Any = node.args[1] if len(node.args) > 1 else None

@@ -77,7 +77,7 @@ _OTHERWISE = {
 
 
 def of_type(template: str, dtype: torch.dtype) -> str:
-    """The C form of an operation with results of that type; forms are written for float32 first.
+    """Return the C form of an operation with results of that type; forms are written for float32 first.
 
     >>> of_type("(!{0})", torch.int64), of_type("(!{0})", torch.bool)
     ('(~{0})', '(!{0})')
@@ -140,7 +140,7 @@ SMALL = 256
 
 
 def is_light(node: fx.Node) -> bool:
-    """True for a node that is computed again rather than kept."""
+    """Say whether a node is computed again rather than kept."""
     if node.target is operator.getitem:
         return node.args[0].target is aten.max_pool2d_with_indices.default  # pyright: ignore
     if node.target in (aten.sum.dim_IntList, aten.amax.default):
@@ -158,7 +158,7 @@ def inputs(node: fx.Node) -> Iterator[fx.Node]:
 
 
 def is_tensor(node: fx.Node) -> bool:
-    """True for a tensor or a tuple of them, not a size."""
+    """Say whether a node is a tensor or a tuple of them, not a size."""
     value = node.meta.get("val")
     return node.op in ("get_attr", "output") or isinstance(value, (Tensor, tuple, list))
 

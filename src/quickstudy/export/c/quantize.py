@@ -89,7 +89,7 @@ class IntegerLayer:
 
 
 def layers_of(program: Program, weights: dict[str, Tensor]) -> list[FloatLayer]:
-    """The embedding of a captured prototype learner as a chain of layers.
+    """Return the embedding of a captured prototype learner as a chain of layers.
 
     Raises:
         IntegerError: it is no such chain; the message names the operator.
@@ -172,7 +172,7 @@ _TURNING = {aten.permute.default, aten.t.default}
 
 
 def _convolution(layers: list[FloatLayer], step: _Step) -> bool:
-    """True for a convolution with known weights that the kernel can do."""
+    """Say whether a node is a convolution with known weights that the kernel can do."""
     weight, bias, stride, padding, dilation, transposed, _, groups = step.numbers(*step.node.args[1:])
     known = isinstance(weight, Tensor) and (bias is None or isinstance(bias, Tensor)) and shape_of(step.current)[0] == 1
     if not known or transposed or groups != 1 or list(dilation) != [1, 1] or not len({*stride}) == len({*padding}) == 1:
@@ -183,7 +183,7 @@ def _convolution(layers: list[FloatLayer], step: _Step) -> bool:
 
 
 def _pooling(layer: FloatLayer, step: _Step) -> bool:
-    """True for the first max-pooling of a layer, of 2x2 without padding."""
+    """Say whether a node is the first max-pooling of a layer, of 2x2 without padding."""
     usual = ([2, 2], [2, 2], [0, 0], [1, 1], False)
     if layer.pool != 1 or any(given not in (plain, []) for given, plain in zip(step.node.args[1:], usual, strict=False)):
         return False
@@ -192,7 +192,7 @@ def _pooling(layer: FloatLayer, step: _Step) -> bool:
 
 
 def _affine(layer: FloatLayer, step: _Step) -> bool:
-    """True for a scale or shift of each channel. A scale after max-pooling is one before it only where it turns no maximum around."""
+    """Say whether a node scales or shifts each channel. A scale may move before max-pooling only if it turns no maximum around."""
     left, right = step.node.args[:2]
     (other,) = step.numbers(right if left is step.current else left)
     number, channels, target = torch.as_tensor(0.0 if isinstance(other, fx.Node) else other), len(layer.scale), step.node.target

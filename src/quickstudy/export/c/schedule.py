@@ -12,7 +12,7 @@ from quickstudy.export.c.ir import Buffer, Item, Kernel
 
 
 def scheduled(items: Sequence[Item]) -> list[Item]:
-    """The same items; kernels between the same loop marks may have changed places."""
+    """Return the same items; kernels between the same loop marks may have changed places."""
     result: list[Item] = []
     run: list[Kernel] = []
     for place, item in enumerate(items):
@@ -56,7 +56,7 @@ def _growth(kernel: Kernel, local: set[Buffer], readers: dict[Buffer, set[Kernel
 
 
 def _dependencies(run: Sequence[Kernel]) -> dict[Kernel, set[Kernel]]:
-    """What must come before each kernel: whoever wrote what it reads, and whoever used what it overwrites."""
+    """Return what must come before each kernel: whoever wrote what it reads, and whoever used what it overwrites."""
     waits: dict[Kernel, set[Kernel]] = {}
     for place, kernel in enumerate(run):
         waits[kernel] = {

@@ -42,7 +42,7 @@ def table() -> decompositions.Table:
 
 
 def _without_alpha(operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """A sum or difference with `alpha` as a product of its own."""
+    """Write a sum or difference with `alpha` as a product of its own."""
 
     def composed(a: Tensor, b: Any, alpha: Any = None) -> Tensor:
         return NotImplemented if alpha is None else operation(a, b * alpha)

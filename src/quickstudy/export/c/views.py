@@ -22,7 +22,7 @@ aten = torch.ops.aten
 
 
 def reshaped(context: Context, value: Value, shape: tuple[int, ...]) -> Value:
-    """The same elements in row-major order under another shape."""
+    """Return the same elements in row-major order under another shape."""
     if value.shape == shape:
         return value
     old = [axis for axis, size in enumerate(value.shape) if size != 1]
@@ -76,7 +76,7 @@ def _as_strided(context: Context, node: fx.Node) -> Value:
 
 
 def _row_major(tensor: Tensor) -> bool:
-    """True for a tensor that lies in its memory in order and without gaps; sizes may be symbols."""
+    """Say whether a tensor lies in its memory in order and without gaps; sizes may be symbols."""
     expected = [math.prod(tensor.shape[axis + 1 :]) for axis in range(tensor.dim())]
     return all(
         statically_known_true(size == 1) or statically_known_true(stride == wanted)
@@ -121,7 +121,7 @@ def _permuted(value: Value, order: Sequence[int]) -> Value:
 
 
 def _refuse_examples(context: Context, node: fx.Node, axis: Any) -> None:
-    """A ModelError for some of the examples by their number: a pass sees one and does not know the others."""
+    """Raise a ModelError for some of the examples by their number: a pass sees one and does not know the others."""
     source: Any = node.args[0]
     examples = example_axis(source)
     if examples is not None and axis % len(source.meta["val"].shape) == examples[0]:
@@ -132,7 +132,7 @@ def _refuse_examples(context: Context, node: fx.Node, axis: Any) -> None:
 
 
 def _refuse_unknown(context: Context, node: fx.Node, *places: Any) -> None:
-    """A ModelError for a place that depends on the number of examples."""
+    """Raise a ModelError for a place that depends on the number of examples."""
     for place in places:
         if isinstance(place, fx.Node):
             raise ModelError(

@@ -63,7 +63,7 @@ class Group:
 
     @classmethod
     def join(cls) -> Group:
-        """The group that the environment describes, once all its processes are there; a group of one where it describes none.
+        """Return the group that the environment describes, once all its processes are there; a group of one if it describes none.
 
         Raises:
             ConfigError: an environment that no group can be made from, or more processes than GPUs.
@@ -86,7 +86,7 @@ class Group:
         return dataclasses.replace(group, restarted=group.any(again), job=_job())
 
     def share(self, indices: range) -> range:
-        """This process's part of the tasks: parts follow each other by rank, and the first ones are longer by one where they must.
+        """Return this process's part of the tasks: parts follow each other by rank, and the first ones are longer by one where they must.
 
         >>> [Group(rank, size=3).share(range(10, 18)) for rank in range(3)]
         [range(10, 13), range(13, 16), range(16, 18)]
@@ -124,7 +124,7 @@ class Group:
         return flag if self.size == 1 else bool(self._sum(torch.tensor(float(flag))) > 0)
 
     def first(self, work: Callable[[], T]) -> T:
-        """What `work` returns in the first process, where alone it is called, with tensors on the CPU; an error there is raised in all."""
+        """Call `work` in the first process only, and return its result in all, with tensors on the CPU; an error there is raised in all."""
         if self.size == 1:
             return work()
         result: list[Any] = [None, None]
@@ -146,7 +146,7 @@ class Group:
             module.load_state_dict(state)
 
     def gather(self, values: Sequence[float]) -> list[float]:
-        """The values of all processes, by rank."""
+        """Return the values of all processes, by rank."""
         if self.size == 1:
             return list(values)
         parts: list[Any] = [None] * self.size
@@ -155,7 +155,7 @@ class Group:
         return [value for part in parts for value in part]
 
     def _sum(self, values: Tensor) -> Tensor:
-        """The sum over all processes; summed on the CPU where the device has no backend of its own."""
+        """Return the sum over all processes; it is summed on the CPU if the device has no backend of its own."""
         summed = values if values.device.type == "cuda" else values.cpu()
         with self._together():
             dist.all_reduce(summed)
@@ -188,13 +188,13 @@ def is_first() -> bool:
 
 
 def _job() -> str:
-    """The launch's name, or else the process that launched this one, which stays when its children are started again."""
+    """Return the launch's name, or else the process that launched this one, which stays when its children are started again."""
     name = os.environ.get("TORCHELASTIC_RUN_ID", "none")
     return f"launched by {os.getppid()}" if name == "none" else name
 
 
 def check_devices(processes: int) -> None:
-    """A ConfigError unless every process on this machine has a GPU of its own, or there is none."""
+    """Raise a ConfigError unless every process on this machine has a GPU of its own, or there is none."""
     if torch.cuda.is_available() and processes > torch.cuda.device_count():
         raise ConfigError(
             f"{processes} processes on this machine, which has {torch.cuda.device_count()} GPUs; expected at most one process for each. "

@@ -51,7 +51,7 @@ def deferred_interrupt(shared: bool = False) -> Iterator[Callable[[], bool]]:
 
 
 def _stopping() -> list[signal.Signals]:
-    """The signals that ask a program to stop, but for those that are ignored, or handled outside Python."""
+    """Return the signals that ask a program to stop, but for those that are ignored, or handled outside Python."""
     numbers = [signal.SIGINT]
     if multiprocessing.parent_process() is None:  # in a child, SIGTERM is `Process.terminate`, which must not wait
         numbers.append(signal.SIGTERM)

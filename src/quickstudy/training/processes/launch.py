@@ -106,7 +106,7 @@ def _attempt(work: Callable[..., None], arguments: tuple[Any, ...], place: dict[
 
 
 def _work(rank: int, work: Callable[..., None], arguments: tuple[Any, ...], place: dict[str, str], told: Any) -> None:
-    """What each process does; an unexpected exception is left to torch, which hands its traceback on."""
+    """Do the work of one process; an unexpected exception is left to torch, which hands its traceback on."""
     os.environ.update(place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # how it is told to stop, also where a shell had Ctrl-C ignored
     try:
@@ -120,7 +120,7 @@ def _work(rank: int, work: Callable[..., None], arguments: tuple[Any, ...], plac
 
 @contextlib.contextmanager
 def _started(processes: int, arguments: tuple[Any, ...]) -> Iterator[tuple[ProcessContext, Callable[[], bool]]]:
-    """The processes, none of which is left afterwards, and whether Ctrl-C was pressed, which is passed on to them."""
+    """Yield the processes, none of which is left afterwards, and whether Ctrl-C was pressed, which is passed on to them."""
     pressed = threading.Event()
 
     def pass_on(number: int, frame: object) -> None:

@@ -18,7 +18,7 @@ PATIENCE = 300.0
 
 
 def meet(rank: int, size: int) -> dist.Store | None:
-    """The part of the launcher's store that belongs to this start of all `size` processes; None where the launcher keeps no store.
+    """Return the part of the launcher's store that belongs to this start of all `size` processes; None if the launcher keeps no store.
 
     The first process draws a name; every other one answers under it, and goes on once its own answer was heard.
     """
@@ -29,7 +29,7 @@ def meet(rank: int, size: int) -> dist.Store | None:
 
 
 def _name(store: dist.Store, rank: int, size: int) -> str:
-    """What all processes of this start call it."""
+    """Return the name of this start, the same in all its processes."""
     me = uuid.uuid4().hex
     if rank == 0:
         store.set("name", me)
