@@ -9,10 +9,11 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ModelError
 from quickstudy.functional.call import call
-from quickstudy.task import Input
 
 
-def features_of(net: nn.Module, x: Input, tensors: Mapping[str, Tensor] | None = None) -> Float[Tensor, "example feature"]:
+def features_of(
+    net: nn.Module, x: Tensor | Mapping[str, Tensor], tensors: Mapping[str, Tensor] | None = None
+) -> Float[Tensor, "example feature"]:
     """Return the net's features, with `tensors` in place of its own parameters and buffers of these names.
 
     Raises:
