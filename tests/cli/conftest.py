@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
+import shlex
+import subprocess
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -65,6 +68,27 @@ def refused(cli: Call) -> Callable[..., str]:
         return outcome.err
 
     return call
+
+
+COMMAND = re.compile(r"(?:^next: |^ +|Go on with: )(quickstudy .*|cc .*)$", re.MULTILINE)
+
+
+@pytest.fixture
+def pasted(cli: Call) -> Callable[..., list[str]]:
+    """Runs every command in what was printed, as a shell splits it; the commands."""
+
+    def run(text: str, shorter: tuple[str, ...] = ()) -> list[str]:
+        commands = COMMAND.findall(text)
+        for command in commands:
+            words = shlex.split(command)
+            if words[0] == "cc":
+                assert subprocess.run(words, check=False).returncode == 0, command
+                continue
+            outcome = cli(*words[1:], *(shorter if words[1] == "evaluate" else ()))
+            assert outcome.code == 0, (command, outcome)
+        return commands
+
+    return run
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import functools
+import html
 import html.parser
 import json
 import pathlib
+import shlex
 from collections.abc import Callable
 from typing import Any
 
@@ -19,17 +21,19 @@ from quickstudy.inputs.image import ImageSpec
 from quickstudy.report.page import PicturedTask, Report, write_report
 
 Call = Callable[..., Any]
-CLASSES = {"train": 32, "val": 6, "test": 12}
+CLASSES = {"train": 32, "val": 6, "test": 24}
+IMAGES = 20
 
 
 @functools.cache
-def synthetic(name: str, split: str) -> Dataset:
+def synthetic(name: str, split: str, **how: object) -> Dataset:
     """Noisy patterns in place of rendered glyphs and handwriting."""
+    del how
     classes = CLASSES.get(split, 10)
     rng = np.random.default_rng(classes)
     patterns = rng.random((classes, 1, 28, 28)) < 0.3
-    images = ((patterns ^ (rng.random((classes, 16, 28, 28)) < 0.1)) * 255).astype(np.uint8).reshape(-1, 28, 28)
-    return from_arrays(images, np.repeat(np.arange(classes), 16), spec=ImageSpec(28, 28, 1, "dark"), name=f"{name}/{split}")
+    images = ((patterns ^ (rng.random((classes, IMAGES, 28, 28)) < 0.1)) * 255).astype(np.uint8).reshape(-1, 28, 28)
+    return from_arrays(images, np.repeat(np.arange(classes), IMAGES), spec=ImageSpec(28, 28, 1, "dark"), name=f"{name}/{split}")
 
 
 @pytest.fixture
@@ -40,8 +44,8 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("_small")
-def test_demo_trains_compares_and_reports(cli: Call, tmp_path: pathlib.Path) -> None:
-    out = tmp_path / "demo"
+def test_demo_trains_compares_and_reports(cli: Call, pasted: Call, tmp_path: pathlib.Path) -> None:
+    out = tmp_path / "my demo"
     outcome = cli("demo", "--out", out, "--minutes", "0.01", "--tasks", "2", "--json")
     assert outcome.code == 0, outcome
     found = json.loads(outcome.out)
@@ -55,7 +59,10 @@ def test_demo_trains_compares_and_reports(cli: Call, tmp_path: pathlib.Path) -> 
     assert {"learner.safetensors", "checkpoint.safetensors", "metrics.csv", "report.html"} <= {f.name for f in out.iterdir()}
     page = (out / "report.html").read_text()
     assert all(name in page for name in found["results"])
-    assert_self_contained(page)
+    shown = html.unescape(assert_self_contained(page).text.partition("Try next")[2]).strip()
+    assert shown.splitlines() == demo._next(out)
+    commands = pasted(shown.replace("quickstudy", "  quickstudy"), ("--tasks", "2"))
+    assert [shlex.split(command)[1] for command in commands] == ["info", "evaluate", "adapt", "predict", "export", "list"]
     demo._cleared(out)  # the next demo may have the folder
     assert not (out / "learner.safetensors").exists()
 

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import pathlib
 import shutil
 
 import numpy as np
+import PIL.Image
 import torch
 
 from quickstudy import data, discovery
 from quickstudy.cli import _output
 from quickstudy.data.dataset import Dataset
-from quickstudy.errors import ConfigError
+from quickstudy.errors import ConflictError
 from quickstudy.learner import Learner
 from quickstudy.nets.identity import Identity
 from quickstudy.report.page import PicturedTask, Report, write_report
@@ -44,6 +46,12 @@ PIXELS = "nearest"
 SCRATCH = "reptile"
 """Name of the learner that trains an untrained net on each task alone."""
 
+EXAMPLES, QUESTIONS = "examples", "questions"
+"""Folders with a task of the held-out scripts, to adapt to and to predict."""
+
+NAMES = [f"letter{number}" for number in range(1, 6)]
+"""Names of the classes of a pictured task."""
+
 QUERIES = 5
 """Number of query images per class in each test task."""
 
@@ -65,6 +73,7 @@ def show(out: str, minutes: float, tasks: int, as_json: bool) -> None:
     saved = train(folder, minutes)
     sets = {"held-out scripts": data.load("glyphs", "test"), "handwritten digits": data.load("digits", "all")}
     results = compare(saved, sets, tasks)
+    _write_images(folder, picture(saved.learner, sets["held-out scripts"], len(NAMES), seed=7))
     write_report(folder / "report.html", _report(folder, saved, sets, results))
     _print(results, folder, as_json)
 
@@ -87,7 +96,7 @@ def train(out: pathlib.Path, minutes: float) -> SavedLearner:
 
 
 def compare(saved: SavedLearner, sets: dict[str, Dataset], count: int) -> dict[str, dict[str, list[Result]]]:
-    """Results by method and data set, one for each of `KINDS`."""
+    """Return results by method and data set, one for each of `KINDS`."""
     torch.manual_seed(1)
     untrained = _made(LEARNER)
     calibration = ClassTasks(sets["held-out scripts"], 5, 5, QUERIES, seed=2).batch(range(8))
@@ -111,38 +120,40 @@ def compare(saved: SavedLearner, sets: dict[str, Dataset], count: int) -> dict[s
 
 
 def picture(learner: Learner, dataset: Dataset, ways: int, seed: int) -> PicturedTask:
-    """One task with its predictions, as images to look at."""
+    """Return one task with its predictions, as images to look at."""
     task = ClassTasks(dataset, ways, 1, QUERIES, seed=seed)[0]
     with torch.no_grad():
         predicted = learner.predict(learner.adapt(task.support), task.query.x).argmax(-1)
     shown = [(255 * (1 - np.asarray(part.x))).astype(np.uint8).transpose(0, 2, 3, 1) for part in (task.support, task.query)]
-    names = [f"class {way + 1}" for way in range(ways)]
     return PicturedTask(
-        names, shown[0], task.support.y.labels.numpy(), shown[1], task.query.y.labels.numpy(), predicted.numpy()
+        NAMES[:ways], shown[0], task.support.y.labels.numpy(), shown[1], task.query.y.labels.numpy(), predicted.numpy()
     )
 
 
 def _cleared(out: pathlib.Path) -> pathlib.Path:
-    """The folder, without an earlier demo; anything else in it is nobody's to delete."""
+    """Return the folder without an earlier demo; raise a ConflictError if it holds anything else, which is nobody's to delete."""
     if out.is_file():
-        raise ConfigError(f"{out} is a file; expected a folder for the demo.")
+        raise ConflictError(f"{out} is a file; expected a folder for the demo.")
     if out.exists() and any(out.iterdir()):
         if not (out / MARK).exists():
-            raise ConfigError(f"{out} holds files that are not a demo's. Choose another --out.")
+            raise ConflictError(f"{out} holds files that are not a demo's. Choose another --out.")
         shutil.rmtree(out)
     write_atomically(out / MARK, b"quickstudy demo replaces this folder\n")
     return out
 
 
 def _cell(result: Result) -> str:
+    """Return an accuracy and its interval, in percent."""
     return f"{100 * result.mean:.1f} ± {100 * result.ci95:.1f}"
 
 
 def _columns(results: dict[str, dict[str, list[Result]]]) -> list[str]:
+    """Return the headlines of the table: the tasks, and each method."""
     return ["tasks never seen before", *results]
 
 
 def _rows(results: dict[str, dict[str, list[Result]]]) -> list[list[str]]:
+    """Return the table's rows: one kind of task each, with a cell for each method."""
     where = next(iter(results.values()))
     return [
         [f"{name}, {ways}-way {shots}-shot", *(_cell(by_set[name][index]) for by_set in results.values())]
@@ -152,6 +163,7 @@ def _rows(results: dict[str, dict[str, list[Result]]]) -> list[list[str]]:
 
 
 def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_json: bool) -> None:
+    """Print the table and what to try next, or JSON."""
     if as_json:
         plain = {name: {where: [r.to_dict() for r in row] for where, row in by_set.items()} for name, by_set in results.items()}
         _output.as_json({"learner": str(out / LEARNER_FILE), "report": str(out / "report.html"), "results": plain})
@@ -160,7 +172,7 @@ def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_js
     ours = [result for row in next(iter(results.values())).values() for result in row]
     _output.text(f"protocol: {ours[0].protocol}; tasks hash of each row: {' '.join(result.tasks_hash for result in ours)}")
     lines = [
-        f"saved: {out / 'learner.safetensors'}",
+        f"saved: {out / LEARNER_FILE}",
         f"look:  {out / 'report.html'}",
         "next:",
         *(f"  {line}" for line in _next(out)),
@@ -169,19 +181,36 @@ def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, as_js
 
 
 def _next(out: pathlib.Path) -> list[str]:
+    """Return the commands to try next; each works as it is printed."""
     return [
-        f"quickstudy info {out}",
-        f"quickstudy evaluate {out} --data glyphs --split test --ways 5 20 --shots 1 5",
-        f"quickstudy export {out} -o demo.qs",
-        f"quickstudy adapt {out} FOLDER_WITH_ONE_SUBFOLDER_PER_CLASS -o mine.task --ink dark",
-        "quickstudy predict mine.task IMAGE.png --ink dark",
-        "quickstudy train --learner maml --data glyphs --ways 5 --shots 1 --out runs/maml",
+        _output.command("info", out),
+        _output.command("evaluate", out, "--data", "glyphs", "--split", "test", "--ways", 5, 20, "--shots", 1, 5),
+        _output.command("adapt", out, out / EXAMPLES, "-o", out / "mine.qs"),
+        _output.command("predict", out / "mine.qs", *(out / QUESTIONS / f"{name}.png" for name in NAMES)),
+        _output.command("export", out, "-o", out / "demo.qs"),
+        _output.command("list"),
     ]
+
+
+def _write_images(out: pathlib.Path, task: PicturedTask) -> None:
+    """Write a task as folders of images: examples to adapt to, and one question for each class."""
+    for way, name in enumerate(task.names):
+        for index, image in enumerate(task.support[task.support_ways == way]):
+            write_atomically(out / EXAMPLES / name / f"{index + 1}.png", _png(image))
+        write_atomically(out / QUESTIONS / f"{name}.png", _png(task.query[task.query_ways == way][0]))
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    """Return an image of one channel as the content of a file."""
+    buffer = io.BytesIO()
+    PIL.Image.fromarray(pixels[..., 0]).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def _report(
     out: pathlib.Path, saved: SavedLearner, sets: dict[str, Dataset], results: dict[str, dict[str, list[Result]]]
 ) -> Report:
+    """Return what the report shows."""
     curves = {
         where: {
             shots: round(100 * evaluate(saved, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2)

@@ -12,7 +12,7 @@ import jsonargparse
 from quickstudy import discovery
 from quickstudy.cli import _data, _parser
 from quickstudy.data.dataset import DataWarning
-from quickstudy.errors import QuickstudyError
+from quickstudy.errors import DataError, QuickstudyError, TaskError
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.saving import SavedLearner
 
@@ -66,7 +66,12 @@ def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
         changes["augment"] = "none"
     if getattr(options, "validation_ways", None) is not None:
         changes["ways"] = options.validation_ways
-    return _make(options, split, changes)
+    try:
+        return _make(options, split, changes)
+    except (DataError, TaskError) as error:
+        ways = "--validation_ways or " if isinstance(error, TaskError) and "ways" in _names(source) else ""
+        remedy = f"Choose another {ways}--validation_split, or --validation_split null to train without validation."
+        raise type(error)(f"validation: {error} {remedy}", subject=str(split), remedy=remedy) from error
 
 
 def _make(options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any]) -> TaskSource:

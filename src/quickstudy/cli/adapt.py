@@ -59,7 +59,7 @@ def run(arguments: Sequence[str]) -> None:
         )
         return
     _output.table(("class", "examples"), counts, title=f"learned: {options.out}")
-    _output.text(f"next: quickstudy predict {options.out} IMAGE...")
+    _output.following("predict", options.out, paths[0])
 
 
 def open_classifier(path: str, ink: str | None) -> Classifier:

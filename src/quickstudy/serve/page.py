@@ -13,10 +13,10 @@ from typing import Any
 from quickstudy.errors import ConfigError
 
 BUILT = pathlib.Path(__file__).parent / "built"
-"""Where `make web` puts the page."""
+"""Folder into which `make web` puts the page."""
 
 BUNDLE = "/learner.qs"
-"""Address of the bundle that the page opens."""
+"""Address of the bundle that the page opens at its start."""
 
 HEADERS = {
     # threads share memory, which a page may do only when it is isolated from all other origins
@@ -30,7 +30,7 @@ HEADERS = {
 
 
 def check_built(folder: pathlib.Path = BUILT) -> None:
-    """A ConfigError unless the page was built."""
+    """Raise a ConfigError unless the page was built."""
     if not (folder / "index.html").is_file():
         raise ConfigError(
             f"the page is not built: {folder} has no index.html. Run `make web`, which needs Node.js 20.19 or newer."
@@ -38,7 +38,7 @@ def check_built(folder: pathlib.Path = BUILT) -> None:
 
 
 def page_server(bundle: str | os.PathLike[str], port: int = 0, folder: pathlib.Path = BUILT) -> http.server.ThreadingHTTPServer:
-    """A server of the page, on this machine only; `serve_forever()` runs it.
+    """Return a server of the page, on this machine only; `serve_forever()` runs it.
 
     Args:
         bundle: file that the page opens at its start.
@@ -89,4 +89,4 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         self.send_error(HTTPStatus.NOT_FOUND)
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing: the browser shows what it could not load."""
+        """Write nothing, since the browser shows what it could not load."""
