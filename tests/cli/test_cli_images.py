@@ -40,7 +40,7 @@ def task(cli: Call, learner: pathlib.Path, picture: Call, tmp_path: pathlib.Path
         outcome = cli("adapt", learner, tmp_path / "support", "-o", tmp_path / "mine.task")
     assert outcome.code == 0, outcome
     assert f"learned: {tmp_path / 'mine.task'}" in outcome.out
-    assert f"quickstudy predict {tmp_path / 'mine.task'} IMAGE" in outcome.out
+    assert f"quickstudy predict {tmp_path / 'mine.task'} {tmp_path / 'support' / 'level' / '1.png'}" in outcome.out
     return tmp_path / "mine.task"
 
 
