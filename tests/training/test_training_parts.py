@@ -24,7 +24,7 @@ from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
-from quickstudy.training.progress import progress_line
+from quickstudy.training.progress import counted, progress_line
 from quickstudy.training.settings import EngineSettings, TrainingSettings
 from quickstudy.training.tracking import COLUMNS, Tracker, read_metrics
 
@@ -257,3 +257,24 @@ def test_the_progress_lines_of_a_pipe(monkeypatch: pytest.MonkeyPatch) -> None:
         "100 %  loss 0.500  validation 87.6 ± 1.2 %  321 tasks/s  0.0 min left",
         "engine: loop [fast]",
     ]
+
+
+def test_counted_work_says_so_in_a_pipe_every_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0.0, 4.0, 11.0, 12.0, 22.0])
+    monkeypatch.setattr("quickstudy.training.progress.time.monotonic", lambda: next(clock))
+    pipe = io.StringIO()
+    with counted("evaluating", 100, rich.console.Console(file=pipe, force_terminal=False, width=40)) as advance:
+        for count in (10, 12, 3, 19):
+            advance(count)
+    assert pipe.getvalue().splitlines() == [
+        "evaluating: 22 of 100 tasks, 0.7 min left",
+        "evaluating: 44 of 100 tasks, 0.5 min left",
+    ]
+
+
+def test_counted_work_is_a_bar_on_a_terminal() -> None:
+    screen = io.StringIO()
+    with counted("evaluating", 4, rich.console.Console(file=screen, force_terminal=True, width=80)) as advance:
+        advance(2)
+    assert "evaluating" in screen.getvalue()
+    assert "50%" in screen.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import numbers
 from typing import Literal, Protocol, get_args
 
 import torch
@@ -45,9 +46,9 @@ class HasSteps(HasHead, Protocol):
 def feature_count(net: nn.Module) -> int:
     """Return the length of the net's output, which it must say itself."""
     features = getattr(net, "features", None)
-    if not isinstance(features, int):
+    if not isinstance(features, numbers.Integral):
         raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
-    return features
+    return int(features)
 
 
 def make_head(learner: HasHead) -> nn.Linear | None:

@@ -64,7 +64,7 @@ class ClassTasks:
         augment: str = "none",
         seed: int = 0,
     ) -> None:
-        self.dataset, self.queries, self.seed = dataset, queries, seed
+        self.dataset, self.queries, self.seed = dataset, int(queries), int(seed)
         self.ways, self.shots = _range("ways", ways), _range("shots", shots)
         self.unequal, self.within_groups, self.augment = unequal, within_groups, augment
         if queries < 1:
@@ -207,7 +207,7 @@ class ClassTasks:
 
 def _range(name: str, value: Range) -> tuple[int, int]:
     """Return the least and the most of a number or a range."""
-    least, most = (value, value) if isinstance(value, int) else tuple(value)
+    least, most = (int(one) for one in ((value, value) if isinstance(value, int | np.integer) else value))
     if least < 1 or most < least:
         raise ConfigError(f"{name} is {value}; expected a number of at least 1, or a range (least, most) of such numbers.")
     return least, most

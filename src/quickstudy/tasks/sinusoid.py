@@ -41,7 +41,7 @@ class SinusoidTasks:
     def __init__(self, shots: int = 10, queries: int = 10, seed: int = 0) -> None:
         check_at_least("shots", shots, 1)
         check_at_least("queries", queries, 1)
-        self.shots, self.queries, self.seed = shots, queries, seed
+        self.shots, self.queries, self.seed = int(shots), int(queries), int(seed)
 
     def __getitem__(self, index: int) -> Task:
         """Return the task of this index."""

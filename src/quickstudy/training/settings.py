@@ -106,7 +106,7 @@ class TrainingSettings:
         schedule: of the learning rate, down to zero (`cosine`, `linear`) or `constant`; None for what suits the learner.
         weight_decay: of the outer optimizer.
         clip: largest norm of the meta-gradient; None for no limit.
-        engine: how tasks are mapped, and graphs captured and compiled.
+        engine: how tasks are mapped, and graphs captured and compiled; a mapping alone stands for settings with it.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
         threads: of each operation on a CPU while training; None for torch's choice, or for one if several processes share the machine.
         validate_every: steps between validations.
@@ -143,8 +143,8 @@ class TrainingSettings:
             raise ConfigError(
                 f"threads is {self.threads}; this machine has {os.cpu_count()} processors, and more threads only slow it down."
             )
-        if not isinstance(self.engine, EngineSettings):
-            raise ConfigError(f"engine is {self.engine!r}; expected EngineSettings, such as EngineSettings('loop').")
+        if isinstance(self.engine, str):
+            object.__setattr__(self, "engine", EngineSettings(self.engine))
         if self.engine.mapping == "joint":
             raise ConfigError(
                 "mapping is 'joint', which is exact for some learners only; expected auto, which compares it first."
