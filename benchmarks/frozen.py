@@ -22,10 +22,15 @@ from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
-from quickstudy.training.plans import Engine, Plan
+from quickstudy.training.engine import Engine
+from quickstudy.training.settings import EngineSettings
 
 ROUNDS, TASKS, WAYS, SHOTS, QUERIES = 7, 4, 5, 5, 15
-PLANS = {"loop": Plan("loop"), "vmap": Plan("vmap"), "captured vmap": Plan("vmap", captured=True)}
+PLANS = {
+    "loop": EngineSettings("loop", capture=False),
+    "vmap": EngineSettings("vmap", capture=False),
+    "captured vmap": EngineSettings("vmap", capture=True, workers=1, compile=False),
+}
 
 
 def under_a_layer() -> nn.Module:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import typing
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,7 @@ from torch.utils._pytree import tree_map
 
 from quickstudy import discovery
 from quickstudy.functional.classes import ABSENT
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
@@ -87,6 +88,25 @@ def make_tasks(
             x = torch.where(mask.view(*mask.shape, *(1,) * len(SHAPES[kind])), x, loud)
         parts.append(Examples(x, y, mask))
     return Task(*parts)
+
+
+class Blobs:
+    """Tasks by index, of Gaussian blobs in float32."""
+
+    target: ClassVar[str] = "classes"
+    input: ClassVar[RowsSpec] = RowsSpec(features=6)
+
+    def batch(self, indices: range) -> Task:
+        return make_tasks(len(indices), seed=indices.start, dtype=torch.float32)
+
+    def __getitem__(self, index: int) -> Task:
+        return self.batch(range(index, index + 1))[0]
+
+    def fingerprint(self, count: int) -> str:
+        return "blobs"
+
+    def describe(self) -> dict[str, Any]:
+        return {"dataset": "blobs"}
 
 
 def variants(name: str) -> list[dict[str, Any]]:

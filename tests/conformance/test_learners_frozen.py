@@ -8,14 +8,13 @@ from typing import Any
 
 import pytest
 import torch
-from builders import apart, furthest, gradients, make_learner, make_tasks, variants
+from builders import Blobs, apart, furthest, gradients, make_learner, make_tasks, variants
 from builders import shown as shown_id
 from torch import nn
 
 from quickstudy import discovery
 from quickstudy.errors import ModelError
 from quickstudy.functional.call import trainable
-from quickstudy.inputs.rows import RowsSpec
 from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets.identity import Identity
@@ -30,22 +29,6 @@ each_learner = pytest.mark.parametrize("name", LEARNERS)
 each_variant = pytest.mark.parametrize(
     ("name", "changes"), [(name, changes) for name in LEARNERS for changes in variants(name)], ids=shown_id
 )
-
-
-class Blobs:
-    """Tasks by index."""
-
-    target = "classes"
-    input = RowsSpec(6)
-
-    def batch(self, indices: range) -> Any:
-        return make_tasks(len(indices), seed=indices.start, dtype=torch.float32)
-
-    def fingerprint(self, count: int) -> str:
-        return "blobs"
-
-    def describe(self) -> dict[str, Any]:
-        return {"dataset": "blobs"}
 
 
 def half_frozen(name: str, **changes: Any) -> Learner:

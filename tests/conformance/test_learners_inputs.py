@@ -9,39 +9,24 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import apart, furthest, gradients, make_learner, make_tasks, shown, variants
+from builders import Blobs, apart, furthest, gradients, make_learner, make_tasks, shown, variants
 from torch import Tensor, nn
 
 from quickstudy import discovery
 from quickstudy.errors import DataError, ModelError
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples
+from quickstudy.training.engine import meta_gradient
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
-from quickstudy.training.plans import meta_gradient
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 LEARNERS = discovery.names("learners")
 each_learner = pytest.mark.parametrize("name", LEARNERS)
 each_variant = pytest.mark.parametrize(
     ("name", "changes"), [(name, changes) for name in LEARNERS for changes in variants(name)], ids=shown
 )
-
-
-class Blobs:
-    """Tasks by index, in float32."""
-
-    target = "classes"
-
-    def batch(self, indices: range) -> Task:
-        return make_tasks(len(indices), seed=indices.start, dtype=torch.float32)
-
-    def fingerprint(self, count: int) -> str:
-        return "blobs"
-
-    def describe(self) -> dict[str, Any]:
-        return {"dataset": "blobs"}
 
 
 def on_net(name: str, net: nn.Module) -> Any:
@@ -199,7 +184,7 @@ def test_a_layer_that_changes_its_buffers_is_named(name: str) -> None:
     with pytest.raises(ModelError, match=message):
         evaluate(on_net(name, net), Blobs(), 2, engine="loop")
     with pytest.raises(ModelError, match=message):
-        fit(on_net(name, net), Blobs(), None, TrainingSettings(steps=2, engine="loop", capture=False))
+        fit(on_net(name, net), Blobs(), None, TrainingSettings(steps=2, engine=EngineSettings("loop", capture=False)))
 
 
 # ---------------------------------------------------------------------------------------------------- second derivatives

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import inspect
+import itertools
 import json
+import re
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -16,12 +18,15 @@ from torch import Tensor, nn
 
 from quickstudy import discovery
 from quickstudy.errors import ConfigError
+from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.layers.check import check_net
 from quickstudy.layers.norm import NormKind
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets import _sizes
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.training.describing import build_net, describe_module
@@ -146,3 +151,38 @@ def test_batched_is_looped(name: str, case: int, norm: str | None, make_learner:
 def test_mlp_refuses_instance_norm() -> None:
     with pytest.raises(ConfigError, match="not defined on rows"):
         discovery.load("nets", "mlp")(in_features=3, norm="instance")
+
+
+# ---------------------------------------------------------------------------------------------------- sizes
+
+SPECS = {
+    "grey": ImageSpec(height=28, width=28, channels=1),
+    "colour": ImageSpec(height=32, width=32, channels=3),
+    "wide": ImageSpec(height=28, width=40, channels=1),
+    "rows": RowsSpec(features=7),
+}
+
+
+@pytest.mark.parametrize("name", discovery.names("nets"))
+@pytest.mark.parametrize("kind", SPECS)
+def test_a_net_fits_its_inputs_or_says_why_not(name: str, kind: str) -> None:
+    made, spec = discovery.load("nets", name), SPECS[kind]
+    try:
+        fitting = _sizes.fit_to(made, spec)
+    except ConfigError as error:
+        assert re.search(rf"{name} takes .*, but the data has .*another net", str(error))
+        assert kind in ("wide", "rows")
+        return
+    assert set(fitting) == set(_sizes.from_data(made)) <= set(inspect.signature(made).parameters)
+    net, x = made(**fitting), torch.zeros(2, *next(iter(spec.layout().values())).shape)
+    assert net(x).shape == (2, net.features)
+
+
+@pytest.mark.parametrize("name", discovery.names("nets"))
+def test_narrower_nets_have_fewer_weights(name: str) -> None:
+    made = discovery.load("nets", name)
+    net = made()
+    nets = [net] + [made(**(hyperparameters(net) | change)) for change in _sizes.narrower(net)]
+    sizes = [sum(value.numel() for value in one.parameters()) for one in nets]
+    assert all(after < before for before, after in itertools.pairwise(sizes))
+    assert (len(nets) > 1) == bool(_sizes.width_of(made))

@@ -16,7 +16,7 @@ from quickstudy.functional.loop import as_loops, repeat, scan
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
-from quickstudy.training.plans import meta_gradient
+from quickstudy.training.engine import meta_gradient
 
 
 def learner() -> Recurrent:

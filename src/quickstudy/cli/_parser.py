@@ -20,9 +20,6 @@ from quickstudy import discovery
 from quickstudy.errors import ConfigError
 from quickstudy.storage import check_file
 
-FROM_DATA = {"in_channels", "image_size", "in_features"}
-"""Hyperparameters of nets that the data decides."""
-
 NET = "learner.net"
 """Key of a learner's net in full; on the command line and in configs it is `net` for short."""
 
@@ -149,11 +146,14 @@ def add_learner(parser: Parser, arguments: Sequence[str], learner: str, net: str
         learner: name of the learner if the command line chooses none.
         net: name of every module that the command line does not choose.
     """
+    from quickstudy.nets import _sizes  # the verbs that need no torch import this file too
+
     name = chosen_name(arguments, "learner", learner)
     modules = module_arguments(name)
     add_chosen(parser, "learner", "learners", name, skip=modules)
     for key in modules.values():
-        add_chosen(parser, key, "nets", chosen_name(arguments, key, net), skip=FROM_DATA)
+        chosen = chosen_name(arguments, key, net)
+        add_chosen(parser, key, "nets", chosen, skip=_sizes.from_data(discovery.load("nets", chosen)))
 
 
 def module_arguments(learner: str) -> dict[str, str]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import inspect
-import math
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -18,9 +16,10 @@ import torch
 from quickstudy import discovery, storage
 from quickstudy.cli import _data, _output, _parser, _tasks
 from quickstudy.data.dataset import DataWarning
-from quickstudy.errors import ConfigError, NotFoundError
+from quickstudy.errors import NotFoundError
 from quickstudy.inputs import InputSpec
 from quickstudy.learner import Learner
+from quickstudy.nets import _sizes
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
@@ -121,13 +120,7 @@ def make_learner(options: jsonargparse.Namespace, spec: InputSpec) -> Learner:
 def make_net(options: jsonargparse.Namespace, spec: InputSpec) -> torch.nn.Module:
     """Return the net of that name, made for inputs of the spec."""
     chosen = discovery.load("nets", options.name)
-    (layout,) = spec.layout().values()
-    shape = layout.shape
-    if "image_size" in inspect.signature(chosen).parameters and (len(shape) < 3 or shape[1] != shape[2]):
-        raise ConfigError(f"{options.name} takes square images, but the data has {spec}; set --size, or another --net.")
-    fitting = {"in_channels": shape[0], "image_size": shape[-1], "in_features": math.prod(shape)}
-    given = {name: value for name, value in fitting.items() if name in inspect.signature(chosen).parameters}
-    return chosen(**given, **_arguments(options))
+    return chosen(**_sizes.fit_to(chosen, spec), **_arguments(options))
 
 
 def _resumed(arguments: list[str]) -> list[str]:

@@ -8,35 +8,29 @@ import re
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import matplotlib.figure
 import matplotlib.ticker
 import numpy as np
-import torch
 
+from quickstudy import discovery
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.export.bundle import UNSTATED, to_bundle
 from quickstudy.export.pack import MEASURED_TASKS, Packed, in_8_bits, measured
 from quickstudy.export.source import Source
 from quickstudy.learner import Learner, hyperparameters
+from quickstudy.nets import _sizes
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner as Runnable
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.training.describing import build_net, describe_module
+from quickstudy.training.describing import module_arguments
 from quickstudy.training.progress import Progress, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.transfer.distil import distil
 
-CHANNELS = (48, 32, 16, 8)
-"""Widths of students, for nets with `channels`."""
-FRACTIONS = (3 / 4, 1 / 2, 1 / 4, 1 / 8)
-"""Widths of students, of those of the teacher, for nets with a width for each layer."""
-WIDTHS = ("widths", "hidden")
-"""What nets call these."""
 UNITS = {"b": 1.0, "kb": 1024.0, "mb": 1024.0**2, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 ROOM = 1024
 """Bytes that measured results add to a bundle, at most."""
@@ -139,7 +133,7 @@ def search(
             return tried
     least = min(smallest, key=lambda one: one.bytes)
     fastest = min(smallest, key=lambda one: one.seconds)
-    why = "" if len(smallest) > len(tried) else f" Students are made for nets with channels, {' or '.join(WIDTHS)} only."
+    why = "" if len(smallest) > len(tried) else " This net has no narrower ones, of which a student could be made."
     raise ConfigError(
         f"nothing fits the budget. The smallest that is possible is {least.name}, with {_kilobytes(least.bytes + ROOM)}; the fastest is "
         f"{fastest.name}, with {1e3 * fastest.seconds:.3g} ms.{why} Raise the budget to one of these, or train a smaller net."
@@ -204,8 +198,9 @@ def _candidate(packed: Packed) -> Candidate:
     manifest = packed.bundle.manifest
     net, rows = manifest.learner["modules"].get("net") or {}, manifest.results.get("measured", [])
     own = [row["accuracy"] for row in rows if row["protocol"] == manifest.protocol]
-    widths = [_in_words(net.get("args", {})[key]) for key in ("channels", *WIDTHS) if net.get("args", {}).get(key)]
-    name = " ".join(part for part in (net.get("name"), *widths, manifest.precision) if part)
+    width = _sizes.width_of(discovery.load("nets", net["name"])) if "name" in net else ""
+    widths = _in_words(net["args"][width]) if width else ""
+    name = " ".join(part for part in (net.get("name"), widths, manifest.precision) if part)
     return Candidate(name, packed, _size(packed.bundle), _latency(packed.bundle), statistics.mean(own) if own else None)
 
 
@@ -236,24 +231,12 @@ def _latency(bundle: Bundle, repeats: int = 50) -> float:
 
 
 def _students(teacher: Learner) -> Iterator[tuple[str, Learner]]:
-    """Untrained learners like the teacher, on narrower nets, the widest first, with their widths in words."""
-    described = describe_module(teacher.net) if isinstance(getattr(teacher, "net", None), torch.nn.Module) else {}  # pyright: ignore
-    for change in _narrower(described.get("args", {})):
+    """Yield untrained learners like the teacher, on narrower nets, the widest first, with their widths in words."""
+    net = module_arguments(teacher).get("net")
+    for change in _sizes.narrower(net) if net is not None else ():
         ((name, width),) = change.items()
-        net = build_net({**described, "args": {**described["args"], **change}})
-        yield f"{name} {_in_words(width)}", type(teacher)(net, **hyperparameters(teacher))  # pyright: ignore[reportCallIssue]
-
-
-def _narrower(args: Mapping[str, Any]) -> list[dict[str, int | tuple[int, ...]]]:
-    """Return what to change in a net's hyperparameters for narrower nets, the widest first; nothing for a net without widths."""
-    if "channels" in args:
-        return [{"channels": channels} for channels in CHANNELS if channels < args["channels"]]
-    name = next((name for name in WIDTHS if args.get(name)), None)
-    if name is None:
-        return []
-    given = tuple(args[name])
-    found = dict.fromkeys(tuple(max(1, int(width * fraction)) for width in given) for fraction in FRACTIONS)
-    return [{name: widths} for widths in found if widths != given]
+        other = type(net)(**(hyperparameters(net) | change))
+        yield f"{name} {_in_words(width)}", type(teacher)(other, **hyperparameters(teacher))  # pyright: ignore[reportCallIssue]
 
 
 def _in_words(width: int | Sequence[int]) -> str:

@@ -1,4 +1,4 @@
-"""Batch norm folded into the convolution before it, so that no pass over its images is spent on normalising them.
+"""ConvNormPool: a convolution, a norm and max-pooling as one layer, which spends no pass over its images on normalising them.
 
 A convolution followed by numbers that scale and shift each channel is a convolution with scaled weights, and a shift. Where statistics are
 held, their numbers are known beforehand. Those of the batch at hand are known as well where patches are small, as in a net's first layer:
@@ -8,6 +8,8 @@ exactly, without looking at what comes out. Before pooling that is the largest t
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,17 +17,51 @@ from torch import Tensor, nn
 from quickstudy.functional.loop import exporting
 from quickstudy.layers.batch_norm import BatchNorm
 from quickstudy.layers.conv2d import Conv2d
+from quickstudy.layers.norm import NormKind, make_norm
 
 SMALL = 32
 """Numbers in a patch up to which their covariance takes less time than the passes that it saves; 27 are three colours and 3x3 pixels."""
 
+Halving = Literal["pool", "stride"]
 Images = Float[Tensor, "example channel height width"]
+
+
+class ConvNormPool(nn.Sequential):
+    """3x3 convolution, normalisation, 2x2 max-pooling (or a convolution of stride 2), ReLU.
+
+    Args:
+        in_channels: channels of the images.
+        channels: filters.
+        norm: normalisation.
+        halving: `pool` (max-pooling) or `stride` (a convolution of stride 2).
+    """
+
+    def __init__(self, in_channels: int, channels: int, norm: NormKind, halving: Halving) -> None:
+        bias = norm not in ("batch", "instance")  # which take the mean of each channel, and any bias with it
+        convolution = Conv2d(in_channels, channels, 3, stride=2 if halving == "stride" else 1, padding=1, bias=bias)
+        # ReLU after pooling equals ReLU before it, on a quarter of the values.
+        pooling = [nn.MaxPool2d(2)] if halving == "pool" else []
+        super().__init__(convolution, make_norm(norm, channels), *pooling, nn.ReLU())
+
+    def forward(self, input: Images) -> Images:
+        convolution, norm, *rest = self
+        pools = len(rest) > 0 and type(rest[0]) is nn.MaxPool2d and not hooked(rest[0])
+        folded = fold(input, convolution, norm, held=pools)
+        if folded is None:
+            return super().forward(input)
+        images, shift = folded
+        if pools:  # which takes the same pixels before the shift
+            images = rest.pop(0)(images)
+        images = images + shift
+        for layer in rest:
+            images = layer(images)
+        return images
 
 
 def fold(
     x: Images, convolution: nn.Module, norm: nn.Module, held: bool = True
 ) -> tuple[Images, Float[Tensor, "channel 1 1"]] | None:
-    """`norm(convolution(x))` in two parts, whose sum it is: images, and a number per channel, which may be added after max-pooling.
+    """Return `norm(convolution(x))` in two parts, whose sum it is: images, and a number per channel, to be added after max-pooling.
 
     Args:
         x: what is convolved.
@@ -61,13 +97,13 @@ def fold(
 
 
 def hooked(layer: nn.Module) -> bool:
-    """Whether somebody watches or changes what goes through the layer."""
+    """Return whether somebody watches or changes what goes through the layer."""
     hooks = (layer._forward_hooks, layer._forward_pre_hooks, layer._backward_hooks, layer._backward_pre_hooks)
     return any(hooks)
 
 
 def _moments(x: Images, convolution: Conv2d, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Mean and (biased) variance of each channel that comes out, `[channel]`, over the examples that count and all positions."""
+    """Return mean and (biased) variance of each channel that comes out, `[channel]`, over the examples that count and all positions."""
     rows = convolution.weight.flatten(1)
     with torch.autocast(x.device.type, enabled=False):  # differences of products: bfloat16 would leave nothing of them
         patches = _patches(x.to(rows.dtype), convolution)

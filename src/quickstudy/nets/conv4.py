@@ -6,16 +6,17 @@ Meta-Learning", section 5.2 (strided form, for Omniglot).
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, ClassVar, get_args
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, check_at_least, check_choice
-from quickstudy.layers.conv2d import Conv2d
-from quickstudy.layers.conv_norm_pool import fold, hooked
-from quickstudy.layers.norm import NormKind, make_norm
+from quickstudy.inputs import InputSpec
+from quickstudy.layers.conv_norm_pool import ConvNormPool, Halving
+from quickstudy.layers.norm import NormKind
+from quickstudy.nets import _sizes
 
 
 class Conv4(nn.Module):
@@ -34,17 +35,20 @@ class Conv4(nn.Module):
     torch.Size([2, 8])
     """
 
+    from_data: ClassVar[tuple[str, ...]] = ("in_channels", "image_size")
+    width: ClassVar[str] = "channels"
+
     def __init__(
         self,
         in_channels: int = 1,
         image_size: int = 28,
         channels: int = 64,
         norm: NormKind = "batch",
-        halving: Literal["pool", "stride"] = "pool",
+        halving: Halving = "pool",
     ) -> None:
         super().__init__()
         check_at_least("channels", channels, 1)
-        check_choice("halving", halving, ("pool", "stride"))
+        check_choice("halving", halving, get_args(Halving))
         if halving == "pool" and image_size < 16:
             raise ConfigError(f"image_size is {image_size}; four max-poolings need at least 16 pixels, or halving='stride'.")
         self.in_channels, self.image_size, self.channels, self.norm, self.halving = (
@@ -55,7 +59,7 @@ class Conv4(nn.Module):
             halving,
         )
         widths = [in_channels] + [channels] * 4
-        self.blocks = nn.Sequential(*(_Block(widths[i], widths[i + 1], norm, halving) for i in range(4)))
+        self.blocks = nn.Sequential(*(ConvNormPool(widths[i], widths[i + 1], norm, halving) for i in range(4)))
         # about 1.5 times faster on a CPU; shapes and results do not change
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
         size = image_size
@@ -67,27 +71,12 @@ class Conv4(nn.Module):
     def forward(self, x: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example feature"]:
         return self.blocks(x).flatten(1)
 
-
-class _Block(nn.Sequential):
-    """Convolution, normalisation, max-pooling (or a convolution of stride 2), ReLU."""
-
-    def __init__(self, in_channels: int, channels: int, norm: NormKind, halving: str) -> None:
-        bias = norm not in ("batch", "instance")  # which take the mean of each channel, and any bias with it
-        convolution = Conv2d(in_channels, channels, 3, stride=2 if halving == "stride" else 1, padding=1, bias=bias)
-        # ReLU after pooling equals ReLU before it, on a quarter of the values.
-        pooling = [nn.MaxPool2d(2)] if halving == "pool" else []
-        super().__init__(convolution, make_norm(norm, channels), *pooling, nn.ReLU())
-
-    def forward(self, input: Tensor) -> Tensor:
-        convolution, norm, *rest = self
-        pools = len(rest) > 0 and type(rest[0]) is nn.MaxPool2d and not hooked(rest[0])
-        folded = fold(input, convolution, norm, held=pools)
-        if folded is None:
-            return super().forward(input)
-        images, shift = folded
-        if pools:  # which takes the same pixels before the shift
-            images = rest.pop(0)(images)
-        images = images + shift
-        for layer in rest:
-            images = layer(images)
-        return images
+    @classmethod
+    def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
+        """Return the hyperparameters that inputs of the spec decide."""
+        channels, height, width = _sizes.input_shape(spec, "conv4", axes=3)
+        if height != width:
+            raise ConfigError(
+                f"conv4 takes square images, but the data has {height}x{width} pixels; set a size, or another net."
+            )
+        return {"in_channels": channels, "image_size": height}

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError
+from quickstudy.inputs import InputSpec
 from quickstudy.layers.norm import NormKind, make_norm
+from quickstudy.nets import _sizes
 
 
 class MLP(nn.Module):
@@ -24,6 +28,9 @@ class MLP(nn.Module):
     >>> MLP(in_features=3, hidden=(8, 4))(torch.zeros(2, 3)).shape
     torch.Size([2, 4])
     """
+
+    from_data: ClassVar[tuple[str, ...]] = ("in_features",)
+    width: ClassVar[str] = "hidden"
 
     def __init__(self, in_features: int = 1, hidden: Sequence[int] = (40, 40), norm: NormKind = "none") -> None:
         super().__init__()
@@ -42,3 +49,8 @@ class MLP(nn.Module):
 
     def forward(self, x: Float[Tensor, " example *shape"]) -> Float[Tensor, "example feature"]:
         return self.layers(x)
+
+    @classmethod
+    def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
+        """Return the hyperparameters that inputs of the spec decide."""
+        return {"in_features": math.prod(_sizes.input_shape(spec, "mlp", axes=0))}

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.inputs import InputSpec
 from quickstudy.layers.conv2d import Conv2d
 from quickstudy.layers.norm import NormKind, make_norm
+from quickstudy.nets import _sizes
 
 
 class ResNet12(nn.Module):
@@ -31,6 +34,9 @@ class ResNet12(nn.Module):
     torch.Size([2, 16])
     """
 
+    from_data: ClassVar[tuple[str, ...]] = ("in_channels",)
+    width: ClassVar[str] = "widths"
+
     def __init__(self, in_channels: int = 3, widths: Sequence[int] = (64, 160, 320, 640), norm: NormKind = "batch") -> None:
         super().__init__()
         self.in_channels, self.widths, self.norm = in_channels, tuple(widths), norm
@@ -44,6 +50,11 @@ class ResNet12(nn.Module):
 
     def forward(self, x: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example feature"]:
         return self.blocks(x).mean((2, 3))
+
+    @classmethod
+    def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
+        """Return the hyperparameters that inputs of the spec decide."""
+        return {"in_channels": _sizes.input_shape(spec, "resnet12", axes=3)[0]}
 
 
 class _Block(nn.Module):

@@ -1,0 +1,64 @@
+"""What nets share about their sizes: what the data decides, and how a net becomes narrower.
+
+A net may say three things of its hyperparameters: `fit_to(spec)` returns those that inputs decide, `from_data` names them, and `width`
+names the one that holds its width, or a width for each layer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from quickstudy.errors import ConfigError
+from quickstudy.inputs import InputSpec
+
+WIDTHS = (48, 32, 16, 8)
+"""Filters of narrower nets whose layers are all equally wide."""
+
+FRACTIONS = (3 / 4, 1 / 2, 1 / 4, 1 / 8)
+"""Widths of narrower nets with a width for each layer, as fractions of the widths that they have."""
+
+
+def input_shape(spec: InputSpec, net: str, axes: int) -> tuple[int, ...]:
+    """Return the shape of one example, for a net that takes one tensor with this many axes, or with any number if `axes` is 0.
+
+    Raises:
+        ConfigError: the inputs are another thing.
+    """
+    layout = spec.layout()
+    shapes = [part.shape for part in layout.values()]
+    if len(shapes) != 1 or (axes and len(shapes[0]) != axes):
+        found = ", ".join(f"{name} {list(part.shape)}" for name, part in layout.items())
+        expected = {0: "one tensor", 3: "images [channel, height, width]"}[axes]
+        raise ConfigError(f"{net} takes {expected}, but the data has {found}; choose another net.")
+    return shapes[0]
+
+
+def fit_to(net: type[nn.Module], spec: InputSpec) -> dict[str, Any]:
+    """Return the hyperparameters of a net's class that inputs of the spec decide; none for a net that fits everything.
+
+    Raises:
+        ConfigError: the net cannot take such inputs.
+    """
+    return net.fit_to(spec) if hasattr(net, "fit_to") else {}  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def from_data(net: type[nn.Module]) -> tuple[str, ...]:
+    """Return the names of the hyperparameters that inputs decide."""
+    return getattr(net, "from_data", ())
+
+
+def width_of(net: type[nn.Module]) -> str:
+    """Return the name of the hyperparameter that holds a net's width, or a width for each layer; empty if it has none."""
+    return getattr(net, "width", "")
+
+
+def narrower(net: nn.Module) -> list[dict[str, Any]]:
+    """Return changes of hyperparameters that make a net narrower, the widest first; none for a net without a width."""
+    argument = width_of(type(net))
+    given: Any = getattr(net, argument, ())
+    if isinstance(given, int):
+        return [{argument: width} for width in WIDTHS if width < given]
+    found = dict.fromkeys(tuple(max(1, int(width * fraction)) for width in given) for fraction in FRACTIONS)
+    return [{argument: widths} for widths in found if widths != tuple(given)]
