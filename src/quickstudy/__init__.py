@@ -7,7 +7,6 @@ each public name below loads what it needs when it is first used (PEP 562).
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
@@ -17,6 +16,7 @@ _WHERE = {
     "EngineSettings": "quickstudy.training.settings",
     "Examples": "quickstudy.task",
     "FewShotClassifier": "quickstudy.estimators.classifier",
+    "FewShotRegressor": "quickstudy.estimators.regressor",
     "ImageSpec": "quickstudy.inputs.image",
     "Learner": "quickstudy.learner",
     "OneHot": "quickstudy.objectives.classes",
@@ -24,8 +24,10 @@ _WHERE = {
     "Result": "quickstudy.training.evaluate",
     "SavedLearner": "quickstudy.training.saving",
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
+    "Skill": "quickstudy.runtime.skill",
     "Task": "quickstudy.task",
     "TrainingSettings": "quickstudy.training.settings",
+    "UnlikeTrainingWarning": "quickstudy.errors",
     "Values": "quickstudy.objectives.values",
     "evaluate": "quickstudy.training.evaluate",
     "fit": "quickstudy.training.fit",
@@ -37,12 +39,14 @@ _WHERE = {
 
 if TYPE_CHECKING:
     from quickstudy.data import load as load_data
-    from quickstudy.errors import QuickstudyError
+    from quickstudy.errors import QuickstudyError, UnlikeTrainingWarning
     from quickstudy.estimators.classifier import FewShotClassifier
+    from quickstudy.estimators.regressor import FewShotRegressor
     from quickstudy.inputs.image import ImageSpec
     from quickstudy.learner import Learner
     from quickstudy.objectives.classes import OneHot, one_hot
     from quickstudy.objectives.values import Values
+    from quickstudy.runtime.skill import Skill
     from quickstudy.task import Examples, Task
     from quickstudy.tasks.classes import ClassTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
@@ -56,6 +60,7 @@ __all__ = [
     "EngineSettings",
     "Examples",
     "FewShotClassifier",
+    "FewShotRegressor",
     "ImageSpec",
     "Learner",
     "OneHot",
@@ -63,8 +68,10 @@ __all__ = [
     "Result",
     "SavedLearner",
     "SinusoidTasks",
+    "Skill",
     "Task",
     "TrainingSettings",
+    "UnlikeTrainingWarning",
     "Values",
     "__version__",
     "evaluate",
@@ -76,15 +83,12 @@ __all__ = [
 ]
 
 _RENAMED = {"load_data": "load"}
-_WITHOUT_TORCH = {"FewShotClassifier": "quickstudy.runtime.classifier"}
-"""What stands in on a machine that has the runtime alone."""
 
 
 def __getattr__(name: str) -> Any:
     if name not in _WHERE:
         raise AttributeError(f"module 'quickstudy' has no attribute {name!r}")
-    torch_is_here = name not in _WITHOUT_TORCH or importlib.util.find_spec("torch") is not None
-    module = importlib.import_module(_WHERE[name] if torch_is_here else _WITHOUT_TORCH[name])
+    module = importlib.import_module(_WHERE[name])
     value = getattr(module, _RENAMED.get(name, name))
     globals()[name] = value
     return value

@@ -125,6 +125,10 @@ class BusyError(QuickstudyError):
     http_status = 503
 
 
+class UnlikeTrainingWarning(UserWarning):
+    """Examples that are far from those that a learner was trained on; the message names what is far, and the remedy."""
+
+
 def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
     """Return `value` if it is one of the choices.
 

@@ -99,10 +99,15 @@ def _remove(path: pathlib.Path) -> None:
 
 def save(path: str | os.PathLike[str], kind: str, arrays: Arrays, meta: Mapping[str, Any]) -> None:
     """Save arrays and plain values as one file of the given kind (`learner`, `checkpoint`, `images`)."""
+    write_atomically(path, packed(kind, arrays, meta))
+
+
+def packed(kind: str, arrays: Arrays, meta: Mapping[str, Any]) -> bytes:
+    """Return the bytes of the file that `save` writes."""
     facts = {"format": FORMAT, "kind": kind, "hash": fingerprint(arrays), "meta": meta, "meta_hash": _meta_hash(meta)}
     header = {"quickstudy": json.dumps(facts)}
     contiguous = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    write_atomically(path, safetensors.numpy.save(contiguous, metadata=header))
+    return safetensors.numpy.save(contiguous, metadata=header)
 
 
 def load(path: str | os.PathLike[str], *kinds: str) -> Content:

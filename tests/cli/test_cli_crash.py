@@ -93,13 +93,15 @@ def limited_files() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def test_a_full_disk_while_saving_a_task_keeps_the_old_one(
+@pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # blank images
+def test_a_full_disk_while_saving_a_skill_keeps_the_old_one(
     cli: Call, finished: pathlib.Path, tmp_path: pathlib.Path, limited_files: Callable[[int], None]
 ) -> None:
     support = tmp_path / "support"
-    (support / "a").mkdir(parents=True)
-    PIL.Image.new("L", (9, 9)).save(support / "a" / "1.png")
-    task = tmp_path / "tasks" / "my.task"
+    for name in "ab":
+        (support / name).mkdir(parents=True)
+        PIL.Image.new("L", (9, 9)).save(support / name / "1.png")
+    task = tmp_path / "tasks" / "my.qs"
     assert cli("adapt", finished, support, "-o", task).code == 0
     before = task.read_bytes()
     limited_files(1000)
@@ -110,7 +112,7 @@ def test_a_full_disk_while_saving_a_task_keeps_the_old_one(
     assert str(task) in outcome.err
     assert "unchanged" in outcome.err
     assert task.read_bytes() == before
-    assert [file.name for file in task.parent.iterdir()] == ["my.task"]
+    assert [file.name for file in task.parent.iterdir()] == ["my.qs"]
 
 
 def test_a_full_disk_while_training_keeps_the_checkpoint_and_resumes(

@@ -112,11 +112,11 @@ def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.P
         (["train"], ["lacks --data"]),
         (["evaluate"], ["lacks SAVED and --data"]),
         (["adapt"], ["LEARNER", "SUPPORT", "--out"]),
-        (["predict", "x.task"], ["IMAGES"]),
+        (["predict", "x.qs"], ["IMAGES"]),
         (["list", "--jsn"], ["unknown option --jsn", "--json"]),
         (["info", "nothing.safetensors"], ["there is no file nothing.safetensors"]),
         (["evaluate", "nothing.safetensors", "--data", "digits"], ["there is no file nothing.safetensors"]),
-        (["adapt", "nothing.safetensors", ".", "-o", "x.task"], ["."]),
+        (["adapt", "nothing.safetensors", ".", "-o", "x.qs"], ["."]),
     ],
 )
 def test_bad_words_of_other_verbs(refused: Call, words: list[str], expected: list[str]) -> None:
@@ -216,7 +216,7 @@ def test_images_of_another_size_than_the_learner(refused: Call, finished: pathli
 
 
 def test_a_support_folder_without_images(refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    task = tmp_path / "my.task"
+    task = tmp_path / "my.qs"
     assert "there is no folder" in refused("adapt", finished, tmp_path / "none", "-o", task)
     (tmp_path / "empty").mkdir()
     assert "no examples in class folders" in refused("adapt", finished, tmp_path / "empty", "-o", task)
@@ -229,15 +229,17 @@ def test_a_support_folder_without_images(refused: Call, finished: pathlib.Path, 
     assert not task.exists()
 
 
+@pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # blank images
 def test_unreadable_images_to_predict(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    (tmp_path / "support" / "a").mkdir(parents=True)
-    PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "a" / "1.png")
-    task = tmp_path / "my.task"
+    for name in "ab":
+        (tmp_path / "support" / name).mkdir(parents=True)
+        PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / name / "1.png")
+    task = tmp_path / "my.qs"
     assert cli("adapt", finished, tmp_path / "support", "-o", task).code == 0
     assert "there is no image file" in refused("predict", task, tmp_path / "none.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert "broken.png" in refused("predict", task, tmp_path / "broken.png")
-    assert "is a saved learner; expected a saved task" in refused("predict", finished / "learner.safetensors", "x.png")
+    assert "is a learner that has learned no task yet" in refused("predict", finished / "learner.safetensors", "x.png")
     assert "ink is 'drak'" in refused("predict", task, "x.png", "--ink", "drak")
     assert "ink is 'drak'" in refused("adapt", finished, tmp_path / "support", "-o", task, "--ink", "drak")
 
@@ -250,5 +252,5 @@ def test_a_learner_of_rows_takes_no_images(refused: Call, tmp_path: pathlib.Path
     save_learner(tmp_path / "rows.safetensors", SavedLearner(ProtoNet(Identity(4))))
     (tmp_path / "support" / "a").mkdir(parents=True)
     PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "a" / "1.png")
-    message = refused("adapt", tmp_path / "rows.safetensors", tmp_path / "support", "-o", tmp_path / "x.task")
+    message = refused("adapt", tmp_path / "rows.safetensors", tmp_path / "support", "-o", tmp_path / "x.qs")
     assert "rows of numbers" in message

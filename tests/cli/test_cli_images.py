@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import struct
+import zipfile
 from collections.abc import Callable
 from typing import Any
 
@@ -37,11 +38,11 @@ def task(cli: Call, learner: pathlib.Path, picture: Call, tmp_path: pathlib.Path
     (tmp_path / "support" / "level" / "notes.txt").write_text("not an image")
     (tmp_path / "support" / ".hidden").mkdir()
     with pytest.warns(DataWarning, match=r"1 file was not looked at, .*: \.txt \(1\)"):
-        outcome = cli("adapt", learner, tmp_path / "support", "-o", tmp_path / "mine.task")
+        outcome = cli("adapt", learner, tmp_path / "support", "-o", tmp_path / "mine.qs")
     assert outcome.code == 0, outcome
-    assert f"learned: {tmp_path / 'mine.task'}" in outcome.out
-    assert f"quickstudy predict {tmp_path / 'mine.task'} {tmp_path / 'support' / 'level' / '1.png'}" in outcome.out
-    return tmp_path / "mine.task"
+    assert f"learned: {tmp_path / 'mine.qs'}" in outcome.out
+    assert f"quickstudy predict {tmp_path / 'mine.qs'} {tmp_path / 'support' / 'level' / '1.png'}" in outcome.out
+    return tmp_path / "mine.qs"
 
 
 KINDS = {
@@ -88,10 +89,10 @@ def test_support_images_of_the_other_ink(
 ) -> None:
     for name, upright in (("upright", True), ("level", False)):
         picture(f"light/{name}/1.png", upright=upright, light=True)
-    assert cli("adapt", learner, tmp_path / "light", "--out", tmp_path / "light.task", "--ink", "light").code == 0
+    assert cli("adapt", learner, tmp_path / "light", "--out", tmp_path / "light.qs", "--ink", "light").code == 0
     dark, light = picture("x.png", upright=True), picture("y.png", upright=True, light=True)
     for image, ink in ((dark, ["--ink", "dark"]), (light, [])):  # the task remembers the ink that it was adapted to
-        outcome = cli("predict", tmp_path / "light.task", image, "--json", *ink)
+        outcome = cli("predict", tmp_path / "light.qs", image, "--json", *ink)
         assert json.loads(outcome.out)["predictions"][0]["class"] == "upright"
 
 
@@ -116,16 +117,17 @@ def test_adapt_goes_on_from_a_task(cli: Call, task: pathlib.Path, picture: Call,
     PIL.Image.fromarray((rng.random((16, 16)) * 255).astype(np.uint8)).save(tmp_path / "more" / "dots" / "1.png")
     picture("more/level/1.png", upright=False)
     before = task.read_bytes()
-    outcome = cli("adapt", task, tmp_path / "more", "-o", tmp_path / "three.task", "--json")
+    outcome = cli("adapt", task, tmp_path / "more", "-o", tmp_path / "three.qs", "--json")
     assert json.loads(outcome.out) == {
-        "task": str(tmp_path / "three.task"),
+        "skill": str(tmp_path / "three.qs"),
         "examples": {"dots": 1, "level": 1},
         "classes": ["level", "upright", "dots"],
+        "kept": False,
     }
-    found = cli("predict", tmp_path / "three.task", tmp_path / "more" / "dots" / "1.png", "--json")
+    found = cli("predict", tmp_path / "three.qs", tmp_path / "more" / "dots" / "1.png", "--json")
     assert json.loads(found.out)["predictions"][0]["class"] == "dots"
     assert task.read_bytes() == before
-    state = FewShotClassifier.load(tmp_path / "three.task").state_
+    state = FewShotClassifier.load(tmp_path / "three.qs").skill_.state
     assert state["counts"].tolist() == [2, 3, 1]
 
 
@@ -138,15 +140,16 @@ def test_the_command_line_and_python_agree(cli: Call, learner: pathlib.Path, tas
     np.testing.assert_allclose(list(found.values()), classifier.predict_proba([image])[0], rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["learner", "task"])
-def test_a_saved_file_is_safetensors_and_json(learner: pathlib.Path, task: pathlib.Path, kind: str) -> None:
-    content = (learner if kind == "learner" else task).read_bytes()
+def test_a_saved_learner_is_safetensors_and_json(learner: pathlib.Path, task: pathlib.Path) -> None:
+    content = learner.read_bytes()
+    with zipfile.ZipFile(task) as archive:  # a skill is a zip that holds the learner as it was saved
+        assert archive.read("learner.safetensors") == content
     (length,) = struct.unpack("<Q", content[:8])
     header = json.loads(content[8 : 8 + length])
     facts = json.loads(header.pop("__metadata__")["quickstudy"])
-    assert facts["kind"] == kind
+    assert facts["kind"] == "learner"
     assert facts["meta"]["learner"]["name"] == "protonet"
     assert facts["meta"]["input"] == {"kind": "image", "height": 16, "width": 16, "channels": 1, "ink": "dark"}
     ends = [entry["data_offsets"][1] for entry in header.values()]
     assert 8 + length + max(ends, default=0) == len(content)  # tensors, and nothing else
-    assert storage.load(learner if kind == "learner" else task, kind).meta == facts["meta"]
+    assert storage.load(learner, "learner").meta == facts["meta"]

@@ -95,7 +95,8 @@ def test_list_names_everything(cli: Call) -> None:
             assert f" {name} " in table
 
 
-def test_info_of_a_learner_and_of_a_task(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
+@pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # blank images
+def test_info_of_a_learner_and_of_a_skill(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
     facts = json.loads(cli("info", finished, "--json").out)
     assert facts["kind"] == "learner"
     assert facts["learner"]["name"] == "protonet"
@@ -105,11 +106,18 @@ def test_info_of_a_learner_and_of_a_task(cli: Call, refused: Call, finished: pat
     table = cli("info", finished).out
     assert "net.args.channels" in table
     assert "info.validation.accuracy" in table
-    (tmp_path / "support" / "one").mkdir(parents=True)
-    PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "one" / "1.png")
-    assert cli("adapt", finished, tmp_path / "support", "-o", tmp_path / "my.task").code == 0
-    task = json.loads(cli("info", tmp_path / "my.task", "--json").out)
-    assert (task["kind"], task["labels"]) == ("task", ["one"])
+    for name in ("one", "two"):
+        (tmp_path / "support" / name).mkdir(parents=True)
+        PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / name / "1.png")
+    for keep, kept in ((), 0), (("--keep", "true"), 2):
+        assert cli("adapt", finished, tmp_path / "support", "-o", tmp_path / "my.qs", *keep).code == 0
+        skill = json.loads(cli("info", tmp_path / "my.qs", "--json").out)
+        assert (skill["kind"], skill["labels"], skill["engine"], skill["kept_examples"]) == (
+            "skill",
+            ["one", "two"],
+            "torch",
+            kept,
+        )
     assert "is a saved checkpoint" in refused("info", finished / "checkpoint.safetensors")
     assert "no safetensors file" in refused("info", finished / "metrics.csv")
 

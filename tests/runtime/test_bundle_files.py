@@ -16,8 +16,10 @@ import safetensors.numpy
 from exports import shipped
 
 from quickstudy.errors import DataError, FileFormatError, TooLargeError
-from quickstudy.runtime import Learner, Task, pretrained
+from quickstudy.runtime import Learner, Skill, pretrained
 from quickstudy.runtime import bundle as bundles
+
+pytestmark = pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # noise is no drawing
 
 
 @pytest.fixture(scope="module")
@@ -212,9 +214,9 @@ def support(rows: Any = ((0.0,) * 6,), y: Any = ((1.0, 0.0),)) -> Callable[[dict
 def test_damaged_tasks(
     forgetful: pathlib.Path, tmp_path: pathlib.Path, change: Callable[[dict[str, bytes]], None], words: str
 ) -> None:
-    assert Task.load(forgetful).labels == ["a", "b"]
+    assert Skill.load(forgetful).labels == ["a", "b"]
     with pytest.raises(FileFormatError, match=words):
-        Task.load(rewritten(forgetful, tmp_path / "bad.qs", change))
+        Skill.load(rewritten(forgetful, tmp_path / "bad.qs", change))
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

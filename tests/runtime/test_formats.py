@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from quickstudy.errors import FileFormatError
-from quickstudy.runtime import Learner, Task
+from quickstudy.runtime import Learner, Skill
 from quickstudy.runtime import bundle as bundles
 
 HERE = pathlib.Path(__file__).parent
@@ -24,7 +24,7 @@ LABELS = list("abcabcabc")
 
 
 def test_a_learner_and_a_skill_of_0_2_0_adapt_and_go_on() -> None:
-    learner, skill = Learner.load(HERE / "learner-0.2.0.qs"), Task.load(HERE / "skill-0.2.0.qs")
+    learner, skill = Learner.load(HERE / "learner-0.2.0.qs"), Skill.load(HERE / "skill-0.2.0.qs")
     assert skill.labels == ["a", "b", "c"]
     for name, value in learner.adapt(X, LABELS).state.items():
         np.testing.assert_allclose(value, skill.state[name], rtol=1e-5)
@@ -34,8 +34,8 @@ def test_a_learner_and_a_skill_of_0_2_0_adapt_and_go_on() -> None:
 
 
 def test_a_skill_of_0_2_0_that_keeps_its_examples_learns_more() -> None:
-    skill = Task.load(HERE / "maml-0.2.0.qs")
-    again = skill.learner.adapt(X, LABELS)
+    skill = Skill.load(HERE / "maml-0.2.0.qs")
+    again = Learner.load(HERE / "maml-0.2.0.qs").adapt(X, LABELS)
     np.testing.assert_allclose(skill.predict_proba(X), again.predict_proba(X), atol=1e-5)
     assert skill.add(X[:1], ["d"]).labels == ["a", "b", "c", "d"]
 

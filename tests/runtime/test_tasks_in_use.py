@@ -20,9 +20,11 @@ from exports import shipped
 from quickstudy.errors import ConfigError, DataError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.inputs.rows import RowsSpec
-from quickstudy.runtime import Learner, Task, pretrained
+from quickstudy.runtime import Learner, Skill, pretrained
 from quickstudy.runtime import bundle as bundles
 from quickstudy.training.saving import SavedLearner
+
+pytestmark = pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # noise is no drawing
 
 X = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
 LABELS = list("abcabcabc")
@@ -78,7 +80,7 @@ def test_threads_add_forget_predict_and_save_as_one_would(learner: Learner, tmp_
 def test_a_task_goes_on_with_its_learner_wherever_both_were_read(learner: Learner, tmp_path: pathlib.Path) -> None:
     bundles.write(tmp_path / "learner.qs", learner.bundle)
     learner.adapt(X[:6], LABELS[:6]).save(tmp_path / "mine.qs")
-    going_on = Learner.load(tmp_path / "learner.qs").adapt(X[6:], LABELS[6:], Task.load(tmp_path / "mine.qs"))
+    going_on = Learner.load(tmp_path / "learner.qs").adapt(X[6:], LABELS[6:], Skill.load(tmp_path / "mine.qs"))
     np.testing.assert_allclose(going_on.predict_proba(X), learner.adapt(X, LABELS).predict_proba(X), atol=1e-5)
     bundle = learner.bundle
     weights = {name: value + np.float32(1) for name, value in bundle.weights.items()}
@@ -88,8 +90,8 @@ def test_a_task_goes_on_with_its_learner_wherever_both_were_read(learner: Learne
         bundles.Bundle(bundle.manifest, bundle.graphs, weights),
         bundles.Bundle(other, bundle.graphs, dict(bundle.weights)),
     ):
-        with pytest.raises(ConfigError, match="a task of another learner"):
-            Learner(stranger).adapt(X, LABELS, Task.load(tmp_path / "mine.qs"))
+        with pytest.raises(ConfigError, match="the skill is one of another learner"):
+            Learner(stranger).adapt(X, LABELS, Skill.load(tmp_path / "mine.qs"))
 
 
 def test_a_diverged_task_is_an_error_and_leaves_what_was_learned(maml: Learner) -> None:
@@ -189,7 +191,7 @@ def test_a_regression_goes_on_from_its_file(regression: Learner, tmp_path: pathl
     task = regression.adapt(given, [0.0, 1.0, 2.0, 3.0])
     given[:] = 0  # the task has its own copy
     whole = regression.adapt(X[:6], [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]).predict(X)
-    for again in (task, Task.load(tmp_path / "mine.qs")):
+    for again in (task, Skill.load(tmp_path / "mine.qs")):
         np.testing.assert_allclose(again.add(X[4:6], [4.0, 5.0]).predict(X), whole, atol=1e-6)
     with pytest.raises(DataError, match="y has 2 values per example; expected 1"):
         task.add(X[:1], [[1.0, 2.0]])
@@ -198,7 +200,7 @@ def test_a_regression_goes_on_from_its_file(regression: Learner, tmp_path: pathl
 def test_importing_the_part_loads_nothing_that_it_does_not_need() -> None:
     code = (
         "import sys, quickstudy.runtime as runtime; assert 'onnxruntime' not in sys.modules\n"
-        "from quickstudy.runtime import Learner, Task; assert runtime.Task is Task\n"
+        "from quickstudy.runtime import Learner, Skill; assert runtime.Skill is Skill\n"
         "assert Learner.__module__ == 'quickstudy.runtime.learner' and 'torch' not in sys.modules\n"
         "try: runtime.Leaner\n"
         "except AttributeError as error: assert 'Leaner' in str(error)\n"

@@ -14,10 +14,10 @@ from quickstudy.export.onnx.int8 import to_int8
 from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.objectives.classes import one_hot
 from quickstudy.runtime import Learner, bundle
-from quickstudy.runtime.inputs import to_input
 from quickstudy.runtime.manifest import Unknown
-from quickstudy.task import Examples, Task, one_hot
+from quickstudy.task import Examples, Task
 from quickstudy.training.saving import SavedLearner, load_learner
 
 WAYS, SHOTS, QUERIES = 5, 2, 6
@@ -48,17 +48,18 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
         "more": [plain(pixels) for pixels in more],
         "moreLabels": more_labels,
         "query": [plain(pixels) for pixels in query],
-        "logits": classifier._logits(query).tolist(),
+        "logits": classifier.skill_.logits(query).tolist(),
     }
     classifier.partial_fit(more, more_labels)
-    expected |= {"logitsAfterMore": classifier._logits(query).tolist(), "classes": classifier.classes_.tolist()}
+    expected |= {"logitsAfterMore": classifier.skill_.logits(query).tolist(), "classes": classifier.skill_.labels}
     (folder / f"{name}.json").write_text(json.dumps(expected))
 
 
 def quantised(folder: pathlib.Path) -> None:
     """The prototypes in 8 bits, and what onnxruntime makes of them in Python."""
     exact = bundle.read(folder / "prototypes.qs")
-    x = torch.from_numpy(to_input(list(images(50, 4)), exact.manifest.input, "light"))
+    spec = exact.manifest.input
+    x = torch.from_numpy(spec.to_network(spec.read_all(images(50, 4), ink="light"))["image"])
     examples = Examples(x, one_hot(torch.arange(50) % WAYS, WAYS))
     small = to_int8(exact, [Task(examples, examples)])
     bundle.write(folder / "int8.qs", small)

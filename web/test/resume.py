@@ -6,7 +6,7 @@ import sys
 
 import numpy as np
 
-from quickstudy.runtime.learner import Task
+from quickstudy.runtime import Skill
 
 
 def pixels(plain: dict) -> np.ndarray:
@@ -15,7 +15,7 @@ def pixels(plain: dict) -> np.ndarray:
 
 def main() -> None:
     case = json.loads(pathlib.Path(sys.argv[2]).read_text())
-    task = Task.load(sys.argv[1])
+    task = Skill.load(sys.argv[1])
     query = [pixels(plain) for plain in case["query"]]
     found = {"labels": task.labels, "logits": task.logits(query).tolist()}
     task.add([pixels(plain) for plain in case["more"]], case["moreLabels"])

@@ -1,4 +1,4 @@
-"""what a saved learner or task is, where it comes from and how good it is: quickstudy info omniglot"""
+"""what a saved learner or skill is, where it comes from and how good it is: quickstudy info omniglot"""
 
 from __future__ import annotations
 
@@ -15,29 +15,41 @@ from quickstudy.runtime import pretrained
 def run(arguments: Sequence[str]) -> None:
     """Print the facts in a file's header; its tensors are checked, but no torch is needed."""
     parser = _parser.make_parser("info", __doc__)
-    parser.add_argument("file", type=str, help="a learner's file, a run's folder, a shipped learner, or a task")
+    parser.add_argument("file", type=str, help="a learner's file, a run's folder, a shipped learner, or a skill")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     found = pretrained.find(options.file)
-    kind, numbers, about = _read(found)
-    facts = {"kind": kind, "file": str(found), "bytes": found.stat().st_size, "tensors": numbers, **about}
+    about = _in_bundle(found) if bundles.is_bundle(found) else _in_file(found)
+    facts = {"kind": about.pop("kind"), "file": str(found), "bytes": found.stat().st_size, **about}
     if options.json:
         _output.as_json(facts)
         return
     _output.table(("fact", "value"), [(name, value) for name, value in _flat(facts)], title=options.file)
 
 
-def _read(path: pathlib.Path) -> tuple[str, int, Mapping[str, Any]]:
-    """What kind of file it is, how many numbers it holds, and what it says about itself."""
-    if bundles.is_bundle(path):
-        bundle = bundles.read(path)
-        about = bundle.manifest.model_dump(exclude={"kind", "programs", "parts"}, exclude_none=True)
-        return f"bundle of a {bundle.manifest.kind}", sum(value.size for value in bundle.weights.values()), about
-    content = storage.load(path, "learner", "task")
-    return content.kind, sum(value.size for value in content.arrays.values()), content.meta
+def _in_bundle(path: pathlib.Path) -> dict[str, Any]:
+    """Return what a bundle holds: its kind, how many numbers, how many examples it keeps, and what it says about itself."""
+    bundle = bundles.read(path)
+    numbers = sum(value.size for value in bundle.weights.values())
+    is_skill = bundle.manifest.kind != "learner"
+    holds = {
+        "engine": "torch" if bundle.learner else "onnxruntime",
+        "state_numbers": sum(value.size for value in bundle.state.values()) if is_skill else None,
+        "kept_examples": len(bundle.support["y"]) if bundle.support else (0 if is_skill else None),
+    }
+    about = bundle.manifest.model_dump(exclude={"kind", "programs", "parts"}, exclude_none=True)
+    kind = "skill" if is_skill else "bundle of a learner"
+    return {"kind": kind, "tensors": numbers, **{name: value for name, value in holds.items() if value is not None}, **about}
+
+
+def _in_file(path: pathlib.Path) -> dict[str, Any]:
+    """Return what a learner's file for PyTorch holds."""
+    content = storage.load(path, "learner")
+    return {"kind": content.kind, "tensors": sum(value.size for value in content.arrays.values()), **content.meta}
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
+    """Return facts within facts as one list, with dots in their names."""
     rows: list[tuple[str, object]] = []
     for name, value in facts.items():
         if isinstance(value, Mapping):

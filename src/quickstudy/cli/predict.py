@@ -1,53 +1,42 @@
-"""name images by what a task learned: quickstudy predict mine.task photo1.png photo2.jpg"""
+"""name images by what a skill knows: quickstudy predict mine.qs photo1.png photo2.jpg"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from quickstudy.cli import _output, _parser
-from quickstudy.cli.adapt import Classifier, open_task
-from quickstudy.errors import ConfigError
-from quickstudy.runtime.classifier import FewShotClassifier
+from quickstudy.cli.adapt import add_ink, open_skill
 
 
 def run(arguments: Sequence[str]) -> None:
     """Print the most likely class of each image, its probability, and the runner-up."""
     parser = _parser.make_parser("predict", __doc__)
-    parser.add_argument("task", type=str, help="file that quickstudy adapt wrote")
+    parser.add_argument("skill", type=str, help="file that quickstudy adapt wrote")
     parser.add_argument("images", type=str, nargs="+", help="image files, of any size")
-    parser.add_argument(
-        "--ink", type=str | None, default=None, help="your images are drawn dark on light (dark) or light on dark (light)"
-    )
-    parser.add_argument("--unknown", type=bool, default=False, help="say so where an image belongs to no class (null in JSON)")
+    add_ink(parser)
+    parser.add_argument("--unknown", type=bool, default=False, help="say so if an image belongs to no class (null in JSON)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
-    classifier = open_task(options.task, options.ink)
-    probabilities = classifier.predict_proba(options.images)
-    unknown = _unknown(classifier, options.images, options.task) if options.unknown else [False] * len(options.images)
-    classes = [str(label) for label in classifier.classes_]
+    skill = open_skill(options.skill, options.ink)
+    probabilities = skill.predict_proba(options.images)
+    strange = skill.unknown(options.images) if options.unknown else np.zeros(len(options.images), bool)
+    classes = [str(label) for label in skill.labels]
     if options.json:
         rows = [
             {
                 "image": image,
-                "class": None if strange else classes[row.argmax()],
+                "class": None if none else classes[row.argmax()],
                 "probabilities": dict(zip(classes, row.tolist(), strict=True)),
             }
-            for image, row, strange in zip(options.images, probabilities, unknown, strict=True)
+            for image, row, none in zip(options.images, probabilities, strange, strict=True)
         ]
-        _output.as_json({"task": options.task, "predictions": rows})
+        _output.as_json({"skill": options.skill, "predictions": rows})
         return
     table = []
-    for image, row, strange in zip(options.images, probabilities, unknown, strict=True):
+    for image, row, none in zip(options.images, probabilities, strange, strict=True):
         order = row.argsort()[::-1]
         second = f"{classes[order[1]]} ({100 * row[order[1]]:.1f} %)" if len(order) > 1 else "-"
-        table.append((image, "unknown" if strange else classes[order[0]], f"{100 * row[order[0]]:.1f} %", second))
+        table.append((image, "unknown" if none else classes[order[0]], f"{100 * row[order[0]]:.1f} %", second))
     _output.table(("image", "class", "probability", "runner-up"), table)
-
-
-def _unknown(classifier: Classifier, images: Sequence[str], task: str) -> list[bool]:
-    """Which images belong to no class."""
-    if not isinstance(classifier, FewShotClassifier):
-        raise ConfigError(
-            f"{task} has no threshold for unknown classes; adapt a bundle, which quickstudy export --data writes."
-        )
-    return classifier.is_unknown(images).tolist()

@@ -2,45 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Hashable, Sequence
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_array, check_is_fitted, column_or_1d, validate_data
-from torch import Tensor
 
+from quickstudy import targets
 from quickstudy.errors import DataError
-from quickstudy.inputs.image import Ink
-from quickstudy.learner import Learner
-from quickstudy.learners.protonet import ProtoNet
-from quickstudy.nets.identity import Identity
-from quickstudy.objectives.classes import OneHot, one_hot
-from quickstudy.targets.classes import as_array, checked, extended
-from quickstudy.task import Examples, concatenate
-from quickstudy.tasks._inputs import to_input
-from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_task
-
-BATCH = 256
-"""Images predicted at once, so that memory does not grow with the number of images."""
+from quickstudy.estimators import _sklearn
+from quickstudy.estimators._estimator import Estimator
+from quickstudy.runtime import skill_file
+from quickstudy.runtime.skill import Engine
+from quickstudy.targets.classes import as_array
 
 
-class FewShotClassifier(ClassifierMixin, BaseEstimator):
-    """Learns classes from a handful of labelled examples.
+class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
+    """Learns classes from a handful of labelled examples, with PyTorch or without it.
 
     Args:
-        learner: a `SavedLearner`; the path of a learner's file or of a run; the name of a shipped learner (`"omniglot"`); a `Learner`
-            on rows of numbers; or None for prototypes of the rows themselves (nearest class mean).
-        ink: polarity of the images given, where it differs from the training data's: `"dark"` on light or `"light"` on dark.
+        learner: a `SavedLearner` or a `Learner`; the path of a bundle, of a learner's file or of a run; the name of a shipped learner
+            (`"omniglot"`); or None for prototypes of the rows themselves (nearest class mean), which needs PyTorch.
+        ink: polarity of the images given, if it differs from the training data's: `"dark"` on light or `"light"` on dark.
 
     Attributes:
-        classes_: the labels, sorted where they can be; classes that `partial_fit` adds come after them.
+        classes_: the labels, sorted if they can be; the order of the columns of `predict_proba`.
         n_features_in_: length of a row, on rows of numbers.
-        state_: what the learner knows about the task.
+        skill_: the learned task.
 
     >>> import numpy as np
     >>> classifier = FewShotClassifier().fit([[0.0, 0.0], [1.0, 1.0]], ["low", "high"])
@@ -50,34 +37,7 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
     ['huge']
     """
 
-    ink: Ink | None
-    n_features_in_: int
-
-    def __init__(self, learner: SavedLearner | Learner | str | os.PathLike[str] | None = None, ink: Ink | None = None) -> None:
-        self.learner = learner
-        self.ink = ink
-
-    @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], ink: Ink | None = None) -> FewShotClassifier:
-        """A classifier on a learner that ships with quickstudy (`"omniglot"`, `"glyphs"`), or on a saved one.
-
-        >>> import numpy as np
-        >>> drawings = np.random.default_rng(0).random((4, 28, 28))
-        >>> classifier = FewShotClassifier.from_pretrained("omniglot").fit(drawings, ["a", "a", "b", "b"])
-        >>> classifier.score(drawings, ["a", "a", "b", "b"])
-        1.0
-        """
-        return cls(load_learner(name), ink)
-
-    def fit(self, X: Any, y: Any) -> FewShotClassifier:
-        """Learn the classes in `y` from the examples `X`, forgetting what was learned before.
-
-        Args:
-            X: images (paths, PIL images or arrays, of any size), or rows `[example, feature]`.
-            y: one hashable label per example.
-        """
-        self._forget()
-        return self._learn(X, y, reset=True)
+    target = "classes"
 
     def partial_fit(self, X: Any, y: Any, classes: Sequence[Hashable] | None = None) -> FewShotClassifier:
         """Learn from more examples, of known or of new classes.
@@ -85,136 +45,68 @@ class FewShotClassifier(ClassifierMixin, BaseEstimator):
         Args:
             X: as in `fit`.
             y: one hashable label per example.
-            classes: labels to expect, in the order of `classes_`; may be given the first time.
+            classes: labels to expect; may be given the first time.
         """
-        first = not hasattr(self, "state_")
-        if first:
-            self._forget()
-            self._ways = _labels(classes) if classes is not None else []
-            if len(set(self._ways)) < len(self._ways):
-                raise DataError(f"classes is {list(self._ways)}, which names a class twice; expected each once.")
-        return self._learn(X, y, reset=first)
+        first = not hasattr(self, "skill_")
+        expected = [] if classes is None or not first else targets.find(self.target).read(classes)
+        if len(set(expected)) < len(expected):
+            raise DataError(f"classes is {expected}, which names a class twice; expected each once.")
+        return self._learn(X, y, first, expected)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most likely label of each example, `[example]`."""
-        best = self._logits(X).argmax(-1).numpy()
-        return self.classes_[best]
+        """Return the most likely label of each example, `[example]`."""
+        best = self._outputs(X).argmax(-1)
+        return as_array(self.skill_.labels)[best]
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probability of each class, `[example, class]`, in the order of `classes_`; the softmax of the learner's logits."""
-        return torch.softmax(self._logits(X), dim=-1).numpy()
+        """Return the probability of each class, `[example, class]`, in the order of `classes_`."""
+        _sklearn.check_fitted(self)
+        return self.skill_.predict_proba(self._examples(self.skill_, X, reset=False))[:, self._order]
+
+    def unknown(self, X: Any) -> np.ndarray:
+        """Return whether each example belongs to no class, by the learner's calibrated threshold, bool `[example]`."""
+        _sklearn.check_fitted(self)
+        return self.skill_.unknown(self._examples(self.skill_, X, reset=False))
 
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
-        """Fraction of the examples whose label is predicted.
+        """Return the fraction of the examples whose label is predicted.
 
         Raises:
-            DataError: a label that `fit` has not seen, so that no prediction could be right.
+            DataError: a label is one that `fit` has not seen, so that no prediction could be right.
         """
-        best = self._logits(X).argmax(-1).tolist()
-        labels = _labels(y)
-        seen = set(self._ways)
-        unknown = [label for label in dict.fromkeys(labels) if label not in seen]
-        if unknown:
+        found = self._outputs(X).argmax(-1)
+        labels, known = targets.find(self.target).read(y), self.skill_.labels
+        position = {label: way for way, label in enumerate(known)}
+        strange = [label for label in dict.fromkeys(labels) if label not in position]
+        if strange:
             raise DataError(
-                f"label {unknown[0]!r} is in y, but was not in fit ({len(unknown)} such labels); learn it first, with partial_fit."
+                f"label {strange[0]!r} is in y, but was not in fit ({len(strange)} such labels); learn it first, with partial_fit."
             )
-        if len(best) != len(labels):
-            raise DataError(f"there are {len(best)} examples but {len(labels)} labels; expected one label per example.")
-        right = [self._ways[way] == label for way, label in zip(best, labels, strict=True)]
+        if len(found) != len(labels):
+            raise DataError(f"there are {len(found)} examples but {len(labels)} labels; expected one label per example.")
+        right = found == np.array([position[label] for label in labels])
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
-
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write what was learned, with the learner, to one file."""
-        check_is_fitted(self, "state_")
-        labels = tuple(self._ways)
-        save_task(
-            path, SavedTask(self._saved, self.state_, labels, self._support, self.ink, getattr(self, "n_features_in_", None))
-        )
-
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], ink: Ink | None = None) -> FewShotClassifier:
-        """A classifier that goes on from a file that `save` or `quickstudy adapt` wrote."""
-        task = load_task(path)
-        classifier = cls(task.saved, ink or task.ink)
-        classifier._saved, classifier.state_, classifier._ways = task.saved, dict(task.state), list(task.labels)
-        classifier._support = task.support
-        if task.features is not None:
-            classifier.n_features_in_ = task.features
-        return classifier
 
     @property
     def classes_(self) -> np.ndarray:
-        """The labels, in the order of the columns of `predict_proba`."""
-        if not hasattr(self, "_ways"):
+        """Return the labels, in the order of the columns of `predict_proba`."""
+        if not hasattr(self, "skill_"):
             raise AttributeError("classes_ is known after fit")
-        return as_array(self._ways)
+        labels = self.skill_.labels
+        return as_array([labels[way] for way in self._order])
 
-    def _logits(self, X: Any) -> Tensor:
-        check_is_fitted(self, "state_")
-        x = self._inputs(X, reset=False)
-        with torch.no_grad():
-            return torch.cat([self._saved.learner.predict(self.state_, part) for part in x.split(BATCH)])
+    @property
+    def _order(self) -> list[int]:
+        """Return the ways in the order of sorted labels; classes that were learned later lie last in the skill."""
+        labels = self.skill_.labels
+        try:
+            return sorted(range(len(labels)), key=labels.__getitem__)
+        except TypeError:  # labels that cannot be compared
+            return [*range(len(labels))]
 
-    def _forget(self) -> None:
-        for name in ("state_", "_saved", "_ways", "_support"):
-            if hasattr(self, name):
-                delattr(self, name)
+    def _learn(self, X: Any, y: Any, first: bool, expected: Sequence[Any]) -> FewShotClassifier:
+        _sklearn.check_classes(y)
+        return super()._learn(X, y, first, expected)
 
-    def _learn(self, X: Any, y: Any, reset: bool) -> FewShotClassifier:
-        labels = _labels(y)
-        if reset:
-            self._saved = self._resolve(X)
-        x = self._inputs(X, reset)
-        if len(x) != len(labels):
-            raise DataError(f"there are {len(x)} examples but {len(labels)} labels; expected one label per example.")
-        ways = getattr(self, "_ways", [])
-        ways = extended(ways, labels)
-        position = {label: way for way, label in enumerate(ways)}
-        support = Examples(x, one_hot(torch.tensor([position[label] for label in labels]), len(ways), x.dtype))
-        learner, state = self._saved.learner, None if reset else self.state_
-        if not learner.continues:  # it would forget earlier examples: adapt to all of them
-            support, state = support if reset else _joined(self._support, support), None
-        with torch.no_grad():
-            self.state_ = dict(learner.adapt(support, state))
-        self._ways, self._support = ways, None if learner.continues else support
-        return self
-
-    def _resolve(self, X: Any) -> SavedLearner:
-        if isinstance(self.learner, SavedLearner):
-            return self.learner
-        if isinstance(self.learner, Learner):
-            return SavedLearner(self.learner)
-        if self.learner is not None:
-            return load_learner(self.learner)
-        features = check_array(X, dtype=np.float64).shape[1]  # pyright: ignore[reportArgumentType]
-        return SavedLearner(ProtoNet(Identity(in_features=features)).double())
-
-    def _inputs(self, X: Any, reset: bool) -> Tensor:
-        spec = self._saved.spec
-        if spec is None:
-            rows = validate_data(self, X, reset=reset, dtype=np.float64)
-            weight = next(self._saved.learner.parameters(), None)
-            return torch.tensor(rows, dtype=torch.float64 if weight is None else weight.dtype)
-        how = {} if self.ink is None else {"ink": self.ink}
-        (name, layout), *_ = spec.layout().items()
-        return to_input(torch.from_numpy(spec.read_all(X, **how)[name]), layout)
-
-
-def _joined(earlier: Examples | None, more: Examples) -> Examples:
-    """Both, with a column of `y` for every way of the later ones."""
-    if earlier is None:
-        return more
-    rows = F.pad(earlier.y.rows, (0, more.y.outputs - earlier.y.outputs))
-    return concatenate(Examples(earlier.x, OneHot(rows)), more)
-
-
-def _labels(y: Any) -> list[Any]:
-    if hasattr(y, "__array__"):
-        array = column_or_1d(y, warn=True)
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            raise DataError("y contains NaN or infinity, which are no labels; leave these examples out.")
-        check_classification_targets(array)
-        y = array.tolist()
-    if y is None:
-        raise DataError("fit requires y to be passed, but the target y is None; give one label per example.")
-    return checked(y)
+    def _default(self, X: Any) -> Engine:
+        return skill_file.torch_engine("without a learner, FewShotClassifier computes with PyTorch").prototypes(X)

@@ -144,6 +144,10 @@ class InputSpec(pydantic.BaseModel, abc.ABC):
         """Return the inputs of a network by name, float32 `[example, ...]`."""
         return {name: layout.to_network(stored[name]) for name, layout in self.layout().items()}
 
+    def fitted_to(self, things: Any) -> Self:
+        """Return the spec with what only a task's own examples tell, such as the names of their columns."""
+        return self
+
     def changed(self, **fields: Any) -> Self:
         """Return the same spec with other values of some fields, checked."""
         return type(self)(**(self.model_dump() | fields))

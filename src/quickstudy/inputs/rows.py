@@ -113,6 +113,11 @@ class RowsSpec(InputSpec):
             f"mean {statistics['location']:.4g} and spread {statistics['scale']:.4g}; scale them as its training data was."
         )
 
+    def fitted_to(self, things: Any) -> Self:
+        """Return the spec with the names of a table's columns, if all are texts and the spec has none."""
+        names = column_names(things)
+        return self if names is None or self.columns or len(names) != self.features else self.changed(columns=names)
+
     def _ordered(self, things: Any) -> Any:
         """Return a table with its columns in the spec's order; other things as they are."""
         if self.columns is None or not hasattr(things, "columns"):
@@ -142,3 +147,9 @@ def _refuse(wishes: Mapping[str, Any]) -> None:
     said = [name for name, value in wishes.items() if value is not None]
     if said:
         raise DataError(f"{', '.join(said)} was given, but rows of numbers have no such option; leave it out.")
+
+
+def column_names(things: Any) -> tuple[str, ...] | None:
+    """Return the names of a table's columns; None if it is no table, or if a name is no text."""
+    names = [*getattr(things, "columns", ())] if hasattr(things, "to_numpy") else []
+    return tuple(map(str, names)) if names and all(isinstance(name, str) for name in names) else None

@@ -200,7 +200,9 @@ def _check(bundle: Bundle, path: str) -> None:
             raise FileFormatError(f"{path} lacks the weight {min(lacking)} of {name}.onnx. Export it again.")
     if manifest.kind == "skill" and bundle.graphs:
         check_state(bundle.state, manifest, path)
-    if bundle.support:
+    if bundle.learner is not None:  # whose tensors may be of any type
+        _check_numbers({**bundle.state, **bundle.support}, f"{path}: tensor")
+    elif bundle.support:
         _check_support(bundle.support, manifest, path)
 
 
@@ -279,7 +281,11 @@ def same_learner(one: Bundle, other: Bundle) -> bool:
     """Return whether a state of one is a state of the other: equal graphs, weights and inputs, wherever they were read."""
     if one is other:
         return True
-    alike = one.manifest.input == other.manifest.input and one.graphs == other.graphs and one.learner == other.learner
+    alike = (
+        one.manifest.input.layout() == other.manifest.input.layout()
+        and one.graphs == other.graphs
+        and one.learner == other.learner
+    )
     return (
         alike
         and one.weights.keys() == other.weights.keys()

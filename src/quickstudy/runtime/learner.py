@@ -1,42 +1,32 @@
-"""Learner and Task: a bundle that adapts and predicts, with numpy and onnxruntime alone."""
+"""Learner: a bundle that adapts and predicts, with numpy and onnxruntime alone."""
 
 from __future__ import annotations
 
 import dataclasses
 import os
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
-from quickstudy.inputs.image import Ink
+from quickstudy.errors import ConfigError, FileFormatError
+from quickstudy.inputs import InputSpec
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
 from quickstudy.runtime import state as states
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import Graph, takes
-from quickstudy.runtime.inputs import counted, to_labels, to_stored, to_values
-from quickstudy.runtime.manifest import Label, Manifest, ProgramName
-from quickstudy.targets.classes import extended
-
-BATCH = 256
-"""Queries predicted at once, so that memory does not grow with their number."""
+from quickstudy.runtime.manifest import Manifest, ProgramName
+from quickstudy.runtime.skill import Choices, Learned, Skill, reading_options
 
 
-class Learner:
-    """A learner from a bundle. Several threads may adapt and predict at the same time.
+class OnnxEngine:
+    """A bundle's graphs as the engine of a skill. Several threads may use it at the same time, and it can be pickled.
 
     Args:
         bundle: as `bundle.read` returns it.
-        threads: that one operation may use.
-
-    >>> learner = Learner.load("omniglot")
-    >>> drawings = np.random.default_rng(0).random((4, 28, 28))
-    >>> task = learner.adapt(drawings, ["a", "a", "b", "b"])
-    >>> task.predict(drawings)
-    ['a', 'a', 'b', 'b']
+        threads: number of threads that one operation may use.
     """
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
@@ -44,54 +34,85 @@ class Learner:
         self._graphs: dict[str, Graph] = {}
         self._loading = threading.Lock()
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:
-        """The learner in a bundle (also in that of an adapted task), or one that ships with quickstudy, by its name.
+    def __getstate__(self) -> dict[str, Any]:
+        return {"bundle": self.bundle, "threads": self.threads}  # sessions and locks are made anew
 
-        Raises:
-            FileFormatError: a damaged, foreign, newer or hostile file.
-        """
-        return cls(bundles.read(pretrained.find(path)), threads)
+    def __setstate__(self, found: dict[str, Any]) -> None:
+        self.__init__(**found)
 
     @property
     def manifest(self) -> Manifest:
-        """What the bundle says about itself."""
+        """Return what the bundle says about itself."""
         return self.bundle.manifest
 
-    def adapt(self, x: Any, y: Sequence[Any], state: Task | None = None, *, ink: Ink | None = None, **settings: float) -> Task:
-        """Learn a task from a few labelled examples.
+    @property
+    def name(self) -> str:
+        """Return the learner's name."""
+        return str(self.manifest.learner.get("name"))
+
+    @property
+    def spec(self) -> InputSpec:
+        """Return what an example must be."""
+        return self.manifest.input
+
+    @property
+    def target(self) -> str:
+        """Return the kind of answer."""
+        return self.manifest.target.kind
+
+    @property
+    def continues(self) -> bool:
+        """Return whether `update` remembers what the state has learned."""
+        return self.manifest.continues
+
+    @property
+    def temperature(self) -> float:
+        """Return the number by which logits are divided to become probabilities."""
+        return self.manifest.temperature
+
+    @property
+    def statistics(self) -> Mapping[str, float]:
+        """Return statistics of the inputs of training."""
+        return self.manifest.statistics
+
+    @property
+    def threshold(self) -> float | None:
+        """Return the largest logit below which an example belongs to no class."""
+        return None if self.manifest.unknown is None else self.manifest.unknown.threshold
+
+    @property
+    def ways(self) -> int | None:
+        """Return the number of ways of a fixed head."""
+        return self.manifest.target.outputs
+
+    @property
+    def rate(self) -> str:
+        """Return the setting to lower if adapting diverges: the learning rate."""
+        return next((name for name in self.manifest.settings if name.endswith("lr")), "")
+
+    def reader_for(self, things: Any) -> InputSpec:
+        """Return the learner's spec, with the names of columns if these examples have some."""
+        return self.spec.fitted_to(things)
+
+    def reader_as(self, saved: InputSpec) -> InputSpec:
+        """Return the spec in a skill's file: the learner's own, perhaps with names of columns."""
+        return saved
+
+    def settings(self, changes: Mapping[str, Any], earlier: Arrays) -> dict[str, np.ndarray]:
+        """Return values of all settings, of the types that the graph expects.
 
         Args:
-            x: a list of images (paths, encoded bytes, Pillow images, arrays), or rows of numbers `[example, feature]`.
-            y: one label per example; for a regression, one value or row of values.
-            state: a task to go on from, by its own ink and settings where no others are given; it stays as it is.
-            ink: polarity of the images, where it is not the learner's: `dark` on light or `light` on dark.
-            settings: other values for what may be chosen, such as `inner_steps=10` (see `manifest.settings`).
+            changes: chosen now.
+            earlier: chosen when the task was begun; before the learner's own.
 
         Raises:
-            DataError: examples or labels that cannot be used.
-            TaskError: a single class, or more ways than the learner's head has.
-            ConfigError: a setting that the learner does not have, or an `inner_lr` with which it diverges.
-        """
-        if state is not None and not bundles.same_learner(state.learner.bundle, self.bundle):
-            raise ConfigError("the state is a task of another learner; use the learner that it came from, task.learner.")
-        task = Task(
-            self,
-            None if state is None else state.known,
-            ink or (state.ink if state else None),
-            self._settings(settings, state.settings if state else None),
-        )
-        return task.add(x, y)
-
-    def _settings(self, changes: Mapping[str, float], earlier: Arrays | None = None) -> dict[str, np.ndarray]:
-        """Values of all settings, of the types that the graph expects: the changes, before what a task had earlier, before the
-        learner's own.
+            ConfigError: the learner has no such setting, or it takes no such value.
         """
         defaults = self.manifest.settings
         strange = [name for name in changes if name not in defaults]
         if strange:
             known = ", ".join(sorted(defaults)) or "none"
-            raise ConfigError(f"{strange[0]} is no setting of {self.manifest.learner.get('name')}; it has: {known}.")
+            raise ConfigError(f"{strange[0]} is no setting of {self.name}; it has: {known}.")
         kinds = self._graph("adapt").kinds if defaults else {}
         for name, default in defaults.items():
             if name not in kinds or not takes(kinds[name], default):
@@ -100,8 +121,43 @@ class Learner:
             if not takes(kinds[name], value):
                 expected = "a whole number" if kinds[name].kind == "i" else "a number"
                 raise ConfigError(f"{name} is {value!r}; expected {expected}, 0 or more.")
-        chosen = {**defaults, **(earlier or {}), **changes}
+        chosen = {**defaults, **earlier, **changes}
         return {name: np.array(chosen[name], kinds[name]) for name in defaults}
+
+    def adapt(self, inputs: Arrays, y: np.ndarray, settings: Arrays) -> dict[str, np.ndarray]:
+        """Return the state after these examples."""
+        return self._adapted("adapt", inputs, y, dict(settings))
+
+    def update(self, inputs: Arrays, y: np.ndarray, state: Arrays, settings: Arrays) -> dict[str, np.ndarray]:
+        """Return the state after these examples and the earlier ones; ways that are new begin as zeros."""
+        padded = states.padded(state, self.manifest.state, y.shape[1])
+        return self._adapted("update", inputs, y, {**settings, **_named("state.", padded)})
+
+    def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
+        """Return outputs, `[example, way]` or `[example, output]`."""
+        found = self.run("predict", {**_named("query.", inputs), **_named("state.", state)})["prediction"]
+        count = len(next(iter(inputs.values())))
+        ways = next((value.shape[axes.shape.index("way")] for value, axes in self._ways_of(state)), None)
+        if found.ndim != 2 or len(found) != count or (ways is not None and found.shape[1] != ways):
+            raise FileFormatError(
+                f"predict.onnx gives {list(found.shape)}; expected [{count}, {ways or 'way'}]. Export it again."
+            )
+        return found
+
+    def without(self, state: Arrays, way: int, spec: InputSpec) -> dict[str, np.ndarray]:
+        """Return the state without one way."""
+        return dict(states.without(state, self.manifest.state, way))
+
+    def same_as(self, other: Any) -> bool:
+        """Return whether a state of the one is a state of the other."""
+        return isinstance(other, OnnxEngine) and bundles.same_learner(self.bundle, other.bundle)
+
+    def save(self, path: str | os.PathLike[str], learned: Learned) -> None:
+        """Write the learner and what it has learned to one bundle."""
+        manifest = self.manifest.model_copy(update=skill_facts(learned))
+        known = learned.known
+        support = {**known.x, "y": known.y.astype(np.float32)} if known.x else {}
+        bundles.write(path, dataclasses.replace(self.bundle, manifest=manifest, state=known.state, support=support))
 
     def run(self, name: ProgramName, values: Arrays) -> dict[str, np.ndarray]:
         """Return the outputs of `adapt`, `update` or `predict` for inputs by name.
@@ -111,17 +167,20 @@ class Learner:
         """
         return self._graph(name)(values)
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a copy in another process needs: the bundle; sessions and locks are made again there."""
-        return {"bundle": self.bundle, "threads": self.threads}
+    def _adapted(self, program: ProgramName, inputs: Arrays, y: np.ndarray, others: Arrays) -> dict[str, np.ndarray]:
+        """Return the state that `adapt` or `update` gives, of the right shapes and types."""
+        y = y.astype(np.float32)
+        state = self.run(program, {**_named("support.", inputs), "support.y": y, **others})
+        bundles.check_layout(state, self.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
+        return state
 
-    def __setstate__(self, kept: dict[str, Any]) -> None:
-        self.__init__(**kept)
+    def _ways_of(self, state: Arrays) -> list[tuple[np.ndarray, Any]]:
+        return [(state[name], tensor) for name, tensor in self.manifest.state.items() if "way" in tensor.shape]
 
     def _graph(self, name: ProgramName) -> Graph:
         if name not in self.manifest.programs:
             has = ", ".join(self.manifest.programs) or "no graphs: export the learner first, with quickstudy export"
-            raise ConfigError(f"{self.manifest.learner.get('name')} has no program {name!r}; it has {has}.")
+            raise ConfigError(f"{self.name} has no program {name!r}; it has {has}.")
         with self._loading:  # when first needed, by one thread
             if name not in self._graphs:
                 program, file = self.manifest.programs[name], f"{name}.onnx"
@@ -132,225 +191,101 @@ class Learner:
             return self._graphs[name]
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
-    """What a task knows at one moment; replaced as a whole, so that threads never see half of it."""
-
-    state: Arrays
-    labels: tuple[Label, ...]
-    x: Arrays | None = None
-    y: np.ndarray | None = None
-
-
-class Task:
-    """What a learner has learned. Made by `Learner.adapt` or read by `Task.load`; `predict` may run while another thread adds.
+class Learner:
+    """A learner from a bundle. Several threads may adapt and predict at the same time.
 
     Args:
-        learner: that learned it.
-        known: what it knows; None for nothing yet.
-        ink: polarity of the images it is given, where it is not the learner's.
-        settings: inputs of `adapt`, by name.
+        bundle: as `bundle.read` returns it.
+        threads: number of threads that one operation may use.
+
+    >>> learner = Learner.load("omniglot")
+    >>> bar, dash = np.ones((2, 28, 28))  # white paper
+    >>> bar[4:24, 13:15] = dash[13:15, 4:24] = 0.0
+    >>> learner.adapt([bar, dash], ["bar", "dash"]).predict([dash])
+    ['dash']
     """
 
-    def __init__(self, learner: Learner, known: Known | None, ink: Ink | None, settings: dict[str, np.ndarray]) -> None:
-        self.learner, self.settings = learner, settings
-        self.ink: Ink | None = ink
-        self.known = known
-        self._changing = threading.Lock()
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        self.engine = OnnxEngine(bundle, threads)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Task:
-        """A task that `save` wrote, with its learner.
+    def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:
+        """Read the learner in a bundle (also in that of a skill), or one that ships with quickstudy, by its name.
 
         Raises:
-            FileFormatError: the bundle holds no task, or as for `Learner.load`.
+            FileFormatError: the file is damaged, foreign, newer or made to harm.
         """
-        learner = Learner.load(path, threads)
-        bundle, manifest = learner.bundle, learner.manifest
-        if manifest.kind != "skill" or manifest.labels is None:
-            raise FileFormatError(f"{path} is a learner that has learned no task yet; adapt it first.")
-        support = dict(bundle.support)
-        y = support.pop("y", None)
-        known = Known(bundle.state, manifest.labels, support or None, y)
-        return cls(learner, known, manifest.reading.get("ink"), learner._settings({}))  # pyright: ignore[reportArgumentType]
+        return cls(bundles.read(pretrained.find(path)), threads)
 
     @property
-    def labels(self) -> list[Label]:
-        """What each way stands for, in the order of the columns of `predict_proba`."""
-        return [] if self.known is None else list(self.known.labels)
+    def bundle(self) -> Bundle:
+        """Return what the file holds."""
+        return self.engine.bundle
 
     @property
-    def state(self) -> Arrays:
-        """What the learner knows, arrays by name, of the shapes and types that `learner.manifest.state` says."""
-        return {} if self.known is None else self.known.state
+    def manifest(self) -> Manifest:
+        """Return what the bundle says about itself."""
+        return self.engine.manifest
 
-    def add(self, x: Any, y: Sequence[Any]) -> Task:
-        """Learn from more examples, of known or of new classes; the task itself, changed.
-
-        Raises:
-            DataError, TaskError, ConfigError: as `Learner.adapt`; the task stays as it was.
-        """
-        inputs = to_stored(x, self.learner.manifest.input, self.ink)
-        count = len(next(iter(inputs.values())))
-        if count != counted(y, "labels"):
-            raise DataError(f"there are {count} examples but {len(y)} labels; expected one label per example.")
-        if self.learner.manifest.target.kind == "values":
-            values = to_values(y)
-            with self._changing:
-                self.known = self._learned(inputs, values, (), self.known)
-            return self
-        given: list[Label] = to_labels(y)
-        with self._changing:
-            labels: tuple[Label, ...] = tuple(extended(self.labels, given))
-            if len(labels) < 2:
-                raise TaskError(
-                    f"there is a single class, {given[0]!r}; give examples of at least two, so that they can be told apart."
-                )
-            one_hot = np.eye(len(labels), dtype=np.float32)[[labels.index(label) for label in given]]
-            self.known = self._learned(inputs, one_hot, labels, self.known)
-        return self
-
-    def forget(self, label: Label) -> Task:
-        """Unlearn a class; the task itself, changed.
-
-        Raises:
-            DataError: a label that the task does not know.
-            TaskError: fewer than two classes would be left.
-        """
-        with self._changing:
-            if self.known is None or label not in self.known.labels:
-                raise DataError(f"label {label!r} is not known; the task knows {', '.join(map(repr, self.labels))}.")
-            if len(self.known.labels) < 3:
-                raise TaskError(f"without {label!r} a single class would be left; add another class first.")
-            way = self.known.labels.index(label)
-            labels = tuple(known for known in self.known.labels if known != label)
-            if self.known.x is None or self.known.y is None:
-                self.known = Known(states.without(self.known.state, self.learner.manifest.state, way), labels)
-            else:
-                rest = self.known.y[:, way] == 0
-                x = {name: value[rest] for name, value in self.known.x.items()}
-                self.known = self._learned(x, np.delete(self.known.y[rest], way, axis=1), labels, None)
-        return self
-
-    def predict(self, x: Any, unknown: Any = None) -> list[Any]:
-        """The most likely label of each example; for a regression, its values.
+    def adapt(self, x: Any, y: Any, skill: Skill | None = None, *, keep: bool = False, **options: Any) -> Skill:
+        """Learn a task from a few labelled examples.
 
         Args:
-            x: as in `Learner.adapt`.
-            unknown: what to say where an example belongs to no class, by the bundle's calibrated threshold; None: always name a class.
+            x: a list of images (paths, encoded bytes, Pillow images, arrays), or rows of numbers `[example, feature]`.
+            y: one label per example; or one value, or row of values.
+            skill: earlier skill to go on from, with its own options if no others are given; it stays as it is.
+            keep: keep the examples, so that `skill.examples` gives them back and `skill.moved_to` teaches them to another learner.
+            options: how examples are read (`ink="dark"` for images drawn dark on light, `"light"` for light on dark), and other
+                values of the learner's settings, such as `inner_steps=10` (see `manifest.settings`).
 
         Raises:
-            ConfigError: `unknown` is given, but the bundle has no threshold.
-            DataError: examples that cannot be used, or whose prediction is no number.
+            DataError: examples or labels cannot be used.
+            TaskError: there is a single class, or more ways than the learner's head has.
+            ConfigError: the learner has no such option, or diverges with its `inner_lr`.
         """
-        logits, labels = self._outputs(x)
-        if self.learner.manifest.target.kind == "values":
-            return logits.tolist()
-        found = [labels[way] for way in logits.argmax(-1)]
-        if unknown is None:
-            return found
-        calibrated = self.learner.manifest.unknown
-        if calibrated is None:
-            raise ConfigError("this bundle has no calibrated threshold for unknown classes; export it again with --data.")
-        return [label if logit >= calibrated.threshold else unknown for label, logit in zip(found, logits.max(-1), strict=True)]
+        return begun(self.engine, skill, keep, options).add(x, y)
 
-    def predict_proba(self, x: Any) -> np.ndarray:
-        """Probability of each class, `[example, class]`, in the order of `labels`: the softmax of the logits over the temperature."""
-        logits = self._outputs(x)[0] / self.learner.manifest.temperature
-        powers = np.exp(logits - logits.max(-1, keepdims=True))
-        return powers / powers.sum(-1, keepdims=True)
+    def run(self, name: ProgramName, values: Arrays) -> dict[str, np.ndarray]:
+        """Return the outputs of `adapt`, `update` or `predict` for inputs by name.
 
-    def logits(self, x: Any) -> np.ndarray:
-        """What the learner returns, `[example, way]` (or values, `[example, output]`)."""
-        return self._outputs(x)[0]
+        Raises:
+            ConfigError: `update` of a learner that would forget, or a bundle for PyTorch, which has no graphs.
+        """
+        return self.engine.run(name, values)
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the task, with its learner, as one bundle."""
-        known = self._checked()
-        for label in known.labels:
-            if not isinstance(label, str | int | float | bool):
-                raise DataError(
-                    f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values."
-                )
-            # a file name that is not UTF-8 has surrogates, which JSON cannot hold
-            if isinstance(label, str) and any("\ud800" <= letter <= "\udfff" for letter in label):
-                raise DataError(f"label {label!r} is no valid Unicode, and could not be saved; rename it.")
-        settings = {name: value.item() for name, value in self.settings.items()}
-        reading = {} if self.ink is None else {"ink": self.ink}
-        about = {"kind": "skill", "labels": known.labels, "reading": reading, "settings": settings}
-        support = {} if known.x is None or known.y is None else {**known.x, "y": known.y}
-        manifest = self.learner.manifest.model_copy(update=about)
-        bundles.write(path, dataclasses.replace(self.learner.bundle, manifest=manifest, state=known.state, support=support))
 
-    def _checked(self) -> Known:
-        if self.known is None:
-            raise TaskError("the task has learned nothing yet; add examples first.")
-        return self.known
+def begun(engine: Any, earlier: Skill | None, keep: bool, options: Mapping[str, Any]) -> Skill:
+    """Return a skill that has learned nothing yet, or what an earlier one has.
 
-    def _outputs(self, x: Any) -> tuple[np.ndarray, tuple[Label, ...]]:
-        known = self._checked()
-        stored = to_stored(x, self.learner.manifest.input, self.ink)
-        count = len(next(iter(stored.values())))
-        state = {f"state.{name}": value for name, value in known.state.items()}
-        parts = [
-            self.learner.run("predict", self._named("query", stored, slice(at, at + BATCH)) | state)["prediction"]
-            for at in range(0, count, BATCH)
-        ]
-        return self._checked_prediction(np.concatenate(parts), count, known.labels), known.labels
+    Args:
+        engine: that runs the learner.
+        earlier: skill to go on from.
+        keep: keep the examples.
+        options: how examples are read, and settings of the learner.
+    """
+    if earlier is not None and not engine.same_as(earlier.engine):
+        raise ConfigError(
+            "the skill is one of another learner; use the learner that it came from, or teach it: skill.moved_to."
+        )
+    before = Choices() if earlier is None else earlier.choices
+    said = {name for name in reading_options(engine.reader_for(None)) if name in options}
+    reading = {**before.reading, **{name: options[name] for name in said if options[name] is not None}}
+    settings = {name: value for name, value in options.items() if name not in said}
+    choices = Choices(reading, engine.settings(settings, before.settings), keep or before.keep, before.expected)
+    return Skill(engine, choices, None if earlier is None else earlier.known)
 
-    def _named(self, part: str, stored: Arrays, rows: slice = slice(None)) -> dict[str, np.ndarray]:
-        """Return stored examples as a graph takes them, `PART.NAME`."""
-        inputs = self.learner.manifest.input.to_network({name: value[rows] for name, value in stored.items()})
-        return {f"{part}.{name}": value for name, value in inputs.items()}
 
-    def _checked_prediction(self, found: np.ndarray, examples: int, labels: tuple[Label, ...]) -> np.ndarray:
-        fits = found.ndim == 2 and len(found) == examples
-        if not fits or (self.learner.manifest.target.kind == "classes" and found.shape[1] != len(labels)):
-            raise FileFormatError(
-                f"predict.onnx gives {list(found.shape)}; expected [{examples}, {len(labels) or 'way'}]. Export it again."
-            )
-        finite = np.isfinite(found).all(-1)
-        if not finite.all():
-            raise DataError(
-                f"the prediction for example {int(finite.argmin())} is no number; scale the examples as in training, or adapt again "
-                "with a smaller inner_lr."
-            )
-        return found
+def skill_facts(learned: Learned) -> dict[str, Any]:
+    """Return what the manifest of a skill says beside what its learner's says."""
+    known, choices = learned.known, learned.choices
+    return {
+        "kind": "skill",
+        "input": known.spec,
+        "labels": known.labels,
+        "reading": dict(choices.reading),
+        "settings": {name: value.item() for name, value in choices.settings.items()},
+    }
 
-    def _learned(self, x: Arrays, y: np.ndarray, labels: tuple[Label, ...], earlier: Known | None) -> Known:
-        """What is known after these examples too. A learner that would forget adapts to all examples again."""
-        manifest = self.learner.manifest
-        self._check_ways(y.shape[1])
-        if earlier is not None and manifest.continues:
-            return Known(self._adapted("update", x, y, states.padded(earlier.state, manifest.state, y.shape[1])), labels)
-        if earlier is not None and earlier.x is not None and earlier.y is not None:
-            if manifest.target.kind == "values" and earlier.y.shape[1] != y.shape[1]:
-                raise DataError(f"y has {y.shape[1]} values per example; expected {earlier.y.shape[1]}, as earlier ones have.")
-            before = np.pad(earlier.y, ((0, 0), (0, y.shape[1] - earlier.y.shape[1])))
-            x = {name: np.concatenate([earlier.x[name], value]) for name, value in x.items()}
-            y = np.concatenate([before, y])
-        state = self._adapted("adapt", x, y, {})
-        return Known(state, labels) if manifest.continues else Known(state, labels, x, y)
 
-    def _adapted(self, program: ProgramName, x: Arrays, y: np.ndarray, earlier: Arrays) -> Arrays:
-        """The state that `adapt` or `update` gives: of the right shapes and types, and still numbers."""
-        before = {f"state.{name}": value for name, value in earlier.items()}
-        state = self.learner.run(program, {**self.settings, **self._named("support", x), "support.y": y, **before})
-        bundles.check_layout(state, self.learner.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
-        diverged = states.first_not_finite(state)
-        if diverged is None:
-            return state
-        said = f"gave a {diverged} that is no number any more; what was learned before stays."
-        if "inner_lr" in self.settings:
-            raise ConfigError(
-                f"adapting with inner_lr={self.settings['inner_lr'].item():g} {said} Try a smaller inner_lr, or scale the examples "
-                "as in training."
-            )
-        raise DataError(f"adapting {said} The examples' values are too large: scale them as in training.")
-
-    def _check_ways(self, ways: int) -> None:
-        fixed = self.learner.manifest.target.outputs
-        if fixed is not None and ways != fixed:
-            raise TaskError(
-                f"the task has {ways} ways, but this learner's head is fixed to {fixed}; give it tasks of {fixed} ways."
-            )
+def _named(prefix: str, values: Arrays) -> dict[str, np.ndarray]:
+    return {f"{prefix}{name}": value for name, value in values.items()}

@@ -39,6 +39,8 @@ def unwrapped(given: Any, name: str) -> Any:
             )
     if hasattr(given, "to_numpy"):
         given = given.to_numpy()
+    if hasattr(given, "__array__") and not hasattr(given, "__len__"):
+        given = np.asarray(given)
     if isinstance(given, str | bytes | bytearray):
         raise DataError(f"one text was given ({given[:80]!r}) for the {name}; {ONE_EACH}, in a list.")
     try:

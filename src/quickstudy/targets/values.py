@@ -40,7 +40,7 @@ class ValueTarget:
             raise DataError(f"the values of y are no table of numbers ({error}); expected {expected}.") from error
         if not np.isfinite(values).all():
             raise DataError("y holds NaN or infinity; leave these examples out.")
-        return values.reshape(len(values), -1)
+        return values[:, None] if values.ndim == 1 else values
 
     def joined(self, known: Sequence[Any], answers: np.ndarray) -> tuple[Any, ...]:
         """Return no labels: values have none."""

@@ -87,7 +87,7 @@ test("drawn, labelled, learned at once, recognised, saved, and known in Python",
   const file = join(inject("fixtures"), "page.qs");
   await download.saveAs(file);
   const code =
-    "import sys; from quickstudy.runtime.learner import Task; t = Task.load(sys.argv[1]); print(t.labels, t.state['counts'].tolist())";
+    "import sys; from quickstudy.runtime import Skill; t = Skill.load(sys.argv[1]); print(t.labels, t.state['counts'].tolist())";
   expect(python("-c", code, file).trim()).toBe("['cross', 'ring'] [2.0, 1.0]");
 
   const again = await context.newPage();

@@ -1,0 +1,262 @@
+"""The PyTorch engine of a skill: a learner of this package or of the user's own, on inputs and answers of any kind."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pathlib
+import tempfile
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from quickstudy import discovery, storage
+from quickstudy.errors import ConfigError, DataError
+from quickstudy.estimators._ridge import KernelRidge
+from quickstudy.functional.call import with_tensors
+from quickstudy.inputs import InputSpec
+from quickstudy.inputs._layout import as_array, check_several
+from quickstudy.inputs.rows import RowsSpec, column_names
+from quickstudy.learner import Learner
+from quickstudy.learners.protonet import ProtoNet
+from quickstudy.nets.identity import Identity
+from quickstudy.runtime import skill_file
+from quickstudy.runtime.bundle import Bundle
+from quickstudy.runtime.skill import Arrays, Learned
+from quickstudy.storage import LEARNER
+from quickstudy.task import Examples
+from quickstudy.training.saving import SavedLearner, describe, load_learner, to_arrays
+
+
+class FreeRows(RowsSpec):
+    """Rows of numbers in double precision, for learners that take rows of any length and do not say so."""
+
+    def read_all(self, things: Any, **how: Any) -> dict[str, np.ndarray]:
+        """Return the rows, float64 `[example, feature]`."""
+        check_several(things)
+        rows = as_array(self._ordered(things), "a table of rows", f"[example, {self.features}]")
+        if rows.dtype.kind == "f" and rows.dtype != np.float32:
+            super().read_all(rows, **how)  # which checks them
+            return {"rows": np.array(rows, np.float64, order="C")}
+        return {"rows": super().read_all(rows, **how)["rows"].astype(np.float64)}
+
+    def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the rows as they are."""
+        return dict(stored)
+
+
+class TorchEngine:
+    """A learner as the engine of a skill. Threads may share it: it never changes the learner.
+
+    Args:
+        saved: the learner, and what travels with it.
+    """
+
+    def __init__(self, saved: SavedLearner) -> None:
+        self.saved = saved
+        self.learner = with_tensors(saved.learner, {}).eval()  # a copy of the structure: the caller's keeps its mode
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"saved": self.saved}
+
+    def __setstate__(self, found: dict[str, Any]) -> None:
+        self.__init__(**found)
+
+    @property
+    def name(self) -> str:
+        """Return the learner's name."""
+        return discovery.name_of(self.saved.learner)
+
+    @property
+    def target(self) -> str:
+        """Return the kind of answer."""
+        return self.saved.target
+
+    @property
+    def continues(self) -> bool:
+        """Return whether `adapt` with a state remembers what the state has learned."""
+        return self.learner.continues
+
+    @property
+    def temperature(self) -> float:
+        """Return the number by which logits are divided to become probabilities."""
+        return self.saved.temperature
+
+    @property
+    def statistics(self) -> Mapping[str, float]:
+        """Return statistics of the inputs of training."""
+        return self.saved.statistics
+
+    @property
+    def threshold(self) -> float | None:
+        """Return None: thresholds for unknown classes are measured when a learner is exported."""
+        return None
+
+    @property
+    def ways(self) -> int | None:
+        """Return the number of ways of a fixed head."""
+        return self.learner.ways
+
+    @property
+    def rate(self) -> str:
+        """Return the setting to lower if adapting diverges."""
+        return self.learner.rate
+
+    def reader_for(self, things: Any) -> InputSpec:
+        """Return the learner's spec; rows as long as these if it has none."""
+        if self.saved.spec is not None:
+            return self.saved.spec.fitted_to(things)
+        if things is None:
+            return FreeRows(1)
+        check_several(things)
+        rows = as_array(things, "a table of rows", "[example, feature]")
+        if rows.ndim != 2 or not rows.shape[1]:
+            raise DataError(f"the rows have shape {list(rows.shape)}; expected [example, feature].")
+        return FreeRows(rows.shape[1], columns=column_names(things))
+
+    def reader_as(self, saved: InputSpec) -> InputSpec:
+        """Return the spec in a skill's file; rows in double precision if the learner has no spec of its own."""
+        return saved if self.saved.spec is not None else FreeRows(**saved.model_dump())
+
+    def settings(self, changes: Mapping[str, Any], earlier: Arrays) -> dict[str, np.ndarray]:
+        """Return values of all settings: the changes, before those of an earlier task, before the learner's own."""
+        defaults = {name: getattr(self.learner, name) for name in self.learner.adjustable}
+        for name, value in changes.items():
+            if name not in defaults:
+                known = ", ".join(sorted(defaults)) or "none"
+                raise ConfigError(f"{name} is no setting of {self.name}; it has: {known}.")
+            whole = isinstance(defaults[name], int)
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
+            if not number or value < 0 or (whole and int(value) != value):
+                raise ConfigError(f"{name} is {value!r}; expected {'a whole number' if whole else 'a number'}, 0 or more.")
+        kinds = {name: np.int64 if isinstance(value, int) else np.float64 for name, value in defaults.items()}
+        return {name: np.array({**defaults, **earlier, **changes}[name], kinds[name]) for name in defaults}
+
+    def adapt(self, inputs: Arrays, y: np.ndarray, settings: Arrays) -> dict[str, np.ndarray]:
+        """Return the state after these examples."""
+        return self._adapted(inputs, y, None, settings)
+
+    def update(self, inputs: Arrays, y: np.ndarray, state: Arrays, settings: Arrays) -> dict[str, np.ndarray]:
+        """Return the state after these examples and the earlier ones."""
+        return self._adapted(inputs, y, state, settings)
+
+    def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
+        """Return outputs, `[example, way]` or `[example, output]`."""
+        with torch.no_grad():
+            return self.learner.predict(self._tensors(state), self._input(inputs)).cpu().numpy()
+
+    def without(self, state: Arrays, way: int, spec: InputSpec) -> dict[str, np.ndarray]:
+        """Return the state without one way: along each axis that is longer for a task of one way more."""
+        inputs = {name: np.zeros((2, *layout.shape), np.float32) for name, layout in spec.layout().items()}
+        small, large = (self.adapt(inputs, np.eye(2, ways), self.settings({}, {})) for ways in (3, 4))
+        left = {}
+        for name, value in state.items():
+            axes = [axis for axis in range(value.ndim) if small[name].shape[axis] != large[name].shape[axis]]
+            left[name] = np.delete(value, way, axis=axes[0]) if axes else value
+        return left
+
+    def same_as(self, other: Any) -> bool:
+        """Return whether a state of the one is a state of the other."""
+        if not isinstance(other, TorchEngine):
+            return False
+        one, two = self.saved.learner.state_dict(), other.saved.learner.state_dict()
+        alike = type(self.saved.learner) is type(other.saved.learner) and one.keys() == two.keys()
+        return alike and all(torch.equal(value, two[name]) for name, value in one.items())
+
+    def save(self, path: str | os.PathLike[str], learned: Learned) -> None:
+        """Write the learner, as `save_learner` does, and what it has learned to one file."""
+        content = storage.packed("learner", to_arrays(self.saved.learner.state_dict()), describe(self.saved))
+        skill_file.save_with_learner(path, content, learned, self)
+
+    def _adapted(self, inputs: Arrays, y: np.ndarray, state: Arrays | None, settings: Arrays) -> dict[str, np.ndarray]:
+        learner = self.learner
+        changed = {name: value.item() for name, value in settings.items() if value.item() != getattr(learner, name)}
+        if changed:
+            learner = copy.copy(learner)
+            vars(learner).update(changed)
+        x = self._input(inputs)
+        rows = torch.from_numpy(np.ascontiguousarray(y)).to(x.device if isinstance(x, Tensor) else None, self._dtype())
+        answers = discovery.load("objectives", self.target)(rows)
+        with torch.no_grad():
+            return to_arrays(learner.adapt(Examples(x, answers), None if state is None else self._tensors(state)))
+
+    def _weight(self) -> Tensor | None:
+        return next((value for value in self.learner.parameters() if value.is_floating_point()), None)
+
+    def _dtype(self) -> torch.dtype:
+        """Return the type of the learner's weights; if it has none, that of its rows."""
+        weight = self._weight()
+        if weight is not None:
+            return weight.dtype
+        return torch.float64 if self.saved.spec is None else torch.float32
+
+    def _input(self, inputs: Arrays) -> Any:
+        """Return the inputs as the learner takes them: a tensor, or several by name."""
+        weight = self._weight()
+        device = None if weight is None else weight.device
+        tensors = {}
+        for name, value in inputs.items():
+            tensor = torch.from_numpy(np.ascontiguousarray(value))
+            tensors[name] = tensor.to(device, self._dtype() if tensor.is_floating_point() else None)
+        return next(iter(tensors.values())) if len(tensors) == 1 else tensors
+
+    def _tensors(self, state: Arrays) -> dict[str, Tensor]:
+        weight = self._weight()
+        device = None if weight is None else weight.device
+        return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in state.items()}
+
+
+def engine_of(learner: Any, target: str | None = None) -> TorchEngine:
+    """Return the engine of a learner, or of a saved one.
+
+    Args:
+        learner: the learner.
+        target: kind of answer of a learner that can learn several; its first one if None.
+
+    Raises:
+        ConfigError: it is no learner, or it cannot learn this kind of answer.
+    """
+    if isinstance(learner, SavedLearner):
+        return TorchEngine(learner)
+    if not isinstance(learner, Learner):
+        raise ConfigError(
+            f"{type(learner).__name__} is no learner; expected a Learner, a SavedLearner, a skill, or a path or name of one."
+        )
+    known = [answers.name for answers in learner.targets]
+    if target is not None and target not in known:
+        raise ConfigError(f"{discovery.name_of(learner)} learns {' or '.join(known)}, not {target}; choose another learner.")
+    return TorchEngine(SavedLearner(learner, target=target or known[0]))
+
+
+def prototypes(rows: Any) -> TorchEngine:
+    """Return the engine of the nearest class mean on rows like these."""
+    return TorchEngine(SavedLearner(ProtoNet(Identity(_width(rows))).double()))
+
+
+def ridge(rows: Any) -> TorchEngine:
+    """Return the engine of kernel ridge regression on rows like these."""
+    return TorchEngine(SavedLearner(KernelRidge(Identity(_width(rows))).double(), target="values"))
+
+
+def _width(rows: Any) -> int:
+    """Return the length of a row; 1 if they are no rows, which is refused when they are read."""
+    shape = rows.shape if hasattr(rows, "shape") else np.shape(rows)
+    return max(1, shape[1]) if len(shape) == 2 else 1
+
+
+def load_engine(path: str | os.PathLike[str], **own: Any) -> TorchEngine:
+    """Return the engine of a learner's file; `own` are modules and the class of the user's own."""
+    return TorchEngine(load_learner(path, **own))
+
+
+def engine_in(bundle: Bundle, **own: Any) -> TorchEngine:
+    """Return the engine of the learner that travels in a skill's file."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = pathlib.Path(folder) / LEARNER
+        file.write_bytes(bundle.learner or b"")
+        if bundle.manifest.learner.get("name") == KernelRidge.__module__.rpartition(".")[2]:
+            own = {"learner": KernelRidge, **own}
+        return load_engine(file, **own)

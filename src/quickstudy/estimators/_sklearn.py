@@ -1,0 +1,77 @@
+"""What the estimators need of scikit-learn, if it is installed; plain stand-ins otherwise."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from quickstudy.errors import TaskError
+from quickstudy.inputs.rows import column_names
+
+__all__ = [
+    "BaseEstimator",
+    "ClassifierMixin",
+    "RegressorMixin",
+    "check_classes",
+    "check_column",
+    "check_fitted",
+    "checked_rows",
+]
+
+try:
+    from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin
+    from sklearn.exceptions import DataConversionWarning
+    from sklearn.utils.multiclass import check_classification_targets
+    from sklearn.utils.validation import check_is_fitted, validate_data
+except ModuleNotFoundError:
+    check_classification_targets = check_is_fitted = validate_data = None
+    DataConversionWarning = UserWarning
+
+    class BaseEstimator:
+        """Stand-in for scikit-learn's class of the same name."""
+
+    class ClassifierMixin:
+        """Stand-in for scikit-learn's class of the same name."""
+
+    class RegressorMixin:
+        """Stand-in for scikit-learn's class of the same name."""
+
+        def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
+            """Return the coefficient of determination of the predictions, as scikit-learn defines it."""
+            wanted, weight = np.asarray(y, float), np.ones(len(y)) if sample_weight is None else np.asarray(sample_weight)
+            wrong = weight @ (wanted - self.predict(X)) ** 2  # pyright: ignore[reportAttributeAccessIssue]
+            total = weight @ (wanted - np.average(wanted, axis=0, weights=weight)) ** 2
+            return float(np.mean(1 - wrong / total))
+
+
+def check_fitted(estimator: Any) -> None:
+    """Raise an error unless the estimator has learned something."""
+    if check_is_fitted is not None:
+        check_is_fitted(estimator, "skill_")
+    if not hasattr(estimator, "skill_"):
+        raise TaskError(f"this {type(estimator).__name__} has learned nothing yet; call fit first.")
+
+
+def checked_rows(estimator: Any, X: Any, reset: bool) -> Any:
+    """Return rows of numbers, checked as scikit-learn checks them: a table that names its columns, or an array."""
+    if validate_data is None:
+        return X
+    rows = validate_data(estimator, X, reset=reset, dtype=np.float64)
+    return rows if column_names(X) is None else X
+
+
+def check_column(y: Any) -> None:
+    """Warn of answers `[example, 1]`, as scikit-learn does."""
+    if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
+        said = "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples,)."
+        warnings.warn(said, DataConversionWarning, stacklevel=4)
+
+
+def check_classes(y: Any) -> None:
+    """Raise a ValueError if labels are numbers of which each is another, as values are."""
+    if check_classification_targets is not None and getattr(getattr(y, "dtype", None), "kind", "") == "f":
+        values = np.asarray(y).ravel()
+        if np.isfinite(values).all():  # others are refused when they are read
+            check_classification_targets(values)
