@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import signal
 from collections.abc import Callable
 from typing import Any, ClassVar
@@ -22,10 +23,20 @@ from quickstudy.task import Examples, Task
 from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 FEATURES = 4
-NAMES = [name for name in discovery.names("learners") if name != "nearest"]
-"""Learners that train."""
-TINY = {"reptile": {"inner_steps": 2, "adapt_steps": 2, "inner_batch": 4}}
-"""What makes them quick."""
+KINDS = sorted(
+    {
+        (kind.gradient_free_adapt, kind.exact_gradient): name
+        for name in discovery.names("learners")
+        for kind in [discovery.load("learners", name)]
+    }.values()
+)
+"""One learner of each sort: adapting takes a gradient or not, and the meta-update is the derivative of the loss or not."""
+
+
+def small(name: str) -> dict[str, int]:
+    """Hyperparameters with which a learner is quick: no count is above 4."""
+    counts = inspect.signature(discovery.load("learners", name)).parameters.values()
+    return {one.name: min(one.default, 4) for one in counts if type(one.default) is int}
 
 
 def weights(learner: nn.Module) -> torch.Tensor:
@@ -103,7 +114,7 @@ def make_learner() -> Callable[..., Learner]:
 
     def make(name: str = "protonet", norm: str = "none", dtype: torch.dtype = torch.float32, **options: Any) -> Learner:
         torch.manual_seed(0)
-        return discovery.load("learners", name)(MLP(FEATURES, hidden=(8,), norm=norm), **options).to(dtype)
+        return discovery.load("learners", name)(MLP(FEATURES, hidden=(8,), norm=norm), **(small(name) | options)).to(dtype)
 
     return make
 

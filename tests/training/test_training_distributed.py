@@ -6,6 +6,7 @@ import concurrent.futures
 import contextlib
 import dataclasses
 import functools
+import io
 import multiprocessing
 import os
 import pathlib
@@ -29,7 +30,9 @@ from quickstudy.errors import ConfigError, ConflictError, TrainingError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
 from quickstudy.training import loop
-from quickstudy.training.fit import Trainer, fit
+from quickstudy.training.fit import fit
+from quickstudy.training.folder import RunFolder
+from quickstudy.training.loop import Trainer
 from quickstudy.training.processes import group as distributed
 from quickstudy.training.processes import rendezvous
 from quickstudy.training.processes.group import Group, Step
@@ -152,18 +155,19 @@ def assert_like_one_process(name: str, ends: list[Any], out: pathlib.Path, alone
 
 
 @pytest.mark.slow
-def test_two_processes_train_as_one(tmp_path: pathlib.Path) -> None:
-    out, alone = tmp_path / "two", tmp_path / "one"
+def test_three_processes_train_as_one(tmp_path: pathlib.Path) -> None:
+    out, alone = tmp_path / "three", tmp_path / "one"
     out.mkdir()
-    launch(train_all, 2, out, [*EQUAL, *UNLIKE], restarts=0)
-    ends = [np.load(out / f"process{rank}.npz") for rank in range(2)]
+    launch(train_all, 3, out, [*EQUAL, *UNLIKE], restarts=0)
+    ends = [np.load(out / f"process{rank}.npz") for rank in range(3)]
     for name in EQUAL:
         assert_like_one_process(name, ends, out, alone)
     for name in UNLIKE:
-        np.testing.assert_array_equal(ends[0][name], ends[1][name])
+        for end in ends[1:]:
+            np.testing.assert_array_equal(ends[0][name], end[name])
     with pytest.raises(TrainingError) as caught:
         UNLIKE["not a number"].train(alone / "not a number")
-    assert str(ends[0]["not a number"]) == str(caught.value)
+    assert str(ends[0]["not a number"]).replace(str(out), str(alone)) == str(caught.value)
     assert "at step 2" in str(caught.value)
     [note] = ends[0]["interrupted"]
     assert note.startswith("interrupted after step 3; saved in ")
@@ -172,16 +176,6 @@ def test_two_processes_train_as_one(tmp_path: pathlib.Path) -> None:
     assert len(table(out / "interrupted", "step")) == STEPS
     np.testing.assert_allclose(weights(resumed), ends[0]["tasks shared evenly"], rtol=1e-9, atol=1e-8)
     assert len(table(out / "patience", "step")) == 2 * (1 + 2)
-
-
-@pytest.mark.slow
-def test_three_processes_train_as_one(tmp_path: pathlib.Path) -> None:
-    out = tmp_path / "three"
-    out.mkdir()
-    launch(train_all, 3, out, list(EQUAL), restarts=0)
-    ends = [np.load(out / f"process{rank}.npz") for rank in range(3)]
-    for name in EQUAL:
-        assert_like_one_process(name, ends, out, tmp_path / "one")
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 7])
@@ -360,36 +354,82 @@ def unbroken(
     return train
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("processes", [2, 3])
-def test_a_killed_process_is_started_again_and_ends_bit_for_bit_as_unbroken(
-    words: Callable[[pathlib.Path], list[str]],
-    unbroken: Callable[[int], pathlib.Path],
-    tmp_path: pathlib.Path,
-    capfd: pytest.CaptureFixture[str],
-    processes: int,
-) -> None:
-    out, killed = tmp_path / "run", []
+@dataclasses.dataclass(frozen=True)
+class Story:
+    """A training by three processes that was interrupted, resumed, and lost one of them.
+
+    Args:
+        out: folder of the run.
+        code: exit code after Ctrl-C.
+        interrupted: what was said until then.
+        step: where it was interrupted.
+        killed: exit code of the process that was killed.
+        resumed: exit code of the training that went on.
+        said: what that said.
+    """
+
+    out: pathlib.Path
+    code: int
+    interrupted: str
+    step: int
+    killed: int | None
+    resumed: int
+    said: str
+
+
+@pytest.fixture(scope="module")
+def story(words: Callable[[pathlib.Path], list[str]], tmp_path_factory: pytest.TempPathFactory) -> Story:
+    out, processes = tmp_path_factory.mktemp("story") / "run", 3
+    with running("-m", "quickstudy", *words(out), f"--processes={processes}") as training:
+        wait_until(lambda: under_way(out) or training.poll() is not None)
+        os.killpg(training.pid, signal.SIGINT)  # as a terminal does: to every process
+        _, interrupted = training.communicate(timeout=60)
+    step, killed = len(table(out, "step")), []
 
     def kill() -> None:
-        wait_until(lambda: under_way(out))
+        wait_until(lambda: len(table(out, "step")) >= step + 17)
         killed.extend(multiprocessing.active_children()[:1])
         killed[0].kill()
 
-    thread = threading.Thread(target=kill)
+    thread, said = threading.Thread(target=kill), io.StringIO()
     thread.start()
-    code = main([*words(out), f"--processes={processes}"])
+    with contextlib.redirect_stderr(said), contextlib.redirect_stdout(io.StringIO()):
+        resumed = main(["train", "--resume", str(out), f"--processes={processes}"])
     thread.join()
-    errors = capfd.readouterr().err
-    assert code == 0, errors
-    assert killed[0].exitcode == -signal.SIGKILL
-    assert errors.count("terminated with signal SIGKILL; all start again (1 of 3) and go on from the last checkpoint") == 1
-    assert errors.count("started again, going on after step ") == 1
-    assert "Traceback" not in errors
-    assert ended(out) == ended(unbroken(processes))
+    return Story(out, training.returncode, interrupted, step, killed[0].exitcode, resumed, said.getvalue())
 
 
 @pytest.mark.slow
+def test_ctrl_c_stops_all_processes_saved(story: Story) -> None:
+    assert story.code == 130, story.interrupted
+    assert story.interrupted.splitlines()[-1] == (
+        f"interrupted after step {story.step}; saved in {story.out}. Go on with: quickstudy train --resume {story.out}"
+    )
+    assert "Traceback" not in story.interrupted
+
+
+@pytest.mark.slow
+def test_a_killed_process_is_started_again(story: Story) -> None:
+    assert story.killed == -signal.SIGKILL
+    assert story.resumed == 0, story.said
+    assert story.said.count("terminated with signal SIGKILL; all start again (1 of 3) and go on from the last checkpoint") == 1
+    assert "Traceback" not in story.said
+
+
+@pytest.mark.slow
+def test_interrupted_and_killed_ends_bit_for_bit_as_unbroken(story: Story, unbroken: Callable[[int], pathlib.Path]) -> None:
+    assert ended(story.out) == ended(unbroken(3))
+
+
+@pytest.mark.slow
+def test_nothing_holds_the_folder_of_a_run_that_has_ended(story: Story) -> None:
+    assert {file.name for file in story.out.iterdir()} == {
+        *("learner.safetensors", "checkpoint.safetensors", "metrics.csv", "tensorboard", "config.yaml")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.product
 def test_two_machines_of_which_one_loses_its_process(
     words: Callable[[pathlib.Path], list[str]], unbroken: Callable[[int], pathlib.Path], tmp_path: pathlib.Path
 ) -> None:
@@ -432,7 +472,9 @@ def test_every_start_meets_under_a_name_of_its_own() -> None:
 def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.Path) -> None:
     def begun(job: str, restarted: bool = True) -> int:
         learner = ProtoNet(MLP(FEATURES, hidden=(8,)))
-        trainer = Trainer(learner, Rows(), None, TrainingSettings(steps=2), tmp_path, Group(restarted=restarted, job=job))
+        trainer = Trainer(
+            learner, Rows(), None, TrainingSettings(steps=2), RunFolder(tmp_path), Group(restarted=restarted, job=job)
+        )
         trainer.begin(resume=False)
         trainer.train(silent)
         return trainer.run.step
@@ -443,27 +485,6 @@ def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.P
         begun("two")
     with pytest.raises(ConflictError, match="holds a run already"):
         begun("one", restarted=False)
-
-
-@pytest.mark.slow
-def test_ctrl_c_stops_all_processes_saved(
-    words: Callable[[pathlib.Path], list[str]], unbroken: Callable[[int], pathlib.Path], tmp_path: pathlib.Path
-) -> None:
-    out = tmp_path / "run"
-    with running("-m", "quickstudy", *words(out), "--processes=2") as process:
-        wait_until(lambda: under_way(out) or process.poll() is not None)
-        os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to every process
-        _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130, errors
-    step = len(table(out, "step"))
-    assert errors.splitlines()[-1] == (
-        f"interrupted after step {step}; saved in {out}. Go on with: quickstudy train --resume {out}"
-    )
-    assert "Traceback" not in errors
-    assert main(["train", "--resume", str(out), "--processes=1"]) == 0
-    losses, expected = (np.array(table(folder, "loss"), dtype=float)[: step + 10] for folder in (out, unbroken(2)))
-    np.testing.assert_allclose(losses, expected, rtol=1e-3)  # one process goes on as two would have, up to rounding
-    assert len(table(out, "step")) == 200
 
 
 @pytest.mark.slow

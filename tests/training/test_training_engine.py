@@ -27,7 +27,7 @@ from quickstudy.training.memory import Made
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.settings import EngineSettings, plan
 
-from .conftest import NAMES, TINY, weights
+from .conftest import KINDS, weights
 
 Make = Callable[..., Any]
 
@@ -37,11 +37,11 @@ def gradient(learner: nn.Module) -> torch.Tensor:
     return torch.cat([value.grad.flatten() for value in learner.parameters() if value.grad is not None])
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("chunk", [1, 3, 8, 100])
 def test_chunks_accumulate_to_the_whole_gradient(name: str, chunk: int, rows: Make, make_learner: Make) -> None:
     tasks = rows(dtype=torch.float64).batch(range(8))
-    learner = make_learner(name, dtype=torch.float64, **TINY.get(name, {}))
+    learner = make_learner(name, dtype=torch.float64)
 
     def found(engine: str, size: int | None) -> tuple[torch.Tensor, torch.Tensor]:
         loss = meta_gradient(learner, tasks, engine, size)  # type: ignore[arg-type]
@@ -136,7 +136,7 @@ def test_a_compiled_graph_gives_the_same_gradient_and_follows_the_weights(rows: 
 
 
 @pytest.mark.parametrize("mapping", ["loop", "vmap", "joint"])
-@pytest.mark.parametrize("name", ["protonet", "maml", "anil", "reptile"])
+@pytest.mark.parametrize("name", KINDS)
 def test_every_plan_gives_the_same_gradient(rows: Make, make_learner: Make, name: str, mapping: str) -> None:
     learner, tasks = make_learner(name).double(), rows(dtype=torch.float64).batch(range(5))
     found = []
@@ -204,9 +204,9 @@ def test_only_rounding_is_forgiven_in_mixed_precision(rows: Make, factor: float,
 
 
 @pytest.mark.parametrize("norm", ["none", "batch", "group"])
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KINDS)
 def test_a_joint_gradient_is_exact_through_layers_of_ours(rows: Make, make_learner: Make, name: str, norm: str) -> None:
-    learner, tasks = make_learner(name, norm=norm, **TINY.get(name, {})).double(), rows(dtype=torch.float64).batch(range(4))
+    learner, tasks = make_learner(name, norm=norm).double(), rows(dtype=torch.float64).batch(range(4))
     found = []
     for mapping in ("loop", "joint"):
         loss = meta_gradient(learner, tasks, mapping)  # type: ignore[arg-type]

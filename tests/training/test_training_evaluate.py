@@ -16,7 +16,6 @@ import torch
 from builders import make_learner, make_tasks, shown, variants
 from torch import nn
 
-from quickstudy import discovery
 from quickstudy.data.dataset import Dataset
 from quickstudy.errors import ConfigError
 from quickstudy.inputs.image import ImageSpec
@@ -38,9 +37,10 @@ from quickstudy.training.progress import progress_line
 from quickstudy.training.settings import EngineSettings, TrainingSettings, plan
 from quickstudy.training.tracking import read_metrics
 
+from .conftest import KINDS
+
 Make = Callable[..., Any]
-LEARNERS = discovery.names("learners")
-VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
+VARIANTS = [(name, changes) for name in KINDS for changes in variants(name)]
 
 
 def scores(learner: Learner, tasks: Task, together: int, captured: bool = False) -> torch.Tensor:
@@ -66,7 +66,7 @@ def test_many_tasks_together_score_as_each_alone(name: str, changes: dict[str, A
     check_together(make_learner(name, norm="batch", **changes), make_tasks(4, ragged=True))
 
 
-@pytest.mark.parametrize("name", LEARNERS)
+@pytest.mark.parametrize("name", KINDS)
 @pytest.mark.parametrize("norm", ["none", "batch", "group", "instance"])
 def test_so_they_do_with_convolutions(name: str, norm: str) -> None:
     check_together(make_learner(name, "conv4", norm), make_tasks(4, kind="conv4", ragged=norm == "batch"))

@@ -23,7 +23,7 @@ from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import EngineSettings
 from quickstudy.training.tracking import read_metrics
 
-from .conftest import NAMES, TINY, weights
+from .conftest import KINDS, weights
 
 Make = Callable[..., Any]
 
@@ -32,13 +32,13 @@ def column(out: pathlib.Path, name: str) -> list[float]:
     return [float(row[name]) for row in read_metrics(out / "metrics.csv") if row[name]]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", KINDS)
 def test_both_engines_train_any_learner_alike(
     name: str, rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path
 ) -> None:
     ends = []
     for engine in ("loop", "vmap"):
-        learner = make_learner(name, norm="batch", dtype=torch.float64, **TINY.get(name, {}))
+        learner = make_learner(name, norm="batch", dtype=torch.float64)
         before = weights(learner)
         fit(
             learner,

@@ -29,7 +29,7 @@ from quickstudy.objectives.classes import one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.training.evaluate import evaluate
+from quickstudy.training.evaluate import Evaluator
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.settings import EngineSettings, TrainingSettings
@@ -88,18 +88,19 @@ class Given:
 
 
 class Evaluation:
-    """`evaluate` on the given tasks."""
+    """An evaluator, which keeps its graphs from step to step, on the given tasks."""
 
     def __init__(self, work: Work, setting: Setting) -> None:
         torch.set_num_threads(setting["threads"])
-        self.tasks, self.learner, self.given = work["tasks"], make_learner(work), Given(given_tasks(work))
+        self.indices, self.given = range(work["tasks"]), Given(given_tasks(work))
+        self.evaluator = Evaluator(make_learner(work))
         self.accuracy = np.zeros(0)
 
     def before(self) -> None:
         pass
 
     def step(self) -> None:
-        self.accuracy = evaluate(self.learner, self.given, self.tasks).scores
+        self.accuracy = self.evaluator(self.given, self.indices).scores
         synchronize()
 
     def check(self) -> dict[str, np.ndarray]:

@@ -17,7 +17,7 @@ from quickstudy.training.saving import to_arrays
 
 @dataclasses.dataclass
 class Run:
-    """Where a training stands: everything that a checkpoint holds, apart from tensors.
+    """State of a training apart from tensors: what a checkpoint holds beside them.
 
     Args:
         step: outer steps done.

@@ -22,7 +22,7 @@ def mixed_precision(device: torch.device, precision: str) -> torch.autocast:
 
 @contextlib.contextmanager
 def threads(count: int | None) -> Iterator[None]:
-    """Within, every operation on a CPU has so many threads; afterwards as many as before. None changes nothing."""
+    """Give every operation on a CPU so many threads within, and as many as before afterwards. None changes nothing."""
     before = torch.get_num_threads()
     try:
         if count is not None:

@@ -37,7 +37,7 @@ from quickstudy.training.settings import EngineSettings, plan
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What decides how tasks are evaluated, measured on Conv4 and ResNet-12 on one to 16 cores and one GPU.
+    """Limits by which tasks are mapped and captured, measured on Conv4 and ResNet-12 on one to 16 cores and one GPU.
 
     Args:
         batch: tasks that are drawn at once, and the most that are mapped together.

@@ -20,7 +20,7 @@ LOCK = ".lock"
 
 
 class RunFolder:
-    """Where a run keeps its learner, checkpoint, metrics and options.
+    """Folder in which a run keeps its learner, checkpoint, metrics and options.
 
     Args:
         path: the folder; made if it is missing.

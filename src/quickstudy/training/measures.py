@@ -15,7 +15,7 @@ Score = Callable[[Tensor, Examples], Tensor]
 
 @dataclasses.dataclass(frozen=True)
 class Measure:
-    """How well the queries of a task are predicted, and how that is written.
+    """Score by which predictions are judged, and how it is written.
 
     Args:
         key: of plain results, such as `mean_squared_error`.
@@ -41,15 +41,15 @@ class Measure:
 
     @property
     def name(self) -> str:
-        """In words, with the unit: the head of a table's column."""
+        """Return the measure in words, with the unit: the head of a table's column."""
         return self.key.replace("_", " ") + (f", {self.unit}" if self.unit else "")
 
     def rounded(self, score: float) -> float:
-        """The score in its unit, rounded for a plain result."""
+        """Return the score in its unit, rounded for a plain result."""
         return float(format(self.scale * score, self.plain))
 
     def shown(self, score: float, ci95: float) -> str:
-        """For people, in a line.
+        """Return the score and its interval for people, in a line.
 
         >>> ACCURACY.shown(0.876, 0.012)
         '87.6 ± 1.2 %'
@@ -57,7 +57,7 @@ class Measure:
         return f"{self.scale * score:{self.line}} ± {self.scale * ci95:{self.line}} {self.unit or self.name}"
 
     def better(self, score: float, than: float | None) -> bool:
-        """Whether a score is better than another one, or the first; every number is better than none (NaN)."""
+        """Return whether a score is better than another one, or the first; every number is better than none (NaN)."""
         if than is None or math.isnan(than):
             return than is None or not math.isnan(score)
         return score > than if self.higher_is_better else score < than
@@ -70,7 +70,7 @@ MEASURES = {"classes": ACCURACY, "values": MEAN_SQUARED_ERROR}
 
 
 def measure_in(result: Mapping[str, object]) -> Measure:
-    """The measure of a plain result.
+    """Return the measure of a plain result.
 
     >>> measure_in({"mean_squared_error": 0.5, "ci95": 0.1}).name
     'mean squared error'

@@ -1,4 +1,4 @@
-"""Memory: what operations make of it, and how the C library hands it out."""
+"""Memory: how much of it operations allocate, and how the C library hands it out."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
 
 
 class Made(TorchDispatchMode):
-    """Within, counts what operations return.
+    """Counts what operations return within it.
 
     `largest`: elements of the largest tensor. `bytes`: of all new tensors together, which is more than was ever needed at once.
 
@@ -41,9 +41,10 @@ class Made(TorchDispatchMode):
 
 
 def keep_freed_memory() -> None:
-    """Let this process keep the memory it frees. By default glibc gives the large tensors of every task back to the operating system,
-    which then hands them out again page by page, cleared: up to a third of the time of a second-order step. Nothing where the C library
-    is not glibc.
+    """Let this process keep the memory that it frees, for good; for programs of our own, never called by the library.
+
+    By default glibc gives the large tensors of every task back to the operating system, which then hands them out again page by page,
+    cleared: up to a third of the time of a second-order step. Without glibc nothing happens.
     """
     if not sys.platform.startswith("linux"):
         return

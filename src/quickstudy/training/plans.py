@@ -21,7 +21,7 @@ from quickstudy.training.settings import EngineSettings, plan
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What bounds trials and their comparison.
+    """Limits of trials and of their comparison.
 
     Args:
         share: largest share of the training that one trial may take.

@@ -38,7 +38,7 @@ class Prefetch:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
     def batch(self, step: int) -> Task:
-        """The tasks of a step, on the device."""
+        """Return the tasks of a step, on the device."""
         if not self._background:
             return self._drawn(step)
         waiting = self._ahead.pop(step, None) or self._pool.submit(self._drawn, step)

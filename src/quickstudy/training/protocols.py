@@ -10,9 +10,9 @@ from quickstudy.learner import Learner
 
 
 def under_each_protocol(learner: Learner) -> list[Learner]:
-    """The learner as it is and, where batch norm makes a difference, as it would be under the other protocol.
+    """Return the learner as it is and, if batch norm makes a difference, as it would be under the other protocol.
 
-    Without batch norm, or where the learner has no choice of `statistics`, that is the learner alone. The learners share their tensors.
+    Without batch norm, or without a choice of `statistics`, that is the learner alone. The learners share their tensors.
 
     >>> from quickstudy.learners.protonet import ProtoNet
     >>> from quickstudy.nets.conv4 import Conv4

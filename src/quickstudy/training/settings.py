@@ -33,7 +33,7 @@ def _check_positive(settings: Any, *names: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class EngineSettings:
-    """How a batch of tasks is worked through: a plan if every field is set, a wish if some are left to be measured.
+    """Settings of how a batch of tasks is worked through: a plan if every field is set, a wish if some are left to be measured.
 
     Args:
         mapping: `loop` over tasks; `vmap`, all tasks of a chunk in every operation; `joint`, the same with one gradient for what tasks
@@ -94,7 +94,7 @@ def plan(
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """How to meta-train.
+    """Settings of a meta-training.
 
     Args:
         steps: outer steps.

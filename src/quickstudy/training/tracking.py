@@ -48,7 +48,7 @@ class Tracker:
             self._events = Events(out / "tensorboard", step)
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
-        """One row of metrics.
+        """Write one row of metrics.
 
         Raises:
             StorageError: the disk is full.
@@ -71,7 +71,7 @@ class Tracker:
 
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
-        """A file that cannot be written any more is an error of ours, and is not written again."""
+        """Turn the system's error about a file that cannot be written any more into ours, and never write it again."""
         try:
             yield
         except OSError as error:
@@ -109,13 +109,13 @@ class Events:
             self._write(step=step + 1, session_log=SessionLog(status=SessionLog.START))
 
     def add(self, step: int, row: Mapping[str, float]) -> None:
-        """One number for each name; numbers that are none, or infinite, have no place in a plot."""
+        """Write one number for each name; NaN and infinity have no place in a plot."""
         numbers = {name: value for name, value in row.items() if math.isfinite(value)}
         values = [self._make_summary.Value(tag=name, simple_value=value) for name, value in numbers.items()]
         self._write(step=step, summary=self._make_summary(value=values))
 
     def flush(self) -> None:
-        """Onto the disk."""
+        """Write what waits to the disk."""
         self._file.flush()
 
     def close(self) -> None:
@@ -127,6 +127,6 @@ class Events:
 
 
 def read_metrics(path: pathlib.Path) -> list[dict[str, str]]:
-    """The rows of a `metrics.csv`."""
+    """Return the rows of a `metrics.csv`."""
     with path.open(newline="") as file:
         return [row for row in csv.DictReader(file) if (row.get("step") or "").isdigit()]

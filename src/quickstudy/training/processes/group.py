@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Step(NamedTuple):
-    """What all processes must hold alike after the meta-gradient of a step.
+    """Figures that all processes must hold alike after the meta-gradient of a step.
 
     Attributes:
         loss: mean over the tasks.
@@ -41,7 +41,7 @@ class Step(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Group:
-    """One process among those that train together; alone by default, where every method does nothing but what is left to do.
+    """One process among those that train together; by default a group of one, whose methods return their arguments unchanged.
 
     Every process of the group must call the same methods in the same order.
 
@@ -120,7 +120,7 @@ class Group:
         return Step(loss / count, seconds, stop > 0)
 
     def any(self, flag: bool) -> bool:
-        """Whether it is true in any process."""
+        """Return whether a flag is set in any process."""
         return flag if self.size == 1 else bool(self._sum(torch.tensor(float(flag))) > 0)
 
     def first(self, work: Callable[[], T]) -> T:
@@ -163,7 +163,7 @@ class Group:
 
     @contextlib.contextmanager
     def _together(self) -> Iterator[None]:
-        """Within, a failure means that another process has gone."""
+        """Report a failure within as the loss of another process."""
         try:
             yield
         except RuntimeError as error:  # neither gloo nor NCCL raises anything narrower
@@ -178,12 +178,12 @@ ALONE = Group()
 
 
 def launched() -> bool:
-    """Whether this process was started as one of several."""
+    """Return whether this process was started as one of several."""
     return "RANK" in os.environ and _variable("WORLD_SIZE", 1) > 1
 
 
 def is_first() -> bool:
-    """Whether this process is the one that writes and speaks; true without a group."""
+    """Return whether this process is the one that writes and speaks; true without a group."""
     return not launched() or _variable("RANK") == 0
 
 
@@ -203,6 +203,7 @@ def check_devices(processes: int) -> None:
 
 
 def _variable(name: str, default: int | None = None) -> int:
+    """Return a variable of the environment as a whole number."""
     value = os.environ.get(name, default)
     try:
         return int(value)  # pyright: ignore[reportArgumentType]

@@ -13,7 +13,7 @@ from typing import Any
 
 @contextlib.contextmanager
 def deferred_interrupt(shared: bool = False) -> Iterator[Callable[[], bool]]:
-    """Within, the first Ctrl-C (or SIGTERM) is only noted: call what is yielded to know. A second one stops at once, as usual.
+    """Note the first Ctrl-C (or SIGTERM) within: call what is yielded to know. A second one stops at once, as usual.
 
     Args:
         shared: this is one of several processes, which must stop together: no number of them stops it at once.

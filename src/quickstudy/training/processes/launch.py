@@ -23,6 +23,7 @@ from quickstudy.training.processes.group import check_devices
 from quickstudy.training.progress import Progress, silent
 
 RESTARTS = 3
+"""Times that all processes are started again unless the caller says otherwise."""
 LOST = 75
 """Exit code of a process that lost another one: a temporary failure, in the words of sysexits.h."""
 CONSEQUENCES = (LOST, -signal.SIGTERM)

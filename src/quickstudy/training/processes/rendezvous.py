@@ -38,7 +38,7 @@ def _name(store: dist.Store, rank: int, size: int) -> str:
         return me
     until = time.monotonic() + PATIENCE
     while time.monotonic() < until:
-        name = store.get("name").decode()  # of an earlier start perhaps, so look again
+        name = store.get("name").decode()  # perhaps that of an earlier start, so look again
         store.set(f"{name}/{rank}", me)
         if store.check([f"{name}/heard"]) and me in json.loads(store.get(f"{name}/heard")):
             return name
