@@ -83,7 +83,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def prepare(options: jsonargparse.Namespace) -> Job:
     """Return the learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
-    values = {name: options[name] for name in TrainingSettings.__dataclass_fields__}
+    values: dict[str, Any] = {name: options[name] for name in TrainingSettings.__dataclass_fields__}
     settings = TrainingSettings(**(values | {"engine": EngineSettings(**vars(options.engine))}))
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)

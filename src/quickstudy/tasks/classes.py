@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -80,7 +81,7 @@ class ClassTasks:
         """Return the task of this index."""
         return self.batch([index])[0]
 
-    def batch(self, indices: list[int] | range | np.ndarray) -> Task:
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Task:
         """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
         index = np.asarray(indices, dtype=np.int64)
         draw = self._draw(index)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -47,7 +48,7 @@ class SinusoidTasks:
         """Return the task of this index."""
         return self.batch([index])[0]
 
-    def batch(self, indices: list[int] | range | np.ndarray) -> Task:
+    def batch(self, indices: Sequence[int] | np.ndarray) -> Task:
         """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
         numbers = self._draw(np.asarray(indices, dtype=np.int64))
         amplitude, phase, x = numbers[:, :1], numbers[:, 1:2], numbers[:, 2:]

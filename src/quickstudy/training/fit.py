@@ -43,10 +43,8 @@ def fit(
 
     Raises:
         TrainingError: the loss stopped being a number; what was saved stays.
-        ModelError: the learner has nothing to train.
-        ConfigError: something of it could not be saved, or `out` holds a run with other settings.
-        ConflictError: `out` holds a run already.
-        BusyError: another training is at work in `out`.
+        ModelError, ConfigError: nothing to train, what could not be saved, or a run with other settings in `out`.
+        ConflictError, BusyError: `out` holds a run already, or another training is at work in it.
         StorageError: a file could not be written; what was saved stays.
 
     >>> from quickstudy import ClassTasks, evaluate, load_data
@@ -65,9 +63,7 @@ def fit(
         again = group.first(lambda: _held(folder, resume or group.restarted, group.job, stack))
         stack.enter_context(threads(settings.threads or (1 if group.local_size > 1 else None)))
         trainer.begin(resume, again)
-        if trainer.run.step and not resume:
-            progress.note(f"started again, going on after step {trainer.run.step}")
-        trainer.train(progress)
+        trainer.train(progress, announced=not resume)
         return trainer.finish()
 
 

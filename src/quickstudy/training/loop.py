@@ -94,8 +94,15 @@ class Trainer:
         if self.group.rank > 0:
             self.optimizer.load_state_dict(optimizer)
 
-    def train(self, progress: Progress) -> None:
-        """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first, at the end of the step."""
+    def train(self, progress: Progress, announced: bool = False) -> None:
+        """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first, at the end of the step.
+
+        Args:
+            progress: is told how far it is.
+            announced: say so if this goes on after an attempt that died.
+        """
+        if self.run.step and announced:
+            progress.note(f"started again, going on after step {self.run.step}")
         began = time.monotonic() - self.run.seconds
         saved_at = self.run.seconds
         try:

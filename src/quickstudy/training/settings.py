@@ -143,8 +143,9 @@ class TrainingSettings:
             raise ConfigError(
                 f"threads is {self.threads}; this machine has {os.cpu_count()} processors, and more threads only slow it down."
             )
-        if isinstance(self.engine, str):
-            object.__setattr__(self, "engine", EngineSettings(self.engine))
+        engine: Any = self.engine
+        if isinstance(engine, str):
+            object.__setattr__(self, "engine", EngineSettings(engine))  # pyright: ignore[reportArgumentType]
         if self.engine.mapping == "joint":
             raise ConfigError(
                 "mapping is 'joint', which is exact for some learners only; expected auto, which compares it first."

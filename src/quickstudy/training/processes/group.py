@@ -96,7 +96,7 @@ class Group:
         return indices[begin : begin + least + (self.rank < longer)]
 
     @torch.no_grad()
-    def mean_(self, parameters: Iterable[nn.Parameter], tasks: int, step: Step) -> Step:
+    def mean_(self, parameters: Iterable[Tensor], tasks: int, step: Step) -> Step:
         """Turn every `.grad`, a mean over this process's tasks, into the mean over all tasks, and say what holds for all.
 
         Args:
