@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib
 import inspect
+import pathlib
 import typing
 from typing import Any, ClassVar
 
@@ -17,18 +20,19 @@ from quickstudy.learner import Learner
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 
 WAYS = 3
 SHAPES = {"mlp": (6,), "conv4": (1, 16, 16)}
 """Shape of one example, by net."""
 
-OVERRIDES: dict[str, dict[str, Any]] = {
-    "maml": {"inner_steps": 2, "inner_lr": 0.05},
-    "anil": {"inner_steps": 3},
-    "reptile": {"inner_steps": 3, "adapt_steps": 3, "inner_batch": 4},
-}
-"""Smaller hyperparameters than the default, to save time; a learner that is not named here is tested with its defaults."""
+
+def case(name: str, key: str, default: Any = None) -> Any:
+    """Return what `tests/cases/NAME.py` says of a learner or net under this key; the default if it says nothing, or is not there."""
+    if not (pathlib.Path(__file__).parent / "cases" / f"{name}.py").exists():
+        return default
+    return getattr(importlib.import_module(f"cases.{name}"), key, default)
 
 
 def make_net(kind: str = "mlp", norm: str = "none") -> nn.Module:
@@ -43,7 +47,7 @@ def make_learner(
 ) -> Learner:
     """A discovered learner on a small net, with every parameter and statistic moved away from zero and one."""
     torch.manual_seed(seed)
-    learner = discovery.load("learners", name)(make_net(kind, norm), **(OVERRIDES.get(name, {}) | changes))
+    learner = discovery.load("learners", name)(make_net(kind, norm), **(case(name, "SMALL", {}) | changes))
     with torch.no_grad():
         for key, value in learner.state_dict().items():
             value.add_((0.1 if key.endswith("var") else 0.2) * torch.rand_like(value))
@@ -88,6 +92,12 @@ def make_tasks(
             x = torch.where(mask.view(*mask.shape, *(1,) * len(SHAPES[kind])), x, loud)
         parts.append(Examples(x, y, mask))
     return Task(*parts)
+
+
+def as_values(task: Task) -> Task:
+    """Return the task with its answers as numbers: those of the one-hot rows."""
+    support, query = (dataclasses.replace(part, y=Values(part.y.rows)) for part in (task.support, task.query))
+    return Task(support, query)
 
 
 class Blobs:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import SHAPES, WAYS, apart, furthest, gradients, make_learner, make_tasks, rows, shown, variants
+from builders import SHAPES, WAYS, apart, as_values, case, furthest, gradients, make_learner, make_tasks, rows, shown, variants
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -21,6 +21,7 @@ from quickstudy.functional.classes import ABSENT
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task, concatenate
 from quickstudy.training.engine import meta_gradient
 from quickstudy.training.meta_gradient import summed_gradient, tensors_of
@@ -38,10 +39,12 @@ NETS_AND_NORMS = [
 ]
 NORMS = ["none", "batch"]
 
-GRADIENT_IS_NOT_THE_DERIVATIVE = {"reptile"}
-"""Learners whose meta-update is defined otherwise; what it is instead has a test of its own below. So have `first_order` variants."""
-
 each_learner = pytest.mark.parametrize("name", LEARNERS)
+each_exact = pytest.mark.parametrize("name", [name for name in LEARNERS if discovery.load("learners", name).exact_gradient])
+each_other = pytest.mark.parametrize("name", [name for name in LEARNERS if not discovery.load("learners", name).exact_gradient])
+each_of_values = pytest.mark.parametrize(
+    "name", [name for name in LEARNERS if Values in discovery.load("learners", name).targets]
+)
 each_variant = pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=shown)
 each_net = pytest.mark.parametrize(("kind", "norm"), NETS_AND_NORMS)
 each_norm = pytest.mark.parametrize("norm", NORMS)
@@ -102,25 +105,49 @@ def check_derivative(learner: Learner, task: Task) -> None:
     assert float(scale) > 1e-4
 
 
-@each_learner
+@each_exact
 @each_net
 @even_or_ragged
 def test_gradient_is_finite_difference(name: str, kind: str, norm: str, ragged: bool) -> None:
-    if name in GRADIENT_IS_NOT_THE_DERIVATIVE:
-        assert f"test_{name}_gradient_is_as_defined" in globals()
-        return
     check_derivative(make_learner(name, kind, norm), make_tasks(kind=kind, shots=2, ragged=ragged, seed=3))
 
 
+@each_other
+@each_norm
+@even_or_ragged
+def test_gradient_that_is_no_derivative_is_as_defined(name: str, norm: str, ragged: bool) -> None:
+    check = case(name, "check_gradient")
+    assert check, f"the meta-gradient of {name} is no derivative; say in tests/cases/{name}.py what it is: check_gradient"
+    check(norm, ragged)
+
+
 @each_variant
-def test_gradient_is_finite_difference_in_every_configuration(name: str, changes: dict[str, Any]) -> None:
+def test_gradient_is_as_promised_in_every_configuration(name: str, changes: dict[str, Any]) -> None:
     learner, task = make_learner(name, norm="batch", **changes), make_tasks(ragged=True, seed=4)
-    if name in GRADIENT_IS_NOT_THE_DERIVATIVE:
-        assert f"test_{name}_gradient_is_as_defined" in globals()
-    elif changes.get("first_order"):
+    if changes.get("first_order"):
         check_first_order(name, task)
-    else:
+    elif learner.exact_gradient:
         check_derivative(learner, task)
+    else:
+        assert case(name, "check_gradient")
+
+
+@each_of_values
+@each_norm
+def test_values_are_learned_by_the_same_rules(name: str, norm: str) -> None:
+    """With numbers for answers: one gradient in every engine, which is the derivative; no number is hidden, and it is squared error."""
+    learner, tasks = make_learner(name, norm=norm), as_values(make_tasks(3, ragged=True))
+    check_engines(learner, tasks)
+    if learner.exact_gradient:
+        check_derivative(learner, as_values(make_tasks(ragged=True, seed=4)))
+    task = tasks[1]
+    state = learner.adapt(task.support)
+    assert "counts" not in state
+    output = learner.predict(state, task.query.x)
+    assert bool((output > ABSENT / 2).all())
+    if learner.trains_on_query:
+        error = (output - task.query.y.rows).square().mean(1)[task.query.weight > 0].mean()
+        torch.testing.assert_close(learner.loss(task), error)
 
 
 def check_first_order(name: str, task: Task) -> None:
@@ -139,19 +166,6 @@ def check_first_order(name: str, task: Task) -> None:
         moved = make_learner(name, norm=norm, head_ways=WAYS)
         meta_gradient(moved, task, "vmap")
         assert furthest(got, gradients(moved)) > 1e-3
-
-
-@each_norm
-@even_or_ragged
-@pytest.mark.parametrize("changes", [{}, {"inner_optimizer": "sgd"}, {"head_ways": WAYS}], ids=shown)
-def test_reptile_gradient_is_as_defined(norm: str, ragged: bool, changes: dict[str, Any]) -> None:
-    """`start - adapted`, averaged over tasks (eq. 17)."""
-    learner, tasks = make_learner("reptile", norm=norm, inner_lr=0.05, **changes), make_tasks(2, ragged=ragged)
-    assert learner.inner_steps == learner.adapt_steps
-    meta_gradient(learner, tasks, "vmap")
-    states = [learner.adapt(tasks[i].support) for i in range(2)]
-    expected = {key: value - (states[0][key] + states[1][key]) / 2 for key, value in learner.named_parameters()}
-    assert furthest(gradients(learner), expected) < 1e-8
 
 
 # ---------------------------------------------------------------------------------------------------- pure functions
@@ -426,9 +440,6 @@ def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool)
 # ---------------------------------------------------------------------------------------------------- it learns
 
 OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-MARGIN = {"reptile": 0.05}
-LEARNING = {"reptile": {"adapt_steps": 5, "inner_lr": 0.02, "inner_batch": 6}}
-STEPS = {"reptile": 100}
 
 
 def nuisance_tasks(count: int, seed: int) -> Task:
@@ -457,18 +468,20 @@ def accuracy(learner: Learner) -> float:
 
 @each_learner
 def test_learns_a_synthetic_task(name: str) -> None:
-    """On new tasks, at least 15 points better than before meta-training (5 for Reptile, which is slow)."""
-    learner = discovery.load("learners", name)(MLP(in_features=8, hidden=(16, 16)), **LEARNING.get(name, {}))
+    """On new tasks it is at least 15 points better than before meta-training, if its case does not say otherwise."""
+    how = case(name, "LEARNS", {})
+    learner = discovery.load("learners", name)(MLP(in_features=8, hidden=(16, 16)), **how.get("changes", {}))
     before = accuracy(learner)
     outer = learner.meta_optimizer
     lr = outer["lr"] * (5 if outer["optimizer"] == "adam" else 1)  # few steps, small net
     optimizer = OPTIMIZERS[outer["optimizer"]](learner.parameters(), lr=lr)
-    for step in range(STEPS.get(name, 50)):
+    for step in range(how.get("steps", 50)):
         meta_gradient(learner, nuisance_tasks(8, seed=1000 + step), "vmap")
         optimizer.step()
-    assert accuracy(learner) > before + MARGIN.get(name, 0.15)
+    assert accuracy(learner) > before + how.get("margin", 0.15)
 
 
-def test_tables_name_learners_that_exist() -> None:
+def test_cases_are_of_something_that_exists() -> None:
+    names = {file.stem for file in (pathlib.Path(__file__).parents[1] / "cases").glob("*.py")}
     assert len(LEARNERS) >= 5
-    assert {*GRADIENT_IS_NOT_THE_DERIVATIVE, *MARGIN, *LEARNING, *STEPS} <= set(LEARNERS)
+    assert names <= {*LEARNERS, *discovery.names("nets")}

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import furthest, gradients
+from builders import case, furthest, gradients
 from torch import Tensor, nn
 
 from quickstudy import discovery
@@ -32,34 +32,25 @@ from quickstudy.task import Examples, Task
 from quickstudy.training.describing import build_net, describe_module
 from quickstudy.training.engine import meta_gradient
 
-CASES: dict[str, list[tuple[dict[str, Any], tuple[int, ...]]]] = {
-    "conv4": [
-        ({"image_size": 16, "channels": 6}, (1, 16, 16)),
-        ({"in_channels": 3, "image_size": 20, "channels": 6, "halving": "stride"}, (3, 20, 20)),
-    ],
-    "identity": [({"in_features": 6}, (6,)), ({"in_features": 6}, (2, 3))],
-    "mlp": [({"in_features": 6, "hidden": (8, 5)}, (6,)), ({"in_features": 6, "hidden": ()}, (2, 3))],
-    "resnet12": [({"in_channels": 1, "widths": (4, 4, 6)}, (1, 8, 8))],
-}
-"""Constructor arguments and the shape of one example, by net."""
-
 
 def configurations() -> list[tuple[str, int, str | None]]:
     found = []
     for name in discovery.names("nets"):
-        norms = typing.get_args(NormKind) if "norm" in inspect.signature(discovery.load("nets", name)).parameters else [None]
-        cases = range(len(CASES.get(name, [None])))  # without a case, one test that fails
-        found += [(name, case, norm) for case in cases for norm in norms if (name, norm) != ("mlp", "instance")]
+        has_norm = "norm" in inspect.signature(discovery.load("nets", name)).parameters
+        norms = case(name, "NORMS", typing.get_args(NormKind)) if has_norm else [None]
+        examples = range(len(case(name, "EXAMPLES", [None])))  # without a case, one test that fails
+        found += [(name, example, norm) for example in examples for norm in norms]
     return found
 
 
-each_net = pytest.mark.parametrize(("name", "case", "norm"), configurations())
+each_net = pytest.mark.parametrize(("name", "example", "norm"), configurations())
 
 
-def make(name: str, case: int, norm: str | None, **changes: Any) -> tuple[nn.Module, Tensor]:
+def make(name: str, example: int, norm: str | None, **changes: Any) -> tuple[nn.Module, Tensor]:
     """A net, with its parameters and statistics moved away from zero and one, and five examples."""
-    assert name in CASES, f"the net {name!r} has no case in {__file__}; add its arguments and the shape of an example"
-    arguments, shape = CASES[name][case]
+    examples = case(name, "EXAMPLES")
+    assert examples, f"tests/cases/{name}.py is missing; write its arguments and the shape of an example there: EXAMPLES"
+    arguments, shape = examples[example]
     net = discovery.load("nets", name)(**(arguments | ({"norm": norm} if norm else {}) | changes)).double()
     with torch.no_grad():
         for value in net.state_dict().values():
@@ -68,17 +59,17 @@ def make(name: str, case: int, norm: str | None, **changes: Any) -> tuple[nn.Mod
 
 
 @each_net
-def test_shape(name: str, case: int, norm: str | None) -> None:
-    net, x = make(name, case, norm)
+def test_shape(name: str, example: int, norm: str | None) -> None:
+    net, x = make(name, example, norm)
     assert net(x).shape == (5, net.features)
     assert bool(torch.isfinite(net(x)).all())
     assert float(net(x).detach().std(0).max()) > 1e-6, "every example has the same features"
 
 
 @each_net
-def test_examples_do_not_meet(name: str, case: int, norm: str | None) -> None:
+def test_examples_do_not_meet(name: str, example: int, norm: str | None) -> None:
     """Outside `batch_statistics`, an example's features do not depend on its neighbours; inside, only batch norm lets them meet."""
-    net, x = make(name, case, norm)
+    net, x = make(name, example, norm)
     alone = torch.cat([net(x[i : i + 1]) for i in range(5)])
     assert torch.allclose(net(x), alone, rtol=1e-9, atol=1e-12)
     with batch_statistics():
@@ -87,26 +78,26 @@ def test_examples_do_not_meet(name: str, case: int, norm: str | None) -> None:
 
 
 @each_net
-def test_described_and_built_it_is_the_same(name: str, case: int, norm: str | None) -> None:
-    net, x = make(name, case, norm)
+def test_described_and_built_it_is_the_same(name: str, example: int, norm: str | None) -> None:
+    net, x = make(name, example, norm)
     again = build_net(json.loads(json.dumps(describe_module(net)))).double()
     assert type(again) is type(net)
     assert hyperparameters(again) == hyperparameters(net)
     again.load_state_dict(net.state_dict())
     assert torch.equal(again(x), net(x))
-    arguments = CASES[name][case][0]
+    arguments = case(name, "EXAMPLES")[example][0]
     assert {key: hyperparameters(net)[key] for key in arguments} == arguments
 
 
 @each_net
-def test_learners_accept_it(name: str, case: int, norm: str | None) -> None:
-    net, _ = make(name, case, norm)
+def test_learners_accept_it(name: str, example: int, norm: str | None) -> None:
+    net, _ = make(name, example, norm)
     assert check_net(net) is net
 
 
 @each_net
-def test_forward_changes_nothing(name: str, case: int, norm: str | None) -> None:
-    net, x = make(name, case, norm)
+def test_forward_changes_nothing(name: str, example: int, norm: str | None) -> None:
+    net, x = make(name, example, norm)
     before, given = {key: value.clone() for key, value in net.state_dict().items()}, x.clone()
     for mode in (True, False):
         with batch_statistics(torch.tensor([True] * 4 + [False])):
@@ -117,8 +108,8 @@ def test_forward_changes_nothing(name: str, case: int, norm: str | None) -> None
 
 
 @each_net
-def test_second_derivative_is_finite(name: str, case: int, norm: str | None) -> None:
-    net, x = make(name, case, norm)
+def test_second_derivative_is_finite(name: str, example: int, norm: str | None) -> None:
+    net, x = make(name, example, norm)
     x.requires_grad_()
     with batch_statistics():
         first = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)[0]
@@ -129,20 +120,20 @@ def test_second_derivative_is_finite(name: str, case: int, norm: str | None) -> 
 
 @each_net
 @pytest.mark.parametrize("make_learner", [functools.partial(MAML, inner_lr=0.01), ProtoNet], ids=["maml", "protonet"])
-def test_batched_is_looped(name: str, case: int, norm: str | None, make_learner: Callable[..., Learner]) -> None:
+def test_batched_is_looped(name: str, example: int, norm: str | None, make_learner: Callable[..., Learner]) -> None:
     """Also for weights in channels-last order, as `fit` stores them."""
-    net, _ = make(name, case, norm)
+    net, _ = make(name, example, norm)
     learner = make_learner(net).double().to(memory_format=torch.channels_last)
     if not list(learner.parameters()):
         return
-    shape = CASES[name][case][1]
+    shape = case(name, "EXAMPLES")[example][1]
     y = OneHot(torch.eye(2)[[0, 1, 0, 1, 0]].double().expand(2, -1, -1))
     parts = [Examples(torch.randn(2, 5, *shape, dtype=torch.float64), y) for _ in range(2)]
     meta_gradient(learner, Task(*parts), "loop")
     looped = gradients(learner)
     if max(float(value.abs().max()) for value in looped.values()) == 0:
-        assert name == "mlp"
-        assert not CASES[name][case][0]["hidden"]
+        assert "hidden" in case(name, "EXAMPLES")[example][0]
+        assert not case(name, "EXAMPLES")[example][0]["hidden"]
         return
     meta_gradient(learner, Task(*parts), "vmap")
     assert furthest(gradients(learner), looped) < 1e-8

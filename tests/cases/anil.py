@@ -1,0 +1,3 @@
+"""Where ANIL's tests differ: few steps."""
+
+SMALL = {"inner_steps": 3}
