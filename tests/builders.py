@@ -36,7 +36,7 @@ def case(name: str, key: str, default: Any = None) -> Any:
 
 
 def make_net(kind: str = "mlp", norm: str = "none") -> nn.Module:
-    """A net of a few hundred weights for examples of shape `SHAPES[kind]`."""
+    """Return a net of a few hundred weights for examples of shape `SHAPES[kind]`."""
     if kind == "conv4":
         return Conv4(in_channels=1, image_size=16, channels=4, norm=norm)
     return MLP(in_features=6, hidden=(8, 6), norm=norm)
@@ -45,7 +45,7 @@ def make_net(kind: str = "mlp", norm: str = "none") -> nn.Module:
 def make_learner(
     name: str, kind: str = "mlp", norm: str = "none", *, seed: int = 0, dtype: torch.dtype = torch.float64, **changes: Any
 ) -> Learner:
-    """A discovered learner on a small net, with every parameter and statistic moved away from zero and one."""
+    """Return a discovered learner on a small net, with every parameter and statistic moved away from zero and one."""
     torch.manual_seed(seed)
     learner = discovery.load("learners", name)(make_net(kind, norm), **(case(name, "SMALL", {}) | changes))
     with torch.no_grad():
@@ -65,7 +65,7 @@ def make_tasks(
     ragged: bool = False,
     dtype: torch.dtype = torch.float64,
 ) -> Task:
-    """A batch of tasks of Gaussian blobs, shot-major as from `ClassTasks`.
+    """Return a batch of tasks of Gaussian blobs, shot-major as from `ClassTasks`.
 
     Args:
         count: tasks.
@@ -120,7 +120,7 @@ class Blobs:
 
 
 def variants(name: str) -> list[dict[str, Any]]:
-    """The default configuration of a learner, and each of its options (choices, switches, ways of the head) turned alone."""
+    """Return the default configuration of a learner, and each of its options (choices, switches, ways of the head) turned alone."""
     make = discovery.load("learners", name)
     hints = typing.get_type_hints(make.__init__)
     found: list[dict[str, Any]] = [{}]
@@ -142,7 +142,7 @@ def shown(value: Any) -> str | None:
 
 
 def rows(examples: Examples, chosen: Tensor | slice) -> Examples:
-    """Some of the examples, in the given order."""
+    """Return some of the examples, in the given order."""
     return tree_map(lambda leaf: leaf[chosen], examples)
 
 
@@ -155,7 +155,7 @@ def apart(a: Tensor, b: Tensor) -> float:
 
 
 def gradients(learner: Learner) -> dict[str, Tensor]:
-    """A copy of `.grad` of every parameter, zero where there is none."""
+    """Return a copy of `.grad` of every parameter, zero where there is none."""
     return {
         name: torch.zeros_like(value) if value.grad is None else value.grad.clone()
         for name, value in learner.named_parameters()

@@ -341,7 +341,7 @@ def test_a_learned_step_size_has_its_gradient(recompute: bool) -> None:
 
 
 def most_bytes(function: Callable[..., object], *args: object) -> int:
-    """The most bytes of results that a traced function holds at any time, each freed after its last use."""
+    """Return the most bytes of results that a traced function holds at any time, each freed after its last use."""
     nodes = list(make_fx(function, tracing_mode="fake")(*args).graph.nodes)
     sizes, last = {}, {}
     for position, node in enumerate(nodes):

@@ -86,7 +86,7 @@ def test_batched_is_looped_in_every_configuration(name: str, changes: dict[str, 
 
 
 def check_derivative(learner: Learner, task: Task) -> None:
-    """The meta-gradient of one task against central differences of the loss, along random directions."""
+    """Hold the meta-gradient of one task against central differences of the loss, along random directions."""
     meta_gradient(learner, task, "vmap")
     gradient = gradients(learner)
     start = {name: value.detach().clone() for name, value in learner.named_parameters()}

@@ -47,7 +47,7 @@ each_net = pytest.mark.parametrize(("name", "example", "norm"), configurations()
 
 
 def make(name: str, example: int, norm: str | None, **changes: Any) -> tuple[nn.Module, Tensor]:
-    """A net, with its parameters and statistics moved away from zero and one, and five examples."""
+    """Return a net, with its parameters and statistics moved away from zero and one, and five examples."""
     examples = case(name, "EXAMPLES")
     assert examples, f"tests/cases/{name}.py is missing; write its arguments and the shape of an example there: EXAMPLES"
     arguments, shape = examples[example]

@@ -14,24 +14,24 @@ cross-entropy with one-hot targets."""
 
 
 def class_counts(y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]) -> Float[Tensor, " way"]:
-    """Number of examples of each way, `[way]`, for one-hot `y` `[example, way]`."""
+    """Return the number of examples of each way, `[way]`, for one-hot `y` `[example, way]`."""
     return (y * weight.unsqueeze(-1)).sum(0)
 
 
 def class_sums(
     features: Float[Tensor, "example feature"], y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]
 ) -> Float[Tensor, "way feature"]:
-    """Sum of the features of each way, `[way, feature]`, for features `[example, feature]` and one-hot `y` `[example, way]`."""
+    """Return the sum of the features of each way, `[way, feature]`, for features `[example, feature]` and one-hot `y` `[example, way]`."""
     return (y * weight.unsqueeze(-1)).t() @ features
 
 
 def hide_absent(logits: Float[Tensor, "example way"], counts: Float[Tensor, " way"]) -> Float[Tensor, "example way"]:
-    """Logits `[example, way]` in which a way without support examples (`counts` is 0, `[way]`) can never win."""
+    """Return logits `[example, way]` in which a way without support examples (`counts` is 0, `[way]`) can never win."""
     return torch.where(counts > 0, logits, ABSENT)
 
 
 def pad_rows(rows: Tensor, count: int) -> Tensor:
-    """`rows` `[n, ...]` followed by zero rows up to `count`; unchanged where there are that many already.
+    """Return `rows` `[n, ...]` followed by zero rows up to `count`; unchanged if there are that many already.
 
     Raises:
         TaskError: there are more rows than that already.

@@ -22,7 +22,7 @@ def gradient_descent(
     first_order: bool = False,
     recompute: bool = False,
 ) -> Parameters:
-    """The inner loop of MAML (Finn et al. 2017, eq. 1): `steps` times `parameters - inner_lr * gradient of loss`.
+    """Return the parameters after `steps` times `parameters - inner_lr * gradient of loss` (Finn et al. 2017, eq. 1).
 
     With `first_order` the steps are constants to the outer gradient, `d adapted / d parameters = 1` (section 5.2), and no graph of
     them is built.
@@ -97,5 +97,5 @@ class _Recomputed(torch.autograd.Function):
 
 
 def straight_through(parameters: Parameters, start: Parameters, adapted: Parameters) -> Parameters:
-    """The values of `adapted` with the gradient of `parameters`: `d result / d parameters = 1`. `start` is `parameters`, detached."""
+    """Return the values of `adapted` with the gradient of `parameters`: `d result / d parameters = 1`; `start` is `parameters`, detached."""
     return {name: value + (adapted[name] - start[name]).detach() for name, value in parameters.items()}

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def squared_distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
-    """Squared Euclidean distances, `[n, m]`, between rows `[n, feature]` and `[m, feature]`.
+    """Return squared Euclidean distances, `[n, m]`, between rows `[n, feature]` and `[m, feature]`.
 
     By differences, not by `|a|^2 - 2ab + |b|^2`, which cancels badly in bfloat16 and for near rows.
     """
@@ -15,5 +15,5 @@ def squared_distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature
 
 
 def distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
-    """Euclidean distances, `[n, m]`; at least 0.001, with no gradient where rows are nearer (the root of 0 has none)."""
+    """Return Euclidean distances, `[n, m]`; at least 0.001, with no gradient if rows are nearer (the root of 0 has none)."""
     return squared_distances(a, b).clamp(min=1e-6).sqrt()

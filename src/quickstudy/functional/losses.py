@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def weighted_mean(values: Float[Tensor, " example"], weight: Float[Tensor, " example"]) -> Float[Tensor, ""]:
-    """Mean of `values` `[example]` under `weight` `[example]` (0 for padding)."""
+    """Return the mean of `values` `[example]` under `weight` `[example]` (0 for padding)."""
     return (values * weight).sum() / weight.sum().clamp(min=1e-12)
 
 
 def cross_entropy(
     logits: Float[Tensor, "example way"], y: Float[Tensor, "example way"], weight: Float[Tensor, " example"]
 ) -> Float[Tensor, ""]:
-    """Mean cross-entropy, in nats: `-sum_way y log softmax(logits)`.
+    """Return the mean cross-entropy, in nats: `-sum_way y log softmax(logits)`.
 
     Args:
         logits: `[example, way]`.
@@ -28,5 +28,5 @@ def cross_entropy(
 def squared_error(
     prediction: Float[Tensor, "example output"], y: Float[Tensor, "example output"], weight: Float[Tensor, " example"]
 ) -> Float[Tensor, ""]:
-    """Mean squared error over examples and outputs, for `[example, output]` predictions and targets."""
+    """Return the mean squared error over examples and outputs, for `[example, output]` predictions and targets."""
     return weighted_mean((prediction - y).square().mean(-1), weight)

@@ -42,7 +42,7 @@ _recording: contextvars.ContextVar[Recording | None] = contextvars.ContextVar("b
 
 @contextlib.contextmanager
 def batch_statistics(mask: Tensor | None = None, *, keep: bool = False) -> Iterator[Recording]:
-    """Inside, every BatchNorm normalises by the batch that it sees; outside, by the statistics that it holds.
+    """Let every BatchNorm normalise by the batch that it sees; outside, it normalises by the statistics that it holds.
 
     Args:
         mask: bool `[example]`, False for examples that must not count (padding).
@@ -86,7 +86,7 @@ class BatchNorm(nn.Module):
         return y
 
     def by_batch(self) -> bool:
-        """Whether it now normalises by the batch at hand."""
+        """Return whether the layer now normalises by the batch at hand."""
         return _recording.get() is not None
 
     def scale_and_shift(self, moments: Callable[[Any], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -106,7 +106,7 @@ class BatchNorm(nn.Module):
 def masked_moments(
     x: Float[Tensor, " example channel *position"], mask: Bool[Tensor, " example"]
 ) -> tuple[Float[Tensor, " channel"], Float[Tensor, " channel"]]:
-    """Mean and (biased) variance of each channel, `[channel]`, over the examples that count and all positions."""
+    """Return the mean and the (biased) variance of each channel, `[channel]`, over the examples that count and all positions."""
     axes = [0, *range(2, x.dim())]
     weight = mask.to(x.dtype).view(-1, *(1,) * (x.dim() - 1))
     count = weight.sum().clamp(min=1.0) * math.prod(x.shape[2:])
@@ -116,7 +116,7 @@ def masked_moments(
 
 
 def has_batch_norm(net: nn.Module) -> bool:
-    """Say whether some layer normalises by statistics of the batch."""
+    """Return whether some layer normalises by statistics of the batch."""
     return any(isinstance(layer, BatchNorm) for layer in net.modules())
 
 

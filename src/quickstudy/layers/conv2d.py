@@ -18,7 +18,7 @@ from quickstudy.errors import ModelError
 from quickstudy.functional.loop import exporting
 
 PATCHES = 2**19
-"""Most numbers in a task's patches (2 MB) for the matrix product; tasks with larger ones are convolved one by one, in place."""
+"""Numbers in a task's patches, 2 MB of them, up to which the matrix product is used; larger tasks are convolved one by one."""
 
 Axis = int | None
 
@@ -61,7 +61,7 @@ class Conv2d(nn.Conv2d):
         return out if self.bias is None else out + _autocast(self.bias).view(1, -1, 1, 1)
 
     def convolved(self, x: Tensor, weight: Tensor) -> Tensor:
-        """As the layer does it, without its bias, with these weights `[out, in, height, width]`."""
+        """Return the convolved images, without the layer's bias, for these weights `[out, in, height, width]`."""
         return _Convolution.apply(_autocast(x), _autocast(weight), self.geometry(x))  # pyright: ignore[reportReturnType]
 
     def geometry(self, x: Tensor) -> Geometry:
@@ -185,7 +185,7 @@ class _WeightGradient(torch.autograd.Function):
 
 
 def _apply(function: type[torch.autograd.Function], first: Tensor, second: Tensor, geometry: Geometry) -> Tensor:
-    """In mixed precision a gradient may come back in the larger type, as those of normalisation do: both then take the smaller one."""
+    """Return the result for both in the smaller of their types: in mixed precision a gradient may come back in the larger one."""
     kind = min(first.dtype, second.dtype, key=lambda kind: kind.itemsize)
     return function.apply(first.to(kind), second.to(kind), geometry)  # pyright: ignore[reportReturnType]
 
@@ -196,13 +196,13 @@ def _backward(grad: Tensor, x: Tensor, weight: Tensor, geometry: Geometry, wante
 
 
 def _autocast(x: Tensor) -> Tensor:
-    """In the type that autocast asks for: it knows torch's convolutions, and so must be asked for ours."""
+    """Return the tensor in the type that autocast asks for: it knows torch's convolutions, not ours."""
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
 
 
 def _channels_last(x: Tensor) -> Tensor:
-    """Strides that say channels-last also where there is one channel: torch would take its slower layout for both neighbours."""
+    """Return images whose strides say channels-last even for one channel, for which torch would take its slower layout."""
     if x.shape[1] != 1 or exporting():
         return x
     return x.reshape(x.shape[0], x.shape[2], x.shape[3], 1).permute(0, 3, 1, 2)
@@ -224,7 +224,7 @@ def _out_size(geometry: Geometry) -> tuple[int, int]:
 
 
 def _patch_count(x: Tensor, geometry: Geometry) -> int:
-    """Numbers in the patches of one task."""
+    """Return how many numbers the patches of one task have."""
     (height, width), (rows, columns) = _out_size(geometry), geometry.kernel
     return x.shape[1] * height * width * rows * columns * x.shape[2]
 
@@ -238,7 +238,7 @@ def _patches(x: Float[Tensor, "task example channel height width"], geometry: Ge
 
 
 def _summed(patches: Float[Tensor, "task position patch"], examples: int, channels: int, geometry: Geometry) -> Tensor:
-    """Images in which every patch is added where it was cut out, `[task, example, channel, height, width]`."""
+    """Return images in which every patch is added where it was cut out, `[task, example, channel, height, width]`."""
     (down, right), (high, wide), (height, width) = geometry.padding, geometry.stride, _out_size(geometry)
     patches = patches.unflatten(2, (*geometry.kernel, channels)).unflatten(1, (examples, height, width))
     sides = geometry.image[0] + 2 * down, geometry.image[1] + 2 * right

@@ -9,7 +9,7 @@ from quickstudy.layers.batch_norm import BatchNorm
 
 
 def convert(net: nn.Module) -> nn.Module:
-    """`net` with every torch BatchNorm replaced, in place, by ours: the same weights, its running averages as stored statistics."""
+    """Replace every BatchNorm of torch in the net, in place, by ours, with its weights and its running averages; return the net."""
     if isinstance(net, nn.modules.batchnorm._BatchNorm):
         return _converted(net)
     for name, child in net.named_children():

@@ -22,7 +22,7 @@ def standardize(
     bias: Float[Tensor, " channel"],
     eps: float,
 ) -> tuple[Float[Tensor, " example channel *position"], Float[Tensor, " channel"], Float[Tensor, " channel"]]:
-    """`weight * (x - mean) / sqrt(var + eps) + bias`, with the mean and (biased) variance of each channel.
+    """Return `weight * (x - mean) / sqrt(var + eps) + bias`, with the mean and (biased) variance of each channel.
 
     Args:
         x: at least one value per channel.
@@ -100,7 +100,7 @@ class _Gradient(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        """Of `sum(v * dx) + to_weight * dweight + to_bias * dbias`. What reaches `x` by way of mean and inverse is in its gradient."""
+        """Return the gradients of `sum(v * dx) + to_weight * dweight + to_bias * dbias`; that of `x` has what goes through its moments."""
         v, to_weight, to_bias = grads
         grad, x, weight, mean, inverse, grad_z, grad_sum = ctx.saved_tensors
         channels = _Channels(x, axis=1)
@@ -142,11 +142,11 @@ class _Channels:
         self.positions = (1,) * (like.dim() - axis - 1)
 
     def sum(self, x: Tensor) -> Tensor:
-        """`[..., channel]`."""
+        """Return the sum over each channel, `[..., channel]`."""
         return x.sum(self.axes)
 
     def spread(self, values: Tensor) -> Tensor:
-        """`[..., channel]` as `[..., 1, channel, 1, 1]`."""
+        """Return `[..., channel]` as `[..., 1, channel, 1, 1]`."""
         return values.reshape(*values.shape[:-1], 1, values.shape[-1], *self.positions)
 
     def combined(self, *terms: tuple[Tensor, Tensor], constant: Tensor) -> Tensor:
@@ -158,9 +158,7 @@ class _Channels:
 
 
 def _wide(parts: tuple[Tensor, Tensor, Tensor], weight: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Numbers per channel in the weight's type, which they have in mixed precision anyway; but torch's fake tensors, when a graph is
-    captured, say that they have that of the images.
-    """
+    """Return numbers per channel in the weight's type, as kernels give them; when a graph is captured, torch says the images' type."""
     images, first, second = parts
     return images, first.to(weight.dtype), second.to(weight.dtype)
 

@@ -13,14 +13,14 @@ from quickstudy.task import Examples, Task, concatenate
 
 
 def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support feature"], Float[Tensor, "query feature"]]:
-    """Features of the support and of the query set, in one pass, normalised by the statistics of both together."""
+    """Return the features of the support and of the query set, in one pass, normalised by the statistics of both together."""
     features = embed_batch(net, concatenate(task.support, task.query))
     count = task.support.count
     return features[:count], features[count:]
 
 
 def embed_batch(net: nn.Module, examples: Examples) -> Float[Tensor, "example feature"]:
-    """Features, normalised by the statistics of all the examples together."""
+    """Return features, normalised by the statistics of all the examples together."""
     with batch_statistics(examples.mask):
         return features_of(net, examples.x)
 

@@ -69,6 +69,6 @@ class Nearest(Learner):
 def _logits(
     features: Float[Tensor, "example feature"], known: Float[Tensor, "support feature"], y: Float[Tensor, "support way"]
 ) -> Float[Tensor, "example way"]:
-    """Negative squared distance to the nearest support example of each way."""
+    """Return the negative squared distance to the nearest support example of each way."""
     of_each = -squared_distances(features, known).unsqueeze(-1)
     return torch.where(y.unsqueeze(0) > 0, of_each, ABSENT).amax(1)

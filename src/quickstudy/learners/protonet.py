@@ -103,7 +103,7 @@ class ProtoNet(Learner):
         return task.query.y.loss(logits, task.query.weight)
 
     def _loss_of_pairs(self, task: Task) -> Float[Tensor, ""]:
-        """Mean over pairs of a class: `-log(e^-d / (e^-d + sum over other classes of the mean of e^-d' over their examples))`."""
+        """Return the mean over pairs of a class of `-log(e^-d / (e^-d + sum over other classes of their mean e^-d'))`."""
         both = concatenate(task.support, task.query)
         features, y, weight = _metric.embed_batch(self.net, both), both.y.rows, both.weight
         apart, same = self._between(features, features), y @ y.t()
@@ -119,7 +119,7 @@ class ProtoNet(Learner):
             _metric.measure_population(self.net, tasks)
 
     def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Seen]:
-        """Features of the support set, and the statistics that the state must carry."""
+        """Return the features of the support set, and the statistics that the state must carry."""
         if self.statistics == "population" or not has_batch_norm(self.net):
             return features_of(self.net, support.x), {}
         carried = under("net.", state or {})
@@ -133,7 +133,7 @@ class ProtoNet(Learner):
     def _logits(
         self, features: Float[Tensor, "example feature"], sums: Float[Tensor, "way feature"], counts: Float[Tensor, " way"]
     ) -> Float[Tensor, "example way"]:
-        """Negative distances to the prototypes, `[example, way]` (eq. 2)."""
+        """Return negative distances to the prototypes, `[example, way]` (eq. 2)."""
         return hide_absent(-self._between(features, sums / counts.clamp(min=1.0).unsqueeze(-1)), counts)
 
     def _between(self, a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
