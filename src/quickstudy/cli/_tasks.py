@@ -20,8 +20,8 @@ SOURCE = "classes"
 """Source of tasks if the command line chooses none."""
 VALIDATION_SEED = 1_000_003
 """Seed of the validation tasks, added to the run's own, so that they come from another stream."""
-WAYS, SHOTS, QUERIES = 5, (1, 5), 15
-"""Tasks that a learner is usually evaluated on: classes, examples of each, and default number of queries of each."""
+USUAL = {"ways": 5, "queries": 15, "shots": (1, 5)}
+"""Tasks that a learner is usually evaluated on: classes, default number of queries of each, and numbers of examples of each."""
 
 
 def add_arguments(parser: _parser.Parser, arguments: Sequence[str]) -> None:
@@ -97,7 +97,7 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     words += ["--data", options.data, *(("--data_dir", options.data_dir) if options.data_dir else ())]
     for split in dict.fromkeys(("test", options.validation_split, options.split)):
         counts = _counts(options, split, saved)
-        ways = saved.learner.ways or min(WAYS, len(counts))
+        ways = saved.learner.ways or min(USUAL["ways"], len(counts))
         if len(counts) >= max(2, ways) and min(counts) >= 2:
             return [*words, "--split", split, "--ways", ways, *_examples(min(counts))]
     return ["info", options.out]
@@ -121,6 +121,6 @@ def _examples(least: int) -> list[object]:
     >>> _examples(100), _examples(8)
     (['--shots', 1, 5], ['--shots', 1, 5, '--queries', 3])
     """
-    shots = [count for count in SHOTS if count < least]
+    shots = [count for count in USUAL["shots"] if count < least]
     queries = least - shots[-1]
-    return ["--shots", *shots, *(() if queries >= QUERIES else ("--queries", queries))]
+    return ["--shots", *shots, *(() if queries >= USUAL["queries"] else ("--queries", queries))]

@@ -17,7 +17,7 @@ import numpy as np
 from quickstudy import discovery
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.export.bundle import UNSTATED, to_bundle
-from quickstudy.export.pack import MEASURED_TASKS, Packed, in_8_bits, measured
+from quickstudy.export.pack import Packed, in_8_bits, measured
 from quickstudy.export.source import Source
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets import _sizes
@@ -94,7 +94,7 @@ def search(
     limit: Limit,
     settings: TrainingSettings,
     *,
-    count: int = MEASURED_TASKS,
+    count: int = 200,
     features: int | None = None,
     licence: str = UNSTATED,
     progress: Progress = silent,

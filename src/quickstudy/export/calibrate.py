@@ -18,11 +18,8 @@ from quickstudy.runtime.manifest import Unknown
 from quickstudy.task import Examples
 from quickstudy.tasks.classes import ClassTasks
 
-REJECTED = 0.05
-"""Fraction of queries of known classes that may be called unknown."""
 
-
-def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200, rejected: float = REJECTED) -> Unknown:
+def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200, rejected: float = 0.05) -> Unknown:
     """Return the threshold for a bundle.
 
     Args:

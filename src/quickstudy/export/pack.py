@@ -14,11 +14,6 @@ from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner
 from quickstudy.training.saving import SavedLearner
 
-CALIBRATION_TASKS = 20
-"""Tasks whose images show how large activations become: about 1,000 images."""
-MEASURED_TASKS = 200
-"""Tasks on which a bundle is measured, and on which its threshold for unknown classes is calibrated."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
@@ -35,7 +30,7 @@ def pack(
     int8: bool = False,
     features: int | None = None,
     licence: str = UNSTATED,
-    count: int = MEASURED_TASKS,
+    count: int = 200,
 ) -> Packed:
     """Export a learner.
 
@@ -62,10 +57,10 @@ def pack(
 def in_8_bits(bundle: Bundle, source: Source) -> Bundle:
     """Return the bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`."""
     tasks = source.tasks("train", shots=5, queries=5, seed=CALIBRATION_SEED)
-    return to_int8(bundle, (tasks[index] for index in range(CALIBRATION_TASKS)))
+    return to_int8(bundle, (tasks[index] for index in range(20)))  # about 1,000 images
 
 
-def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int = MEASURED_TASKS) -> Packed:
+def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int = 200) -> Packed:
     """Return the bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`; arguments as of `pack`."""
     if source is None:
         return Packed(

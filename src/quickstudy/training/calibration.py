@@ -19,10 +19,9 @@ from quickstudy.training.processes.group import Group
 
 BINS = 15
 """Number of equal bins of confidence, as in the paper."""
-BOUNDS = (1e-3, 1e3)
-"""Least and largest `1 / T`: logits of squared distances may be in the thousands."""
-HALVINGS = 60
-"""Bisections of the interval between the bounds, on a scale of logarithms: more than float64 can tell apart."""
+SEARCH = {"lowest": 1e-3, "highest": 1e3, "halvings": 60}
+"""Bounds of `1 / T` (logits of squared distances may be in the thousands), and bisections of the interval between them on a scale of
+logarithms: more than float64 can tell apart."""
 
 
 class Reliability:
@@ -73,10 +72,10 @@ def fit_temperature(judged: Iterable[tuple[Tensor, Examples]]) -> tuple[float, f
             for logits, queries in parts
         )
 
-    low, high = BOUNDS
+    low, high = SEARCH["lowest"], SEARCH["highest"]
     inverse = 1.0
     if slope(high) < 0:
-        for _ in range(HALVINGS):
+        for _ in range(int(SEARCH["halvings"])):
             inverse = (low * high) ** 0.5
             low, high = (inverse, high) if slope(inverse) > 0 else (low, inverse)
     reliability = Reliability()

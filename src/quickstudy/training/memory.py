@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_MAX, M_ARENA_MAX = -1, -2, -4, -8
-"""Names and numbers of glibc's malloc.h."""
+MALLOPT = {"M_TRIM_THRESHOLD": -1, "M_TOP_PAD": -2, "M_MMAP_MAX": -4, "M_ARENA_MAX": -8}
+"""Names and numbers of the options in glibc's malloc.h."""
 
 
 class Made(TorchDispatchMode):
@@ -50,7 +50,7 @@ def keep_freed_memory() -> None:
         return
     with contextlib.suppress(AttributeError, OSError):
         mallopt = ctypes.CDLL(None).mallopt
-        mallopt(M_ARENA_MAX, 1)  # one heap for all threads: those of other arenas are given back whatever is asked
-        mallopt(M_MMAP_MAX, 0)
-        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
-        mallopt(M_TOP_PAD, 64 * 2**20)
+        mallopt(MALLOPT["M_ARENA_MAX"], 1)  # one heap for all threads: those of other arenas are given back whatever is asked
+        mallopt(MALLOPT["M_MMAP_MAX"], 0)
+        mallopt(MALLOPT["M_TRIM_THRESHOLD"], 2**31 - 1)
+        mallopt(MALLOPT["M_TOP_PAD"], 64 * 2**20)

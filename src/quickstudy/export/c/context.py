@@ -32,9 +32,6 @@ from quickstudy.export.c.ir import (
 from quickstudy.export.c.sections import Cut
 from quickstudy.export.trace.capture import layer_of
 
-INLINE = 4
-"""An expression of more operations is computed once where it is used more than once."""
-
 Bind = Callable[[str], Value]
 """From the C expression of an example's number to what the program is given for that example."""
 
@@ -214,7 +211,7 @@ class Context:
     def _broadcast(self, value: Value, shape: tuple[int, ...]) -> Value:
         if value.shape == shape:
             return value
-        if value.cost >= INLINE and value.size < math.prod(shape):
+        if value.cost >= ops.EFFORT["shared"] and value.size < math.prod(shape):
             value = self.copy(value)  # rather than once for each element that it is spread over
         return expanded(value, shape)
 

@@ -13,16 +13,13 @@ from torch import fx
 
 from quickstudy.errors import ModelError
 from quickstudy.export.c import layers, ops, views
-from quickstudy.export.c.context import INLINE, Context
+from quickstudy.export.c.context import Context
 from quickstudy.export.c.ir import Begin, Buffer, End, Index, Item, Value, constant, literal, loops, nested, stored
-from quickstudy.export.c.ops import shape_of
+from quickstudy.export.c.ops import EFFORT, shape_of
 from quickstudy.export.c.sections import Section, example_axis
 from quickstudy.export.trace.capture import layer_of
 
 aten = torch.ops.aten
-
-LONGEST = 24
-"""An expression of more operations is computed once in any case."""
 
 
 def lowered(context: Context) -> list[Item]:
@@ -144,7 +141,7 @@ class _Lowering:
         if not isinstance(value, Value) or value.dtype == torch.bool:
             return value
         users = sum(user in self.live or user.op == "output" for user in node.users)
-        if value.cost > LONGEST or (users > 1 and value.cost > INLINE):
+        if value.cost > EFFORT["alone"] or (users > 1 and value.cost > EFFORT["shared"]):
             return self.context.copy(value, node.name)
         return value
 

@@ -135,8 +135,9 @@ LIGHT = {
 """Cheap enough to be computed again rather than kept for every example."""
 
 
-SMALL = 256
-"""A reduction of so many elements is cheap too."""
+EFFORT = {"shared": 4, "alone": 24, "reduced": 256}
+"""Numbers of operations up to which an expression is computed again where it is used: if it is used more than once, if it is used once; and
+number of elements up to which a reduction is cheap."""
 
 
 def is_light(node: fx.Node) -> bool:
@@ -144,7 +145,7 @@ def is_light(node: fx.Node) -> bool:
     if node.target is operator.getitem:
         return node.args[0].target is aten.max_pool2d_with_indices.default  # pyright: ignore
     if node.target in (aten.sum.dim_IntList, aten.amax.default):
-        return math.prod(shape_of(node.args[0])) <= SMALL  # pyright: ignore[reportArgumentType]
+        return math.prod(shape_of(node.args[0])) <= EFFORT["reduced"]  # pyright: ignore[reportArgumentType]
     return node.target in LIGHT
 
 
