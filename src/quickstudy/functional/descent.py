@@ -97,5 +97,5 @@ class _Recomputed(torch.autograd.Function):
 
 
 def straight_through(parameters: Parameters, start: Parameters, adapted: Parameters) -> Parameters:
-    """Return the values of `adapted` with the gradient of `parameters`: `d result / d parameters = 1`; `start` is `parameters`, detached."""
+    """Return the values of `adapted` with the gradient of `parameters`: `d result / d parameters = 1`; `start` is these, detached."""
     return {name: value + (adapted[name] - start[name]).detach() for name, value in parameters.items()}
