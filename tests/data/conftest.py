@@ -24,14 +24,14 @@ def _shared_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def cache(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> pathlib.Path:
-    """A cache of the test's own."""
+    """Return a cache of the test's own."""
     monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
 
 
 @pytest.fixture
 def real_data() -> pathlib.Path:
-    """The real data sets. Where there is a shared folder they must be in it; elsewhere the test is skipped."""
+    """Return the folder of the real data sets. If there is a shared folder they must be in it; elsewhere the test is skipped."""
     if not SHARED.is_dir():
         pytest.skip("no shared folder with real data on this machine")
     assert (SHARED / "data").is_dir(), f"{SHARED} has no folder data"
@@ -40,7 +40,7 @@ def real_data() -> pathlib.Path:
 
 @pytest.fixture
 def make_folder(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
-    """Writes a folder of small grey PNGs, `image` of class number c having the value 20 * c + image (mod 256)."""
+    """Write a folder of small grey PNGs, `image` of class number c having the value 20 * c + image (mod 256)."""
 
     def make(*classes: str, images: int = 3, name: str = "images") -> pathlib.Path:
         root = tmp_path / name

@@ -19,7 +19,7 @@ LABELS = np.array([2, 0, 1, 2, 0, 1])
 
 
 def save_idx(folder: pathlib.Path, packed: bool = False) -> pathlib.Path:
-    """An idx pair; returns the image file."""
+    """Write an idx pair and return the image file."""
     suffix = ".gz" if packed else ""
     for kind, values in (("images-idx3", IMAGES), ("labels-idx1", LABELS.astype(np.uint8))):
         content = bytes([0, 0, 8, values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()

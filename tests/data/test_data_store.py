@@ -22,13 +22,13 @@ MakeFolder = Callable[..., pathlib.Path]
 
 
 def files(cache: pathlib.Path) -> tuple[pathlib.Path, pathlib.Path]:
-    """The one cache's pixels and notes."""
+    """Return the one cache's pixels and notes."""
     (pixels,), (notes,) = cache.glob("images/*.npy"), cache.glob("images/*.json")
     return pixels, notes
 
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Paths that are read from now on."""
+    """Return the paths that are read from now on."""
     seen: list[str] = []
     read = FolderTree.read
     monkeypatch.setattr(FolderTree, "read", lambda self, path: seen.append(path) or read(self, path))

@@ -36,7 +36,7 @@ def test_counts(classes: list[glyphs.GlyphClass]) -> None:
     assert len(parts["test"]) >= 200
     assert sum(map(len, parts.values())) == len(classes)
     assert all({glyph.script for glyph in parts[part]} == set(names) for part, names in glyphs.SCRIPTS.items())
-    assert min(len(glyph.fonts) for glyph in classes) >= glyphs.MIN_TYPEFACES
+    assert min(len(glyph.fonts) for glyph in classes) >= glyphs.DRAWN["typefaces"]
     assert max(len(glyph.fonts) for glyph in classes) > 16  # beyond DejaVu and STIX: Computer Modern
 
 

@@ -416,7 +416,7 @@ def test_tasks_of_a_selection_are_those_of_a_copy(patterns: Dataset) -> None:
 
 def test_task_is_a_tree_of_tensors(patterns: Dataset) -> None:
     tasks = ClassTasks(patterns, ways=(2, 3), shots=(1, 2), queries=2).batch(range(4))
-    assert len(torch.utils._pytree.tree_leaves(tasks)) == 6
+    assert len(torch.utils._pytree.tree_leaves(tasks)) == 7
     assert tasks[1:3].support.x.shape[0] == 2
     assert same(tasks[1:3][0], tasks[1])
     assert same(tasks.to(torch.device("cpu")), tasks)

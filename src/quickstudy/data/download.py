@@ -1,7 +1,7 @@
 """Files of known sets: taken from the data folder, or downloaded into it, resumed where that broke off, and checked.
 
 The digest that is pinned is one of content, so that it does not depend on how the content was packed: of a .gz, SHA-256 of
-what it unpacks to; of a .zip, SHA-256 over the path and SHA-256 of every image; of any other file, .tar.gz among them, SHA-256
+what it unpacks to; of a .zip, SHA-256 over the path and SHA-256 of every example; of any other file, .tar.gz among them, SHA-256
 of its bytes. Files put in place by hand are not checked against it: readers find damage, and every dataset has a fingerprint.
 """
 
@@ -27,8 +27,8 @@ from quickstudy.data import places
 from quickstudy.data.readers.zip import ZipTree
 from quickstudy.errors import DataError, StorageError
 
-BLOCK = 2**18
-TIMEOUT_SECONDS = 30.0
+LIMITS = {"bytes": 2**18, "seconds": 30.0}
+"""Bytes that are read at a time; seconds without a sign of the server after which a download fails."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Remote:
 
 
 def obtain(remote: Remote, data_dir: str | pathlib.Path | None = None) -> pathlib.Path:
-    """The local file, downloaded if need be.
+    """Return the local file, downloaded if need be.
 
     Raises:
         DataError: it is not there and cannot be downloaded; says from where, and where to put it by hand.
@@ -82,14 +82,14 @@ def download(url: str, target: pathlib.Path, digest: str) -> None:
 
 
 def content_digest(file: pathlib.Path, name: str) -> str:
-    """SHA-256 of the content, hex; `"unreadable"` where a .gz or .zip is damaged. `name` is that of the finished file."""
+    """Return the SHA-256 of the content, hex; `"unreadable"` if a .gz or .zip is damaged. `name` is that of the finished file."""
     try:
         if name.endswith(".zip"):
             return ZipTree(file).content_digest()
         unpacked = name.endswith(".gz") and not name.endswith(".tar.gz")
         digest = hashlib.sha256()
         with gzip.open(file) if unpacked else file.open("rb") as stream:
-            while block := stream.read(BLOCK):
+            while block := stream.read(LIMITS["bytes"]):
                 digest.update(block)
         return digest.hexdigest()
     except (DataError, gzip.BadGzipFile, EOFError, zlib.error):
@@ -101,7 +101,7 @@ def _transfer(url: str, part: pathlib.Path, target: pathlib.Path) -> None:
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as reply:
+        with urllib.request.urlopen(request, timeout=LIMITS["seconds"]) as reply:
             start = _start(reply, have)
             length = reply.headers.get("Content-Length")
             total = start + int(length) if length and length.isdigit() else None
@@ -125,7 +125,7 @@ def _transfer(url: str, part: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _start(reply: http.client.HTTPResponse, have: int) -> int:
-    """Where in the file the reply begins: a server may ignore the wish to resume, and then sends all of it."""
+    """Return where in the file the reply begins: a server may ignore the wish to resume, and then sends all of it."""
     if reply.status != http.client.PARTIAL_CONTENT:
         return 0
     match = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
@@ -133,14 +133,15 @@ def _start(reply: http.client.HTTPResponse, have: int) -> int:
 
 
 def _copy(reply: http.client.HTTPResponse, file: IO[bytes], advance: Callable[[int], object]) -> None:
-    while block := reply.read(BLOCK):
+    """Copy what a server sends into a file."""
+    while block := reply.read(LIMITS["bytes"]):
         file.write(block)
         advance(len(block))
 
 
 @contextlib.contextmanager
 def _progress(name: str, start: int, total: int | None) -> Iterator[Callable[[int], object]]:
-    """A function to call with the number of new bytes: it draws a bar on a terminal."""
+    """Yield a function to call with the number of new bytes: it draws a bar on a terminal."""
     if not sys.stderr.isatty():
         yield lambda size: None
         return
@@ -160,6 +161,7 @@ def _progress(name: str, start: int, total: int | None) -> Iterator[Callable[[in
 
 
 def _by_hand(url: str, target: pathlib.Path, reason: str) -> DataError:
+    """Return the error for a failed download; it says how to do it by hand."""
     return DataError(
         f"cannot download {url} ({reason}). Download it by hand and put it at {str(target)!r}, "
         "or give the data_dir that has it."

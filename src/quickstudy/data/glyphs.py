@@ -51,13 +51,13 @@ SCRIPTS: dict[str, tuple[str, ...]] = {
     "test": ("GEORGIAN", "HEBREW", "LAO", "TIFINAGH"),
 }
 
-INK = 20  # pixels of the longer side of an undistorted letter
-MIN_TYPEFACES = 2  # a letter that is drawn in fewer is not a class
-EM = 96  # pixels per em when an outline is drawn, before it is scaled to INK
-SMALLEST = 0.3  # em; a mark that is smaller (an apostrophe, a dot) is not a letter
-NEAR = 0.4  # squared distance, as a share of the larger letter's; pairs that are further apart are surely no twins
-ALIKE = 0.75  # pixels of ink: two letters are one shape when no 3 x 3 window differs by more; see `_excess`
-STRETCH = 0.3  # they may be stretched to fit when the logarithms of width over height differ by less: `_affine` does as much
+DRAWN = {"ink": 20, "em": 96, "smallest": 0.3, "typefaces": 2}
+"""Pixels of the longer side of an undistorted letter; pixels per em when an outline is drawn, before it is scaled to these; em below
+which a mark (an apostrophe, a dot) is no letter; typefaces that must have a letter for it to be a class."""
+TWINS = {"near": 0.4, "alike": 0.75, "stretch": 0.3}
+"""Squared distance, as a share of the larger letter's, beyond which two letters are surely no twins; pixels of ink by which no 3 x 3
+window of twins differs (see `_excess`); difference of the logarithms of width over height up to which they may be stretched to fit, as
+much as `_affine` does. All were set by looking at the pairs on either side of them."""
 
 # In these, letters are where Unicode says. Other fonts of matplotlib have symbols in their place (cmmi, cmsy, cmex), or boxes.
 UNICODE_FONTS = re.compile(r"(DejaVuSans|DejaVuSansMono|DejaVuSerif|STIXGeneral)(-?(Bold|Bol)?(Oblique|Italic|Ita)?)\.ttf")
@@ -81,7 +81,7 @@ class GlyphClass(NamedTuple):
 
 
 def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> Dataset:
-    """Rendered letters of one split, `copies` distorted images of each.
+    """Return rendered letters of one split, `copies` distorted images of each.
 
     Args:
         split: `"train"`, `"val"`, `"test"` or `"all"`. No script is in two of the first three.
@@ -108,7 +108,7 @@ def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> Dataset:
 
 
 def glyph_classes() -> list[GlyphClass]:
-    """Every class of every split, sorted by script and code point. Takes seconds the first time in a process.
+    """Return every class of every split, sorted by script and code point. Takes seconds the first time in a process.
 
     Raises:
         DataError: matplotlib or its fonts are missing.
@@ -125,7 +125,7 @@ def _distinct_classes() -> tuple[GlyphClass, ...]:
 
 
 def _font_files() -> list[pathlib.Path]:
-    """The typefaces, the plainest first: a letter is compared in its first typeface first, which is DejaVu Sans for most."""
+    """Return the typefaces, the plainest first: a letter is compared in its first typeface first, which is DejaVu Sans for most."""
     try:
         import matplotlib
     except ImportError as error:
@@ -147,12 +147,12 @@ def _open(file: pathlib.Path) -> FT2Font:
     from matplotlib.ft2font import FT2Font
 
     font = FT2Font(os.fspath(file))
-    font.set_size(EM, 72)
+    font.set_size(DRAWN["em"], 72)
     return font
 
 
 def _script(character: str) -> str | None:
-    """Script of a letter, or of the plain letter that it is a form of; None for a letter that no split has."""
+    """Return the script of a letter, or of the plain letter that it is a form of; None for a letter that no split has."""
     known = {script for scripts in SCRIPTS.values() for script in scripts}
     for form in (character, unicodedata.normalize("NFKC", character)[0]):
         words = unicodedata.name(form, "").split()
@@ -163,7 +163,7 @@ def _script(character: str) -> str | None:
 
 
 def _candidates(files: Iterable[pathlib.Path]) -> list[GlyphClass]:
-    """Letters that the fonts have: plain letters first, then compatibility forms, each in the order of Unicode."""
+    """Return the letters that the fonts have: plain letters first, then compatibility forms, each in the order of Unicode."""
     having: dict[str, list[pathlib.Path]] = {}
     for file in files:
         for code, index in _open(file).get_charmap().items():
@@ -174,7 +174,7 @@ def _candidates(files: Iterable[pathlib.Path]) -> list[GlyphClass]:
     found = []
     for character, fonts in having.items():
         script = None if "<font>" in unicodedata.decomposition(character) else _script(character)
-        if script is not None and len(fonts) >= MIN_TYPEFACES:
+        if script is not None and len(fonts) >= DRAWN["typefaces"]:
             found.append(GlyphClass(character, unicodedata.name(character), script, tuple(fonts)))
     return sorted(found, key=lambda glyph: ("<" in unicodedata.decomposition(glyph.character), glyph.character))
 
@@ -193,7 +193,7 @@ class _Pens:
         self.fonts: dict[pathlib.Path, FT2Font] = {}
 
     def draw(self, character: str, file: pathlib.Path) -> PIL.Image.Image | None:
-        """The letter at `EM` pixels per em, light on dark, cut to its ink. None if there is no ink, or too little."""
+        """Return the letter at 96 pixels per em, light on dark, cut to its ink. None if there is no ink, or too little."""
         if file not in self.fonts:
             self.fonts[file] = _open(file)
         font = self.fonts[file]
@@ -201,14 +201,14 @@ class _Pens:
         font.draw_glyphs_to_bitmap(antialiased=True)
         drawn = PIL.Image.fromarray(np.asarray(font.get_image()))
         box = drawn.getbbox()
-        if box is None or max(box[2] - box[0], box[3] - box[1]) < SMALLEST * EM:
+        if box is None or max(box[2] - box[0], box[3] - box[1]) < DRAWN["smallest"] * DRAWN["em"]:
             return None
         return drawn.crop(box)
 
 
 def _placed(drawn: PIL.Image.Image, fine: int, stretched: bool = False) -> np.ndarray:
-    """Ink in the middle of a square, uint8 `[28 * fine, 28 * fine]`, 255 is full; the longer side (or both) is `20 * fine`."""
-    side, full = SIDE * fine, INK * fine
+    """Return ink in the middle of a square, uint8 `[28 * fine, 28 * fine]`, 255 is full; the longer side (or both) is `20 * fine`."""
+    side, full = SIDE * fine, DRAWN["ink"] * fine
     longest = max(drawn.size)
     width, height = (full if stretched else max(fine, round(length * full / longest)) for length in drawn.size)
     canvas = np.zeros((side, side), np.uint8)
@@ -246,19 +246,19 @@ def _without_twins(glyphs: Sequence[GlyphClass]) -> list[GlyphClass]:
     typefaces: dict[int, list[pathlib.Path]] = {}
     for row in rows[alive]:
         typefaces.setdefault(int(owner[row]), []).append(files[row])
-    left = [glyphs[c]._replace(fonts=tuple(fonts)) for c, fonts in typefaces.items() if len(fonts) >= MIN_TYPEFACES]
+    left = [glyphs[c]._replace(fonts=tuple(fonts)) for c, fonts in typefaces.items() if len(fonts) >= DRAWN["typefaces"]]
     return sorted(left, key=lambda glyph: (glyph.script, glyph.character))
 
 
 def _drawn(pens: _Pens, glyphs: Sequence[GlyphClass]) -> tuple[np.ndarray, list[pathlib.Path], _Shapes]:
-    """Every class in every typeface of its own: the number of the class, the typeface and the shape of each drawing."""
+    """Return every class in every typeface of its own: the number of the class, the typeface and the shape of each drawing."""
     tried = [(c, file, pens.draw(glyph.character, file)) for c, glyph in enumerate(glyphs) for file in glyph.fonts]
     found = [(c, file, drawn) for c, file, drawn in tried if drawn is not None]
     return np.array([c for c, _, _ in found]), [file for _, file, _ in found], _Shapes.of([drawn for _, _, drawn in found])
 
 
 class _Frame(NamedTuple):
-    """Ink of all drawings `[image, 28, 28]`; the same a pixel thicker; and on a coarser grid, `[image, 196]`, whole to 255."""
+    """Return ink of all drawings `[image, 28, 28]`; the same a pixel thicker; and on a coarser grid, `[image, 196]`, whole to 255."""
 
     ink: np.ndarray
     thick: np.ndarray
@@ -271,7 +271,7 @@ class _Frame(NamedTuple):
 
 
 class _Shapes(NamedTuple):
-    """Drawings in proportion, and stretched to a square; and the logarithm of width over height, `[image]`."""
+    """Return drawings in proportion, and stretched to a square; and the logarithm of width over height, `[image]`."""
 
     plain: _Frame
     stretched: _Frame
@@ -284,7 +284,7 @@ class _Shapes(NamedTuple):
 
 
 def _first_of_its_kind(shapes: _Shapes, rows: np.ndarray) -> np.ndarray:
-    """Those of `rows` (ascending) that are unlike every earlier one that stays."""
+    """Return those of `rows` (ascending) that are unlike every earlier one that stays."""
     stays = dict.fromkeys(rows.tolist(), True)
     for early, late in zip(*_twins(shapes, rows, rows, np.less), strict=True):  # ascending: `early` is already decided
         if stays[early]:
@@ -295,9 +295,9 @@ def _first_of_its_kind(shapes: _Shapes, rows: np.ndarray) -> np.ndarray:
 def _twins(
     shapes: _Shapes, ones: np.ndarray, others: np.ndarray, wanted: Callable[[np.ndarray, np.ndarray], np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of one of the rows `ones` and one of `others` that are one shape, ascending; only pairs that are `wanted`."""
+    """Return pairs of one of the rows `ones` and one of `others` that are one shape, ascending; only pairs that are `wanted`."""
     found = []
-    for frame, most in ((shapes.plain, np.inf), (shapes.stretched, STRETCH)):
+    for frame, most in ((shapes.plain, np.inf), (shapes.stretched, TWINS["stretch"])):
         one, other = _near(frame.coarse, ones, others)
         worth = wanted(one, other) & (np.abs(shapes.aspect[one] - shapes.aspect[other]) < most)
         one, other = one[worth], other[worth]
@@ -308,7 +308,7 @@ def _twins(
 
 
 def _near(coarse: np.ndarray, ones: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs of one of the rows `ones` and one of `others` that are worth a closer look.
+    """Return pairs of one of the rows `ones` and one of `others` that are worth a closer look.
 
     The squared distances are sums of products of whole numbers, below 2^24 and hence exact in float32 in any order of
     summation: the same on every machine.
@@ -319,24 +319,24 @@ def _near(coarse: np.ndarray, ones: np.ndarray, others: np.ndarray) -> tuple[np.
     for start in range(0, len(ones), 256):
         block = slice(start, start + 256)
         distance = left_norm[block] + right_norm - 2 * (left[block] @ right.T)
-        one, other = np.nonzero(distance < NEAR * np.maximum(left_norm[block], right_norm))
+        one, other = np.nonzero(distance < TWINS["near"] * np.maximum(left_norm[block], right_norm))
         pairs.append(np.stack([ones[block][one], others[other]]))
     one, other = np.concatenate(pairs, 1)
     return one, other
 
 
 def _alike(frame: _Frame, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """Whether the rows `one` and `other` of a frame are one shape, bool `[pair]`."""
+    """Return whether the rows `one` and `other` of a frame are one shape, bool `[pair]`."""
     same = np.zeros(len(one), bool)
     for start in range(0, len(one), 512):
         part = np.arange(start, min(start + 512, len(one)))
-        part = part[_excess(frame.ink[one[part]], frame.thick[other[part]]) < ALIKE]
-        same[part[_excess(frame.ink[other[part]], frame.thick[one[part]]) < ALIKE]] = True
+        part = part[_excess(frame.ink[one[part]], frame.thick[other[part]]) < TWINS["alike"]]
+        same[part[_excess(frame.ink[other[part]], frame.thick[one[part]]) < TWINS["alike"]]] = True
     return same
 
 
 def _excess(ink: np.ndarray, thick: np.ndarray) -> np.ndarray:
-    """The most ink of a letter, in a 3 x 3 window, outside another letter a pixel thicker; `[pair, 28, 28]` to pixels `[pair]`.
+    """Return the most ink of a letter, in a 3 x 3 window, outside another letter a pixel thicker; `[pair, 28, 28]` to pixels `[pair]`.
 
     A stroke that is a little bolder, or elsewhere by a pixel, gives nothing; an accent more gives its area.
     """

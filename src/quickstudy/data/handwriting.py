@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-SIDE = 28  # pixels of an image
-FINE = 3  # a letter is drawn this many times finer than the image: on 84 x 84 pixels
+SIDE, FINE = 28, 3
+"""Pixels of an image's side; how many times finer than the image a letter is drawn, so on 84 x 84 pixels."""
 
 
 def handwritten(letters: np.ndarray, copies: int, random: np.random.Generator) -> np.ndarray:
-    """Distorted copies of one class.
+    """Return distorted copies of one class.
 
     Args:
         letters: ink, uint8 `[typeface, 84, 84]`.
@@ -34,7 +34,7 @@ def handwritten(letters: np.ndarray, copies: int, random: np.random.Generator) -
 
 
 def grow(ink: np.ndarray) -> np.ndarray:
-    """The largest value among each pixel and its 8 neighbours, `[image, row, column]`."""
+    """Return the largest value among each pixel and its 8 neighbours, `[image, row, column]`."""
     rows = ink.copy()
     np.maximum(rows[:, 1:], ink[:, :-1], out=rows[:, 1:])
     np.maximum(rows[:, :-1], ink[:, 1:], out=rows[:, :-1])
@@ -45,13 +45,13 @@ def grow(ink: np.ndarray) -> np.ndarray:
 
 
 def shrink(ink: np.ndarray) -> np.ndarray:
-    """A thinner pen, `[image, row, column]`: strokes lose a pixel on each side, but those too thin to lose one stay."""
+    """Return letters drawn with a thinner pen, `[image, row, column]`: strokes lose a pixel on each side, unless they are too thin."""
     smallest = 255 - grow(255 - ink)
     return np.maximum(smallest, ink - np.minimum(ink, grow(smallest)))
 
 
 def with_pen(letters: np.ndarray, typeface: np.ndarray, width: np.ndarray) -> np.ndarray:
-    """Letters drawn with pens of the wanted mean widths (fine pixels, `[copy]`) as far as two pixels each side allow.
+    """Return letters drawn with pens of the wanted mean widths (fine pixels, `[copy]`) as far as two pixels each side allow.
 
     A stroke of width w loses the share 2 / w of its ink when it loses a pixel on each side: that measures w.
     """
@@ -67,7 +67,7 @@ def with_pen(letters: np.ndarray, typeface: np.ndarray, width: np.ndarray) -> np
 
 
 def _elastic(copies: int, random: np.random.Generator) -> np.ndarray:
-    """Smooth random displacements in image pixels, `[copy, (x, y), 56, 56]`, a bump per knot of a 6 x 6 grid."""
+    """Return smooth random displacements in image pixels, `[copy, (x, y), 56, 56]`, a bump per knot of a 6 x 6 grid."""
     knots, places = np.linspace(0, 2 * SIDE - 1, 6), np.arange(2 * SIDE)
     bumps = np.exp(-0.5 * ((places[:, None] - knots) / 10.0) ** 2)
     bumps /= np.sqrt((bumps**2).sum(1, keepdims=True))
@@ -77,7 +77,7 @@ def _elastic(copies: int, random: np.random.Generator) -> np.ndarray:
 
 
 def _affine(copies: int, random: np.random.Generator) -> np.ndarray:
-    """Random rotation (15 degrees at most), stretch and slant, `[copy, 2, 2]` on (x, y)."""
+    """Return a random rotation (15 degrees at most), stretch and slant, `[copy, 2, 2]` on (x, y)."""
     angle = np.deg2rad(random.uniform(-15, 15, copies))
     wide, high = np.exp(random.uniform(-0.2, 0.12, (2, copies)))
     slant = random.uniform(-0.25, 0.25, copies)
@@ -110,7 +110,7 @@ def _fitted(
 
 
 def sample(inked: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Bilinear interpolation of `[copy, 84, 84]` at `[copy, (x, y), row, column]`, in steps of 1/16 pixel: whole, so exact."""
+    """Return the bilinear interpolation of `[copy, 84, 84]` at `[copy, (x, y), row, column]`, in steps of 1/16 pixel: whole, so exact."""
     side = inked.shape[1] + 2
     padded = np.pad(inked, ((0, 0), (1, 1), (1, 1))).reshape(-1).astype(np.int32)
     fixed = np.rint(16 * np.clip(at + 1, 0, side - 1.0625)).astype(np.int32)

@@ -1,4 +1,4 @@
-"""Where caches and known data sets live on this machine."""
+"""Places of caches and of known data sets on this machine."""
 
 from __future__ import annotations
 

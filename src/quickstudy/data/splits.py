@@ -29,7 +29,7 @@ EXTRA = frozenset(["set", "data", "dataset", "image", "images", "img", "imgs", "
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
-    """How classes are shared out among the splits.
+    """The way in which classes are shared out among the splits.
 
     Args:
         fractions: of train, val and test; they add up to 1.

@@ -42,7 +42,7 @@ mean bytes per file from which threads pay (below, Python's own work, which thre
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What to read: these paths of a tree, in this order, as the spec says, with the options `how` of its `read`."""
+    """Files to read: these paths of a tree, in this order, as the spec says, with the options `how` of its `read`."""
 
     tree: Tree
     paths: tuple[str, ...]

@@ -20,7 +20,7 @@ from quickstudy.inputs import InputSpec, kind_of_files, kinds
 
 @dataclasses.dataclass(frozen=True)
 class Listing:
-    """What lies below a root, without litter. Paths are relative to the root, with `/`.
+    """Files and folders below a root, without litter. Paths are relative to the root, with `/`.
 
     Args:
         files: path and size in bytes of every file, sorted by path.
@@ -38,17 +38,17 @@ class Tree(Protocol):
 
     @property
     def label(self) -> str:
-        """The root, for messages."""
+        """Return the root, for messages."""
         ...
 
     @property
     def name(self) -> str:
-        """Shown in results: the name of the root."""
+        """Return the name of the root, shown in results."""
         ...
 
     @property
     def listing(self) -> Listing:
-        """What lies below the root."""
+        """Return the files and folders below the root."""
         ...
 
     def read(self, path: str) -> bytes:

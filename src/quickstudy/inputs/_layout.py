@@ -13,7 +13,7 @@ from quickstudy.errors import DataError
 
 
 class TensorLayout(pydantic.BaseModel):
-    """How one named part of an example is stored, and how it enters a network: `input = stored * scale + offset`.
+    """One named part of an example: how it is stored, and how it enters a network, as `input = stored * scale + offset`.
 
     Args:
         axes: sizes of the axes of one stored example, such as `(height, width, channel)`.
@@ -48,7 +48,7 @@ class TensorLayout(pydantic.BaseModel):
 
 
 class InputSpec(pydantic.BaseModel, abc.ABC):
-    """What a network expects of an example; a kind of input is one subclass in a file of its own.
+    """The example that a network expects; a kind of input is one subclass in a file of its own.
 
     The same object stands in task sources, in files of learners and in manifests of bundles. Two specs are equal only if
     every field is.

@@ -20,12 +20,12 @@ from quickstudy.errors import DataError
 from quickstudy.inputs._layout import InputSpec, TensorLayout, as_array, check_several
 
 ImageLike = Any
-"""Whatever `load_image` takes: a path, an encoded file, a Pillow image, an array, a tensor or nested lists."""
+"""Type of what `load_image` takes: a path, an encoded file, a Pillow image, an array, a tensor or nested lists."""
 Ink = Literal["dark", "light"]
 
 UNREADABLE = (
     *(OSError, SyntaxError, ValueError, EOFError, struct.error, zlib.error, PIL.Image.DecompressionBombError),
-    *(AttributeError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, MemoryError),
+    *(AttributeError, TypeError, LookupError, ArithmeticError, AssertionError, RuntimeError, MemoryError, Warning),
 )
 """Errors of Pillow for a damaged or foreign file: those it means, and those that its plugins stumble into on fuzzed bytes."""
 TURNS = {
@@ -37,7 +37,7 @@ TURNS = {
     7: PIL.Image.Transpose.TRANSVERSE,
     8: PIL.Image.Transpose.ROTATE_90,
 }
-"""What turns a picture upright, by EXIF orientation."""
+"""Turns that bring a picture upright, by EXIF orientation."""
 
 ROUNDING = 1e-3
 """Brightness in 0..1 that float images may lie outside by: less than half of 1/255, so that no byte changes."""
@@ -48,7 +48,7 @@ LEAST_SPREAD = 0.1
 
 
 class ImageSpec(InputSpec):
-    """What a network expects of an image. Travels with every learner.
+    """The image that a network expects: size, channels and polarity. Travels with every learner.
 
     Args:
         height: pixels.

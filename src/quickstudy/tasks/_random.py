@@ -30,6 +30,15 @@ def keys(seed: int, index: Int[np.ndarray, " task"], stream: int = 0, lanes: int
     return task[:, None] + (np.arange(lanes, dtype=np.uint64) << _HALF) * _GOLDEN  # 2^32 numbers until the next lane
 
 
+def task_keys(seed: int, index: Int[np.ndarray, " task"]) -> Int[np.ndarray, " task"]:
+    """Return `Task.key` of each task, int64 `[task]`: the stream of random numbers that a learner's loss may use.
+
+    >>> task_keys(seed=0, index=np.array([3, 7])).tolist()[1] == task_keys(seed=0, index=np.array([7])).tolist()[0]
+    True
+    """
+    return np.ascontiguousarray(keys(seed, index, stream=20)[:, 0]).view(np.int64)
+
+
 def bits(keys: UInt64[np.ndarray, " *stream"], count: int) -> UInt64[np.ndarray, " *stream number"]:
     """Return the first `count` numbers of each stream, each of 64 random bits, `[..., count]` for keys `[...]`."""
     return _mix(keys[..., None] + np.arange(1, count + 1, dtype=np.uint64) * _GOLDEN)

@@ -17,7 +17,7 @@ from quickstudy.inputs import InputSpec
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Input, Task
 from quickstudy.tasks._inputs import to_input
-from quickstudy.tasks._random import distinct, keys, uniform
+from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks.augment import augmentation
 
 Range = int | tuple[int, int]
@@ -88,6 +88,7 @@ class ClassTasks:
         return Task(
             self._examples(index, draw.support, draw.support_mask, stream=10),
             self._examples(index, draw.query, draw.query_mask, stream=11),
+            torch.from_numpy(task_keys(self.seed, index)),
         )
 
     @property

@@ -17,7 +17,7 @@ from quickstudy.errors import check_at_least
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
-from quickstudy.tasks._random import uniform
+from quickstudy.tasks._random import task_keys, uniform
 
 RANGES = {"amplitude": (0.1, 5.0), "phase": (0.0, math.pi), "x": (-5.0, 5.0)}
 """Ranges of the curves of the paper, each drawn uniformly."""
@@ -50,10 +50,12 @@ class SinusoidTasks:
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Task:
         """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
-        numbers = self._draw(np.asarray(indices, dtype=np.int64))
+        index = np.asarray(indices, dtype=np.int64)
+        numbers = self._draw(index)
         amplitude, phase, x = numbers[:, :1], numbers[:, 1:2], numbers[:, 2:]
         points = torch.from_numpy(np.stack([x, amplitude * np.sin(x - phase)])).to(torch.get_default_dtype()).unsqueeze(-1)
-        return Task(*(Examples(x, Values(y)) for x, y in points.split([self.shots, self.queries], dim=2)))
+        support, query = (Examples(x, Values(y)) for x, y in points.split([self.shots, self.queries], dim=2))
+        return Task(support, query, torch.from_numpy(task_keys(self.seed, index)))
 
     def fingerprint(self, count: int) -> str:
         """Return a hash of the first `count` tasks: equal hashes, equal curves and points in equal order."""

@@ -20,7 +20,7 @@ FOLDER = "data/known"
 
 
 class KnownSet(Protocol):
-    """What a file in this folder defines."""
+    """A file of this folder."""
 
     SPEC: Any
     SPLITS: tuple[str, ...]

@@ -17,7 +17,6 @@ from quickstudy.errors import DataError
 from quickstudy.inputs.image import ImageSpec
 
 SPEC = ImageSpec(28, 28, 1, ink="light")
-MARGIN = 2
 SPLITS = ("train", "val", "test", "all")
 
 
@@ -28,7 +27,5 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     except ImportError as error:
         raise DataError("digits comes with scikit-learn, which is not installed; pip install 'quickstudy[train]'.") from error
     rows, labels = sklearn.datasets.load_digits(return_X_y=True)
-    images = np.pad(
-        np.rint(np.asarray(rows).reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), ((0, 0), (MARGIN, MARGIN), (MARGIN, MARGIN))
-    )
+    images = np.pad(np.rint(np.asarray(rows).reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8), ((0, 0), (2, 2), (2, 2)))
     return chosen(from_arrays(images, np.asarray(labels), spec=spec, name="digits"), split, SplitOptions())

@@ -20,7 +20,7 @@ from quickstudy.inputs import InputSpec, kind_of_array
 
 @dataclasses.dataclass(frozen=True)
 class Wanted:
-    """How data of a user's own is to be read.
+    """The wishes with which data of a user's own is read.
 
     Args:
         spec: what examples must become, such as a learner's; None: what the data itself suggests.
@@ -51,7 +51,7 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a reader has read.
+    """A data set that was read, and what it says of its splits.
 
     Args:
         dataset: all classes.
@@ -63,7 +63,7 @@ class Found:
 
 
 class Reader(Protocol):
-    """What a file in this folder defines."""
+    """A file of this folder."""
 
     EXPECTED: str
 

@@ -84,7 +84,7 @@ class FolderTree:
 
     @functools.cached_property
     def _scanned(self) -> tuple[Listing, dict[str, int]]:
-        """What lies below, and the time of change of every file in nanoseconds."""
+        """Return what lies below, and the time of change of every file in nanoseconds."""
         stats: dict[str, os.stat_result] = {}
         refused: dict[str, str] = {}
         folders: list[str] = []

@@ -109,7 +109,7 @@ class ZipTree:
 
     @functools.cached_property
     def _contents(self) -> tuple[dict[str, zipfile.ZipInfo], frozenset[str]]:
-        """The files by path, and the folders that have an entry of their own."""
+        """Return the files by path, and the folders that have an entry of their own."""
         plain = any("/" in name for name in self._zip.namelist())
         entries = {_path(member, plain): member for member in self._zip.infolist()}
         files: dict[str, zipfile.ZipInfo] = {}

@@ -48,4 +48,4 @@ def _centres(size: int, like: Tensor) -> Float[Tensor, " pixel"]:
 
 
 AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"flip": flip, "affine": affine}
-"""By the name that `ClassTasks` takes."""
+"""Changes by the name that `ClassTasks` takes."""
