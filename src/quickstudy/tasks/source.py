@@ -19,10 +19,8 @@ class TaskSource(Protocol):
         """Return what an example's input is; travels with the learners that are trained on these tasks."""
         ...
 
-    @property
-    def target(self) -> str:
-        """Return the kind of answers: a name of `quickstudy.objectives`."""
-        ...
+    target: ClassVar[str]
+    """Kind of answers: a name of `quickstudy.objectives`."""
 
     def batch(self, indices: Sequence[int] | np.ndarray) -> Task:
         """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
