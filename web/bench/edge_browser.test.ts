@@ -28,7 +28,7 @@ interface Timed {
 declare const quickstudy: typeof Module;
 declare const run: Record<"adapt" | "predict", () => Promise<unknown>>;
 
-/** Wall times of calls in the tab, without the first ones, which are for warming up. */
+/** Return wall times of calls in the tab, without the first ones, which warm it up. */
 async function timed({ page, context }: Browser, name: "adapt" | "predict", count: number): Promise<Timed> {
   const calls = (times: number) =>
     page.evaluate(
@@ -55,7 +55,7 @@ async function timed({ page, context }: Browser, name: "adapt" | "predict", coun
   return { median: round(taken[Math.floor(count / 2)]!), least: round(taken[0]!), cpu: round(cpu) };
 }
 
-/** In a fresh Chromium: the first load and adaptation, then both warm. */
+/** Return times in a fresh Chromium: of the first load and adaptation, then of warm ones. */
 async function measure(url: string, name: string, threads: number) {
   const browser = await openBrowser();
   try {
@@ -74,10 +74,10 @@ async function measure(url: string, name: string, threads: number) {
         const start = performance.now();
         const learner = await quickstudy.Learner.load(`/fixtures/${name}.qs`);
         const loaded = performance.now();
-        const task = await learner.adapt(images, labels);
+        const skill = await learner.adapt(images, labels);
         const adapted = performance.now();
-        Object.assign(window, { run: { adapt: () => learner.adapt(images, labels), predict: () => task.predict(one) } });
-        return { load: loaded - start, adapt: adapted - loaded, bytes: (await task.save()).size };
+        Object.assign(window, { run: { adapt: () => learner.adapt(images, labels), predict: () => skill.predict(one) } });
+        return { load: loaded - start, adapt: adapted - loaded, bytes: (await skill.save()).size };
       },
       { name, threads },
     );
@@ -88,7 +88,7 @@ async function measure(url: string, name: string, threads: number) {
       first_adapt_ms: round(first.adapt),
       adapt_5way_1shot_ms: await timed(browser, "adapt", ADAPTS),
       predict_1_ms: await timed(browser, "predict", PREDICTS),
-      saved_task_bytes: first.bytes,
+      saved_skill_bytes: first.bytes,
     };
   } finally {
     await browser.close();

@@ -1,7 +1,8 @@
-/** A canvas to draw on: with a mouse, a pen, a finger, or the keyboard. Dark strokes on white paper. */
+/** A canvas to draw on with a mouse, a pen, a finger, or the keyboard: dark strokes on white paper. */
 
-/** About as wide, for its size, as the strokes that the shipped learners were trained on. */
+/** Width in pixels: for the size of the canvas, about that of the strokes on which the shipped learners were trained. */
 const STROKE = 10;
+/** Way in pixels that an arrow key moves the pen. */
 const STEP = 7;
 
 export class Drawing {
@@ -37,7 +38,7 @@ export class Drawing {
     this.changed();
   }
 
-  /** What is drawn now, as a canvas of its own. */
+  /** Return what is drawn now, as a canvas of its own. */
   copy(): HTMLCanvasElement {
     const made = document.createElement("canvas");
     [made.width, made.height] = [this.canvas.width, this.canvas.height];

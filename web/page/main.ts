@@ -1,5 +1,5 @@
 /** The page: draw, label, and see at once what the learner makes of it. */
-import { type Label, Learner, QuickstudyError, type Source, threads } from "../src/index.ts";
+import { type ImageSpec, type Label, Learner, QuickstudyError, type Source, threads } from "../src/index.ts";
 import { Drawing } from "./drawing.ts";
 import { pictureOf } from "./pictures.ts";
 import { Teacher } from "./teacher.ts";
@@ -15,10 +15,12 @@ const drawing = new Drawing(element("canvas"), element("pen"), () => {
   void predict();
 });
 
-/** Run what a user asked for; what goes wrong is said on the page. */
+/** Run what a user asked for; what goes wrong, or is unlike the learner's training, is said on the page. */
 async function attempt(work: () => Promise<void>): Promise<void> {
   try {
     await work();
+    const warning = teacher?.warning() ?? null;
+    if (warning !== null) say("warning", `Note: ${warning}`);
   } catch (thrown) {
     if (!(thrown instanceof QuickstudyError)) {
       say("error", `Something went wrong: ${thrown}`);
@@ -28,6 +30,7 @@ async function attempt(work: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Open a learner, or a skill. */
 async function open(source: Source): Promise<void> {
   const start = performance.now();
   const learner = await Learner.load(source);
@@ -38,7 +41,8 @@ async function open(source: Source): Promise<void> {
     say("verdict", "This learner reads rows of numbers, and this page draws images. Open another.");
   } else {
     const running = threads() === 1 ? "1 thread" : `${threads()} threads`;
-    const seen = `${input.width}×${input.height} ${input.channels === 1 ? "grey" : "colour"}`;
+    const { width, height, channels } = input as ImageSpec;
+    const seen = `${width}×${height} ${channels === 1 ? "grey" : "colour"}`;
     say(
       "facts",
       `Learner: ${facts.name}, images of ${seen}. Loaded in ${Math.round(performance.now() - start)} ms; WebAssembly, ${running}.`,
@@ -46,6 +50,7 @@ async function open(source: Source): Promise<void> {
     element("polarity").hidden = !teacher.strokes;
   }
   say("status", "");
+  say("warning", "");
   refresh();
 }
 
@@ -75,8 +80,9 @@ async function predict(): Promise<void> {
   predicting = false;
 }
 
+/** Add examples of a class, and say how long adapting took. */
 async function learn(chosen: Label, pictures: readonly HTMLCanvasElement[]): Promise<void> {
-  say("error", "");
+  quiet();
   await attempt(async () => {
     const took = await teacher!.add(pictures.map((image) => ({ label: chosen, image })));
     say("status", took === null ? "" : `Adapted in ${took < 10 ? took.toFixed(1) : Math.round(took)} ms.`);
@@ -84,6 +90,7 @@ async function learn(chosen: Label, pictures: readonly HTMLCanvasElement[]): Pro
   refresh();
 }
 
+/** Make the drawing an example of a class. */
 async function addDrawing(chosen: Label): Promise<void> {
   if (drawing.empty) return say("error", "The drawing is empty: draw something first.");
   const picture = drawing.copy();
@@ -91,16 +98,17 @@ async function addDrawing(chosen: Label): Promise<void> {
   await learn(chosen, [picture]);
 }
 
+/** Unlearn a class. */
 async function forget(chosen: Label): Promise<void> {
-  say("error", "");
+  quiet();
   say("status", "");
   await attempt(() => teacher!.forget(chosen));
   refresh();
 }
 
-/** Files become examples of the typed label; without one, the first is put on the canvas; a bundle is opened. */
+/** Take files: a bundle is opened, images become examples of the typed label, and without a label the first goes onto the canvas. */
 async function take(files: readonly File[]): Promise<void> {
-  say("error", "");
+  quiet();
   const bundle = files.find((file) => file.name.endsWith(".qs"));
   if (bundle !== undefined) return attempt(() => open(bundle));
   await attempt(async () => {
@@ -114,10 +122,18 @@ async function take(files: readonly File[]): Promise<void> {
   });
 }
 
+/** Take back what was said of the step before. */
+function quiet(): void {
+  say("error", "");
+  say("warning", "");
+}
+
+/** Return the label that is typed. */
 function typed(): string {
   return label.value.trim();
 }
 
+/** Show what is known now. */
 function refresh(): void {
   const ready = teacher !== null;
   element<HTMLButtonElement>("add").disabled = !ready;
@@ -130,7 +146,7 @@ function refresh(): void {
   void predict();
 }
 
-/** The files that an input was given, once. */
+/** Take the files that an input is given. */
 function onFiles(id: string): void {
   const input = element<HTMLInputElement>(id);
   input.addEventListener("change", () => {
@@ -145,7 +161,7 @@ element("teach").addEventListener("submit", (event) => {
   if (typed() !== "") void addDrawing(typed());
 });
 element("clear").addEventListener("click", () => drawing.clear());
-element("save").addEventListener("click", () => void attempt(async () => download(await teacher!.save(), "task.qs")));
+element("save").addEventListener("click", () => void attempt(async () => download(await teacher!.save(), "skill.qs")));
 onFiles("open");
 onFiles("files");
 addEventListener("dragover", (event) => {

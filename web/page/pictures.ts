@@ -1,7 +1,7 @@
 /** Image files as canvases to learn from. */
 import { DataError } from "../src/index.ts";
 
-/** The picture in a file, as dark on light where its strokes are light. */
+/** Return the picture in a file; light strokes become dark ones on light. */
 export async function pictureOf(file: File, light: boolean): Promise<HTMLCanvasElement> {
   let bitmap: ImageBitmap;
   try {
@@ -17,7 +17,7 @@ export async function pictureOf(file: File, light: boolean): Promise<HTMLCanvasE
   context.drawImage(bitmap, 0, 0);
   bitmap.close();
   if (light) {
-    context.globalCompositeOperation = "difference"; // white less the picture
+    context.globalCompositeOperation = "difference"; // gives white minus the picture
     context.fillStyle = "#fff";
     context.fillRect(0, 0, canvas.width, canvas.height);
   }

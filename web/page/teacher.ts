@@ -1,5 +1,5 @@
-/** What the page knows: a learner, the examples shown to it, and the task it has made of them. */
-import type { Ink, Label, Learner, Prediction, Task } from "../src/index.ts";
+/** What the page knows: a learner, the examples shown to it, and the skill that it has made of them. */
+import type { ImageSpec, Ink, Label, Learner, Prediction, Skill } from "../src/index.ts";
 
 export interface Shown {
   readonly label: Label;
@@ -7,56 +7,67 @@ export interface Shown {
 }
 
 export class Teacher {
-  /** Examples added on this page; a task that came from a file has more of them. */
+  /** Examples added on this page; a skill that came from a file has more of them. */
   examples: Shown[] = [];
-  private task: Task | null;
+  private skill: Skill | null;
+  private warned = false;
   private readonly fromFile: boolean;
 
   constructor(readonly learner: Learner) {
-    this.task = learner.task;
-    this.fromFile = learner.task !== null;
+    this.skill = learner.skill;
+    this.fromFile = learner.skill !== null;
   }
 
-  /** Whether it can predict: it can from two classes on. */
+  /** Whether there is a skill, which takes two classes. */
   get ready(): boolean {
-    return this.task !== null;
+    return this.skill !== null;
   }
 
   get labels(): readonly Label[] {
-    return this.task?.labels ?? [...new Set(this.examples.map(({ label }) => label))];
+    return this.skill?.labels ?? [...new Set(this.examples.map(({ label }) => label))];
   }
 
-  /** Whether strokes have a polarity: the learner sees grey, and the page hands it dark on light. */
+  /** Whether strokes have a polarity: the learner sees grey, and the page gives it dark strokes on light. */
   get strokes(): boolean {
     const { input } = this.learner.manifest;
-    return input.kind === "image" && input.channels === 1;
+    return input.kind === "image" && (input as ImageSpec).channels === 1;
   }
 
-  /** Learn from more examples; how long adapting took in ms, or null where a second class is still missing. */
+  /** Learn from more examples; return how long adapting took in ms, or null if a second class is still missing. */
   async add(more: readonly Shown[]): Promise<number | null> {
     const all = [...this.examples, ...more];
     const start = performance.now();
-    if (this.task !== null) await this.task.add(images(more), labels(more), this.ink);
-    else if (new Set(labels(all)).size > 1) this.task = await this.learner.adapt(images(all), labels(all), this.ink);
+    if (this.skill !== null) await this.skill.add(images(more), labels(more), this.ink);
+    else if (new Set(labels(all)).size > 1) this.skill = await this.learner.adapt(images(all), labels(all), this.ink);
     this.examples = all;
-    return this.task === null ? null : performance.now() - start;
+    return this.skill === null ? null : performance.now() - start;
   }
 
   /** Unlearn a class. */
   async forget(label: Label): Promise<void> {
-    if (this.task?.labels.length === 2 && !this.fromFile)
-      this.task = null; // one class is no task yet
-    else await this.task?.forget(label);
+    if (this.skill?.labels.length === 2 && !this.fromFile)
+      this.skill = null; // one class is no skill yet
+    else await this.skill?.forget(label);
     this.examples = this.examples.filter((example) => example.label !== label);
   }
 
+  /** Return what the skill makes of an image. */
   async predict(image: HTMLCanvasElement): Promise<Prediction> {
-    const [prediction] = await this.task!.predict([image], this.ink);
+    const [prediction] = await this.skill!.predict([image], this.ink);
     return prediction!;
   }
 
+  /** Return what is unlike the learner's training images, the first time that it is asked for; null if nothing is, or later. */
+  warning(): string | null {
+    const found = this.skill?.warning ?? null;
+    if (found === null || this.warned) return null;
+    this.warned = true;
+    return found;
+  }
+
+  /** Return the skill as a file. */
   async save(): Promise<Blob> {
-    return this.task!.save();
+    return this.skill!.save();
   }
 
   private get ink(): { ink: Ink | undefined } {

@@ -1,4 +1,4 @@
-/** The page's elements, filled. */
+/** What the page shows. */
 import type { Label, Prediction } from "../src/index.ts";
 import type { Shown } from "./teacher.ts";
 
@@ -6,11 +6,11 @@ export function element<Kind extends HTMLElement>(id: string): Kind {
   return document.getElementById(id) as Kind;
 }
 
-export function say(id: "verdict" | "status" | "error" | "facts", text: string): void {
+export function say(id: "verdict" | "status" | "warning" | "error" | "facts", text: string): void {
   element(id).textContent = text;
 }
 
-/** A bar for each class, and the answer above them; without a prediction, why there is none. */
+/** Show a bar for each class, and the answer above them; without a prediction, show why there is none. */
 export function showPrediction(labels: readonly Label[], found: Prediction | string): void {
   const waiting = typeof found === "string";
   element("verdict").classList.toggle("waiting", waiting);
@@ -39,7 +39,7 @@ export interface Actions {
   forget(label: Label): void;
 }
 
-/** A card for each class with its pictures. */
+/** Show a card for each class with its pictures. */
 export function showClasses(labels: readonly Label[], examples: readonly Shown[], actions: Actions): void {
   element("none").hidden = labels.length > 0;
   element("classes").replaceChildren(...labels.map((label) => card(label, examples, actions)));

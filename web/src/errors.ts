@@ -1,11 +1,11 @@
 /**
- * Every error that the module raises on purpose, named as in Python.
+ * Every error that the module raises on purpose; the names are those of Python.
  *
  *     QuickstudyError
  *     ├── DataError        images, labels
  *     ├── TaskError        too few classes, or another number than a fixed head has
- *     ├── ConfigError      an unknown name, option or value
- *     └── FileFormatError  a damaged, foreign or newer file
+ *     ├── ConfigError      an unknown name, option or value, or a learner that does not run in a browser
+ *     └── FileFormatError  a damaged, foreign, older or newer file
  *
  * A message names the value, says what was expected and what to do next.
  */
@@ -29,7 +29,7 @@ export class FileFormatError extends QuickstudyError {
   override name = "FileFormatError";
 }
 
-/** The reason that something thrown gives. */
+/** Return the reason that something thrown gives. */
 export function reason(thrown: unknown): string {
   return thrown instanceof Error ? thrown.message : String(thrown);
 }

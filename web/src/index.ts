@@ -2,13 +2,14 @@
  * Learners of quickstudy in a browser tab.
  *
  *     const learner = await Learner.load("learner.qs");
- *     const task = await learner.adapt(images, ["alpha", "beta"]);
- *     const [{ label, probabilities, unknown }] = await task.predict([image]);
+ *     const skill = await learner.adapt(images, ["alpha", "beta"]);
+ *     const [{ label, probabilities, unknown }] = await skill.predict([image]);
  */
 export { ConfigError, DataError, FileFormatError, QuickstudyError, TaskError } from "./errors.ts";
-export type { Example } from "./examples.ts";
-export type { ImageLike, PixelArray } from "./image.ts";
+export type { ImageLike, ImageSpec, Ink, PixelArray } from "./inputs/image.ts";
+export type { Example, InputSpec } from "./inputs/kind.ts";
+export type { RowsSpec } from "./inputs/rows.ts";
 export { type AdaptOptions, Learner, type Source } from "./learner.ts";
-export type { Ink, Label, Manifest } from "./manifest.ts";
+export type { Label, Manifest } from "./manifest.ts";
 export { configure, type Options, threads } from "./session.ts";
-export type { Given, Prediction, Task } from "./task.ts";
+export type { Given, Prediction, Skill } from "./skill.ts";

@@ -1,9 +1,9 @@
 /** Learner: loaded from a bundle, it adapts to tasks. */
 import { DataError, FileFormatError, reason } from "./errors.ts";
-import type { Example } from "./examples.ts";
+import type { Example } from "./inputs/kind.ts";
 import type { Label, Manifest } from "./manifest.ts";
 import { Model, type Settings } from "./model.ts";
-import { type Given, Task } from "./task.ts";
+import { type Given, Skill } from "./skill.ts";
 import { type Bytes, LIMITS } from "./zip.ts";
 
 export interface AdaptOptions extends Given {
@@ -17,27 +17,28 @@ export type Source = string | URL | ArrayBuffer | Uint8Array | Blob;
 export class Learner {
   private constructor(
     private readonly model: Model,
-    /** The task that the file had learned already, null for a learner alone. */
-    readonly task: Task | null,
+    /** The skill that the file holds; null if it holds a learner alone. */
+    readonly skill: Skill | null,
   ) {}
 
-  /** A learner, or an adapted task, from a file of `quickstudy export` or `task.save()`. */
+  /** Return a learner, with its skill if there is one, from a file of `quickstudy export` or `skill.save()`. */
   static async load(source: Source): Promise<Learner> {
     const model = await Model.load(await bytesOf(source));
-    return new Learner(model, Task.resume(model));
+    return new Learner(model, Skill.resume(model));
   }
 
-  /** What the learner is, what goes in, and how well it does (docs/bundle.md). */
+  /** What the learner is, what goes in, and how well it does (see docs/bundle.md). */
   get manifest(): Manifest {
     return this.model.manifest;
   }
 
   /** Learn a task from examples with their labels. */
-  async adapt(images: readonly Example[], labels: readonly Label[], options: AdaptOptions = {}): Promise<Task> {
-    return Task.adapt(this.model, images, labels, this.model.settings(options.settings ?? {}), options.ink);
+  async adapt(examples: readonly Example[], labels: readonly Label[], options: AdaptOptions = {}): Promise<Skill> {
+    return Skill.adapt(this.model, examples, labels, this.model.settings(options.settings ?? {}), options);
   }
 }
 
+/** Return the bytes of a bundle, wherever it is. */
 async function bytesOf(source: Source): Promise<Bytes> {
   if (source instanceof Blob) return limited(new Uint8Array(await source.arrayBuffer()));
   if (source instanceof ArrayBuffer) return limited(new Uint8Array(source));
@@ -58,6 +59,7 @@ async function bytesOf(source: Source): Promise<Bytes> {
   return limited(new Uint8Array(await response.arrayBuffer()));
 }
 
+/** Return the bytes, unless there are more than a bundle may have. */
 function limited(bytes: Bytes): Bytes {
   if (bytes.length > LIMITS.bytes)
     throw new FileFormatError(`the file has ${bytes.length} bytes; expected at most ${LIMITS.bytes}.`);

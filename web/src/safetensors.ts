@@ -1,4 +1,4 @@
-/** Tensors as bytes: https://huggingface.co/docs/safetensors (a length, a JSON header, the values). */
+/** Tensors as bytes (https://huggingface.co/docs/safetensors): a length, a JSON header, and the values. */
 import { FileFormatError, reason } from "./errors.ts";
 import type { Bytes } from "./zip.ts";
 
@@ -12,18 +12,24 @@ export interface RawTensor {
   readonly bytes: Bytes;
 }
 
-/** Float32 values in row-major order. */
-export interface Values {
+/** Numbers that this module computes with: float32, or bytes. */
+export type Numbers = Float32Array<ArrayBuffer> | Uint8Array<ArrayBuffer>;
+
+/** Numbers in row-major order. */
+export interface Tensor<Data extends Numbers = Numbers> {
   readonly shape: readonly number[];
-  readonly data: Float32Array<ArrayBuffer>;
+  readonly data: Data;
 }
 
-/** How many values a tensor of this shape has. */
+/** A float32 tensor, as networks take and give it. */
+export type Values = Tensor<Float32Array<ArrayBuffer>>;
+
+/** Return how many values a tensor of this shape has. */
 export function count(shape: readonly number[]): number {
   return shape.reduce((product, size) => product * size, 1);
 }
 
-/** The tensors of a part, by name. */
+/** Return the tensors of a part, by name. */
 export function parse(part: string, content: Bytes): Map<string, RawTensor> {
   const damaged = (why: string) => new FileFormatError(`${part} is damaged: ${why}. Get the file again.`);
   if (content.length < 8) throw damaged(`it has ${content.length} bytes, and its header alone needs 8`);
@@ -56,22 +62,32 @@ export function parse(part: string, content: Bytes): Map<string, RawTensor> {
   return tensors;
 }
 
-/** The float32 tensors of a part, by name. */
-export function parseFloats(part: string, content: Bytes): Map<string, Values> {
-  const found = new Map<string, Values>();
+/** Return the tensors of a part that holds nothing but float32 and bytes, by name. */
+export function parseNumbers(part: string, content: Bytes): Map<string, Tensor> {
+  const found = new Map<string, Tensor>();
   for (const [name, { dtype, shape, bytes }] of parse(part, content)) {
-    if (dtype !== "F32") throw new FileFormatError(`${name} in ${part} is ${dtype}; expected F32. Export the learner again.`);
-    found.set(name, { shape, data: new Float32Array(bytes.slice().buffer) }); // a copy, since floats lie at multiples of 4
+    if (dtype !== "F32" && dtype !== "U8")
+      throw new FileFormatError(`${name} in ${part} is ${dtype}; expected F32 or U8. Adapt the learner again.`);
+    const own = bytes.slice(); // a copy, because floats must lie at multiples of 4
+    found.set(name, { shape, data: dtype === "U8" ? own : new Float32Array(own.buffer) });
   }
   return found;
 }
 
-/** Float32 tensors as the bytes of a part. */
-export function serializeFloats(tensors: ReadonlyMap<string, Values>): Bytes {
+/** Return whether a tensor is one of float32. */
+export function isFloat(tensor: Tensor): tensor is Values {
+  return tensor.data instanceof Float32Array;
+}
+
+/** Return tensors as the bytes of a part. */
+export function serialize(tensors: ReadonlyMap<string, Tensor>): Bytes {
+  // floats first, so that they lie at multiples of 4
+  const ordered = [...tensors].sort(([, a], [, b]) => b.data.BYTES_PER_ELEMENT - a.data.BYTES_PER_ELEMENT);
   let offset = 0;
   const header: Record<string, unknown> = {};
-  for (const [name, { shape, data }] of tensors) {
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, (offset += data.byteLength)] };
+  for (const [name, tensor] of ordered) {
+    const dtype: Dtype = isFloat(tensor) ? "F32" : "U8";
+    header[name] = { dtype, shape: tensor.shape, data_offsets: [offset, (offset += tensor.data.byteLength)] };
   }
   const text = new TextEncoder().encode(JSON.stringify(header));
   const padded = Math.ceil(text.length / 8) * 8; // with spaces, so that the values are aligned
@@ -79,7 +95,7 @@ export function serializeFloats(tensors: ReadonlyMap<string, Values>): Bytes {
   new DataView(content.buffer).setBigUint64(0, BigInt(padded), true);
   content.set(text, 8);
   let at = 8 + padded;
-  for (const { data } of tensors.values()) {
+  for (const [, { data }] of ordered) {
     content.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), at);
     at += data.byteLength;
   }

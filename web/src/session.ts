@@ -1,4 +1,4 @@
-/** onnxruntime-web: WebAssembly only, from beside this module, two threads where the page is cross-origin isolated. */
+/** onnxruntime-web: WebAssembly only, loaded from beside this module, with two threads if the page is cross-origin isolated. */
 import * as ort from "onnxruntime-web/wasm";
 import { ConfigError, FileFormatError, reason } from "./errors.ts";
 import type { Values } from "./safetensors.ts";
@@ -7,15 +7,15 @@ import type { Bytes } from "./zip.ts";
 export type Inputs = ReadonlyMap<string, Values | number>;
 
 export interface Options {
-  /** Threads; 2 by default where the page is cross-origin isolated, else 1. */
+  /** Number of threads: by default 2 if the page is cross-origin isolated, and 1 otherwise. */
   threads?: number;
-  /** Folder, as a URL, with `ort-wasm-simd-threaded.mjs` and `.wasm`; by default where this module is. */
+  /** Folder, as a URL, with `ort-wasm-simd-threaded.mjs` and `.wasm`; by default the folder of this module. */
   runtime?: string;
 }
 
 let started = false;
 
-/** Choose threads and the runtime's folder, before the first learner is loaded. */
+/** Choose threads and the runtime's folder; this is done before the first learner is loaded. */
 export function configure({ threads, runtime }: Options = {}): void {
   if (started) throw new ConfigError("the runtime has started; call configure() before the first Learner.load().");
   const isolated = globalThis.crossOriginIsolated === true;
@@ -24,7 +24,7 @@ export function configure({ threads, runtime }: Options = {}): void {
   }
   if (threads !== undefined && threads > 1 && !isolated) {
     throw new ConfigError(
-      `threads is ${threads}, but this page is not cross-origin isolated, so that it has one; ` +
+      `threads is ${threads}, but this page is not cross-origin isolated and may use only one; ` +
         "serve it with Cross-Origin-Opener-Policy: same-origin and Cross-Origin-Embedder-Policy: require-corp.",
     );
   }
@@ -35,7 +35,7 @@ export function configure({ threads, runtime }: Options = {}): void {
   ort.env.logLevel = "error";
 }
 
-/** Threads that programs run on. */
+/** Return the number of threads that programs run on. */
 export function threads(): number {
   return ort.env.wasm.numThreads ?? 1;
 }
@@ -47,6 +47,7 @@ export class Program {
     private readonly session: ort.InferenceSession,
   ) {}
 
+  /** Return a graph that is ready to run. */
   static async load(name: string, model: Bytes): Promise<Program> {
     if (!started) {
       if (ort.env.wasm.wasmPaths === undefined) configure();
@@ -62,7 +63,7 @@ export class Program {
     }
   }
 
-  /** Outputs by name; `inputs` may hold more than the graph reads. */
+  /** Return the outputs by name; `inputs` may hold more than the graph reads. */
   async run(inputs: Inputs): Promise<Map<string, Values>> {
     const feeds: Record<string, ort.Tensor> = {};
     for (const { name, ...facts } of this.session.inputMetadata) {
@@ -82,6 +83,7 @@ export class Program {
   }
 }
 
+/** Return a value as the runtime takes it. */
 function tensor(value: Values | number, type: string): ort.Tensor {
   if (typeof value !== "number") return new ort.Tensor("float32", value.data, value.shape);
   return type === "int64" ? new ort.Tensor("int64", [BigInt(value)], []) : new ort.Tensor("float32", [value], []);

@@ -1,17 +1,17 @@
-/** Rows along the ways of tensors: added where a task gets a new class, taken out where it forgets one. */
+/** Rows of tensors along their ways: they are added if a skill gets a new class, and taken out if it forgets one. */
 import type { State } from "./bundle.ts";
-import type { TensorLayout } from "./manifest.ts";
-import { count, type Values } from "./safetensors.ts";
+import type { StateTensor } from "./manifest.ts";
+import { count, type Numbers, type Tensor } from "./safetensors.ts";
 
-/** In place of an index: zeros. */
+/** Index that stands for zeros. */
 export const NOTHING = -1;
 
-/** Chosen indices along one axis, in the given order. */
-export function take(values: Values, axis: number, indices: readonly number[]): Values {
+/** Return chosen indices along one axis, in the given order. */
+export function take<Data extends Numbers>(values: Tensor<Data>, axis: number, indices: readonly number[]): Tensor<Data> {
   const inner = count(values.shape.slice(axis + 1));
   const outer = count(values.shape.slice(0, axis));
   const size = values.shape[axis]!;
-  const data = new Float32Array(outer * indices.length * inner);
+  const data = zeros(values.data, outer * indices.length * inner);
   for (let block = 0; block < outer; block++) {
     indices.forEach((index, position) => {
       if (index === NOTHING) return;
@@ -22,27 +22,33 @@ export function take(values: Values, axis: number, indices: readonly number[]): 
   return { shape: values.shape.with(axis, indices.length), data };
 }
 
-/** A state whose every `way` axis has the chosen ways only. */
-export function takeWays(state: State, layout: Readonly<Record<string, TensorLayout>>, ways: readonly number[]): State {
-  const chosen = ([name, values]: [string, Values]): [string, Values] => [
-    name,
-    layout[name]!.shape.reduce<Values>(
-      (taken, axis, position) => (axis === "way" ? take(taken, position, ways) : taken),
-      values,
-    ),
-  ];
-  return new Map([...state].map(chosen));
+/** Return a state of which every `way` axis has the chosen ways only. */
+export function takeWays(state: State, tensors: Readonly<Record<string, StateTensor>>, ways: readonly number[]): State {
+  const taken = new Map<string, Tensor<Float32Array<ArrayBuffer>>>();
+  for (const [name, values] of state) {
+    const axes = [...tensors[name]!.shape.entries()].filter(([, axis]) => axis === "way");
+    taken.set(
+      name,
+      axes.reduce((left, [position]) => take(left, position, ways), values),
+    );
+  }
+  return taken;
 }
 
-/** Both, one after the other. */
-export function concatenate(first: Values, second: Values): Values {
-  const data = new Float32Array(first.data.length + second.data.length);
+/** Return both tensors, one after the other. */
+export function concatenate<Data extends Numbers>(first: Tensor<Data>, second: Tensor<Data>): Tensor<Data> {
+  const data = zeros(first.data, first.data.length + second.data.length);
   data.set(first.data);
   data.set(second.data, first.data.length);
   return { shape: second.shape.with(0, first.shape[0]! + second.shape[0]!), data };
 }
 
-/** `[0, 1, ..., count - 1]`. */
+/** Return `[0, 1, ..., count - 1]`. */
 export function range(count: number): number[] {
   return Array.from({ length: count }, (_, index) => index);
+}
+
+/** Return zeros of the same type as `like`. */
+function zeros<Data extends Numbers>(like: Data, length: number): Data {
+  return (like instanceof Uint8Array ? new Uint8Array(length) : new Float32Array(length)) as Data;
 }

@@ -1,16 +1,16 @@
-/** A zip archive as named parts, refused where it is damaged or would fill the memory. */
+/** Zip archives as named parts; one that is damaged or would fill the memory is refused. */
 import { unzipSync, zipSync, type Zippable } from "fflate";
 import { FileFormatError, reason } from "./errors.ts";
 
 export type Bytes = Uint8Array<ArrayBuffer>;
 export type Parts = ReadonlyMap<string, Bytes>;
 
-/** Most that an archive may unpack to. */
+/** Largest number of parts and bytes that an archive may unpack to. */
 export const LIMITS = { parts: 16, bytes: 512 * 2 ** 20 };
 
 const EPOCH = "1980-01-01T00:00:00"; // the earliest that a zip can hold: equal content, equal file
 
-/** The parts of an archive, by name. */
+/** Return the parts of an archive, by name. */
 export function unzip(archive: Bytes, limits = LIMITS): Parts {
   const sizes = new Map<string, number>();
   let total = 0;
@@ -48,7 +48,7 @@ export function unzip(archive: Bytes, limits = LIMITS): Parts {
   return new Map(Object.entries(found));
 }
 
-/** An archive of named parts, in their order. */
+/** Return an archive of named parts, in their order. */
 export function zip(parts: Parts): Bytes {
   const files: Zippable = Object.fromEntries([...parts].map(([name, bytes]) => [name, [bytes, { mtime: EPOCH }]]));
   return zipSync(files, { level: 6 }) as Bytes;

@@ -4,14 +4,18 @@ import dataclasses
 import json
 import pathlib
 import sys
+import warnings
 
 import numpy as np
 import torch
 
 from quickstudy import FewShotClassifier
+from quickstudy.errors import UnlikeTrainingWarning
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.onnx.int8 import to_int8
+from quickstudy.inputs import InputSpec
 from quickstudy.inputs.image import ImageSpec, load_image
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.objectives.classes import one_hot
@@ -26,18 +30,19 @@ SIZE = (45, 37)
 
 
 def images(count: int, seed: int) -> np.ndarray:
-    """Grey noise with structure, uint8 `[image, height, width]`."""
+    """Return grey noise with structure, uint8 `[image, height, width]`."""
     rng = np.random.default_rng(seed)
     coarse = rng.random((count, 5, 5)).repeat(9, axis=1).repeat(8, axis=2)[:, : SIZE[0], : SIZE[1]]
     return (255 * (0.7 * coarse + 0.3 * rng.random((count, *SIZE)))).astype(np.uint8)
 
 
 def plain(pixels: np.ndarray) -> dict[str, object]:
+    """Return an image as the tests read it."""
     return {"height": pixels.shape[0], "width": pixels.shape[1], "data": pixels.ravel().tolist()}
 
 
 def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
-    """A bundle, a first and a second set of examples, and logits after each."""
+    """Write a bundle, a first and a second set of examples, and the logits after each."""
     bundle.write(folder / f"{name}.qs", to_bundle(saved))
     support, more, query = images(WAYS * SHOTS, 1), images(3, 2), images(QUERIES, 3)
     labels, more_labels = [f"class {way}" for way in range(WAYS)] * SHOTS, ["class 1", "a newcomer", "class 4"]
@@ -56,7 +61,7 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
 
 
 def quantised(folder: pathlib.Path) -> None:
-    """The prototypes in 8 bits, and what onnxruntime makes of them in Python."""
+    """Write the prototypes in 8 bits, and what onnxruntime makes of them in Python."""
     exact = bundle.read(folder / "prototypes.qs")
     spec = exact.manifest.input
     x = torch.from_numpy(spec.to_network(spec.read_all(images(50, 4), ink="light"))["image"])
@@ -64,12 +69,12 @@ def quantised(folder: pathlib.Path) -> None:
     small = to_int8(exact, [Task(examples, examples)])
     bundle.write(folder / "int8.qs", small)
     expected = json.loads((folder / "prototypes.json").read_text())
-    task = Learner(small).adapt(images(WAYS * SHOTS, 1), expected["labels"], ink="light")
-    (folder / "int8.json").write_text(json.dumps(expected | {"predicted": task.predict(images(QUERIES, 3))}))
+    skill = Learner(small).adapt(images(WAYS * SHOTS, 1), expected["labels"], ink="light")
+    (folder / "int8.json").write_text(json.dumps(expected | {"predicted": skill.predict(images(QUERIES, 3))}))
 
 
 def unknown(folder: pathlib.Path) -> None:
-    """The prototypes, calibrated so that about half of the queries belong to no class."""
+    """Write the prototypes, calibrated so that about half of the queries belong to no class."""
     known = bundle.read(folder / "prototypes.qs")
     logits = np.array(json.loads((folder / "prototypes.json").read_text())["logits"])
     calibrated = Unknown(threshold=float(np.median(logits.max(axis=1))), rejected=0.5, detected=0.5, tasks="queries of a test")
@@ -78,7 +83,7 @@ def unknown(folder: pathlib.Path) -> None:
 
 
 def pixels(folder: pathlib.Path) -> None:
-    """What load_image makes of arrays of many sizes and kinds."""
+    """Write what load_image makes of arrays of many sizes and kinds, and what a network sees of it."""
     rng = np.random.default_rng(0)
     shapes = [(28, 28), (105, 105), (13, 90), (64, 20, 3), (50, 41, 4), (31, 30, 2), (90, 30), (90, 120, 3), (1, 1)]
     found = []
@@ -87,21 +92,91 @@ def pixels(folder: pathlib.Path) -> None:
         for channels, own, given in ((1, "dark", "dark"), (1, "dark", "light"), (1, "light", "light"), (3, "light", "dark")):
             spec = ImageSpec(28, 24, channels, own)
             stored = load_image(array, spec, ink=given)
-            found.append({"image": plain(array), "input": spec.to_dict(), "ink": given, "stored": stored.ravel().tolist()})
+            seen = spec.to_network({"image": stored[None]})["image"]
+            found.append(
+                {
+                    "image": plain(array),
+                    **described(spec),
+                    "ink": given,
+                    "stored": stored.ravel().tolist(),
+                    "seen": seen.ravel().tolist(),
+                }
+            )
     (folder / "pixels.json").write_text(json.dumps(found))
 
 
+def described(spec: InputSpec) -> dict[str, object]:
+    """Return a spec and its layout, as a manifest holds them."""
+    layout = {name: part.model_dump(mode="json") for name, part in spec.layout().items()}
+    return {"input": spec.model_dump(mode="json"), "layout": layout}
+
+
+def warm(folder: pathlib.Path) -> None:
+    """Write the prototypes at another temperature, and Python's probabilities."""
+    known = bundle.read(folder / "prototypes.qs")
+    changed = dataclasses.replace(known, manifest=known.manifest.model_copy(update={"temperature": 2.5}))
+    bundle.write(folder / "warm.qs", changed)
+    expected = json.loads((folder / "prototypes.json").read_text())
+    skill = Learner(changed).adapt(images(WAYS * SHOTS, 1), expected["labels"], ink="light")
+    probabilities = skill.predict_proba(images(QUERIES, 3)).tolist()
+    (folder / "warm.json").write_text(json.dumps(expected | {"probabilities": probabilities}))
+
+
+def kept(folder: pathlib.Path) -> None:
+    """Write a skill of the prototypes that keeps its examples, though the prototypes would not forget them."""
+    expected = (folder / "prototypes.json").read_text()
+    learner = Learner.load(folder / "prototypes.qs")
+    learner.adapt(images(WAYS * SHOTS, 1), json.loads(expected)["labels"], ink="light", keep=True).save(folder / "kept.qs")
+    (folder / "kept.json").write_text(expected)
+
+
+def unlike(folder: pathlib.Path) -> None:
+    """Write statistics of several sets of examples, and what Python warns of if a learner was trained on the first of them."""
+    rng = np.random.default_rng(5)
+    strokes = 255 - 255 * (rng.random((7, 28, 25, 1)) < 0.15).astype(np.uint8)  # dark on light
+    strokes[:, :3] = strokes[:, -3:] = strokes[:, :, :3] = strokes[:, :, -3:] = 255
+    photos = rng.integers(40, 200, (6, 9, 10, 3), dtype=np.uint8)
+    rows = rng.normal(3, 2, (40, 6)).astype(np.float32)
+    sets = [
+        (ImageSpec(28, 25, 1, "dark"), [strokes, 255 - strokes, np.full_like(strokes, 120), strokes[:1]]),
+        (ImageSpec(28, 25, 1, "light"), [255 - strokes, strokes, 255 - strokes // 2]),
+        (ImageSpec(9, 10, 3), [photos, photos // 4, 255 - photos // 8]),
+        (RowsSpec(6), [rows, rows * 100, rows + 60, rows / 30, rows[:3]]),
+    ]
+    found = []
+    for spec, given in sets:
+        trained = spec.statistics({spec.kind: given[0]})
+        for number, stored in enumerate(given):
+            found.append(
+                {
+                    "name": f"{spec}, set {number}",
+                    **described(spec),
+                    "shape": stored.shape,
+                    "stored": stored.ravel().tolist(),
+                    "statistics": spec.statistics({spec.kind: stored}),
+                    "trained": trained,
+                    "warning": spec.unlike(trained, {spec.kind: stored}),
+                }
+            )
+    (folder / "unlike.json").write_text(json.dumps(found))
+
+
 def main() -> None:
+    """Write everything that the tests read."""
     folder = pathlib.Path(sys.argv[1])
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(0)
+    warnings.simplefilter("ignore", UnlikeTrainingWarning)  # noise is no drawing
     spec = ImageSpec(28, 28, 1, "dark")
     case(folder, "prototypes", load_learner("omniglot"))
     # small steps: on random weights, large ones magnify rounding until torch in 32 bits is not torch in 64 bits
     case(folder, "maml", SavedLearner(MAML(Conv4(), inner_lr=0.02, inner_steps=5), spec))
     quantised(folder)
     unknown(folder)
+    warm(folder)
+    kept(folder)
     pixels(folder)
+    unlike(folder)
 
 
 if __name__ == "__main__":

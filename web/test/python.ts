@@ -8,7 +8,7 @@ const INSTALLED = `${ROOT}.venv/bin/python`;
 const PYTHON = process.env["PYTHON"] ?? (existsSync(INSTALLED) ? INSTALLED : "python3");
 const ENVIRONMENT = { ...process.env, PYTHONPATH: `${ROOT}src:${process.env["PYTHONPATH"] ?? ""}`, OMP_NUM_THREADS: "1" };
 
-/** Run Python to its end; what it printed. */
+/** Run Python to its end, and return what it printed. */
 export function python(...args: string[]): string {
   return execFileSync(PYTHON, args, { encoding: "utf8", env: ENVIRONMENT, cwd: ROOT });
 }
@@ -18,7 +18,7 @@ export interface Served {
   stop(): void;
 }
 
-/** Run Python until it prints an address that it serves. */
+/** Run Python until it prints an address that it serves, and return that. */
 export async function serve(...args: string[]): Promise<Served> {
   const child: ChildProcess = spawn(PYTHON, args, { env: ENVIRONMENT, cwd: ROOT });
   let printed = "";

@@ -1,25 +1,30 @@
-"""What Python makes of a task that was saved in the browser: python resume.py TASK CASE."""
+"""What Python makes of a skill that was saved in the browser: python resume.py SKILL CASE."""
 
 import json
 import pathlib
 import sys
+import warnings
 
 import numpy as np
 
+from quickstudy.errors import UnlikeTrainingWarning
 from quickstudy.runtime import Skill
 
 
 def pixels(plain: dict) -> np.ndarray:
+    """Return an image of a case."""
     return np.array(plain["data"], dtype=np.uint8).reshape(plain["height"], plain["width"])
 
 
 def main() -> None:
+    """Print what the skill predicts, before and after it learns more."""
+    warnings.simplefilter("ignore", UnlikeTrainingWarning)  # the case's images are noise
     case = json.loads(pathlib.Path(sys.argv[2]).read_text())
-    task = Skill.load(sys.argv[1])
+    skill = Skill.load(sys.argv[1])
     query = [pixels(plain) for plain in case["query"]]
-    found = {"labels": task.labels, "logits": task.logits(query).tolist()}
-    task.add([pixels(plain) for plain in case["more"]], case["moreLabels"])
-    found["logitsAfterMore"] = task.logits(query).tolist()
+    found = {"labels": skill.labels, "logits": skill.logits(query).tolist()}
+    skill.add([pixels(plain) for plain in case["more"]], case["moreLabels"])
+    found["logitsAfterMore"] = skill.logits(query).tolist()
     print(json.dumps(found))
 
 

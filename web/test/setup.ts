@@ -1,4 +1,4 @@
-/** Before all tests: what Python makes of the same examples, in a folder that is gone afterwards. */
+/** What comes before all tests: Python writes what it makes of the same examples, into a folder that is removed afterwards. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

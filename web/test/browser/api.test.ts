@@ -1,8 +1,9 @@
-/** The module in a tab does what Python does, and asks nobody else. */
+/** The module in a tab: it does what Python does, and asks nobody else. */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, describe, expect, inject, test } from "vitest";
+import { readBundle } from "../../src/bundle.ts";
 import type * as Module from "../../src/index.ts";
 import { python, type Served, serve } from "../python.ts";
 import { type Browser, offer, openBrowser } from "./browser.ts";
@@ -55,7 +56,7 @@ function caseOf(name: string): Case {
   return JSON.parse(readFileSync(join(fixtures, `${name}.json`), "utf8"));
 }
 
-/** Largest difference, relative to the largest logit where that is above 1. */
+/** Return the largest difference, relative to the largest logit if that is above 1. */
 function apart(found: readonly (readonly number[])[], expected: readonly (readonly number[])[]): number {
   expect(found.map((row) => row.length)).toEqual(expected.map((row) => row.length));
   const scale = Math.max(1, ...expected.flat().map(Math.abs));
@@ -66,8 +67,8 @@ test("in 8 bits it answers as in Python, near what 32 bits say", async () => {
   const found = await browser.page.evaluate(async () => {
     const { support, labels, query } = await read("int8");
     const learner = await Learner.load("/fixtures/int8.qs");
-    const task = await learner.adapt(support.map(image), labels, { ink: "light" });
-    return await task.predict(query.map(image));
+    const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
+    return await skill.predict(query.map(image));
   });
   const expected = caseOf("int8") as Case & { predicted: string[] };
   expect(found.map(({ label }) => label)).toEqual(expected.predicted);
@@ -84,10 +85,10 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
     const found = await browser.page.evaluate(async (name) => {
       const { support, labels, more, moreLabels, query } = await read(name);
       const learner = await Learner.load(`/fixtures/${name}.qs`);
-      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
-      const first = await task.predict(query.map(image));
-      await task.add(more.map(image), moreLabels);
-      return { first, second: await task.predict(query.map(image)), classes: task.labels };
+      const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
+      const first = await skill.predict(query.map(image));
+      await skill.add(more.map(image), moreLabels);
+      return { first, second: await skill.predict(query.map(image)), classes: skill.labels };
     }, name);
     const expected = caseOf(name);
     expect(found.classes).toEqual(expected.classes);
@@ -113,9 +114,9 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
     const found = await browser.page.evaluate(async (name) => {
       const { support, labels, query } = await read(name);
       const learner = await Learner.load(`/fixtures/${name}.qs`);
-      const task = await learner.adapt(support.slice(0, 5).map(image), labels.slice(0, 5), { ink: "light" });
-      await Promise.all(support.slice(5).map((picture, index) => task.add([image(picture)], [labels[index + 5]!])));
-      return (await task.predict(query.map(image))).map(({ logits }) => logits);
+      const skill = await learner.adapt(support.slice(0, 5).map(image), labels.slice(0, 5), { ink: "light" });
+      await Promise.all(support.slice(5).map((picture, index) => skill.add([image(picture)], [labels[index + 5]!])));
+      return (await skill.predict(query.map(image))).map(({ logits }) => logits);
     }, name);
     expect(apart(found, caseOf(name).logits)).toBeLessThan(1e-4);
   });
@@ -124,28 +125,28 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
     const found = await browser.page.evaluate(async (name) => {
       const { support, labels, query } = await read(name);
       const learner = await Learner.load(`/fixtures/${name}.qs`);
-      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
-      await task.forget("class 1");
+      const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
+      await skill.forget("class 1");
       const others = labels.flatMap((label, index) => (label === "class 1" ? [] : [index]));
       const without = await learner.adapt(
         others.map((index) => image(support[index]!)),
         others.map((index) => labels[index]!),
         { ink: "light" },
       );
-      const logits = async (of: Module.Task) => (await of.predict(query.map(image))).map((found) => found.logits);
-      return { labels: task.labels, forgot: await logits(task), never: await logits(without) };
+      const logits = async (of: Module.Skill) => (await of.predict(query.map(image))).map((found) => found.logits);
+      return { labels: skill.labels, forgot: await logits(skill), never: await logits(without) };
     }, name);
     expect(found.labels).toEqual(["class 0", "class 2", "class 3", "class 4"]);
     expect(apart(found.forgot, found.never)).toBeLessThan(1e-5);
   });
 
-  test("a saved task goes on here, and in Python", async () => {
+  test("a saved skill goes on here, and in Python", async () => {
     const found = await browser.page.evaluate(async (name) => {
       const { support, labels, more, moreLabels, query } = await read(name);
       const learner = await Learner.load(`/fixtures/${name}.qs`);
-      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
-      const saved = await task.save();
-      const again = (await Learner.load(saved)).task!;
+      const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
+      const saved = await skill.save();
+      const again = (await Learner.load(saved)).skill!;
       const first = (await again.predict(query.map(image))).map(({ logits }) => logits);
       await again.add(more.map(image), moreLabels);
       const second = (await again.predict(query.map(image))).map(({ logits }) => logits);
@@ -168,8 +169,8 @@ test("fewer steps are another adaptation, and an unknown setting is refused by n
     const { support, labels, query } = await read("maml");
     const learner = await Learner.load("/fixtures/maml.qs");
     const logits = async (steps: number) => {
-      const task = await learner.adapt(support.map(image), labels, { ink: "light", settings: { inner_steps: steps } });
-      return (await task.predict(query.map(image))).map((prediction) => prediction.logits);
+      const skill = await learner.adapt(support.map(image), labels, { ink: "light", settings: { inner_steps: steps } });
+      return (await skill.predict(query.map(image))).map((prediction) => prediction.logits);
     };
     const refused = await learner.adapt(support.map(image), labels, { settings: { steps: 3 } }).catch(String);
     return { none: await logits(0), all: await logits(learner.manifest.settings["inner_steps"]!), refused };
@@ -184,8 +185,8 @@ test("a query whose largest logit is below the calibrated threshold belongs to n
     const { support, labels, query } = await read("prototypes");
     const predict = async (name: string) => {
       const learner = await Learner.load(`/fixtures/${name}.qs`);
-      const task = await learner.adapt(support.map(image), labels, { ink: "light" });
-      const unknown = (await task.predict(query.map(image))).map((prediction) => prediction.unknown);
+      const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
+      const unknown = (await skill.predict(query.map(image))).map((prediction) => prediction.unknown);
       return { unknown, threshold: learner.manifest.unknown?.threshold };
     };
     return { calibrated: await predict("unknown"), not: await predict("prototypes") };
@@ -196,22 +197,83 @@ test("a query whose largest logit is below the calibrated threshold belongs to n
   expect(new Set(found.not.unknown)).toEqual(new Set([null]));
 });
 
+test("probabilities are those of Python, at the learner's temperature", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels, query } = await read("warm");
+    const learner = await Learner.load("/fixtures/warm.qs");
+    const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
+    const predictions = await skill.predict(query.map(image));
+    return { predictions, temperature: learner.manifest.temperature };
+  });
+  const expected = caseOf("warm") as Case & { probabilities: number[][] };
+  expect(found.temperature).toBe(2.5);
+  expect(
+    apart(
+      found.predictions.map(({ probabilities }) => probabilities),
+      expected.probabilities,
+    ),
+  ).toBeLessThan(1e-5);
+  expect(
+    apart(
+      found.predictions.map(({ logits }) => logits),
+      expected.logits,
+    ),
+  ).toBeLessThan(1e-4);
+});
+
+test("a skill that keeps its examples, though its learner would not forget, goes on with them", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, more, moreLabels, query } = await read("kept");
+    const { skill } = await Learner.load("/fixtures/kept.qs");
+    await skill!.add(more.map(image), moreLabels);
+    await skill!.forget("class 0");
+    const logits = (await skill!.predict(query.map(image))).map((prediction) => prediction.logits);
+    const bytes = [...new Uint8Array(await (await skill!.save()).arrayBuffer())];
+    return { logits, bytes, examples: support.length + more.length };
+  });
+  const bundle = await readBundle(Uint8Array.from(found.bytes));
+  const { inputs, y } = bundle.learned!.support!;
+  expect(inputs.get("image")!.shape).toEqual([found.examples - 2, 28, 28, 1]); // without two of class 0
+  expect(inputs.get("image")!.data).toBeInstanceOf(Uint8Array);
+  expect(y.shape).toEqual([found.examples - 2, 5]);
+  const expected = caseOf("kept").logitsAfterMore.map((row) => row.slice(1));
+  expect(apart(found.logits, expected)).toBeLessThan(1e-4);
+});
+
+test("images unlike those of training are said once", async () => {
+  const said: string[] = [];
+  browser.page.on("console", (message) => void (message.type() === "warning" && said.push(message.text())));
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels } = await read("prototypes");
+    const images = support.map((plain) => ({ ...image(plain), data: new Uint8Array(plain.data.length).fill(250) }));
+    const learner = await Learner.load("/fixtures/prototypes.qs");
+    const skill = await learner.adapt(images, labels, { ink: "light" });
+    const first = skill.warning;
+    await skill.predict(images, { ink: "light" });
+    return { first, second: skill.warning };
+  });
+  expect(found.first).toMatch(/^the images have border 0.98 as the network sees them, but this learner was trained on 0.00/);
+  expect(found.second).toBe(found.first);
+  const words = `protonet: ${found.first}`;
+  await expect.poll(() => said.filter((text) => text === words).length).toBe(1);
+});
+
 test("what cannot be is refused in words", async () => {
   const found = await browser.page.evaluate(async () => {
     const { support, labels } = await read("prototypes");
     const [first, second] = support.map(image);
     const learner = await Learner.load("/fixtures/prototypes.qs");
-    const task = await learner.adapt(support.map(image), labels);
+    const skill = await learner.adapt(support.map(image), labels);
     const nan = { width: 2, height: 2, data: Float32Array.of(0, 1, Number.NaN, 0.5) };
     const attempts: Record<string, Promise<unknown>> = {
-      none: task.predict([]),
-      nan: task.predict([nan]),
-      shape: task.predict([{ width: 9, height: 9, data: new Uint8Array(82) }]),
+      none: skill.predict([]),
+      nan: skill.predict([nan]),
+      shape: skill.predict([{ width: 9, height: 9, data: new Uint8Array(82) }]),
       single: learner.adapt([first!, second!], ["a", "a"]),
       count: learner.adapt([first!, second!], ["a"]),
-      label: task.forget("class 9"),
-      ink: task.predict([first!], { ink: "blue" as Module.Ink }),
-      file: task.predict([new File([Uint8Array.of(1, 2, 3)], "broken.png")]),
+      label: skill.forget("class 9"),
+      ink: skill.predict([first!], { ink: "blue" as Module.Ink }),
+      file: skill.predict([new File([Uint8Array.of(1, 2, 3)], "broken.png")]),
       absent: Learner.load("/absent.qs"),
       foreign: Learner.load(Uint8Array.of(1, 2, 3)),
     };
@@ -237,7 +299,7 @@ test("an image means the same as an array, a canvas, and a file", async () => {
   const found = await browser.page.evaluate(async () => {
     const { support, labels, query } = await read("prototypes");
     const learner = await Learner.load("/fixtures/prototypes.qs");
-    const task = await learner.adapt(support.map(image), labels, { ink: "light" });
+    const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
     const plain = image(query[0]!);
     const canvas = document.createElement("canvas");
     [canvas.width, canvas.height] = [plain.width, plain.height];
@@ -249,7 +311,7 @@ test("an image means the same as an array, a canvas, and a file", async () => {
     const element = new Image();
     element.src = canvas.toDataURL();
     await element.decode();
-    return (await task.predict([plain, pixels, canvas, file, element])).map(({ logits }) => logits);
+    return (await skill.predict([plain, pixels, canvas, file, element])).map(({ logits }) => logits);
   });
   for (const logits of found) expect(logits).toEqual(found[0]);
 });

@@ -1,4 +1,4 @@
-/** Chromium with a profile of its own, every request of which is kept. */
+/** Chromium with a profile of its own; every request is written down. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";

@@ -1,4 +1,4 @@
-/** The page that `quickstudy demo --browser` serves, from the first stroke to a task that Python goes on with. */
+/** The page that `quickstudy demo --browser` serves, from the first stroke to a skill that Python goes on with. */
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import type { Page } from "playwright-core";
@@ -77,6 +77,7 @@ test("drawn, labelled, learned at once, recognised, saved, and known in Python",
   await page.click("#clear");
   await draw(page, CROSS, 0.03);
   await says(page, "#verdict", /^cross$/);
+  expect(await page.textContent("#warning")).toBe("");
   const shares = await page.locator("#bars span:last-child").allTextContents();
   expect(shares.map(Number.parseFloat).reduce((sum, share) => sum + share)).toBeCloseTo(100, 0);
 
@@ -181,4 +182,23 @@ test("image files become examples, and what is no image is said", async () => {
     buffer: readFileSync(new URL(import.meta.url)),
   });
   await says(page, "#error", /cut off or no zip archive/);
+});
+
+test("images unlike those that the learner was trained on are noted, once", async () => {
+  const { page, problems } = await visit();
+  const black = await page.evaluate(() => {
+    const canvas = document.createElement("canvas");
+    canvas.getContext("2d")!.fillRect(0, 0, canvas.width, canvas.height);
+    return canvas.toDataURL().split(",")[1]!;
+  });
+  const file = { name: "black.png", mimeType: "image/png", buffer: Buffer.from(black, "base64") };
+  await teach(page, "ring", [RING]);
+  await page.fill("#label", "night");
+  await page.setInputFiles("#files", [file, file, file]);
+  await says(page, "#status", /^Adapted in/);
+  await says(page, "#warning", /^Note: the images have border \d\.\d\d as the network sees them, but .* trained on 0\.00/);
+  await page.setInputFiles("#files", file);
+  await expect.poll(() => page.locator("#classes .pictures canvas").count()).toBe(5);
+  expect(await page.textContent("#warning")).toBe("");
+  expect(problems).toEqual([]);
 });

@@ -1,6 +1,7 @@
-/** Labels in Python's order, and rows of states. */
+/** Labels in Python's order, rows of numbers, and rows of states. */
 import { expect, test } from "vitest";
-import { checkLabels, oneHot, stack, withNew } from "../../src/examples.ts";
+import { type InputSpec, readAll } from "../../src/inputs/kind.ts";
+import { checkLabels, oneHot, withNew } from "../../src/labels.ts";
 import type { Label } from "../../src/manifest.ts";
 import { concatenate, NOTHING, take, takeWays } from "../../src/state.ts";
 
@@ -23,13 +24,15 @@ test("labels that are none are refused", () => {
 });
 
 test("rows are checked", async () => {
-  const input = { kind: "rows", features: 2 } as const;
-  expect(await stack([[1, 2], Float32Array.of(3, 4)], input, undefined)).toEqual({
-    shape: [2, 2],
-    data: Float32Array.of(1, 2, 3, 4),
-  });
-  await expect(stack([[1, 2, 3]], input, undefined)).rejects.toThrow(/row 0 has 3 values; expected 2/);
-  await expect(stack([[1, Number.NaN]], input, undefined)).rejects.toThrow(/row 0 holds NaN at 1/);
+  const input: InputSpec & { features: number } = { kind: "rows", features: 2 };
+  const layout = { rows: { axes: [2], order: [0], dtype: "float32", scale: 1, offset: 0 } } as const;
+  expect(await readAll([[1, 2], Float32Array.of(3, 4)], input, layout, {})).toEqual(
+    new Map([["rows", { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }]]),
+  );
+  await expect(readAll([[1, 2, 3]], input, layout, {})).rejects.toThrow(/row 0 has 3 values; expected 2/);
+  await expect(readAll([[1, Number.NaN]], input, layout, {})).rejects.toThrow(/row 0 holds NaN at 1/);
+  await expect(readAll([[1, 1e39]], input, layout, {})).rejects.toThrow(/row 0 holds 1e\+39 at 1/); // float32 cannot hold it
+  await expect(readAll([[1, 2]], input, layout, { ink: "dark" })).rejects.toThrow(/ink was given, but rows .* leave it out/);
 });
 
 test("ways are padded with zeros and taken out, along whichever axis", () => {
@@ -55,4 +58,6 @@ test("ways are padded with zeros and taken out, along whichever axis", () => {
     ]),
   );
   expect(concatenate(take(values, 0, [1]), values).shape).toEqual([3, 3]);
+  const bytes = { shape: [3], data: Uint8Array.of(1, 2, 255) };
+  expect(take(bytes, 0, [2, NOTHING])).toEqual({ shape: [2], data: Uint8Array.of(255, 0) });
 });

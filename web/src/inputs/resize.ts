@@ -1,9 +1,9 @@
 /**
- * Pillow's Lanczos resampling to the last bit, since a learner has seen images that it made smaller.
+ * Pillow's Lanczos resampling, equal to the last bit: a learner was trained on images that Pillow made smaller.
  *
- * Two passes, each a weighted sum in fixed point (22 bits) rounded to a byte (Pillow's `Resample.c`).
+ * There are two passes; each is a weighted sum in fixed point (22 bits) that is rounded to a byte (Pillow's `Resample.c`).
  */
-import type { Bytes } from "./zip.ts";
+import type { Bytes } from "../zip.ts";
 
 const LOBES = 3;
 const PRECISION = 2 ** 22;
@@ -16,19 +16,21 @@ export interface Pixels {
   readonly data: Bytes | Uint8ClampedArray<ArrayBuffer>;
 }
 
-/** The image, stretched to a size. */
+/** Return the image, stretched to a size. */
 export function resize(image: Pixels, width: number, height: number): Pixels {
-  // where the height shrinks much more, Pillow (since 13) makes it shorter first
+  // if the height shrinks much more, Pillow (since 13) makes the image shorter first
   const downFirst = image.height > height && image.height - height > 2 * (image.width - width);
   return downFirst ? across(down(image, height), width) : down(across(image, width), height);
 }
 
+/** Return the image with another width. */
 function across(image: Pixels, width: number): Pixels {
   if (image.width === width) return image;
   const row = image.width * image.channels;
   return { ...image, width, data: along(image, weights(image.width, width), image.height, row, image.channels) };
 }
 
+/** Return the image with another height. */
 function down(image: Pixels, height: number): Pixels {
   if (image.height === height) return image;
   // a column is a line whose neighbours are a whole row apart, and all columns are one such line
@@ -40,7 +42,7 @@ interface Weights {
   readonly values: readonly number[];
 }
 
-/** Weighted sums of neighbours that are `step` apart, in `lines` that are `stride` apart. */
+/** Return weighted sums of neighbours that are `step` apart, in `lines` that are `stride` apart. */
 function along({ data }: Pixels, weights: readonly Weights[], lines: number, stride: number, step: number): Bytes {
   const made = new Uint8Array(lines * weights.length * step);
   let at = 0;
@@ -60,6 +62,7 @@ function along({ data }: Pixels, weights: readonly Weights[], lines: number, str
   return made;
 }
 
+/** Return the weights of the old pixels for each new pixel, in fixed point. */
 function weights(before: number, after: number): Weights[] {
   const scale = before / after;
   const spread = Math.max(scale, 1);
@@ -74,10 +77,12 @@ function weights(before: number, after: number): Weights[] {
   });
 }
 
+/** Return the nearest whole number, halves away from zero. */
 function fixed(value: number): number {
   return Math.trunc(value < 0 ? value - 0.5 : value + 0.5);
 }
 
+/** Return Lanczos's window at `x`. */
 function lanczos(x: number): number {
   return x > -LOBES && x < LOBES ? sinc(x) * sinc(x / LOBES) : 0;
 }

@@ -1,0 +1,71 @@
+/** Kinds of input: one file per kind says how users' examples are read, and which are unlike those of training. */
+import { DataError } from "../errors.ts";
+import type { Inputs, Layout } from "../layout.ts";
+import type { Numbers } from "../safetensors.ts";
+import { count } from "../safetensors.ts";
+import { imageKind, type ImageLike } from "./image.ts";
+import { rowsKind } from "./rows.ts";
+
+/** One example: an image, or a row of numbers for a learner on rows. */
+export type Example = ImageLike | ArrayLike<number>;
+
+/** What a manifest says of its input; the kind knows its other keys. */
+export interface InputSpec {
+  readonly kind: string;
+}
+
+/** What a caller says of how examples are to be read, such as `{ ink: "dark" }`. */
+export type Reading = Readonly<Record<string, string>>;
+
+/** What every kind of input can do. */
+export interface Kind<Spec extends InputSpec> {
+  /** Return the axes of each stored part of an example, by name; null if `found` is no spec of this kind. */
+  axes(found: Spec): Readonly<Record<string, readonly number[]>> | null;
+  /** Throw a DataError if something was said that does not apply to this kind. */
+  checkReading(reading: Reading): void;
+  /** Return the stored parts of one example, by name. */
+  read(example: Example, index: number, spec: Spec, reading: Reading): Promise<Readonly<Record<string, Numbers>>>;
+  /** Return a warning if examples are far from those that `statistics` describes: what is far, and the remedy. */
+  unlike(inputs: Inputs, layout: Layout, spec: Spec, statistics: Statistics): string | null;
+}
+
+/** Statistics of the training inputs, as the kind's `statistics` in Python gives them; empty if they are not known. */
+export type Statistics = Readonly<Record<string, number>>;
+
+const KINDS: Readonly<Record<string, Kind<never>>> = { image: imageKind, rows: rowsKind };
+
+/** Names of the kinds of input that this module reads. */
+export const KIND_NAMES: readonly string[] = Object.keys(KINDS);
+
+/** Return the kind of a spec, which was checked when the manifest was read. */
+export function kindOf(spec: InputSpec): Kind<InputSpec> {
+  return KINDS[spec.kind] as Kind<InputSpec>;
+}
+
+/** Return examples as their kind stores them, `[example, ...]` by name. */
+export async function readAll(
+  examples: readonly Example[],
+  spec: InputSpec,
+  layout: Layout,
+  reading: Reading,
+): Promise<Inputs> {
+  if (!Array.isArray(examples))
+    throw new DataError(`the examples are ${typeof examples}; expected an array of images (or of rows).`);
+  if (examples.length === 0) throw new DataError("no example was given; expected at least one.");
+  const kind = kindOf(spec);
+  kind.checkReading(reading);
+  const found = new Map(
+    Object.entries(layout).map(([name, { axes, dtype }]) => {
+      const length = examples.length * count(axes);
+      return [
+        name,
+        { shape: [examples.length, ...axes], data: dtype === "uint8" ? new Uint8Array(length) : new Float32Array(length) },
+      ];
+    }),
+  );
+  for (const [index, example] of examples.entries()) {
+    const parts = await kind.read(example, index, spec, reading);
+    for (const [name, { axes }] of Object.entries(layout)) found.get(name)!.data.set(parts[name]!, index * count(axes));
+  }
+  return found;
+}

@@ -1,0 +1,214 @@
+/** Skill: a task that a learner has learned. It predicts, learns more, forgets, and is saved. */
+import { type Examples, type Learned, writeSkill } from "./bundle.ts";
+import { DataError, TaskError } from "./errors.ts";
+import type { Ink } from "./inputs/image.ts";
+import { type Example, kindOf, readAll, type Reading } from "./inputs/kind.ts";
+import type { Inputs } from "./layout.ts";
+import { checkLabels, oneHot, withNew } from "./labels.ts";
+import type { Label } from "./manifest.ts";
+import type { Model, Settings } from "./model.ts";
+import type { Tensor, Values } from "./safetensors.ts";
+import { concatenate, NOTHING, range, take, takeWays } from "./state.ts";
+
+/** Number of examples predicted at once, so that memory does not grow with their number. */
+const BATCH = 256;
+
+export interface Prediction {
+  readonly label: Label;
+  /** Softmax of logits / temperature, in the order of `skill.labels`. */
+  readonly probabilities: readonly number[];
+  readonly logits: readonly number[];
+  /** Whether the example belongs to none of the classes; null if the learner has no calibrated threshold. */
+  readonly unknown: boolean | null;
+}
+
+export interface Given {
+  /** Polarity of the images, if it is not the learner's own: "dark" on light, or "light" on dark. */
+  ink?: Ink | undefined;
+}
+
+export class Skill {
+  private turn: Promise<unknown> = Promise.resolve();
+  private said: string | null = null;
+
+  private constructor(
+    private readonly model: Model,
+    private ways: readonly Label[],
+    private learned: Learned,
+    private readonly settings: Settings,
+    /** How examples are read if nothing else is said, such as `{ ink: "dark" }`. */
+    readonly reading: Reading,
+  ) {}
+
+  /** Return a new skill; this is what `Learner.adapt` does. */
+  static async adapt(
+    model: Model,
+    examples: readonly Example[],
+    labels: readonly Label[],
+    settings: Settings,
+    given: Given,
+  ): Promise<Skill> {
+    const skill = new Skill(model, [], { state: new Map(), support: null }, settings, asReading(given));
+    await skill.add(examples, labels);
+    return skill;
+  }
+
+  /** Return the skill that a file holds; null if it holds a learner alone. */
+  static resume(model: Model): Skill | null {
+    const { labels, settings, reading } = model.manifest;
+    const { learned } = model.bundle;
+    return learned === null ? null : new Skill(model, labels!, learned, settings, reading);
+  }
+
+  /** The classes in the order of `probabilities`: sorted if they can be compared; those added later come after them. */
+  get labels(): readonly Label[] {
+    return this.ways;
+  }
+
+  /** The first thing found in examples that was far from those of the learner's training, and its remedy; null if nothing was. */
+  get warning(): string | null {
+    return this.said;
+  }
+
+  /** Return a prediction for each example. */
+  async predict(examples: readonly Example[], given: Given = {}): Promise<Prediction[]> {
+    const inputs = await this.read(examples, given);
+    return this.inTurn(async () => {
+      const made: Prediction[] = [];
+      for (let from = 0; from < examples.length; from += BATCH) {
+        const part = range(Math.min(BATCH, examples.length - from)).map((index) => from + index);
+        made.push(...this.predictions(await this.model.predict(this.learned.state, rowsOf(inputs, part))));
+      }
+      return made;
+    });
+  }
+
+  /** Learn from more examples, of known or of new classes. */
+  async add(examples: readonly Example[], labels: readonly Label[], given: Given = {}): Promise<void> {
+    const inputs = await this.read(examples, given);
+    checkLabels(labels, examples.length);
+    return this.inTurn(async () => {
+      const ways = withNew(this.ways, labels);
+      checkWays(ways);
+      const more = { inputs, y: oneHot(labels, ways) };
+      const { state, support } = this.learned;
+      const all = support === null ? more : joined(support, more);
+      if (!this.model.manifest.continues) return this.adaptTo(all, ways);
+      const earlier = this.ways.length > 0 ? state : undefined;
+      this.keep({ state: await this.model.adapt(more, this.settings, earlier), support: support && all }, ways);
+    });
+  }
+
+  /** Unlearn a class. */
+  async forget(label: Label): Promise<void> {
+    return this.inTurn(async () => {
+      const gone = this.ways.indexOf(label);
+      if (gone < 0) {
+        throw new DataError(
+          `label ${JSON.stringify(label)} was not learned; expected one of ${this.ways.map((way) => JSON.stringify(way)).join(", ")}.`,
+        );
+      }
+      const kept = range(this.ways.length).filter((way) => way !== gone);
+      const ways = kept.map((way) => this.ways[way]!);
+      checkWays(ways);
+      const { state, support } = this.learned;
+      const rest = support && without(support, gone, kept);
+      if (!this.model.manifest.continues) return this.adaptTo(rest!, ways);
+      this.keep({ state: takeWays(state, this.model.manifest.state, kept), support: rest }, ways);
+    });
+  }
+
+  /** Return a file with the learner and what it has learned, for `Learner.load` here and `quickstudy.runtime` in Python. */
+  async save(): Promise<Blob> {
+    return this.inTurn(async () => {
+      const facts = { labels: this.ways, settings: this.settings, reading: this.reading };
+      return new Blob([await writeSkill(this.model.bundle, this.learned, facts)], { type: "application/zip" });
+    });
+  }
+
+  /** Return examples in their stored form; the first time that they are unlike those of training, say so. */
+  private async read(examples: readonly Example[], given: Given): Promise<Inputs> {
+    const { input, layout, statistics, learner } = this.model.manifest;
+    const inputs = await readAll(examples, input, layout, { ...this.reading, ...asReading(given) });
+    if (this.said !== null) return inputs;
+    this.said = kindOf(input).unlike(inputs, layout, input, statistics);
+    if (this.said !== null) console.warn(`${learner.name}: ${this.said}`);
+    return inputs;
+  }
+
+  private async adaptTo(support: Examples, ways: readonly Label[]): Promise<void> {
+    this.keep({ state: await this.model.adapt(support, this.settings), support }, ways);
+  }
+
+  /** Replace what is known as a whole, unless the new state is no number any more. */
+  private keep(learned: Learned, ways: readonly Label[]): void {
+    for (const [name, { data }] of learned.state) {
+      if (!data.every(Number.isFinite)) {
+        throw new DataError(
+          `adapting gave a ${name} that is no number any more; what was learned before stays. Try a smaller inner_lr.`,
+        );
+      }
+    }
+    this.learned = learned;
+    this.ways = ways;
+  }
+
+  private predictions({ shape, data }: Values): Prediction[] {
+    const { unknown, temperature } = this.model.manifest;
+    return range(shape[0]!).map((query) => {
+      const logits = [...data.subarray(query * shape[1]!, (query + 1) * shape[1]!)];
+      const highest = Math.max(...logits);
+      const powers = logits.map((logit) => Math.exp((logit - highest) / temperature));
+      const sum = powers.reduce((total, power) => total + power, 0);
+      return {
+        label: this.ways[logits.indexOf(highest)]!,
+        probabilities: powers.map((power) => power / sum),
+        logits,
+        unknown: unknown == null ? null : highest < unknown.threshold,
+      };
+    });
+  }
+
+  /** Run calls one after the other, so that no call builds on a state that another is about to replace. */
+  private inTurn<Result>(work: () => Promise<Result>): Promise<Result> {
+    const mine = this.turn.then(work);
+    this.turn = mine.catch(() => undefined); // the caller gets the error; the next call goes on from the state before
+    return mine;
+  }
+}
+
+/** Return what was said of how examples are read, without what was left open. */
+function asReading({ ink }: Given): Reading {
+  return ink === undefined ? {} : { ink };
+}
+
+/** Return chosen examples. */
+function rowsOf(inputs: Inputs, rows: readonly number[]): Inputs {
+  return new Map([...inputs].map(([name, stored]) => [name, take(stored, 0, rows)]));
+}
+
+/** Return earlier examples and later ones, whose `y` has a column for every way. */
+function joined(earlier: Examples, more: Examples): Examples {
+  const [before, ways] = [earlier.y.shape[1]!, more.y.shape[1]!];
+  const y = take(earlier.y, 1, [...range(before), ...Array<number>(ways - before).fill(NOTHING)]);
+  const together = ([name, stored]: [string, Tensor]): [string, Tensor] => [
+    name,
+    concatenate(stored, more.inputs.get(name)!),
+  ];
+  return { inputs: new Map([...earlier.inputs].map(together)), y: concatenate(y, more.y) };
+}
+
+/** Return the examples that are not of the way that is gone, with columns for the others. */
+function without({ inputs, y }: Examples, gone: number, kept: readonly number[]): Examples {
+  const rest = range(y.shape[0]!).filter((example) => y.data[example * y.shape[1]! + gone] !== 1);
+  return { inputs: rowsOf(inputs, rest), y: take(take(y, 0, rest), 1, kept) };
+}
+
+/** Throw a TaskError if there would be a single class. */
+function checkWays(ways: readonly Label[]): void {
+  if (ways.length < 2) {
+    throw new TaskError(
+      `${JSON.stringify(ways[0] ?? null)} would be the only class; expected two at least. Add examples of another.`,
+    );
+  }
+}
