@@ -1,6 +1,6 @@
 """Every command that the program prints works when it is pasted: it is split as a shell splits it and run as it is.
 
-The demo's commands are run in its own tests.
+The commands of the demo and of an interrupted training are run in their own tests.
 """
 
 from __future__ import annotations
@@ -9,10 +9,6 @@ import pathlib
 import re
 import shlex
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -21,13 +17,8 @@ import PIL.Image
 import pytest
 
 from quickstudy.cli import _data, _tasks
-from quickstudy.training.tracking import read_metrics
 
 Call = Callable[..., Any]
-INTERRUPTIBLE = (
-    "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell may have made children ignore it
-    "from quickstudy.cli import main; sys.exit(main())"
-)
 
 
 @pytest.fixture
@@ -123,8 +114,8 @@ def test_what_adapt_prints(cli: Call, pasted: Call, place: pathlib.Path) -> None
     assert command.startswith("quickstudy predict 'my task.qs' 'my drawings/class 0/image 0.png'")
 
 
-def test_what_export_prints(cli: Call, pasted: Call, place: pathlib.Path) -> None:
-    outcome = cli("export", "omniglot", "-o", "my learner.qs")
+def test_what_export_prints(cli: Call, pasted: Call, finished: pathlib.Path, place: pathlib.Path) -> None:
+    outcome = cli("export", finished, "-o", "my learner.qs")
     assert pasted(outcome.out) == ["quickstudy info 'my learner.qs'"]
 
 
@@ -133,19 +124,6 @@ def test_what_export_to_c_prints(cli: Call, pasted: Call, place: pathlib.Path) -
     outcome = cli("export", "omniglot", "--target", "c", "--ways", "2", "--examples", "2", "-o", "my firmware")
     assert pasted(outcome.out)[0].startswith("cc -O2 -o 'my firmware/example' ")
     assert (place / "my firmware" / "example").is_file()
-
-
-def test_what_an_interrupted_training_prints(cli: Call, pasted: Call, train: Call, place: pathlib.Path) -> None:
-    drawings(place / "d", 12, 3)
-    words = train(pathlib.Path("my run"), data="d", **(OWN | {"steps": 400, "minutes": 5}))
-    with subprocess.Popen([sys.executable, "-c", INTERRUPTIBLE, *words], stderr=subprocess.PIPE, text=True) as process:
-        metrics = place / "my run" / "metrics.csv"
-        while process.poll() is None and not (metrics.exists() and len(read_metrics(metrics)) > 2):
-            time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=60)
-    assert process.returncode == 130, err
-    assert pasted(err) == ["quickstudy train --resume 'my run'"]
 
 
 @pytest.mark.parametrize(
