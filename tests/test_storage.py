@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from builders import make_learner, make_tasks
+from builders import make_learner
 
 from quickstudy import storage
 from quickstudy.errors import ConfigError, FileFormatError, NotFoundError, QuickstudyError, StorageError
-from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task
+from quickstudy.training.saving import SavedLearner, load_learner, save_learner
 
 ARRAYS = {"a": np.arange(4, dtype=np.float32).reshape(2, 2), "empty": np.zeros((0, 2))}
 META = {"text": "ä", "number": 0.1, "list": [1, None, True]}
@@ -361,14 +361,3 @@ def test_hyperparameters_may_be_changed_by_name(learner_file: pathlib.Path) -> N
     assert load_learner(learner_file, inner_steps=7).learner.inner_steps == 7
     with pytest.raises(ConfigError, match=r"unknown hyperparameter of maml 'inner_step'.*inner_steps"):
         load_learner(learner_file, inner_step=7)
-
-
-def test_task_of_a_learner_is_no_learner(learner_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    saved = load_learner(learner_file)
-    state = saved.learner.adapt(make_tasks(dtype=next(saved.learner.parameters()).dtype)[0].support)
-    save_task(tmp_path / "task", SavedTask(saved, state, ("a", 2, True)))
-    assert load_task(tmp_path / "task").labels == ("a", 2, True)
-    with pytest.raises(FileFormatError, match="is a saved task; expected a saved learner"):
-        load_learner(tmp_path / "task")
-    with pytest.raises(FileFormatError, match="label None is a NoneType"):
-        save_task(tmp_path / "task", SavedTask(saved, state, (None,)))

@@ -66,8 +66,9 @@ def test_many_tasks_together_score_as_each_alone(name: str, changes: dict[str, A
     check_together(make_learner(name, norm="batch", **changes), make_tasks(4, ragged=True))
 
 
-@pytest.mark.parametrize("name", KINDS)
-@pytest.mark.parametrize("norm", ["none", "batch", "group", "instance"])
+@pytest.mark.parametrize(
+    ("name", "norm"), [*((name, "batch") for name in KINDS), *((KINDS[0], norm) for norm in ("none", "group", "instance"))]
+)
 def test_so_they_do_with_convolutions(name: str, norm: str) -> None:
     check_together(make_learner(name, "conv4", norm), make_tasks(4, kind="conv4", ragged=norm == "batch"))
 

@@ -1,4 +1,4 @@
-"""Saved learners and tasks: what comes back, and files that are damaged, foreign, newer, or on a net of the user's own."""
+"""Saved learners: what comes back, and files that are damaged, foreign, newer, or on a net of the user's own."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.runtime import bundle, pretrained
 from quickstudy.task import Examples
-from quickstudy.training.saving import SavedLearner, SavedTask, load_learner, load_task, save_learner, save_task, to_arrays
+from quickstudy.training.saving import SavedLearner, load_learner, save_learner, to_arrays
 
 Make = Callable[..., Any]
 SPEC = ImageSpec(16, 16, 1, "dark")
@@ -35,24 +35,6 @@ def learner_file(tmp_path: pathlib.Path) -> pathlib.Path:
     learner = ProtoNet(Conv4(image_size=16, channels=2))
     save_learner(tmp_path / "learner.safetensors", SavedLearner(learner, SPEC, {"note": "naïve ± ☃"}))
     return tmp_path / "learner.safetensors"
-
-
-@pytest.fixture
-def task_file(learner_file: pathlib.Path, tmp_path: pathlib.Path) -> pathlib.Path:
-    saved = load_learner(learner_file)
-    save_task(tmp_path / "my.task", SavedTask(saved, {"sums": torch.ones(2, 2), "counts": torch.ones(2)}, ("a", 7)))
-    return tmp_path / "my.task"
-
-
-def load(file: pathlib.Path) -> SavedLearner | SavedTask:
-    return load_task(file) if file.suffix == ".task" else load_learner(file)
-
-
-def save(file: pathlib.Path, found: SavedLearner | SavedTask) -> None:
-    if isinstance(found, SavedTask):
-        save_task(file, found)
-    else:
-        save_learner(file, found)
 
 
 def weights(saved: SavedLearner) -> str:
@@ -71,11 +53,8 @@ def test_every_learner_comes_back(name: str, make_learner: Make, rows: Make, tmp
     state = learner.adapt(task.support)
     for key, value in saved.learner.adapt(task.support).items():
         assert torch.equal(value, state[key])
-    save_task(tmp_path / "t", SavedTask(saved, state, ("a", 2, True)))
-    again = load_task(tmp_path / "t")
-    assert again.labels == ("a", 2, True)
-    assert weights(again.saved) == weights(saved)
-    assert torch.equal(again.saved.learner.predict(again.state, task.query.x), learner.predict(state, task.query.x))
+    assert weights(saved) == weights(SavedLearner(learner))
+    assert torch.equal(saved.learner.predict(state, task.query.x), learner.predict(state, task.query.x))
 
 
 def test_hyperparameters_may_be_changed_by_name(make_learner: Make, tmp_path: pathlib.Path) -> None:
@@ -185,25 +164,21 @@ def test_a_net_of_ones_own_must_be_given(tmp_path: pathlib.Path) -> None:
         load_learner(tmp_path / "x", net=torch.nn.Linear(9, 9))
 
 
-@pytest.mark.parametrize("kind", ["learner", "task"])
-def test_one_wrong_bit_anywhere_is_noticed_or_changes_nothing(
-    learner_file: pathlib.Path, task_file: pathlib.Path, tmp_path: pathlib.Path, kind: str
-) -> None:
-    file = learner_file if kind == "learner" else task_file
-    good, refused = file.read_bytes(), 0
+def test_one_wrong_bit_anywhere_is_noticed_or_changes_nothing(learner_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    good, refused = learner_file.read_bytes(), 0
     rng = np.random.default_rng(0)
     places = {0, 7, 8, 9, len(good) - 1, *rng.integers(0, len(good), 150).tolist()}
     for place in places:
         bad = bytearray(good)
         bad[place] ^= 1 << int(rng.integers(8))
-        file.write_bytes(bad)
+        learner_file.write_bytes(bad)
         try:
-            found = load(file)
+            found = load_learner(learner_file)
         except FileFormatError as error:
-            assert file.name in str(error)
+            assert learner_file.name in str(error)
             refused += 1
             continue
-        save(tmp_path / "again", found)
+        save_learner(tmp_path / "again", found)
         assert (tmp_path / "again").read_bytes() == good
     assert refused > 0.9 * len(places)
 
@@ -215,17 +190,16 @@ def test_files_cut_short(learner_file: pathlib.Path, length: int) -> None:
         load_learner(learner_file)
 
 
-def test_foreign_files(learner_file: pathlib.Path, task_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_foreign_files(learner_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
     torch.save({"weight": torch.zeros(2)}, tmp_path / "torch.pt")
     (tmp_path / "text").write_text("hello")
     (tmp_path / "empty").mkdir()
     for file in (tmp_path / "torch.pt", tmp_path / "text"):
         with pytest.raises(FileFormatError, match=r"no safetensors file|no part of a bundle"):
             load_learner(file)
-    with pytest.raises(FileFormatError, match="is a saved task; expected a saved learner"):
-        load_learner(task_file)
-    with pytest.raises(FileFormatError, match="is a saved learner; expected a saved task"):
-        load_task(learner_file)
+    storage.save(tmp_path / "other", "checkpoint", {}, {})
+    with pytest.raises(FileFormatError, match="is a saved checkpoint; expected a saved learner"):
+        load_learner(tmp_path / "other")
     with pytest.raises(NotFoundError, match="there is no file"):
         load_learner(tmp_path / "missing.safetensors")
     with pytest.raises(NotFoundError, match="there is no file"):
@@ -272,12 +246,6 @@ def test_an_unknown_learner_in_a_file(learner_file: pathlib.Path) -> None:
     rewritten(learner_file, lambda facts: facts["meta"]["learner"].update(name="protonett"))
     with pytest.raises(ConfigError, match=r"unknown learner 'protonett'. Did you mean: protonet"):
         load_learner(learner_file)
-
-
-def test_labels_that_json_cannot_hold(learner_file: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(FileFormatError, match=r"label \('a', 1\) is a tuple"):
-        save_task(tmp_path / "x.task", SavedTask(load_learner(learner_file), {}, (("a", 1),)))
-    assert not (tmp_path / "x.task").exists()
 
 
 @pytest.mark.parametrize("name", pretrained.names())

@@ -84,7 +84,8 @@ def run(arguments: Sequence[str]) -> None:
 def prepare(options: jsonargparse.Namespace) -> Job:
     """Return the learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
     values: dict[str, Any] = {name: options[name] for name in TrainingSettings.__dataclass_fields__}
-    settings = TrainingSettings(**(values | {"engine": EngineSettings(**vars(options.engine))}))
+    values["engine"] = EngineSettings(**vars(options.engine))
+    settings = TrainingSettings(**values)
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
     return Job(make_learner(options, tasks.input), tasks, _tasks.make_validation(options), settings)

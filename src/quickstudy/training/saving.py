@@ -14,13 +14,10 @@ from torch import nn
 from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, DataError, FileFormatError, ModelError
 from quickstudy.inputs import InputSpec, from_dict
-from quickstudy.inputs.image import Ink
-from quickstudy.learner import Learner, State
-from quickstudy.objectives.classes import OneHot
+from quickstudy.learner import Learner
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
-from quickstudy.task import Examples
 from quickstudy.training.describing import build_module, check_header, describe_module, plain
 
 
@@ -76,67 +73,8 @@ def load_learner(
     return _build(path, arrays, meta, learner, changes if net is None else changes | {"net": net})
 
 
-@dataclasses.dataclass(frozen=True)
-class SavedTask:
-    """A learner that has learned one task.
-
-    Args:
-        saved: the learner.
-        state: what `adapt` returned.
-        labels: what each way stands for, in the user's words.
-        support: the examples themselves, for a learner that would forget them when it goes on.
-        ink: polarity of the images that it was adapted to, where it differs from the learner's.
-        features: length of a row, for a learner on rows of numbers.
-    """
-
-    saved: SavedLearner
-    state: State
-    labels: tuple[Any, ...]
-    support: Examples | None = None
-    ink: Ink | None = None
-    features: int | None = None
-
-
-def save_task(path: str | os.PathLike[str], task: SavedTask) -> None:
-    """Write an adapted task, with its learner, to one safetensors file.
-
-    Raises:
-        FileFormatError: a label is no text, number or truth value, so that JSON cannot hold it.
-    """
-    for label in task.labels:
-        if not isinstance(label, str | int | float | bool):
-            raise FileFormatError(
-                f"label {label!r} is a {type(label).__name__}; a saved task holds texts, numbers and truth values."
-            )
-    arrays = {f"learner.{name}": value for name, value in to_arrays(task.saved.learner.state_dict()).items()}
-    arrays |= {f"state.{name}": value for name, value in to_arrays(task.state).items()}
-    if task.support is not None:
-        arrays |= to_arrays({"support.x": task.support.x, "support.y": task.support.y.rows})  # pyright: ignore[reportArgumentType]
-    about = {"labels": list(task.labels), "ink": task.ink, "features": task.features}
-    storage.save(path, "task", arrays, describe(task.saved) | about)
-
-
-def load_task(path: str | os.PathLike[str], net: nn.Module | None = None, learner: type[Learner] | None = None) -> SavedTask:
-    """Read an adapted task; `net` and `learner` as in `load_learner`.
-
-    Raises:
-        FileFormatError: damaged, foreign or newer file.
-    """
-    if bundles.is_bundle(path):
-        return _task_in(bundles.read(path), path, (net, learner))
-    _, arrays, meta = storage.load(path, "task")
-    parts: dict[str, dict[str, np.ndarray]] = {"learner": {}, "state": {}, "support": {}}
-    for name, value in arrays.items():
-        part, _, rest = name.partition(".")
-        parts.setdefault(part, {})[rest] = value
-    saved = _build(path, parts["learner"], meta, learner, {} if net is None else {"net": net})
-    state, support = ({name: torch.from_numpy(value) for name, value in parts[part].items()} for part in ("state", "support"))
-    earlier = Examples(support["x"], OneHot(support["y"])) if support else None
-    return SavedTask(saved, state, tuple(meta["labels"]), earlier, meta["ink"], meta.get("features"))
-
-
 def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """Weights and description of the learner in a bundle."""
+    """Return the weights and the description of the learner in a bundle."""
     manifest = bundle.manifest
     if manifest.precision != "float32":
         raise FileFormatError(
@@ -151,22 +89,6 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
         "temperature": manifest.temperature,
         "statistics": manifest.statistics,
     }
-
-
-def _task_in(bundle: Bundle, path: str | os.PathLike[str], own: tuple[nn.Module | None, type[Learner] | None]) -> SavedTask:
-    """Return the skill in a bundle."""
-    manifest = bundle.manifest
-    if manifest.kind != "skill" or manifest.labels is None:
-        raise FileFormatError(f"{path} is a saved learner; expected a saved task.")
-    saved = _build(path, *_opened(bundle, path), own[1], {} if own[0] is None else {"net": own[0]})
-    state = {name: torch.from_numpy(value) for name, value in bundle.state.items()}
-    stored = {name: value for name, value in bundle.support.items() if name != "y"}
-    support = None
-    if stored:
-        x = next(iter(manifest.input.to_network(stored).values()))
-        support = Examples(torch.from_numpy(x), OneHot(torch.from_numpy(bundle.support["y"])))
-    features = getattr(manifest.input, "features", None)
-    return SavedTask(saved, state, manifest.labels, support, manifest.reading.get("ink"), features)  # pyright: ignore[reportArgumentType]
 
 
 def describe(saved: SavedLearner) -> dict[str, Any]:
