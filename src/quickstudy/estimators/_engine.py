@@ -20,7 +20,7 @@ from quickstudy.functional.call import with_tensors
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs._layout import as_array, check_several
 from quickstudy.inputs.rows import RowsSpec, column_names
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, hyperparameters
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.runtime import skill_file
@@ -123,7 +123,8 @@ class TorchEngine:
 
     def settings(self, changes: Mapping[str, Any], earlier: Arrays) -> dict[str, np.ndarray]:
         """Return values of all settings: the changes, before those of an earlier task, before the learner's own."""
-        defaults = {name: getattr(self.learner, name) for name in self.learner.adjustable}
+        numbers = hyperparameters(self.learner)
+        defaults = {name: value for name, value in numbers.items() if name in self.learner.adjustable or name.endswith("steps")}
         for name, value in changes.items():
             if name not in defaults:
                 known = ", ".join(sorted(defaults)) or "none"

@@ -24,7 +24,8 @@ class KernelRidge(Learner):
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
-        penalty: of large coefficients (lambda).
+        penalty: of large coefficients (lambda). The default is a middle way over four data sets with 10, 30 and 150 examples: 0.1 is
+            better for curves without noise, 1 for noisy lines.
         linear: share of the linear kernel beside the Gaussian one.
 
     >>> from quickstudy.nets.identity import Identity
@@ -36,7 +37,7 @@ class KernelRidge(Learner):
     """
 
     net: nn.Module
-    penalty: float = 0.1
+    penalty: float = 0.3
     linear: float = 1.0
 
     targets: ClassVar = (Values,)
