@@ -47,14 +47,14 @@ class TensorLayout(pydantic.BaseModel):
         return moved.astype(np.float32, copy=False) * np.float32(self.scale) + np.float32(self.offset)
 
 
-class InputSpec(pydantic.BaseModel, abc.ABC):
+class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     """The example that a network expects; a kind of input is one subclass in a file of its own.
 
     The same object stands in task sources, in files of learners and in manifests of bundles. Two specs are equal only if
     every field is.
     """
 
-    model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 
     nouns: ClassVar[str] = "examples"
     """Examples of this kind, in errors and warnings."""

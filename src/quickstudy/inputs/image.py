@@ -47,7 +47,7 @@ LEAST_SPREAD = 0.1
 """Brightness in 0..1 that counts as one spread, if the training images vary less."""
 
 
-class ImageSpec(InputSpec):
+class ImageSpec(InputSpec, frozen=True):
     """The image that a network expects: size, channels and polarity. Travels with every learner.
 
     Args:
@@ -97,7 +97,7 @@ class ImageSpec(InputSpec):
         return array.ndim in (3, 4)
 
     @classmethod
-    def own(
+    def own(  # pyright: ignore[reportIncompatibleMethodOverride]  # the wishes of this kind, by name
         cls,
         array: np.ndarray | None = None,
         *,
@@ -127,7 +127,9 @@ class ImageSpec(InputSpec):
         colour = array is None or (array.ndim == 4 and array.shape[3] >= 3)
         return cls(size or height, size or width, channels or (3 if colour else 1), ink or "light")
 
-    def how(self, *, size: int | None = None, channels: int | None = None, ink: Ink | None = None) -> dict[str, Any]:
+    def how(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, *, size: int | None = None, channels: int | None = None, ink: Ink | None = None
+    ) -> dict[str, Any]:
         """Return the options of `read` for images whose owner says these; their polarity may differ from this spec's.
 
         Raises:
@@ -153,11 +155,15 @@ class ImageSpec(InputSpec):
         scale, offset = (-1 / 255, 1.0) if self.ink == "dark" else (1 / 255, 0.0)
         return {"image": TensorLayout(axes=self.shape, order=(2, 0, 1), dtype="uint8", scale=scale, offset=offset)}
 
-    def read(self, thing: Any, *, ink: Ink | None = None) -> dict[str, np.ndarray]:
+    def read(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, thing: Any, *, ink: Ink | None = None
+    ) -> dict[str, np.ndarray]:
         """Return one stored image, uint8 `[height, width, channel]`; see `load_image`."""
         return {"image": load_image(thing, self, ink=ink)}
 
-    def read_all(self, things: Any, *, ink: Ink | None = None) -> dict[str, np.ndarray]:
+    def read_all(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, things: Any, *, ink: Ink | None = None
+    ) -> dict[str, np.ndarray]:
         """Return stored images, uint8 `[example, height, width, channel]`.
 
         Args:
@@ -325,7 +331,7 @@ def _as_stored(picture: PIL.Image.Image, spec: ImageSpec, ink: Ink) -> np.ndarra
 def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
     """Return the picture as its EXIF orientation says. The other tags are not looked at, so that odd ones do no harm."""
     try:
-        turn = TURNS.get(picture.getexif().get(PIL.ExifTags.Base.Orientation))
+        turn = TURNS.get(picture.getexif().get(PIL.ExifTags.Base.Orientation, 1))
     except UNREADABLE:  # EXIF that cannot be read turns nothing
         return picture
     return picture if turn is None else picture.transpose(turn)

@@ -15,7 +15,7 @@ FAR = 5.0
 """Spreads of the training rows (or the ratio of two spreads) beyond which a support set is called far from them."""
 
 
-class RowsSpec(InputSpec):
+class RowsSpec(InputSpec, frozen=True):
     """Rows of numbers, all of one length.
 
     Args:
