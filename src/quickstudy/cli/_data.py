@@ -21,12 +21,12 @@ HELP = {
 """Words for what owners can say of their data."""
 
 
-def add_arguments(parser: Parser, split: str, required: bool = True) -> None:
+def add_arguments(parser: Parser, split: str) -> None:
     """Add `--data` and what goes with it."""
     parser.add_argument(
         "--data",
-        type=str if required else str | None,
-        **({"required": True} if required else {"default": None}),
+        type=str,
+        required=True,
         help=f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours",
     )
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
