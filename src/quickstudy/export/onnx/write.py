@@ -21,7 +21,8 @@ from onnxscript import opset20 as op
 from torch._decomp import decomposition_table
 
 from quickstudy.errors import ModelError
-from quickstudy.export.trace.capture import EARLIER, EXAMPLES, QUERIES, WAYS, Program
+from quickstudy.export.onnx.program import exported
+from quickstudy.export.trace.capture import Program
 from quickstudy.export.trace.origin import origin_of
 from quickstudy.runtime.bundle import EXTERNAL
 
@@ -32,8 +33,6 @@ INSTEAD = {
 }
 """What does the work of operators that ONNX lacks, by a part of their names."""
 
-HINTS = {"example": EXAMPLES, "way": WAYS, "query": QUERIES, "earlier": EARLIER}
-
 
 def to_onnx(program: Program) -> bytes:
     """The program as the bytes of an ONNX model, whose inputs `weight.NAME` are neither inputs nor initialisers: see docs/bundle.md.
@@ -42,17 +41,12 @@ def to_onnx(program: Program) -> bytes:
         ModelError: an operator that ONNX does not have; the message names it and its layer, and what to use instead.
     """
     _check_indices(program)
-    placeholders = program.module.graph.find_nodes(op="placeholder")
-    example = tuple(
-        torch.zeros([HINTS.get(axis, axis) for axis in axes], dtype=node.meta["val"].dtype)  # pyright: ignore[reportArgumentType, reportCallIssue]
-        for node, axes in zip(placeholders, program.inputs.values(), strict=True)
-    )
-    exported = None
+    given = None
     with quietly():
         try:
-            exported = torch.export.export(program.module, example, dynamic_shapes=_dynamic_shapes(program))
+            given = exported(program.module)
             written = torch.onnx.export(
-                exported,
+                given,
                 dynamo=True,
                 verbose=False,
                 optimize=False,
@@ -62,7 +56,7 @@ def to_onnx(program: Program) -> bytes:
             assert written is not None
             assert written.exported_program is not None
         except torch.onnx.OnnxExporterError as error:
-            raise _not_expressed(program, exported, error) from error
+            raise _not_expressed(program, given, error) from error
         marks = {node.name: node for node in written.exported_program.graph.nodes if _is_mark(node)}
         model = written.model_proto
         _name_outputs(model.graph, list(program.outputs))
@@ -87,13 +81,6 @@ def unresolved(graph: GraphProto) -> set[str]:
             if attribute.HasField("g"):
                 read |= unresolved(attribute.g)
     return read - given
-
-
-def _dynamic_shapes(program: Program) -> tuple[dict[int, object], ...]:
-    dims = {name: torch.export.Dim(name, min=1) for name in HINTS}
-    return tuple(
-        {place: dims[axis] for place, axis in enumerate(axes) if isinstance(axis, str)} for axes in program.inputs.values()
-    )
 
 
 def _max_pool2d(
@@ -154,7 +141,13 @@ def _mark(value, loop: int, place: int):
     return op.Identity(value)
 
 
+def _count(value):
+    """Return the size of a tensor in all, as a node."""
+    return op.Size(value)
+
+
 _TRANSLATIONS = {
+    torch.ops.aten.sym_numel.default: _count,
     torch.ops.quickstudy.enter.default: _mark,
     torch.ops.quickstudy.leave.default: _mark,
     torch.ops.aten.max_pool2d_with_indices.default: _max_pool2d,

@@ -7,6 +7,7 @@ operations, for a target that has kernels for them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -55,14 +56,38 @@ def core() -> Table:
 
 
 def onnx() -> Table:
-    """Only operations that ONNX has."""
+    """Return what leaves only operations that ONNX has."""
+    table = dict(core())
+    table.pop(aten.squeeze.dim, None)  # which `_squeeze` is composed of
     return {
-        **core(),
+        **table,
         aten.convolution_backward.default: _convolution_backward,
         aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
         aten.avg_pool2d.default: _avg_pool2d,
         aten.avg_pool2d_backward.default: _avg_pool2d_backward,
+        aten.squeeze.dims: _squeeze,
+        aten.var_mean.correction: _variance_and_mean,
     }
+
+
+def _squeeze(x: Tensor, axes: Sequence[int]) -> Tensor:
+    """Remove these axes one by one, from the last, where they have length 1."""
+    for axis in sorted((axis % x.dim() for axis in axes), reverse=True):
+        x = x.squeeze(axis)
+    return x
+
+
+def _variance_and_mean(
+    x: Tensor, axes: Sequence[int] | None = None, *, correction: float | None = None, keepdim: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Return the variance and the mean over some axes (None is all), by two means."""
+    axes = list(range(x.dim())) if axes is None else list(axes)
+    mean = x.mean(axes, keepdim=True)
+    variance = (x - mean).square().mean(axes, keepdim=keepdim)
+    if correction != 0:
+        count = math.prod(x.shape[axis] for axis in axes)
+        variance = variance * (count / (count - (1 if correction is None else correction)))
+    return variance, mean if keepdim else mean.squeeze(axes)
 
 
 def _power(base: float, exponent: Tensor) -> Tensor:
