@@ -12,6 +12,9 @@ from typing import Any
 
 import torch
 from torch import fx
+from torch._decomp import get_decompositions
+from torch._dispatch.python import enable_python_dispatcher
+from torch._guards import detect_fake_mode
 from torch.export import ExportedProgram, ModuleCallEntry, ModuleCallSignature
 from torch.export.graph_signature import (
     ExportGraphSignature,
@@ -21,13 +24,17 @@ from torch.export.graph_signature import (
     OutputSpec,
     TensorArgument,
 )
+from torch.func import functionalize
+from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_structure
 
 
 class Exported(ExportedProgram):
     """A program whose `run_decompositions` returns it as it is where none of its operations stands in the table."""
 
-    def run_decompositions(self, decomp_table: Mapping[Any, Callable[..., Any]] | None = None, **options: Any) -> ExportedProgram:
+    def run_decompositions(
+        self, decomp_table: Mapping[Any, Callable[..., Any]] | None = None, **options: Any
+    ) -> ExportedProgram:
         """Return the program with the operations of the table composed of others."""
         targets = {node.target for node in self.graph.nodes if node.op == "call_function"}
         if decomp_table is not None and targets.isdisjoint(decomp_table) and not any(map(_changes, targets)):
@@ -40,12 +47,21 @@ def _changes(target: Any) -> bool:
     return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
 
 
+def _functional(module: fx.GraphModule) -> fx.GraphModule:
+    """Return the graph with new tensors in the place of changed ones, as ONNX has no operations in place."""
+    values = [node.meta["val"] for node in module.graph.find_nodes(op="placeholder")]
+    with detect_fake_mode(values), enable_python_dispatcher(), torch.no_grad():
+        return make_fx(functionalize(module), decomposition_table=get_decompositions([torch.ops.aten.copy]))(*values)
+
+
 def exported(module: fx.GraphModule) -> Exported:
     """Return the program of a captured graph; tensors that the graph holds become constants.
 
     Args:
         module: its nodes hold their tensors, with the sizes that stand for any size, in `meta["val"]`.
     """
+    if any(_changes(node.target) for node in module.graph.nodes):
+        module = _functional(module)
     graph, constants = fx.Graph(), {}
     copies: dict[fx.Node, fx.Node] = {}
     for node in module.graph.find_nodes(op="get_attr"):
