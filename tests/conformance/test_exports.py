@@ -59,7 +59,7 @@ def run(
     part = next(iter(shipped.manifest.layout))
     own = {"support_x": f"support.{part}", "support_y": "support.y", "query_x": f"query.{part}"}
     named = {own.get(name, name.replace("state_", "state.", 1)): np.asarray(value) for name, value in values.items()}
-    return shipped.run(graph, named | shipped._settings(settings or {}))
+    return shipped.run(graph, named | shipped.engine.settings(settings or {}, {}))
 
 
 def check(found: dict[str, np.ndarray], single: dict[str, Tensor], double: dict[str, Tensor]) -> None:
@@ -271,7 +271,7 @@ def test_a_state_of_whole_numbers_stays_one(tmp_path: pathlib.Path) -> None:
     x, labels = task.support.x.numpy(), task.support.y.labels.tolist()
     assert shipped.manifest.learner["name"].endswith(".Tallying")  # a class of the user's own is named by where it is
     shipped.adapt(x[:5], labels[:5]).save(tmp_path / "mine.qs")
-    again = runtime.Task.load(tmp_path / "mine.qs").add(x[5:], labels[5:])
+    again = runtime.Skill.load(tmp_path / "mine.qs").add(x[5:], labels[5:])
     assert again.state["counts"].dtype == np.int64
     np.testing.assert_array_equal(again.state["counts"], task.support.y.rows.sum(0))
     np.testing.assert_allclose(again.logits(x), plain.adapt(x, labels).logits(x), rtol=1e-5)
