@@ -39,14 +39,13 @@ def commands(text: str) -> list[list[str]]:
 @pytest.fixture
 def workplace(monkeypatch: pytest.MonkeyPatch, tmp_path: pathlib.Path) -> pathlib.Path:
     """Return an empty folder with the images that the docs speak of, where the process stands."""
-    random = np.random.default_rng(0)
-    for name in ("alpha", "beta"):
+    paper = np.full((2, 40, 40), 255, np.uint8)
+    paper[0, 5:35, 18:22] = paper[1, 18:22, 5:35] = 0  # a stroke down, and one across
+    for name, drawn in zip(("alpha", "beta"), paper, strict=True):
         (tmp_path / "my-classes" / name).mkdir(parents=True)
         for index in range(2):
-            PIL.Image.fromarray(random.integers(0, 255, (40, 40), np.uint8)).save(
-                tmp_path / "my-classes" / name / f"{index}.png"
-            )
-    PIL.Image.fromarray(random.integers(0, 255, (40, 40), np.uint8)).save(tmp_path / "photo.png")
+            PIL.Image.fromarray(np.roll(drawn, index, axis=(0, 1))).save(tmp_path / "my-classes" / name / f"{index}.png")
+    PIL.Image.fromarray(paper[0]).save(tmp_path / "photo.png")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

@@ -77,8 +77,16 @@ class Source:
     @functools.cached_property
     def imports(self) -> set[str]:
         """Return the dotted name of everything imported: `a.b` of `import a.b`, `a.b.c` of `from a.b import c`."""
+        return self._imported(ast.walk(self.tree))
+
+    @functools.cached_property
+    def imports_at_once(self) -> set[str]:
+        """Return what is imported when the module is, and not by a function that runs later."""
+        return self._imported(iter(self.tree.body))
+
+    def _imported(self, nodes: Iterator[ast.AST]) -> set[str]:
         found = set()
-        for node in ast.walk(self.tree):
+        for node in nodes:
             if isinstance(node, ast.Import):
                 found |= {name.name for name in node.names}
             elif isinstance(node, ast.ImportFrom):
@@ -137,10 +145,10 @@ def needs(source: Source) -> set[str]:
     Importing `a.b.c` imports the packages `a` and `a.b` too; those that hold `source` itself are being imported already.
     """
     found = set()
-    for name in source.imports:
+    for name in source.imports_at_once:
         target = name if name in MODULES else name.rpartition(".")[0]
         while target in MODULES:
-            if not f"{source.module}.".startswith(f"{target}.") or target in source.imports:
+            if not f"{source.module}.".startswith(f"{target}.") or target in source.imports_at_once:
                 found.add(target)
             target = target.rpartition(".")[0]
         package = name.rpartition(".")[0]
