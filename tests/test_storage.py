@@ -39,7 +39,7 @@ def learner_file(tmp_path: pathlib.Path) -> pathlib.Path:
 
 
 def rewritten(path: pathlib.Path, **changes: Any) -> None:
-    """The same arrays under a header with some values changed."""
+    """Return the same arrays under a header with some values changed."""
     with safetensors.safe_open(path, framework="numpy") as opened:
         header = json.loads(opened.metadata()["quickstudy"]) | changes
         arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118
@@ -314,7 +314,7 @@ def test_a_name_that_is_no_text_is_written_and_named(tmp_path: pathlib.Path) -> 
 
 
 def changed_meta(path: pathlib.Path, change: Any) -> None:
-    """The same file with its meta changed and everything else, hashes included, as `save` writes it."""
+    """Return the same file with its meta changed and everything else, hashes included, as `save` writes it."""
     content = storage.load(path, "learner")
     meta = json.loads(json.dumps(content.meta))
     change(meta)

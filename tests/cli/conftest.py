@@ -40,7 +40,7 @@ def _cli_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def cli(capsys: pytest.CaptureFixture[str]) -> Call:
-    """Calls `quickstudy ARGUMENTS` in this process."""
+    """Call `quickstudy ARGUMENTS` in this process."""
     from quickstudy.cli import main
 
     def call(*arguments: object) -> Outcome:
@@ -57,7 +57,7 @@ def cli(capsys: pytest.CaptureFixture[str]) -> Call:
 
 @pytest.fixture
 def refused(cli: Call) -> Callable[..., str]:
-    """Calls a command that must fail in words, without a traceback; the words."""
+    """Call a command that must fail in words, without a traceback, and return the words."""
 
     def call(*arguments: object, code: int = 2) -> str:
         outcome = cli(*arguments)
@@ -75,7 +75,7 @@ COMMAND = re.compile(r"(?:^next: |^ +|Go on with: )(quickstudy .*|cc .*)$", re.M
 
 @pytest.fixture
 def pasted(cli: Call) -> Callable[..., list[str]]:
-    """Runs every command in what was printed, as a shell splits it; the commands."""
+    """Run every command in what was printed, as a shell splits it, and return the commands."""
 
     def run(text: str, shorter: tuple[str, ...] = ()) -> list[str]:
         commands = COMMAND.findall(text)
@@ -122,7 +122,7 @@ def settings(**changes: object) -> list[str]:
 
 @pytest.fixture
 def train(npz: pathlib.Path) -> Callable[..., list[str]]:
-    """The words of `quickstudy train` on the small data set, with changes of options (`net__norm=` is `--net.norm`)."""
+    """Return the words of `quickstudy train` on the small data set, with changes of options (`net__norm=` is `--net.norm`)."""
 
     def words(out: pathlib.Path, **changes: object) -> list[str]:
         changes = {name.replace("__", "."): value for name, value in changes.items()}
@@ -133,7 +133,7 @@ def train(npz: pathlib.Path) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def finished(npz: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """The folder of an unbroken run of 150 steps."""
+    """Return the folder of an unbroken run of 150 steps."""
     from quickstudy.cli import main
 
     out = tmp_path_factory.mktemp("runs") / "unbroken"
@@ -143,7 +143,7 @@ def finished(npz: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
 
 @pytest.fixture
 def own_images() -> Callable[..., pathlib.Path]:
-    """Writes a folder with classes of grey images of different sizes."""
+    """Write a folder with classes of grey images of different sizes."""
 
     def write(root: pathlib.Path, classes: int = 10, images: int = 6) -> pathlib.Path:
         rng = np.random.default_rng(1)
@@ -159,7 +159,7 @@ def own_images() -> Callable[..., pathlib.Path]:
 
 @pytest.fixture
 def picture(tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
-    """Writes an image of one thick dark stroke on white, upright or level, and says where."""
+    """Write an image of one thick dark stroke on white, upright or level, and say where."""
 
     def write(name: str, upright: bool, size: tuple[int, int] = (40, 40), mode: str = "L", light: bool = False) -> pathlib.Path:
         width, height = size

@@ -21,7 +21,7 @@ Call = Callable[..., Any]
 
 @pytest.fixture
 def evaluate(finished: pathlib.Path, npz: pathlib.Path) -> list[object]:
-    """The words of `quickstudy evaluate` on the small data set."""
+    """Return the words of `quickstudy evaluate` on the small data set."""
     return ["evaluate", finished, "--data", npz, "--queries", 3, "--tasks", 20]
 
 

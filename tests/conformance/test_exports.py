@@ -40,14 +40,14 @@ FLOOR = 2e-5
 
 
 def exported(learner: Learner, shape: tuple[int, ...]) -> runtime.Learner:
-    """The learner as it runs without torch."""
+    """Return the learner as it runs without torch."""
     spec = ImageSpec(shape[1], shape[2], shape[0]) if len(shape) == 3 else None
     return runtime.Learner(to_bundle(SavedLearner(learner.float(), spec), features=shape[0]))
 
 
 @functools.cache
 def pair(name: str, kind: str, norm: str) -> tuple[Learner, Learner, runtime.Learner]:
-    """A learner in float64 and in float32, and exported."""
+    """Return a learner in float64 and in float32, and exported."""
     single = make_learner(name, kind, norm, dtype=torch.float32)
     return make_learner(name, kind, norm), single, exported(single, SHAPES[kind])
 
@@ -190,7 +190,7 @@ OTHER_NETS = {"resnet12": lambda: ResNet12(1, (4, 8)), "separable": Separable, "
 
 @functools.cache
 def other(learner: type[Learner], net: str) -> tuple[Learner, Learner, runtime.Learner]:
-    """A learner on one of the other nets, in float64 and in float32, and exported."""
+    """Return a learner on one of the other nets, in float64 and in float32, and exported."""
     torch.manual_seed(0)
     single = learner(OTHER_NETS[net]())
     double = learner(OTHER_NETS[net]()).double()

@@ -36,7 +36,7 @@ SPEC = ImageSpec(16, 16, 1, ink="dark")
 
 
 def saved(name: str = "protonet") -> SavedLearner:
-    """A learner for 16x16 drawings, not trained."""
+    """Return a learner for 16x16 drawings, not trained."""
     torch.manual_seed(0)
     learners: dict[str, Learner] = {
         "protonet": ProtoNet(Conv4(image_size=16, channels=4)),

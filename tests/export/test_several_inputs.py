@@ -76,7 +76,7 @@ class Reader(nn.Module):
 
 @pytest.fixture(autouse=True)
 def _notes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A kind of input is found by its name; this one has no file in the package."""
+    """Find a kind of input by its name; this one has no file in the package."""
     names, load = discovery.names, discovery.load
     monkeypatch.setattr(
         discovery, "names", lambda folder, *more: [*names(folder, *more), *(["notes"] if folder == "inputs" else [])]

@@ -176,7 +176,7 @@ def test_a_state_with_holes_is_refused(tmp_path: pathlib.Path, omniglot: Learner
 
 @pytest.fixture(scope="module")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """A task, on rows, of a learner that would forget its examples."""
+    """Return a task, on rows, of a learner that would forget its examples."""
     learner = shipped("maml")
     path = tmp_path_factory.mktemp("task") / "mine.qs"
     learner.adapt(np.random.default_rng(0).random((4, 6)), ["a", "b", "a", "b"]).save(path)
@@ -244,7 +244,7 @@ def test_what_could_not_be_read_again_is_not_written(omniglot: Learner, tmp_path
 
 
 def graph_of(*inputs: str, kind: int = onnx.TensorProto.FLOAT) -> bytes:
-    """A graph that multiplies its first input by the weight `weight`, and takes other inputs too."""
+    """Return a graph that multiplies its first input by the weight `weight`, and takes other inputs too."""
     values = [onnx.helper.make_tensor_value_info(name, kind, None) for name in inputs]
     sums, counts = (onnx.helper.make_tensor_value_info(name, kind, None) for name in ("sums", "counts"))
     nodes = [

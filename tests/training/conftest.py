@@ -110,7 +110,7 @@ def rows() -> type[Rows]:
 
 @pytest.fixture
 def make_learner() -> Callable[..., Learner]:
-    """A learner by name on a small net, the same every time."""
+    """Return a learner by name on a small net, the same every time."""
 
     def make(name: str = "protonet", norm: str = "none", dtype: torch.dtype = torch.float32, **options: Any) -> Learner:
         torch.manual_seed(0)
@@ -121,7 +121,7 @@ def make_learner() -> Callable[..., Learner]:
 
 @pytest.fixture
 def settings() -> Callable[..., TrainingSettings]:
-    """Settings of a training that takes a moment."""
+    """Return settings of a training that takes a moment."""
 
     def make(**changes: Any) -> TrainingSettings:
         usual = {

@@ -275,7 +275,7 @@ def test_a_process_that_dies_again_and_again(tmp_path: pathlib.Path) -> None:
 
 @pytest.fixture(scope="module")
 def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathlib.Path], list[str]]]:
-    """The words of a training of a few seconds on a small data set."""
+    """Return the words of a training of a few seconds on a small data set."""
     random, folder = np.random.default_rng(0), tmp_path_factory.mktemp("distributed")
     patterns = random.random((12, 1, 8, 8)) < 0.4
     images = (patterns ^ (random.random((12, 8, 8, 8)) < 0.1)).astype(np.uint8) * 255
@@ -305,7 +305,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathli
 
 @contextlib.contextmanager
 def running(*command: object) -> Iterator[subprocess.Popen[str]]:
-    """A command in a process group of its own, as a terminal starts it; none of its processes is left afterwards."""
+    """Return a command in a process group of its own, as a terminal starts it; none of its processes is left afterwards."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, *map(str, command)], start_new_session=True, **pipes) as process:  # type: ignore[call-overload]
         try:
@@ -338,7 +338,7 @@ def ended(out: pathlib.Path) -> tuple[Any, ...]:
 def unbroken(
     words: Callable[[pathlib.Path], list[str]], tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[int], pathlib.Path]:
-    """A training by so many processes under torchrun."""
+    """Return a training by so many processes under torchrun."""
 
     @functools.cache
     def train(processes: int) -> pathlib.Path:

@@ -33,7 +33,7 @@ Make = Callable[..., Any]
 
 
 def gradient(learner: nn.Module) -> torch.Tensor:
-    """What an engine has set, in one row."""
+    """Return what an engine has set, in one row."""
     return torch.cat([value.grad.flatten() for value in learner.parameters() if value.grad is not None])
 
 

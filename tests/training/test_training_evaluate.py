@@ -44,7 +44,7 @@ VARIANTS = [(name, changes) for name in KINDS for changes in variants(name)]
 
 
 def scores(learner: Learner, tasks: Task, together: int, captured: bool = False) -> torch.Tensor:
-    """The losses on the queries, in which every bit of a prediction can be seen."""
+    """Return the losses on the queries, in which every bit of a prediction can be seen."""
     with torch.no_grad():
         how = plan("loop" if together == 1 else "vmap", captured, torch.get_num_threads(), chunk=together)
         found, _ = _Runner(learner, lambda prediction, query: query.y.loss(prediction, query.weight), how, {})(tasks)

@@ -26,7 +26,7 @@ Make = Callable[..., Any]
 
 
 def host() -> dict[str, Any]:
-    """What a library must leave as it is, as this thread sees it and as a new one does."""
+    """Return what a library must leave as it is, as this thread sees it and as a new one does."""
     seen: list[int] = []
     thread = threading.Thread(target=lambda: seen.append(torch.get_num_threads()))
     thread.start()

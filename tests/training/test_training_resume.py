@@ -61,7 +61,7 @@ def state(out: pathlib.Path) -> tuple[Any, ...]:
 
 @pytest.fixture(params=LEARNERS)
 def start(request: pytest.FixtureRequest, rows: Make, make_learner: Make, settings: Make) -> Callable[..., Any]:
-    """Starts (or resumes) one run, with tasks that may be changed."""
+    """Start (or resume) one run, with tasks that may be changed."""
 
     def begin(out: pathlib.Path, tasks: dict[str, Any] | None = None, **options: Any) -> Any:
         limits = settings(steps=STEPS, validate_every=4, schedule=None, lr=None, snapshots=True)

@@ -35,7 +35,7 @@ FAILURES = (
 
 
 def with_weights(graph: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
-    """A complete ONNX model. Protocol buffers merge a message that occurs twice, so the weights are simply appended."""
+    """Return a complete ONNX model. Protocol buffers merge a message that occurs twice, so the weights are simply appended."""
     return graph + _field(7, b"".join(_field(5, _tensor(name, value)) for name, value in weights.items()))
 
 
@@ -46,7 +46,7 @@ def _tensor(name: str, value: np.ndarray) -> bytes:
 
 
 def _field(number: int, content: bytes) -> bytes:
-    """A field of bytes, text or message."""
+    """Write a field of bytes, text or message."""
     return _varint(number << 3 | 2) + _varint(len(content)) + content
 
 
@@ -117,7 +117,7 @@ class Graph:
         return {name: np.dtype(_TYPES[kind]) for name, kind in inputs.items()}
 
     def __call__(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs by name; inputs that the graph does not have are left out.
+        """Return the outputs by name; inputs that the graph does not have are left out.
 
         Raises:
             FileFormatError: it reads what a bundle's graphs are not given, or fails, as with a weight of a wrong shape.
@@ -146,7 +146,7 @@ def takes(kind: np.dtype[Any], value: Any) -> bool:
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """A failure of onnxruntime is one of the file."""
+    """Turn a failure of onnxruntime into one of the file."""
     try:
         yield
     except FAILURES as error:

@@ -59,7 +59,7 @@ class Compiled:
 def traced(
     function: Function, inputs: Mapping[str, Tensor], examples: Collection[str] = (), decompositions: bool = True
 ) -> tuple[fx.Graph, list[str]]:
-    """A graph as the exporter captures it, and the number of steps of each loop; inputs in `examples` have any number of rows."""
+    """Return a graph as the exporter captures it, and the number of steps of each loop; inputs in `examples` have any number of rows."""
     mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
     context = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DYNAMIC])
     count = mode.from_tensor(torch.zeros(11), symbolic_context=context).shape[0]
@@ -86,7 +86,7 @@ def compiled(
     name: str = "run",
     decompositions: bool = True,
 ) -> Compiled:
-    """A function of named tensors in C.
+    """Return a function of named tensors in C.
 
     Args:
         function: to a tuple of tensors.
@@ -131,7 +131,7 @@ class Library:
     handle: ctypes.CDLL
 
     def run(self, function: Compiled, inputs: Sequence[Tensor], count: int = 0) -> list[np.ndarray]:
-        """Outputs for inputs in float32; `count` is the number of examples."""
+        """Return outputs for inputs in float32; `count` is the number of examples."""
         results = [
             np.full([count if size is None else size for size in shape], np.nan, np.float32) for shape in function.shapes
         ]

@@ -50,7 +50,7 @@ class _Maker:
         return known
 
     def loop(self, known: list[Buffer], depth: int) -> list[Buffer]:
-        """Sums, which only their own additions read before the end, and values that a round reads and then hands on to the next."""
+        """Return sums, which only their own additions read before the end, and values that a round reads and then hands on to the next."""
         sums, carried = ([self.buffer() for _ in range(self.random.randint(1, 2))] for _ in range(2))
         for start in (*sums, *carried):
             self.kernel([], [start])
@@ -90,7 +90,7 @@ def needed(items: list[Item]) -> int:
 
 
 def written_out(items: list[Item]) -> list[Item]:
-    """The same kernels with every loop twice."""
+    """Return the same kernels with every loop twice."""
     stack: list[list[Item]] = [[]]
     for item in items:
         if isinstance(item, Begin):
@@ -104,7 +104,7 @@ def written_out(items: list[Item]) -> list[Item]:
 
 
 def run(items: Sequence[Item], arena: Arena | None = None) -> dict[str, np.ndarray]:
-    """What is outside afterwards; without an arena, every buffer has memory of its own."""
+    """Return what is outside afterwards; without an arena, every buffer has memory of its own."""
     buffers = {b for item in items if isinstance(item, Kernel) for b in item.reads | item.writes}
     whole = np.full((arena.size if arena else 0) // 4, np.nan)
     memory = {

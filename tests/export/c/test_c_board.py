@@ -26,7 +26,7 @@ SPEC = ImageSpec(20, 20, 1, "dark")
 
 
 def trial(seed: int = 0) -> program.Trial:
-    """A task that nothing was trained for: five noisy patterns, two examples of each."""
+    """Return a task that nothing was trained for: five noisy patterns, two examples of each."""
     random = np.random.default_rng(seed)
     patterns = random.integers(0, 256, (5, *SPEC.shape))
     images = np.clip(patterns[np.arange(16) % 5] + random.normal(0, 30, (16, *SPEC.shape)), 0, 255).astype(np.uint8)

@@ -131,7 +131,7 @@ class Shift(nn.Module):
 
 
 def then(*after: nn.Module | Callable[[Tensor], Tensor]) -> nn.Module:
-    """A convolution of 3 channels, and something after it."""
+    """Return a convolution of 3 channels, and something after it."""
     layers = [layer if isinstance(layer, nn.Module) else Do(layer) for layer in after]
     return nn.Sequential(nn.Conv2d(1, 3, 3, padding=1), *layers, nn.Flatten())
 

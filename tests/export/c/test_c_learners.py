@@ -108,7 +108,7 @@ def test_equal_to_torch(name: str, build: Callable) -> None:
 
 
 def Rows(learner: Learner) -> Learner:  # noqa: N802
-    """A learner on images that is given them as float rows."""
+    """Return a learner on images that is given them as float rows."""
     learner = copy.deepcopy(learner)
     net = learner.net
     learner.net = _Unflattened(net)  # type: ignore[assignment]

@@ -144,7 +144,7 @@ WHOLE: dict[str, Callable[..., Tensor]] = {
 
 @pytest.fixture(scope="module")
 def functions(inputs: dict[str, Tensor]) -> dict[str, Compiled]:
-    """A function for each table of cases."""
+    """Return a function for each table of cases."""
     return {
         "cases": compiled(_all(CASES), inputs, name="cases"),
         "rows": compiled(_all(ROWS), inputs, {"rows"}, name="rows_cases"),
@@ -160,7 +160,7 @@ def _all(cases: dict[str, Callable[..., Tensor]]) -> Callable[..., tuple[Tensor,
 def outcomes(
     inputs: dict[str, Tensor], functions: dict[str, Compiled], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, np.ndarray]:
-    """What C computes for each case."""
+    """Return what C computes for each case."""
     library = built(tmp_path_factory.mktemp("operators"), list(functions.values()))
     results = [library.run(function, list(inputs.values()), len(inputs["rows"])) for function in functions.values()]
     return dict(zip([*CASES, *ROWS, *WHOLE], [value for values in results for value in values], strict=True))

@@ -57,7 +57,7 @@ class _Site:
 
 
 def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
-    """The bundle with its net in 8 bits.
+    """Return the bundle with its net in 8 bits.
 
     Args:
         bundle: of float32 graphs.
@@ -87,7 +87,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
 
 
 def _prepared(bundle: Bundle, name: str) -> ModelProto:
-    """A complete graph with constants computed, batch norm folded into convolutions, and ReLU before max-pooling (which is the same)."""
+    """Return a complete graph: constants computed, batch norm folded into convolutions, ReLU before max-pooling (which is the same)."""
     weights = {key: bundle.weights[key] for key in bundle.manifest.programs[name].weights}
     with tempfile.TemporaryDirectory() as folder, quietly():
         given, prepared = pathlib.Path(folder) / "given.onnx", pathlib.Path(folder) / "prepared.onnx"
@@ -115,7 +115,7 @@ def _put_relu_first(graph: GraphProto) -> None:
 
 
 def _sites(graph: GraphProto) -> dict[str, _Site]:
-    """What can be quantised, by the content of its weight, which is the same in every graph."""
+    """Return what can be quantised, by the content of its weight, which is the same in every graph."""
     fixed = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     inner = {name for node in graph.node for part in node.attribute if part.HasField("g") for name in unresolved(part.g)}
     readers, seen, found = _readers(graph), Counter[str](), {}
@@ -131,7 +131,7 @@ def _sites(graph: GraphProto) -> dict[str, _Site]:
 
 
 def _readers(graph: GraphProto) -> dict[str, list[NodeProto]]:
-    """The nodes that read each value."""
+    """Return the nodes that read each value."""
     found: dict[str, list[NodeProto]] = {}
     for node in graph.node:
         for name in node.input:
@@ -155,7 +155,7 @@ def _measured(
 
 
 def _watched(model: ModelProto, sites: Iterable[_Site]) -> onnxruntime.InferenceSession:
-    """The graph, with what goes in and out of each site among its outputs."""
+    """Return the graph, with what goes in and out of each site among its outputs."""
     watched = ModelProto()
     watched.CopyFrom(model)
     known = {value.name for value in (*model.graph.input, *model.graph.output)}
@@ -186,7 +186,7 @@ def _widen(found: dict[str, list[Range]], sites: Mapping[str, _Site], values: Ar
 
 
 def _quantised(model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[str, tuple[Range, Range]]) -> ModelProto:
-    """The graph with its sites in 8 bits."""
+    """Return the graph with its sites in 8 bits."""
     spans = {}
     for key, site in sites.items():
         before, behind = ranges[key]

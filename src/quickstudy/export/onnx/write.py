@@ -35,7 +35,7 @@ INSTEAD = {
 
 
 def to_onnx(program: Program) -> bytes:
-    """The program as the bytes of an ONNX model, whose inputs `weight.NAME` are neither inputs nor initialisers: see docs/bundle.md.
+    """Return the program as the bytes of an ONNX model, whose inputs `weight.NAME` are neither inputs nor initialisers: see docs/bundle.md.
 
     Raises:
         ModelError: an operator that ONNX does not have; the message names it and its layer, and what to use instead.
@@ -125,7 +125,7 @@ def _max_pool2d_backward(
 
 
 def _check_indices(program: Program) -> None:
-    """A ModelError for a net that itself reads the indices of a max-pooling: torch and ONNX count differently."""
+    """Raise a ModelError for a net that itself reads the indices of a max-pooling: torch and ONNX count differently."""
     aten = torch.ops.aten
     for pool in program.module.graph.find_nodes(op="call_function", target=aten.max_pool2d_with_indices.default):
         for part in pool.users:
@@ -203,7 +203,7 @@ def _name_outputs(graph: GraphProto, names: Sequence[str]) -> None:
 
 
 def _marked(marks: dict[str, torch.fx.Node], target: object, loop: int) -> dict[int, str]:
-    """The value of each place of a loop."""
+    """Return the value of each place of a loop."""
     return {
         int(node.args[2]): name  # pyright: ignore[reportArgumentType]
         for name, node in marks.items()
@@ -225,7 +225,7 @@ def _between(graph: GraphProto, entering: set[str], leaving: set[str]) -> list[N
 def _replace(
     graph: GraphProto, inside: list[NodeProto], enters: list[NodeProto], loop: NodeProto, renamed: dict[str, str]
 ) -> None:
-    """The graph with the loop in the place of its first node."""
+    """Return the graph with the loop in the place of its first node."""
     gone = {node.output[0] for node in (*inside, *enters)}
     before = [node for node in graph.node if node.output[0] not in gone]
     needed = _ancestors(before, [*loop.input, *(name for node in inside for name in node.input)])
@@ -295,7 +295,7 @@ def quietly() -> Iterator[None]:
 
 
 def _not_expressed(program: Program, exported: torch.export.ExportedProgram | None, error: BaseException) -> ModelError:
-    """What to say of an operator without an ONNX form."""
+    """Return what to say of an operator without an ONNX form."""
     while error.__cause__ is not None:
         error = error.__cause__
     reason = str(error).strip().splitlines()[0]
@@ -313,12 +313,12 @@ def _not_expressed(program: Program, exported: torch.export.ExportedProgram | No
 
 
 def _computing(program: Program, operators: set[str]) -> list[torch.fx.Node]:
-    """The nodes of these operators."""
+    """Return the nodes of these operators."""
     return [node for node in program.module.graph.nodes if _name(node.target) in operators]
 
 
 def _rewritten(exported: torch.export.ExportedProgram, operator: str) -> set[str]:
-    """The operators that torch writes as this one when it composes all that can be composed of others."""
+    """Return the operators that torch writes as this one when it composes all that can be composed of others."""
     table = {**decomposition_table, **torch.export.default_decompositions()}
     composed = exported.run_decompositions({key: made for key, made in table.items() if hasattr(key, "_schema")})
     nodes = [node for node in composed.graph.nodes if _name(node.target) == operator]

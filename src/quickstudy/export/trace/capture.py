@@ -132,7 +132,7 @@ def capture(
 
 
 def _check_state_types(name: str, programs: Programs, allowed: Collection[torch.dtype]) -> None:
-    """A ModelError for a state that the target cannot hold, or that changes its type when it goes on."""
+    """Raise a ModelError for a state that the target cannot hold, or that changes its type when it goes on."""
     for key, found in programs.adapt.types.items():
         after = found if programs.update is None else programs.update.types.get(key)
         if found not in allowed:
@@ -200,7 +200,7 @@ class _Tracer:
     def trace(
         self, function: Callable[[Learner, Mapping[str, Tensor]], Mapping[str, Tensor]], inputs: dict[str, Tensor]
     ) -> Program:
-        """A function of the learner and of named inputs, with the weights as further inputs."""
+        """Return a function of the learner and of named inputs, with the weights as further inputs."""
         inputs = inputs | self.fake_weights | self.fake_sizes
         outputs: dict[str, Tensor] = {}
 
@@ -238,7 +238,7 @@ class _Tracer:
         return _tidied(program)
 
     def _check_free(self) -> None:
-        """A ModelError where the number of examples or ways was read as a plain number, and so has become that of the trace."""
+        """Raise a ModelError if the number of examples or ways was read as a plain number, and so has become that of the trace."""
         environment = self.mode.shape_env
         assert environment is not None
         for name, size in self.axes.items():
@@ -274,7 +274,7 @@ class _Tracer:
         }
 
     def _any(self, hint: int) -> Any:
-        """A size that stands for any size."""
+        """Return a size that stands for any size."""
         context = StatelessSymbolicContext(dynamic_sizes=[DimDynamic.DYNAMIC])
         return self.mode.from_tensor(torch.zeros(hint), symbolic_context=context).shape[0]
 
@@ -292,7 +292,7 @@ def _given(parts: Mapping[str, Tensor]) -> Input:
 
 
 def _worded(size: str, names: Mapping[str, str]) -> str:
-    """An expression of sizes, such as `s26 + s29`, in words."""
+    """Write an expression of sizes, such as `s26 + s29`, in words."""
     return " + ".join(sorted(names.get(part, part) for part in size.split(" + ")))
 
 
@@ -328,7 +328,7 @@ def _tidied(program: Program) -> Program:
 
 
 def layer_of(node: fx.Node, names: Mapping[fx.Node, str]) -> str:
-    """The layer that a node probably belongs to, by the nearest weights that it comes from; for messages."""
+    """Return the layer that a node probably belongs to, by the nearest weights that it comes from; for messages."""
     seen, queue = {node}, [node]
     while queue:
         current = queue.pop(0)

@@ -139,7 +139,7 @@ def _batch_norm_backward(otherwise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _but_channels(x: Tensor) -> tuple[list[int], list[int]]:
-    """The axes other than that of the channels, and the shape of numbers per channel."""
+    """Return the axes other than that of the channels, and the shape of numbers per channel."""
     return [0, *range(2, x.dim())], [1, x.shape[1], *[1] * (x.dim() - 2)]
 
 
@@ -183,7 +183,7 @@ def _convolution_backward(
 def _input_gradient(
     grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int
 ) -> Tensor:
-    """A convolution with the turned kernel where the stride is 1 (which is faster), a transposed convolution elsewhere."""
+    """Convolve with the turned kernel if the stride is 1 (which is faster); otherwise use a transposed convolution."""
     reach = [dilation[axis] * (weight.shape[2 + axis] - 1) for axis in (0, 1)]
     left_over = [
         x.shape[2 + axis] - ((grad.shape[2 + axis] - 1) * stride[axis] - 2 * padding[axis] + reach[axis] + 1) for axis in (0, 1)
@@ -195,7 +195,7 @@ def _input_gradient(
 
 
 def _turned(weight: Tensor) -> Tensor:
-    """Turned by 180 degrees, with input and output swapped: `weight.flip(2, 3).transpose(0, 1)`, by a product with a permutation matrix.
+    """Turn a kernel and swap input and output, as `weight.flip(2, 3).transpose(0, 1)`, by a product with a permutation matrix.
 
     A slice with negative steps copies number by number, which takes several times as long.
     """
@@ -288,7 +288,7 @@ def _windows(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool)
 
 
 def _margins(x: Tensor, counts: Pair, kernel: Pair, stride: Pair, padding: Pair) -> list[int]:
-    """What the windows span beyond the image (left, right, top, bottom); negative where they leave something out."""
+    """Return what the windows span beyond the image (left, right, top, bottom); negative if they leave something out."""
     over = [(counts[axis] - 1) * stride[axis] + kernel[axis] - x.shape[2 + axis] - padding[axis] for axis in (0, 1)]
     return [padding[1], over[1], padding[0], over[0]]
 

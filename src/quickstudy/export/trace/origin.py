@@ -72,7 +72,7 @@ class _Calls(TorchFunctionMode):
         ]
 
     def current(self) -> Origin | None:
-        """The call that the operation at hand belongs to."""
+        """Return the call that the operation at hand belongs to."""
         node = torch._C._current_autograd_node()
         return self.running if node is None else self.recorded.get(node._sequence_nr())
 
