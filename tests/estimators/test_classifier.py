@@ -15,15 +15,16 @@ import torch
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
+from sklearn.metrics import get_scorer
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from quickstudy import FewShotClassifier, ImageSpec, Learner, SavedLearner, discovery, load_learner, save_learner
+from quickstudy import FewShotClassifier, ImageSpec, Learner, SavedLearner, Skill, discovery, load_learner, save_learner
 from quickstudy.data import load
-from quickstudy.errors import DataError
+from quickstudy.errors import ConfigError, DataError
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.nearest import Nearest
 from quickstudy.learners.protonet import ProtoNet
@@ -410,3 +411,129 @@ def test_what_was_learned_first_is_not_forgotten(name: str, through_a_file: bool
     np.testing.assert_allclose(apart.predict_proba(queries), together.predict_proba(queries), atol=0.05)
     assert apart.score(queries, wanted) == pytest.approx(together.score(queries, wanted), abs=0.05)
     assert together.score(queries, wanted) > 0.5
+
+
+# ---------------------------------------------------------------------------------------------------- everyday situations
+
+
+@pytest.mark.parametrize("flip", [np.s_[::-1], np.s_[:, ::-1], np.s_[::-1, ::-1], np.s_[::2]])
+def test_views_with_strides_of_every_sign(flip: object) -> None:
+    x, y = np.random.default_rng(0).random((6, 3)), np.array(list("aabbcc"))
+    view = x[flip]  # type: ignore[index]
+    labels = y[: len(view)]
+    classifier, copied = FewShotClassifier().fit(view, labels), FewShotClassifier().fit(view.copy(), labels)
+    np.testing.assert_array_equal(classifier.predict_proba(view), copied.predict_proba(view.copy()))
+    images = drawings(4)[::-1]
+    np.testing.assert_array_equal(
+        FewShotClassifier(saved("pixels")).fit(images, [0, 1, 0, 1]).predict(images), np.array([0, 1, 0, 1])
+    )
+
+
+@pytest.mark.parametrize("scorer", ["roc_auc_ovr", "neg_log_loss", "top_k_accuracy", "neg_brier_score", "accuracy"])
+def test_scorers_read_the_right_columns_after_partial_fit(scorer: str) -> None:
+    x, y = load_iris(return_X_y=True)
+    y = np.array(["setosa", "versicolor", "virginica"])[y]
+    later = FewShotClassifier().fit(x[50:], y[50:]).partial_fit(x[:50], y[:50])
+    assert later.classes_.tolist() == ["setosa", "versicolor", "virginica"]
+    assert later.skill_.labels[-1] == "setosa"
+    assert get_scorer(scorer)(later, x, y) == pytest.approx(get_scorer(scorer)(FewShotClassifier().fit(x, y), x, y))
+
+
+def test_labels_that_cannot_be_compared_stay_in_the_order_of_the_state() -> None:
+    classifier = FewShotClassifier().fit([[0.0], [1.0]], ["b", 1])
+    assert [*classifier.classes_] == classifier.skill_.labels == ["b", 1]
+
+
+def test_what_one_engine_takes_as_images_the_other_takes() -> None:
+    images, labels = 255 - drawings(4), ["a", "b", "a", "b"]
+    encoded = []
+    for image in images:
+        buffer = io.BytesIO()
+        PIL.Image.fromarray(image).save(buffer, "PNG")
+        encoded.append(bytearray(buffer.getvalue()))
+    for learner in ("omniglot", load_learner("omniglot")):
+        expected = FewShotClassifier(learner, ink="light").fit(images, labels).predict_proba(images)
+        for given in (torch.from_numpy(images), [*torch.from_numpy(images)], encoded, (images / 255).tolist()):
+            found = FewShotClassifier(learner, ink="light").fit(given, labels).predict_proba(given)
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+        with pytest.raises(DataError, match="an image is None; expected a path"):
+            FewShotClassifier(learner).fit([images[0], None], ["a", "b"])
+
+
+class Mine(torch.nn.Module):
+    """A net of the user's own."""
+
+    features = 8
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = torch.nn.Linear(256, 8)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.linear(x.flatten(1))
+
+
+class Own(ProtoNet):
+    """A learner of the user's own."""
+
+
+def test_a_net_and_a_learner_of_ones_own_are_given_when_loading(tmp_path: pathlib.Path) -> None:
+    classifier = FewShotClassifier(SavedLearner(ProtoNet(Mine()), SPEC)).fit(drawings(4), list("abab"))
+    classifier.save(tmp_path / "mine.qs")
+    with pytest.raises(ConfigError, match="pass an instance as net="):
+        FewShotClassifier.load(tmp_path / "mine.qs")
+    again = FewShotClassifier.load(tmp_path / "mine.qs", net=Mine())
+    np.testing.assert_array_equal(again.predict_proba(drawings(4)), classifier.predict_proba(drawings(4)))
+    FewShotClassifier(SavedLearner(Own(Identity(256)), SPEC)).fit(drawings(4), list("abab")).save(tmp_path / "own.qs")
+    with pytest.raises(ConfigError, match="pass its class as learner="):
+        FewShotClassifier.load(tmp_path / "own.qs")
+    assert FewShotClassifier.load(tmp_path / "own.qs", learner=Own).predict(drawings(2)).tolist() == ["a", "b"]
+
+
+class Frame:
+    """A table as pandas has it, of numbers."""
+
+    def __init__(self, rows: np.ndarray, columns: list[str]) -> None:
+        self.rows, self.columns = rows, columns
+        self.shape, self.dtypes = rows.shape, [rows.dtype] * rows.shape[1]
+
+    def to_numpy(self) -> np.ndarray:
+        return self.rows
+
+    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
+        return self.rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, names: list[str]) -> Frame:
+        return Frame(self.rows[:, [self.columns.index(name) for name in names]], names)
+
+
+@pytest.mark.filterwarnings("ignore:X does not have valid feature names")  # a stand-in for a table of pandas
+def test_columns_are_part_of_a_saved_classifier(tmp_path: pathlib.Path) -> None:
+    rows, labels = np.array([[0.0, 9.0], [1.0, 8.0], [9.0, 0.0], [8.0, 1.0]]), ["a", "a", "b", "b"]
+    classifier = FewShotClassifier().fit(Frame(rows, ["low", "high"]), labels)
+    classifier.save(tmp_path / "mine.qs")
+    swapped = Frame(rows[:, ::-1].copy(), ["high", "low"])
+    skill = Skill.load(tmp_path / "mine.qs")
+    assert skill.predict(swapped) == labels
+    again = FewShotClassifier.load(tmp_path / "mine.qs")
+    assert again.n_features_in_ == 2
+    assert again.feature_names_in_.tolist() == ["low", "high"]
+    assert again.predict(Frame(rows, ["low", "high"])).tolist() == labels
+
+
+def test_a_classifier_on_a_bundle_is_pickled() -> None:
+    classifier = FewShotClassifier("omniglot", ink="light").fit(255 - drawings(4), list("abab"))
+    expected = classifier.predict_proba(255 - drawings(4))
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict_proba(255 - drawings(4)), expected)
+    assert cross_val_score(FewShotClassifier("omniglot", ink="light"), 255 - drawings(8), [0, 1] * 4, cv=2, n_jobs=2).min() == 1
+
+
+def test_probabilities_use_the_temperature() -> None:
+    sharp, soft = (FewShotClassifier(SavedLearner(ProtoNet(Identity(2)), temperature=t)) for t in (1.0, 4.0))
+    rows = [[0.0, 0.0], [1.0, 1.0]]
+    logits = np.log(sharp.fit(rows, [0, 1]).predict_proba(rows))
+    powers = np.exp(logits / 4)
+    np.testing.assert_allclose(soft.fit(rows, [0, 1]).predict_proba(rows), powers / powers.sum(1, keepdims=True), rtol=1e-5)

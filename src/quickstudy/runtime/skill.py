@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import os
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple, Protocol, Self
 
 import numpy as np
@@ -184,9 +186,7 @@ class Skill:
         Raises:
             FileFormatError: the file is damaged, foreign, older, newer, or holds a learner that has learned no task yet.
         """
-        from quickstudy.runtime import skill_file  # which makes engines, and these make skills
-
-        engine, learned = skill_file.load(path, **own)
+        engine, learned = _files().load(path, **own)
         return cls(engine, learned.choices, learned.known)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -319,12 +319,10 @@ class Skill:
             TaskError: the examples were not kept.
             ConfigError: the other learner learns another kind of answer.
         """
-        from quickstudy.runtime import skill_file
-
         known, kept = self.known, self.examples
         if known is None or kept is None:
             raise TaskError("this skill has kept no examples to move; adapt with keep=True.")
-        engine = skill_file.engine_of(other)
+        engine = _files().engine_of(other)
         if engine.target != self.engine.target:
             raise ConfigError(f"{engine.name} learns {engine.target}, but the skill's examples have {self.engine.target}.")
         expected = () if engine.target == "values" else known.labels
@@ -443,6 +441,11 @@ def reading_options(spec: InputSpec) -> set[str]:
     """Return the names of what may be said about examples when they are read, such as `ink` of images."""
     code = type(spec).read_all.__code__
     return set(code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount])
+
+
+def _files() -> ModuleType:
+    """Return the module that opens files and finds engines; it needs the engines, and these need skills."""
+    return importlib.import_module("quickstudy.runtime.skill_file")
 
 
 def _count(stored: Arrays) -> int:
