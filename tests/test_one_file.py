@@ -68,6 +68,70 @@ SPLITS = ("train", "test")
 def read(split, spec, data_dir, strict):
     """Return no images at all."""
 ''',
+    "inputs/tone.py": '''"""ToneSpec: a pitch."""
+
+from quickstudy.inputs._layout import InputSpec, TensorLayout
+
+
+class ToneSpec(InputSpec, frozen=True):
+    """One number."""
+
+    kind: str = "tone"
+
+    def layout(self):
+        return {"tone": TensorLayout(axes=(1,), order=(0,), dtype="float32")}
+
+    def read(self, thing):
+        return {"tone": [thing]}
+''',
+    "targets/ranks.py": '''"""Ranks: first, second, third."""
+
+
+class RankTarget:
+    """Answers that are ranks."""
+
+    name = "ranks"
+''',
+    "objectives/ranks.py": '''"""Ranks: the torch half."""
+
+
+class Ranks:
+    """Ranks of examples."""
+
+    name = "ranks"
+''',
+    "tasks/lines.py": '''"""LineTasks: few-shot regression of lines."""
+
+from quickstudy.inputs.rows import RowsSpec
+
+
+class LineTasks:
+    """Tasks that fit a line.
+
+    Args:
+        points: support points.
+        seed: which stream of tasks.
+    """
+
+    input = RowsSpec(1)
+    target = "values"
+
+    def __init__(self, points: int = 3, seed: int = 0) -> None:
+        self.points, self.seed = points, seed
+''',
+    "data/readers/abacus.py": '''"""Files of an abacus."""
+
+EXPECTED = "an .abacus file"
+
+
+def recognises(path):
+    """Say whether a file is one."""
+    return path.suffix == ".abacus"
+
+
+def read(path, wanted):
+    """Return nothing."""
+''',
     "cli/hello.py": '''"""greet whoever asks"""
 
 from quickstudy.cli import _output, _parser
@@ -106,12 +170,24 @@ def run(copy: pathlib.Path, *words: str | pathlib.Path) -> str:
 
 def test_the_command_line_knows_them(copy: pathlib.Path) -> None:
     listed = run(copy, "-m", "quickstudy", "list", "--json")
-    assert all(f'"{name}"' in listed for name in ("cosine", "average", "noise"))
+    assert all(f'"{name}"' in listed for name in ("cosine", "average", "noise", "tone", "ranks", "lines", "abacus"))
     assert "hello" in run(copy, "-m", "quickstudy", "--help")
     assert run(copy, "-m", "quickstudy", "hello") == "hello\n"
     help_ = run(copy, "-m", "quickstudy", "train", "--learner", "cosine", "--net", "average", "--help")
     assert "--learner.sharpness" in help_
     assert "noise" in help_
+    assert "lines" in help_
+    assert "--points" in run(copy, "-m", "quickstudy", "train", "--tasks", "lines", "--learner", "maml", "--help")
+
+
+def test_the_package_knows_them(copy: pathlib.Path) -> None:
+    loaded = "from quickstudy.discovery import load; print(load('inputs', 'tone'), load('targets', 'ranks'), load('objectives', 'ranks'))"
+    assert all(name in run(copy, "-c", loaded) for name in ("ToneSpec", "RankTarget", "Ranks"))
+    (copy / "x.strange").write_bytes(b"")
+    refused = (
+        "import quickstudy as qs\ntry:\n    qs.load_data('x.strange')\nexcept qs.QuickstudyError as error:\n    print(error)"
+    )
+    assert "an .abacus file" in run(copy, "-c", refused)
 
 
 def test_the_docs_have_their_pages(copy: pathlib.Path) -> None:

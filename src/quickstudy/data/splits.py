@@ -64,7 +64,7 @@ def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOption
         kind = "groups" if options.by_group else "classes"
         raise DataError(
             f"there are {len(units)} {kind} ({shortened(sorted(units))}), too few for {wanted} splits; "
-            "use split='all', or other fractions."
+            "use split='all', or add classes."
         )
     of_unit = dict(zip(units, _shared_out(len(units), options.fractions), strict=True))
     return [of_unit[group if options.by_group else name] for name, group in zip(classes, groups, strict=True)]
