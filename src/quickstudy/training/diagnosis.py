@@ -9,9 +9,6 @@ import torch
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 
-BLOWN_UP = 1e4
-"""Weight above which the outer learning rate diverged, not the inner loop: trained weights are below 100."""
-
 
 def likely_rate(learner: Learner, tasks: Task, lr: float | None) -> str:
     """Return the rate that is most likely too large, with its value, for tasks that have no finite loss."""
@@ -20,11 +17,14 @@ def likely_rate(learner: Learner, tasks: Task, lr: float | None) -> str:
     return f"lr={lr}"
 
 
-def _adapting_diverges(learner: Learner, tasks: Task) -> bool:
-    """Return whether the tasks have a finite loss without the learner's own rate, from weights that outer steps left small."""
+def _adapting_diverges(learner: Learner, tasks: Task, large: float = 1e4) -> bool:
+    """Return whether the tasks have a finite loss without the learner's own rate, from weights that outer steps left small.
+
+    If a weight is above `large`, the outer learning rate diverged, not the inner loop: trained weights are below 100.
+    """
     if not learner.rate:
         return False
-    if any(not float(value.detach().abs().max()) < BLOWN_UP for value in learner.parameters()):
+    if any(not float(value.detach().abs().max()) < large for value in learner.parameters()):
         return False
     still = copy.deepcopy(learner)
     setattr(still, still.rate, 0.0)

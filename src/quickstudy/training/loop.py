@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shlex
@@ -105,22 +106,20 @@ class Trainer:
             progress.note(f"started again, going on after step {self.run.step}")
         began = time.monotonic() - self.run.seconds
         saved_at = self.run.seconds
-        try:
-            with deferred_interrupt(shared=self.group.size > 1) as interrupted, self.drawn:
-                self._choose_engine(progress)
-                while not self._over():
-                    row, stop = self._one_step(began, interrupted)
-                    self.tracker.log(self.run.step, row)
-                    done = self.settings.done(self.run.step, self.run.seconds)
-                    progress.update(done, row)
-                    due = self.run.seconds - saved_at > 60 * self.settings.checkpoint_minutes
-                    if "validation_ci95" in row or done >= 1 or due or stop:
-                        self.group.first(self.save_checkpoint)
-                        saved_at = self.run.seconds
-                    if stop:
-                        raise self._interrupted()
-        finally:
-            self.tracker.close()
+        stopping = deferred_interrupt(shared=self.group.size > 1)
+        with contextlib.closing(self.tracker), stopping as interrupted, self.drawn:
+            self._choose_engine(progress)
+            while not self._over():
+                row, stop = self._one_step(began, interrupted)
+                self.tracker.log(self.run.step, row)
+                done = self.settings.done(self.run.step, self.run.seconds)
+                progress.update(done, row)
+                due = self.run.seconds - saved_at > 60 * self.settings.checkpoint_minutes
+                if "validation_ci95" in row or done >= 1 or due or stop:
+                    self.group.first(self.save_checkpoint)
+                    saved_at = self.run.seconds
+                if stop:
+                    raise self._interrupted()
 
     def save_checkpoint(self) -> None:
         """Write everything that is needed to go on into the folder; nothing without one."""

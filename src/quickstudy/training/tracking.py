@@ -69,17 +69,20 @@ class Tracker:
             self._file.close()
             self._events.close()
 
+    def _give_up(self) -> None:
+        """Close both files, whatever the system says, and write no more."""
+        for file in filter(None, (self._file, self._events)):
+            with contextlib.suppress(OSError):
+                file.close()
+        self._file = self._events = None
+
     @contextlib.contextmanager
     def _writing(self) -> Iterator[None]:
         """Turn the system's error about a file that cannot be written any more into ours, and never write it again."""
         try:
             yield
         except OSError as error:
-            for file in (self._file, self._events):
-                with contextlib.suppress(OSError):
-                    if file is not None:
-                        file.close()
-            self._file = self._events = None
+            self._give_up()
             raise StorageError(
                 f"could not write the metrics in {self._out}: {error.strerror or error}; the last checkpoint is unchanged. "
                 "Free some space and resume."
