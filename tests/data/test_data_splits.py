@@ -88,8 +88,6 @@ def test_unknown_names_paths_splits_and_kinds_are_named(tmp_path: pathlib.Path) 
         load(tmp_path / "table.csv")
     with pytest.raises(DataError, match="size is 0"):
         load("digits", size=0)
-    with pytest.raises(DataError, match="leave out shares"):
-        load("digits", shares=SplitOptions())
     with pytest.raises(DataError, match="whose ink is fixed"):
         load("digits", ink="dark")
     with pytest.raises(ConfigError, match="no option 'inc'; expected some of size, channels, ink"):

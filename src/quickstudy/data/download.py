@@ -68,17 +68,22 @@ def download(url: str, target: pathlib.Path, digest: str) -> None:
     try:
         with places.exclusive(target.with_name(f"{target.name}.lock")):
             while not target.is_file():
-                resumed = part.is_file() and part.stat().st_size > 0
-                _transfer(url, part, target)
-                found = content_digest(part, target.name)
-                if found == digest:
-                    os.replace(part, target)
-                    return
-                part.unlink()
-                if not resumed:
-                    raise _by_hand(url, target, f"its content has the digest {found}, expected {digest}")
+                _attempt(url, part, target, digest)
     except OSError as error:
         raise StorageError(f"cannot write {str(target)!r} ({error}); free space, or give another data_dir.") from error
+
+
+def _attempt(url: str, part: pathlib.Path, target: pathlib.Path, digest: str) -> None:
+    """Fetch what is missing, and rename it if it is right; what was resumed and is wrong is removed, to be fetched from its beginning."""
+    resumed = part.is_file() and part.stat().st_size > 0
+    _transfer(url, part, target)
+    found = content_digest(part, target.name)
+    if found == digest:
+        os.replace(part, target)
+        return
+    part.unlink()
+    if not resumed:
+        raise _by_hand(url, target, f"its content has the digest {found}, expected {digest}")
 
 
 def content_digest(file: pathlib.Path, name: str) -> str:

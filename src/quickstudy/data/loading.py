@@ -10,7 +10,7 @@ from quickstudy import inputs
 from quickstudy.data import known, readers, splits
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.places import expanded, kind_of_path
-from quickstudy.errors import ConfigError, DataError, NotFoundError
+from quickstudy.errors import ConfigError, NotFoundError
 from quickstudy.inputs import InputSpec
 
 
@@ -19,7 +19,6 @@ def load(
     split: str = "train",
     *,
     spec: InputSpec | None = None,
-    shares: splits.SplitOptions | None = None,
     data_dir: str | pathlib.Path | None = None,
     strict: bool = False,
     **wishes: Any,
@@ -30,9 +29,9 @@ def load(
         name_or_path: a known set (`known.names()`), or the path of your own data: a folder or zip with one folder per class,
             an .npz with examples and labels, or an idx file of images. A name wins over a path; write `./omniglot` for the path.
         split: `train`, `val`, `test` or `all`; known sets have their own, as their docs say. Of your own data, splits are sets
-            of classes: those in its folders `train`, `val` and `test`, or else shared out by class name.
+            of classes: those in its folders `train`, `val` and `test`, or else shared out by class name
+            (`SplitOptions.select` shares them out otherwise).
         spec: what examples must become, such as a saved learner's `spec`; None: what the data itself is.
-        shares: how the classes of your own data are shared out among the splits.
         data_dir: where known sets are, or are downloaded to. None: environment variable `QUICKSTUDY_DATA`, or the user's cache
             folder.
         strict: True: the first unreadable file is an error; False: unreadable files are left out, with a `DataWarning`.
@@ -53,15 +52,13 @@ def load(
     """
     said, name = _said(wishes), str(name_or_path)
     if known.module_name(name) in known.names():
-        if shares is not None:
-            raise DataError(f"{name} is a known set, whose splits are fixed; leave out shares.")
         return known.read(name, split, spec, data_dir, strict, said)
     path = expanded(name_or_path)
     if not kind_of_path(path):
         raise _missing(name, path)
     splits.check(path.name, split)
     found = readers.read(path, readers.Wanted(spec, said, strict))
-    return splits.of_found(found.dataset, found.splits, split, shares or splits.SplitOptions())
+    return splits.of_found(found.dataset, found.splits, split)
 
 
 def _said(wishes: Mapping[str, Any]) -> dict[str, Any]:

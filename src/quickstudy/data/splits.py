@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from quickstudy.data.dataset import Dataset, DataWarning, encoded
 from quickstudy.data.tree import ClassFiles, group_of, shortened
 from quickstudy.errors import DataError
+from quickstudy.inputs import kinds
 
 SPLITS = ("train", "val", "test", "all")
 FOLDERS = {
@@ -23,8 +24,8 @@ FOLDERS = {
     **dict.fromkeys(["test", "testing", "tst", "eval", "evaluation", "holdout", "heldout", "metatest", "novel"], "test"),
 }
 """Splits by what folders of theirs are called."""
-EXTRA = frozenset(["set", "data", "dataset", "image", "images", "img", "imgs", "split", "classes", "files"])
-"""Words that such names may hold beside."""
+EXTRA = frozenset(["set", "data", "dataset", "img", "imgs", "split", "classes", "files"])
+"""Words that such names may hold beside, as they may the kind of input."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,15 @@ class SplitOptions:
             raise DataError(
                 f"fractions are {self.fractions}; expected three numbers from 0 on (train, val, test) that add up to 1."
             )
+
+    def select(self, dataset: Dataset, split: str) -> Dataset:
+        """Return the classes of one split of a dataset that holds them all.
+
+        >>> from quickstudy.data import load
+        >>> SplitOptions(fractions=(0.5, 0.0, 0.5)).select(load("digits", "all"), "train").name
+        'digits/train'
+        """
+        return chosen(dataset, split, self)
 
 
 def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOptions) -> list[str]:
@@ -77,21 +87,21 @@ def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
         DataError: unknown split, too few classes, or a split whose fraction is 0.
     """
     check(dataset.name, split)
-    name = f"{dataset.name}/{split}"
+    name = f"{dataset.name.removesuffix('/all')}/{split}"
     if split == "all":
         return dataclasses.replace(dataset, name=name)
     splits = assigned(dataset.classes, dataset.groups, options)
     return dataset.select([index for index, found in enumerate(splits) if found == split], name)
 
 
-def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str, options: SplitOptions) -> Dataset:
+def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str) -> Dataset:
     """Return the classes of one split, by the split of each class if the data says, else shared out by name.
 
     Raises:
         DataError: the data has no such split.
     """
     if of_class is None or split == "all":
-        return chosen(dataset, split, options)
+        return chosen(dataset, split, SplitOptions())
     check(dataset.name, split, sorted({*of_class, "all"}))
     return dataset.select([index for index, found in enumerate(of_class) if found == split], f"{dataset.name}/{split}")
 
@@ -109,7 +119,8 @@ def split_of(folder: str) -> str | None:
     ['train', 'val', 'test', 'val', 'train', None, None]
     """
     words = [word for word in re.split(r"[^a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", folder).lower()) if word]
-    words = [word for word in words if word not in EXTRA]
+    extra = EXTRA.union(*((name, kind.nouns) for name, kind in kinds().items()))
+    words = [word for word in words if word not in extra]
     return FOLDERS.get("".join(words).removesuffix("set"))
 
 

@@ -89,11 +89,7 @@ def decoded(job: Job, strict: bool = False) -> Decoded:
     found = _open(place, job)
     if found is None:
         try:
-            with places.exclusive(place.lock) as ours:
-                if _open(place, job) is None:
-                    if ours:
-                        _sweep(place.folder, place.key)
-                    _build(job, place, strict)
+            _build_once(job, place, strict)
         except OSError as error:
             raise StorageError(
                 f"cannot write the cache in {str(place.folder)!r} ({error}); free space or set QUICKSTUDY_CACHE."
@@ -130,6 +126,16 @@ def _mapped_array(file: pathlib.Path, about: Mapping[str, Any]) -> np.ndarray | 
     if about["bytes"] <= TUNED["checked"] and _crc(file) != about["crc32"]:
         return None
     return np.load(file, mmap_mode="c", allow_pickle=False)
+
+
+def _build_once(job: Job, place: _Place, strict: bool) -> None:
+    """Build the cache, unless another process has built it meanwhile."""
+    with places.exclusive(place.lock) as ours:
+        if _open(place, job) is not None:
+            return
+        if ours:
+            _sweep(place.folder, place.key)
+        _build(job, place, strict)
 
 
 def _build(job: Job, place: _Place, strict: bool) -> None:
@@ -236,15 +242,11 @@ def _crc(file: pathlib.Path) -> int:
 def _sweep(folder: pathlib.Path, held: str) -> None:
     """Remove what killed processes left half-written: parts of caches whose lock is free. The lock of `held` is ours."""
     for part in folder.glob(".*.part"):
-        key = part.name.split(".")[1]
-        lock = folder / f"{key}.lock"
-        with contextlib.suppress(OSError):
-            if key == held:
+        lock = folder / f"{part.name.split('.')[1]}.lock"
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            ours = lock.stem == held or (lock.exists() and stack.enter_context(places.exclusive(lock, wait=False)))
+            if ours:
                 part.unlink()
-            elif lock.exists():
-                with places.exclusive(lock, wait=False) as ours:
-                    if ours:
-                        part.unlink()
 
 
 @contextlib.contextmanager
