@@ -41,10 +41,10 @@ TURNS = {
 
 ROUNDING = 1e-3
 """Brightness in 0..1 that float images may lie outside by: less than half of 1/255, so that no byte changes."""
-FAR = 3.0
-"""Spreads of the training images beyond which a support set is called far from them."""
-LEAST_SPREAD = 0.1
-"""Brightness in 0..1 that counts as one spread, if the training images vary less."""
+FAR, LEAST_SPREAD = 3.0, 0.1
+"""Spreads of the training images beyond which a support set is called far from them; brightness that counts as one spread if they vary
+less. Measured with 200 support sets each of Omniglot, glyphs, MNIST, digits and CIFAR-FS: no set of new classes was called far, nor
+drawings of one set for another's, nor negatives of photographs; negatives of drawings always were."""
 
 
 class ImageSpec(InputSpec, frozen=True):
