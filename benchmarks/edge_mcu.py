@@ -24,6 +24,7 @@ from quickstudy import data
 from quickstudy.export.c import boards
 from quickstudy.export.c.boards import program
 from quickstudy.export.c.firmware import Firmware, write_firmware
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.task import Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.saving import SavedLearner, load_learner
@@ -52,7 +53,7 @@ def trained(name: str) -> SavedLearner:
 
 def to_bytes(x: torch.Tensor, saved: SavedLearner) -> np.ndarray:
     """Return the bytes that a camera would give for images as the net sees them."""
-    assert saved.spec is not None
+    assert isinstance(saved.spec, ImageSpec)
     values = (x.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).numpy()
     return np.ascontiguousarray(255 - values if saved.spec.ink == "dark" else values)
 
@@ -68,7 +69,7 @@ class Host:
 
     def answers(self, task: Task, saved: SavedLearner) -> np.ndarray:
         support, queries = to_bytes(task.support.x, saved), to_bytes(task.query.x, saved)  # pyright: ignore[reportArgumentType]
-        targets = task.support.y.labels.numpy().astype(np.int32)
+        targets = task.support.y.rows.argmax(-1).numpy().astype(np.int32)
         pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in (self.state, support, targets)]
         assert self.library.qs_adapt(*pointers, len(support), None) == 0
         scores = np.zeros(WAYS, np.float32)
@@ -86,7 +87,7 @@ def accuracy(saved: SavedLearner, firmware: Firmware, shots: int) -> dict[str, A
     rows = []
     for index in range(TASKS):
         task = tasks[index]
-        truth = task.query.y.labels.numpy()
+        truth = task.query.y.rows.argmax(-1).numpy()
         mine = host.answers(task, saved)
         exact = saved.learner.predict(saved.learner.adapt(task.support), task.query.x).argmax(-1).numpy()
         rows.append([(mine == truth).mean(), (exact == truth).mean(), (mine == exact).mean()])
@@ -107,7 +108,7 @@ def on_board(saved: SavedLearner, firmware: Firmware, board: str, extra: tuple[s
     """One task of classes never seen on an emulated board."""
     task = ClassTasks(data.load("omniglot", "test"), ways=WAYS, shots=1, queries=2, seed=1)[0]
     support, queries = to_bytes(task.support.x, saved), to_bytes(task.query.x, saved)  # pyright: ignore[reportArgumentType]
-    targets = task.support.y.labels.numpy()
+    targets = task.support.y.rows.argmax(-1).numpy()
     program.write_program(firmware.folder, program.Trial(support, targets, queries))
     measured = boards.run(firmware.folder, boards.BOARDS[board], extra)
     expected = saved.learner.predict(saved.learner.adapt(task.support), task.query.x).detach()
@@ -127,7 +128,7 @@ def on_board(saved: SavedLearner, firmware: Firmware, board: str, extra: tuple[s
         "adapt_5way_1shot_minstructions": instructions["adapt"],
         "predict_minstructions": instructions["predict"],
         "answers_as_torch": f"{int((answers == expected.argmax(-1).numpy()).sum())}/{len(answers)}",
-        "right": f"{int((answers == task.query.y.labels.numpy()).sum())}/{len(answers)}",
+        "right": f"{int((answers == task.query.y.rows.argmax(-1).numpy()).sum())}/{len(answers)}",
     }
     if firmware.precision == "float32":
         result["largest_difference_to_torch"] = float(

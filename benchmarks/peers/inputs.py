@@ -54,9 +54,9 @@ def _characters(work: Work) -> dict[str, np.ndarray]:
     tasks = source.batch(range(work.tasks))
     return {
         "support_x": np.asarray(tasks.support.x),
-        "support_y": tasks.support.y.labels.numpy(),
+        "support_y": tasks.support.y.rows.argmax(-1).numpy(),
         "query_x": np.asarray(tasks.query.x),
-        "query_y": tasks.query.y.labels.numpy(),
+        "query_y": tasks.query.y.rows.argmax(-1).numpy(),
     }
 
 

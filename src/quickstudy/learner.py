@@ -64,7 +64,7 @@ class Learner(nn.Module, abc.ABC):
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
     """Settings of the outer loop that suits this learner, used if the caller names none."""
 
-    statistics: str = ""
+    statistics: Any = ""
     """Choice of what batch norm normalises queries by; empty for a learner without the choice."""
 
     ways: int | None = None

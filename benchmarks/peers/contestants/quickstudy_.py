@@ -8,7 +8,7 @@ import math
 import os
 import sys
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from quickstudy.objectives.classes import one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
+from quickstudy.tasks.source import TaskSource
 from quickstudy.training.evaluate import Evaluator
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.plans import choose_engine
@@ -100,7 +101,7 @@ class Evaluation:
         pass
 
     def step(self) -> None:
-        self.accuracy = self.evaluator(self.given, self.indices).scores
+        self.accuracy = self.evaluator(cast(TaskSource, self.given), self.indices).scores
         synchronize()
 
     def check(self) -> dict[str, np.ndarray]:
@@ -130,9 +131,9 @@ class Sampling:
         task = self.batch[0]
         return {
             "support_x": task.support.x.numpy(),  # pyright: ignore[reportAttributeAccessIssue]
-            "support_y": task.support.y.labels.numpy(),
+            "support_y": task.support.y.rows.argmax(-1).numpy(),
             "query_x": task.query.x.numpy(),  # pyright: ignore[reportAttributeAccessIssue]
-            "query_y": task.query.y.labels.numpy(),
+            "query_y": task.query.y.rows.argmax(-1).numpy(),
         }
 
 
@@ -256,7 +257,8 @@ def build(work: Work, variant: str, setting: Setting) -> Job:
         return Sampling(work)
     if work["kind"] in ("protonet", "race"):
         return PrototypeTraining(work, variant, setting)
-    return Evaluation(work, setting) if work["kind"] == "evaluate" else Gradients(work, variant, setting)
+    job = Evaluation(work, setting) if work["kind"] == "evaluate" else Gradients(work, variant, setting)
+    return cast(Job, job)
 
 
 if __name__ == "__main__":

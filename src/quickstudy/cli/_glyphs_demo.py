@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import pathlib
 import shutil
 
@@ -101,7 +102,7 @@ def compare(saved: SavedLearner, sets: dict[str, Dataset], count: int) -> dict[s
     untrained = _made(LEARNER)
     calibration = ClassTasks(sets["held-out scripts"], 5, 5, QUERIES, seed=2).batch(range(8))
     untrained.calibrate(calibration[index] for index in range(8))
-    pixels = calibration[0].query.x[0].numel()
+    pixels = sum(math.prod(part.shape) for part in sets["held-out scripts"].spec.layout().values())
     methods: dict[str, tuple[Learner | SavedLearner, int]] = {
         "quickstudy, meta-trained": (saved, count),
         "same net, untrained": (untrained, count),
@@ -126,7 +127,12 @@ def picture(learner: Learner, dataset: Dataset, ways: int, seed: int) -> Picture
         predicted = learner.predict(learner.adapt(task.support), task.query.x).argmax(-1)
     shown = [(255 * (1 - np.asarray(part.x))).astype(np.uint8).transpose(0, 2, 3, 1) for part in (task.support, task.query)]
     return PicturedTask(
-        NAMES[:ways], shown[0], task.support.y.labels.numpy(), shown[1], task.query.y.labels.numpy(), predicted.numpy()
+        NAMES[:ways],
+        shown[0],
+        task.support.y.rows.argmax(-1).numpy(),
+        shown[1],
+        task.query.y.rows.argmax(-1).numpy(),
+        predicted.numpy(),
     )
 
 

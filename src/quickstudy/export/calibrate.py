@@ -48,8 +48,8 @@ def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200,
 def _largest(learner: Learner, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest logit of each query of a task: of its known classes, and of the others."""
     task = tasks[index]
-    shown = (task.support.weight > 0) & (task.support.y.labels < known)
+    shown = (task.support.weight > 0) & (task.support.y.rows.argmax(-1) < known)
     support = Examples(tree_map(lambda part: part[shown], task.support.x), OneHot(task.support.y.rows[shown][:, :known]))
     largest = logits(learner, support, task.query.x).max(-1)
-    asked = task.query.y.labels.numpy()
+    asked = task.query.y.rows.argmax(-1).numpy()
     return largest[asked < known], largest[asked >= known]

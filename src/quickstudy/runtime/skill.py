@@ -107,7 +107,7 @@ class Engine(Protocol):
 class Kept(NamedTuple):
     """Examples that a skill keeps: `adapt(*skill.examples)` learns the same again.
 
-    Args:
+    Attributes:
         x: stored inputs, one array or several by name.
         y: one label, or one row of values, per example.
     """

@@ -36,7 +36,7 @@ Axes = tuple[str | int, ...]
 """The size of each axis of a tensor: a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`), or a sum of
 such names."""
 
-EXAMPLES, QUERIES, WAYS, EARLIER = 11, 13, 7, 17
+SIZES = {"example": 11, "query": 13, "way": 7, "earlier": 17}
 """Sizes to trace with. They stand for any size."""
 
 
@@ -166,10 +166,10 @@ class _Tracer:
         self.mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
         ways = sizes.way or learner.ways
         self.axes = {
-            "example": sizes.example or self._any(EXAMPLES),
-            "way": ways or self._any(WAYS),
-            "query": sizes.query or self._any(QUERIES),
-            "earlier": self._any(EARLIER),
+            "example": sizes.example or self._any(SIZES["example"]),
+            "way": ways or self._any(SIZES["way"]),
+            "query": sizes.query or self._any(SIZES["query"]),
+            "earlier": self._any(SIZES["earlier"]),
         }
         self.weights = {name: value.detach().to(dtype).contiguous() for name, value in learner.state_dict().items()}
         batches = {name: self._any(getattr(learner, name)) for name in sizes.any}
