@@ -11,6 +11,8 @@ import torch
 def own_device(local_rank: int) -> torch.device:
     """Return the device of this process among those on its machine: its GPU if there is one, else the CPU."""
     if torch.cuda.is_available():
+        if local_rank > 0:  # one of several processes: what names no device must not land on the first one's
+            torch.cuda.set_device(local_rank)
         return torch.device("cuda", local_rank)
     return torch.device("mps") if torch.backends.mps.is_available() else torch.device("cpu")
 
