@@ -134,7 +134,7 @@ def test_a_missing_package_is_named_with_the_extra_that_has_it(cli: Call, monkey
     [
         ("torch", "'quickstudy[train]'"),
         ("sklearn", "'quickstudy[train]'"),
-        ("lightning_fabric", "'quickstudy[train]'"),
+        ("jaxtyping", "'quickstudy[train]'"),
         ("tensorboardX", "'quickstudy[train]'"),
         ("onnxscript", "'quickstudy[export]'"),
         ("somebody_elses", "somebody-elses"),

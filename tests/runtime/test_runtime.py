@@ -218,7 +218,7 @@ WITHOUT_TORCH = """
 import sys
 class Absent:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("torch", "sklearn", "jaxtyping", "onnx", "lightning_fabric"):
+        if name.split(".")[0] in ("torch", "sklearn", "jaxtyping", "onnx"):
             raise ModuleNotFoundError(f"No module named {name!r}", name=name)
 sys.meta_path.insert(0, Absent())
 import importlib.util
