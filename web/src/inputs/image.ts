@@ -64,7 +64,7 @@ export const imageKind: Kind<ImageSpec> = {
     const negatives = images.map((image) => image.map((grey) => 1 - grey));
     if (farthestFrom(statistics, negatives, spec)!.distance < distance / 2) {
       const other = spec.ink === "dark" ? "light" : "dark";
-      return `${found}: they look like negatives of its training images. If they are, say so with ink: "${other}".`;
+      return `${found}: they look like negatives of its training images. If they are, say that their ink is "${other}".`;
     }
     return `${found}; prepare them as its training images were (same ground, exposure and crop).`;
   },

@@ -74,7 +74,7 @@ describe("examples unlike those of training", () => {
     for (const [name, value] of Object.entries(statistics)) expect(found[name]).toBeCloseTo(value, 10);
     const inputs = new Map([[input.kind, tensor]]);
     const said = rows ? rowsKind.unlike(inputs, layout, input, trained) : imageKind.unlike(inputs, layout, input, trained);
-    expect(said).toBe(warning?.replace(/ink='(\w+)'/, 'ink: "$1"') ?? null);
+    expect(said).toBe(warning?.replace(/say so with ink='(\w+)'/, 'say that their ink is "$1"') ?? null);
   });
 
   test("say nothing if nothing is known of training", () => {
