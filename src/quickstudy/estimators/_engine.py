@@ -31,7 +31,7 @@ from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner, describe, load_learner, to_arrays
 
 
-class FreeRows(RowsSpec):
+class FreeRows(RowsSpec, frozen=True):
     """Rows of numbers in double precision, for learners that take rows of any length and do not say so."""
 
     def read_all(self, things: Any, **how: Any) -> dict[str, np.ndarray]:
@@ -110,12 +110,12 @@ class TorchEngine:
         if self.saved.spec is not None:
             return self.saved.spec.fitted_to(things)
         if things is None:
-            return FreeRows(1)
+            return FreeRows(features=1)
         check_several(things)
         rows = as_array(things, "a table of rows", "[example, feature]")
         if rows.ndim != 2 or not rows.shape[1]:
             raise DataError(f"the rows have shape {list(rows.shape)}; expected [example, feature].")
-        return FreeRows(rows.shape[1], columns=column_names(things))
+        return FreeRows(features=rows.shape[1], columns=column_names(things))
 
     def reader_as(self, saved: InputSpec) -> InputSpec:
         """Return the spec in a skill's file; rows in double precision if the learner has no spec of its own."""

@@ -21,6 +21,7 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
     target: ClassVar[str]
     skill_: Skill
     n_features_in_: int
+    feature_names_in_: np.ndarray
 
     def __init__(self, learner: Any = None, ink: Any = None) -> None:
         self.learner = learner

@@ -59,7 +59,7 @@ def scalar(value: Any) -> Any:
     (3, 'a')
     """
     if isinstance(value, np.generic | np.ndarray) and value.ndim == 0:
-        return value[()] if value.dtype.kind in "mM" else value.item()
+        return np.asarray(value)[()] if value.dtype.kind in "mM" else value.item()
     if hasattr(value, "detach") and getattr(value, "ndim", None) == 0:
         return value.item()
     return value
