@@ -149,7 +149,11 @@ def _write(
     folder: pathlib.Path, saved: SavedLearner, request: Request, source: Source, precision: Literal["float32", "int8"]
 ) -> Firmware:
     kernels = "int8.h" if precision == "int8" else "kernels.h"
-    files = {**source.files, kernels: (HERE / kernels).read_text(), "example.c": (HERE / "example.c").read_text()}
+    files = {
+        **source.files,
+        kernels: (HERE / kernels).read_text(encoding="utf-8"),
+        "example.c": (HERE / "example.c").read_text(encoding="utf-8"),
+    }
     facts = {
         "learner": type(saved.learner).__name__,
         "precision": precision,
@@ -161,7 +165,7 @@ def _write(
         "kernels": kernels,
         "grows": _GROWS if source.grows else "It holds one support example at a time, however many there are.",
     }
-    files["README.md"] = (HERE / "README.template").read_text().format(**facts)
+    files["README.md"] = (HERE / "README.template").read_text(encoding="utf-8").format(**facts)
     for name, text in files.items():
         storage.write_atomically(folder / name, text.encode())
     return Firmware(folder, precision, tuple(files), source.weights, source.arena, source.state, source.grows)
