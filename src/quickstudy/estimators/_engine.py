@@ -21,7 +21,6 @@ from quickstudy.inputs import InputSpec
 from quickstudy.inputs._layout import as_array, check_several
 from quickstudy.inputs.rows import RowsSpec, column_names
 from quickstudy.learner import Learner, hyperparameters
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.bundle import Bundle
@@ -29,6 +28,9 @@ from quickstudy.runtime.skill import Arrays, Learned
 from quickstudy.storage import LEARNER
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner, describe, load_learner, to_arrays
+
+DEFAULT = "protonet"
+"""Name of the learner of a classifier that is given none."""
 
 
 class FreeRows(RowsSpec, frozen=True):
@@ -234,7 +236,7 @@ def engine_of(learner: Any, target: str | None = None) -> TorchEngine:
 
 def prototypes(rows: Any) -> TorchEngine:
     """Return the engine of the nearest class mean on rows like these."""
-    return TorchEngine(SavedLearner(ProtoNet(Identity(_width(rows))).double()))
+    return TorchEngine(SavedLearner(discovery.load("learners", DEFAULT)(Identity(_width(rows))).double()))
 
 
 def ridge(rows: Any) -> TorchEngine:
