@@ -132,6 +132,47 @@ def recognises(path):
 def read(path, wanted):
     """Return nothing."""
 ''',
+    "data/readers/lines.py": '''"""Rows of numbers in a text file, each with its class first."""
+
+import numpy as np
+
+from quickstudy.data.arrays import from_arrays
+from quickstudy.data.readers import Found
+
+EXPECTED = ".lines"
+
+
+def recognises(path):
+    """Return whether a path ends in .lines."""
+    return path.suffix == ".lines"
+
+
+def read(path, wanted):
+    """Return the classes of a text file."""
+    words = [line.split() for line in path.read_text().splitlines()]
+    rows = np.array([line[1:] for line in words], dtype=np.float32)
+    spec, how = wanted.of_array(rows)
+    return Found(from_arrays(rows, [line[0] for line in words], spec=spec, how=how, name=path.name))
+''',
+    "tasks/coins.py": '''"""CoinTasks: nothing but coins."""
+
+from quickstudy.inputs.rows import RowsSpec
+
+
+class CoinTasks:
+    """Tasks of coins.
+
+    Args:
+        flips: of each coin.
+        seed: which coins.
+    """
+
+    input = RowsSpec(1)
+    target = "values"
+
+    def __init__(self, flips: int = 3, seed: int = 0) -> None:
+        self.flips, self.seed = flips, seed
+''',
     "cli/hello.py": '''"""greet whoever asks"""
 
 from quickstudy.cli import _output, _parser
@@ -188,6 +229,15 @@ def test_the_package_knows_them(copy: pathlib.Path) -> None:
         "import quickstudy as qs\ntry:\n    qs.load_data('x.strange')\nexcept qs.QuickstudyError as error:\n    print(error)"
     )
     assert "an .abacus file" in run(copy, "-c", refused)
+
+
+def test_a_format_and_a_source_of_tasks_are_known(copy: pathlib.Path) -> None:
+    (copy / "made.lines").write_text("heads 1 2\ntails 3 4\nheads 5 6\n")
+    read = "import quickstudy as qs; d = qs.load_data('made.lines', 'all'); print(d.classes, d.counts.tolist(), d.spec)"
+    assert run(copy, "-c", read) == "('heads', 'tails') [2, 1] rows of 2 numbers\n"
+    help_ = run(copy, "-m", "quickstudy", "train", "--tasks", "coins", "--help")
+    assert "--flips" in help_
+    assert "coins" in help_
 
 
 def test_the_docs_have_their_pages(copy: pathlib.Path) -> None:
