@@ -7,7 +7,7 @@ import io
 import logging
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import onnx
 import onnx.checker
@@ -57,9 +57,10 @@ def to_onnx(program: Program) -> bytes:
             assert written.exported_program is not None
         except torch.onnx.OnnxExporterError as error:
             raise _not_expressed(program, given, error) from error
-        marks = {node.name: node for node in written.exported_program.graph.nodes if _is_mark(node)}
         model = written.model_proto
-        _name_outputs(model.graph, list(program.outputs))
+        renamed = _name_outputs(model.graph, list(program.outputs))
+        nodes = written.exported_program.graph.nodes
+        marks = {renamed.get(node.name, node.name): node for node in nodes if _is_mark(node)}
         for loop, name in enumerate(program.loops):
             _make_loop(model.graph, loop, name, marks)
         model = _folded(model)
@@ -141,6 +142,11 @@ def _mark(value, loop: int, place: int):
     return op.Identity(value)
 
 
+def _collect(value, rows, loop: int, place: int):
+    del rows, loop, place
+    return op.Identity(value)
+
+
 def _count(value):
     """Return the size of a tensor in all, as a node."""
     return op.Size(value)
@@ -150,31 +156,31 @@ _TRANSLATIONS = {
     torch.ops.aten.sym_numel.default: _count,
     torch.ops.quickstudy.enter.default: _mark,
     torch.ops.quickstudy.leave.default: _mark,
+    torch.ops.quickstudy.take.default: _mark,
+    torch.ops.quickstudy.collect.default: _collect,
     torch.ops.aten.max_pool2d_with_indices.default: _max_pool2d,
     torch.ops.aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
 }
 
 
 def _is_mark(node: torch.fx.Node) -> bool:
-    return node.target in (torch.ops.quickstudy.enter.default, torch.ops.quickstudy.leave.default)
+    return node.op == "call_function" and str(node.target).startswith("quickstudy.")
 
 
 def _make_loop(graph: GraphProto, loop: int, times: str, marks: dict[str, torch.fx.Node]) -> None:
-    """Put what lies between the marks of a loop into an ONNX `Loop`, whose trip count is the input `times`."""
-    entering, leaving = (_marked(marks, getattr(torch.ops.quickstudy, kind).default, loop) for kind in ("enter", "leave"))
-    inside = _between(graph, set(entering.values()), set(leaving.values()))
-    enters = {node.output[0]: node for node in graph.node if node.output[0] in set(entering.values())}
+    """Put what lies between the marks of a loop into an ONNX `Loop`.
+
+    Its trip count is the input `times`; if that is empty, the length of what the loop takes.
+    """
+    entering, leaving, taking, collecting = (_marked(marks, loop, kind) for kind in ("enter", "leave", "take", "collect"))
+    inside = _between(graph, {*entering.values(), *taking.values()}, {*leaving.values(), *collecting.values()})
+    opening = {node.output[0]: node for node in graph.node if node.output[0] in {*entering.values(), *taking.values()}}
     carried = sorted(leaving)
-    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
-    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
-
-    def info(name: str) -> onnx.ValueInfoProto:
-        return onnx.helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), None)
-
-    index = entering.get(0, f"{times}_index_{loop}")
-    going_on = f"going_on_{loop}"
+    index, going_on = entering.get(0, f"{times}_index_{loop}"), f"going_on_{loop}"
+    rows = [onnx.helper.make_node("Gather", [opening[name].input[0], index], [name]) for name in taking.values()]
+    info = _typed(graph)
     body = onnx.helper.make_graph(
-        [*inside, onnx.helper.make_node("Identity", [going_on], [f"{going_on}_next"])],
+        [*rows, *inside, onnx.helper.make_node("Identity", [going_on], [f"{going_on}_next"])],
         f"loop_{loop}",
         [
             onnx.helper.make_tensor_value_info(index, TensorProto.INT64, []),
@@ -184,31 +190,56 @@ def _make_loop(graph: GraphProto, loop: int, times: str, marks: dict[str, torch.
         [
             onnx.helper.make_tensor_value_info(f"{going_on}_next", TensorProto.BOOL, []),
             *(info(leaving[place]) for place in carried),
+            *(info(name) for name in collecting.values()),
         ],
     )
-    results = [f"{leaving[place]}_last" for place in carried]
-    starts = [enters[entering[place]].input[0] for place in carried]
-    node = onnx.helper.make_node("Loop", [times, "", *starts], results, body=body)
-    _replace(graph, inside, list(enters.values()), node, dict(zip((leaving[p] for p in carried), results, strict=True)))
-    if times not in {value.name for value in graph.input}:
+    handed_on = [*(leaving[place] for place in carried), *collecting.values()]
+    results = {name: f"{name}_last" for name in handed_on}
+    starts = [opening[entering[place]].input[0] for place in carried]
+    counting = [] if times else _counting(loop, opening[next(iter(taking.values()))].input[0])
+    trips = times or counting[-1].output[0]
+    node = onnx.helper.make_node("Loop", [trips, "", *starts], list(results.values()), body=body)
+    _replace(graph, [*rows, *inside], list(opening.values()), [*counting, node], results)
+    if times and times not in {value.name for value in graph.input}:
         graph.input.append(onnx.helper.make_tensor_value_info(times, TensorProto.INT64, []))
 
 
-def _name_outputs(graph: GraphProto, names: Sequence[str]) -> None:
-    """Give the outputs their names by nodes of their own, so that inner values keep those of the captured graph."""
+def _counting(loop: int, rows: str) -> list[NodeProto]:
+    """Return the nodes that compute how many rows there are."""
+    shape, count = f"rows_{loop}", f"trips_{loop}"
+    return [
+        onnx.helper.make_node("Shape", [rows], [shape], start=0, end=1),
+        onnx.helper.make_node("Squeeze", [shape], [count]),
+    ]
+
+
+def _typed(graph: GraphProto) -> Callable[[str], onnx.ValueInfoProto]:
+    """Return a function from a value's name to its description, of the graph's type and any shape."""
+    kinds = {value.name: value.type.tensor_type.elem_type for value in (*graph.value_info, *graph.input, *graph.output)}
+    kinds |= {tensor.name: tensor.data_type for tensor in graph.initializer}
+    return lambda name: onnx.helper.make_tensor_value_info(name, kinds.get(name, TensorProto.FLOAT), None)
+
+
+def _name_outputs(graph: GraphProto, names: Sequence[str]) -> dict[str, str]:
+    """Give the outputs their names, by nodes of their own; return the new names of inner values that had one of these."""
     del graph.output[len(names) :]
+    renamed = {name: f"{name}__inside" for node in graph.node for name in node.output if name in names}
+    for node in graph.node:
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        node.output[:] = [renamed.get(name, name) for name in node.output]
+    for value in graph.value_info:
+        value.name = renamed.get(value.name, value.name)
     for output, name in zip(graph.output, names, strict=True):
-        graph.node.append(onnx.helper.make_node("Identity", [output.name], [name]))
+        graph.node.append(onnx.helper.make_node("Identity", [renamed.get(output.name, output.name)], [name]))
         output.name = name
+    return renamed
 
 
-def _marked(marks: dict[str, torch.fx.Node], target: object, loop: int) -> dict[int, str]:
-    """Return the value of each place of a loop."""
-    return {
-        int(node.args[2]): name  # pyright: ignore[reportArgumentType]
-        for name, node in marks.items()
-        if node.target is target and node.args[1] == loop
-    }
+def _marked(marks: dict[str, torch.fx.Node], loop: int, kind: str) -> dict[int, str]:
+    """Return the value of each place of a loop, by the kind of its mark."""
+    target = getattr(torch.ops.quickstudy, kind).default
+    found = {int(node.args[-1]): name for name, node in marks.items() if node.target is target and node.args[-2] == loop}  # pyright: ignore
+    return dict(sorted(found.items()))
 
 
 def _between(graph: GraphProto, entering: set[str], leaving: set[str]) -> list[NodeProto]:
@@ -223,17 +254,19 @@ def _between(graph: GraphProto, entering: set[str], leaving: set[str]) -> list[N
 
 
 def _replace(
-    graph: GraphProto, inside: list[NodeProto], enters: list[NodeProto], loop: NodeProto, renamed: dict[str, str]
+    graph: GraphProto, inside: list[NodeProto], enters: list[NodeProto], loop: list[NodeProto], renamed: dict[str, str]
 ) -> None:
-    """Return the graph with the loop in the place of its first node."""
+    """Put the nodes of the loop in the place of its first node."""
     gone = {node.output[0] for node in (*inside, *enters)}
     before = [node for node in graph.node if node.output[0] not in gone]
-    needed = _ancestors(before, [*loop.input, *(name for node in inside for name in node.input)])
+    needed = _ancestors(
+        before, [*(name for node in loop for name in node.input), *(name for node in inside for name in node.input)]
+    )
     first = [node for node in before if node.output[0] in needed]
     last = [node for node in before if node.output[0] not in needed]
     for node in last:
         node.input[:] = [renamed.get(name, name) for name in node.input]
-    nodes = [*first, loop, *last]
+    nodes = [*first, *loop, *last]
     del graph.node[:]
     graph.node.extend(nodes)
 

@@ -312,7 +312,8 @@ def _tidied(program: Program) -> Program:
     """Without operations and inputs that nothing reads, and without the addresses of source lines."""
     module = program.module
     (output,) = module.graph.find_nodes(op="output")
-    unread = [node for node in module.graph.nodes if node.target is torch.ops.quickstudy.leave.default and not node.users]
+    marks = (torch.ops.quickstudy.leave.default, torch.ops.quickstudy.take.default)
+    unread = [node for node in module.graph.nodes if node.target in marks and not node.users]
     output.args = ((*output.args[0], *unread),)  # what only the loop itself reads must stay, behind the outputs
     module.graph.eliminate_dead_code()
     kept = {}
