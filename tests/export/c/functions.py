@@ -73,7 +73,7 @@ def traced(
         graph = make_fx(
             lambda *values: function(**dict(zip(inputs, values, strict=True))), decomposition_table=known, tracing_mode="real"
         )(*fakes).graph
-    graph.eliminate_dead_code(lambda node: node.is_impure() or node.target is ops.LEAVE)
+    graph.eliminate_dead_code(lambda node: node.is_impure() or node.target in (ops.LEAVE, ops.TAKE))
     return functional(graph, list(inputs)), loops
 
 

@@ -14,7 +14,7 @@ from torch import fx
 from quickstudy.errors import ModelError
 from quickstudy.export.c import layers, ops, views
 from quickstudy.export.c.context import Context
-from quickstudy.export.c.ir import Begin, Buffer, End, Index, Item, Value, constant, literal, loops, nested, stored
+from quickstudy.export.c.ir import Begin, Buffer, End, Index, Item, Value, constant, literal, loops, nested, remapped, stored
 from quickstudy.export.c.ops import EFFORT, shape_of
 from quickstudy.export.c.sections import Section, example_axis
 from quickstudy.export.trace.capture import layer_of
@@ -75,7 +75,40 @@ class _Lowering:
             buffer = buffer or context.new(node.name, start.size, start.dtype)
             self.carried[loop, place] = buffer
             context.values[node] = context.write(start, stored(buffer, start.shape))
-        context.items.append(Begin(f"for (int step = 0; step < {context.frame.steps[loop]}; step++)"))
+        context.items.append(Begin(f"for (int step = 0; step < {self._count(loop)}; step++)"))
+
+    def _count(self, loop: int) -> str:
+        """Return the number of steps as C: a setting, or the length of what the loop takes."""
+        if name := self.context.frame.steps[loop]:
+            return name
+        rows: Any = next(iter(self._marks(ops.TAKE, loop).values())).args[0]
+        examples = example_axis(rows)
+        return str(rows.meta["val"].shape[0]) if examples is None else self.context.frame.size(examples[1])
+
+    def _taken(self, node: fx.Node) -> Value:
+        """Return the row of the step."""
+        context, rows = self.context, node.args[0]
+        assert isinstance(rows, fx.Node)
+        examples, shape = example_axis(rows), shape_of(node)
+        if examples is not None and examples[0] != 0:
+            raise ModelError(
+                f"a loop goes over axis 0 of {rows.name}, whose axis {examples[0]} counts examples; the C target computes one example at a "
+                "time. Loop over the examples, or export the learner to ONNX."
+            )
+        if examples is None:
+            return remapped(context.value(rows), shape, lambda index: ("step", *index))
+        if rows.op == "placeholder":
+            value = context.frame.inputs[context.names[rows]]("step")
+            return remapped(value, shape, lambda index: ("0", *index))
+        return stored(context.rows[rows], shape, f"step * {math.prod(shape)}")
+
+    def _collected(self, node: fx.Node) -> None:
+        """Write what this step puts out to its row."""
+        context, value = self.context, self.context.value(node.args[0])
+        buffers = context.destinations.get(node) or [context.new(f"all_{node.name}", value.size * context.frame.capacity)]
+        context.rows[node] = buffers[0]
+        for buffer in buffers:
+            context.write(value, stored(buffer, value.shape, f"step * {value.size}"))
 
     def _close(self, loop: int | None) -> None:
         """Hand the values of this step on to the next: each in place, after whatever still reads the old one."""
@@ -105,11 +138,17 @@ class _Lowering:
         for node in section.nodes:
             if node.target in (ops.ENTER, ops.LEAVE) or node in self.fused.inner:
                 continue
+            if node.target is ops.COLLECT:
+                self._collected(node)
+                continue
             value = self._settled(node, self._lower(node))
             if example_axis(node) is None:
                 context.values[node] = value
                 continue
             context.local[node] = value
+            if node in context.cut.kept and node not in context.rows:
+                context.rows[node] = context.new(f"all_{node.name}", value.size * context.frame.capacity, value.dtype)
+                self._write_row(value, context.rows[node])
             for buffer in context.destinations.get(node, ()):  # a row of the state for every example
                 self._write_row(value, buffer)
         inside, context.items = context.items, outside
@@ -147,6 +186,8 @@ class _Lowering:
 
     def _lower(self, node: fx.Node) -> Any:
         target = node.target
+        if target is ops.TAKE:
+            return self._taken(node)
         if node in self.fused.outer:
             return layers.fused(self.context, self.fused.outer[node], node)
         if target in ops.ELEMENTWISE:

@@ -14,6 +14,10 @@ from quickstudy.functional import loop  # noqa: F401 (registers the marks of loo
 aten = torch.ops.aten
 ENTER = torch.ops.quickstudy.enter.default
 LEAVE = torch.ops.quickstudy.leave.default
+TAKE = torch.ops.quickstudy.take.default
+COLLECT = torch.ops.quickstudy.collect.default
+MARKS = (ENTER, LEAVE, TAKE, COLLECT)
+"""Marks of loops, as `quickstudy.functional.loop` describes them."""
 
 _REMAINDER = "qs_floored(fmodf({0}, {1}), {1})"
 
@@ -152,6 +156,9 @@ def is_light(node: fx.Node) -> bool:
 def inputs(node: fx.Node) -> Iterator[fx.Node]:
     """Nodes whose values, not only shapes, a node reads."""
     if node.target in SHAPE_ONLY:
+        return
+    if node.target is COLLECT:  # of the rows it counts, only the number matters
+        yield node.args[0]  # pyright: ignore[reportReturnType]
         return
     for other in node.all_input_nodes:
         if is_tensor(other) and other.target is not aten.empty.memory_format:

@@ -96,6 +96,7 @@ class _Cutter:
     def cut(self) -> Cut:
         for node in self.live:
             self._place(node)
+        self.kept |= {rows for node in self.live if node.target is ops.TAKE and (rows := self._rows(node)) is not None}
         for node, home in list(self.home.items()):
             if home[2] is not None:
                 for needed in ops.inputs(node):
@@ -120,16 +121,26 @@ class _Cutter:
             self.ready[node] = 0
             return
         needed = list(ops.inputs(node))
-        if node.target in (ops.ENTER, ops.LEAVE):
-            region = 2 * int(node.args[1]) + 1  # pyright: ignore[reportArgumentType]
+        ends = (ops.LEAVE, ops.COLLECT)
+        if node.target in ops.MARKS:
+            region = 2 * int(node.args[-2]) + 1  # pyright: ignore[reportArgumentType]
         else:
-            region = max((self.region[other] + (other.target is ops.LEAVE) for other in needed), default=0)
+            region = max((self.region[other] + (other.target in ends) for other in needed), default=0)
         self.region[node] = region
+        if node.target in (ops.TAKE, ops.COLLECT):  # a row at a time, by the loop's own count
+            levels = [self.ready[other] for other in needed if self.region[other] == region]
+            self.home[node], self.ready[node] = (region, max(levels, default=0), None), max(levels, default=0)
+            return
         over = next((axis[1] for other in (node, *needed) if (axis := self.axis[other]) is not None), None)
-        levels = [self.ready[other] for other in needed if self.region[other] == region and other.target is not ops.LEAVE]
+        levels = [self.ready[other] for other in needed if self.region[other] == region and other.target not in ends]
         level = max(levels, default=0)
         self.home[node] = (region, level, over)
         self.ready[node] = level + (over is not None and self.axis[node] is None)
+
+    def _rows(self, node: fx.Node) -> fx.Node | None:
+        """Return what a loop takes, if it must be kept for every example."""
+        rows: Any = node.args[0]
+        return rows if self.axis[rows] is not None and rows.op != "placeholder" else None
 
     def _demand(self, node: fx.Node, home: Home) -> None:
         """Make a value of one example available in a pass."""
@@ -156,4 +167,5 @@ def _live(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _leaves(graph: fx.Graph) -> Iterator[fx.Node]:
-    yield from graph.find_nodes(op="call_function", target=ops.LEAVE)
+    for mark in (ops.LEAVE, ops.TAKE):
+        yield from graph.find_nodes(op="call_function", target=mark)

@@ -1,0 +1,90 @@
+"""A loop over the rows of a tensor is one loop in C: what it takes, hands on and puts out equals torch."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+from collections.abc import Callable
+from typing import ClassVar
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from quickstudy.functional.loop import scan
+from quickstudy.learner import Learner, State
+from quickstudy.nets.mlp import MLP
+from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.task import Examples, Input
+from quickstudy.training.saving import SavedLearner
+
+from .functions import built, compiled
+
+
+def over_examples(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
+    """Take examples as given and as computed, hand on two values, and use all that was put out afterwards."""
+
+    def step(index: Tensor, carry: tuple[Tensor, Tensor], rows: tuple[Tensor, ...]) -> tuple[tuple[Tensor, Tensor], Tensor]:
+        first, second = carry
+        given, computed = rows
+        return (torch.tanh(first * 0.5 + given), second + computed * first), first + computed
+
+    (first, second), seen = scan(step, (w, torch.zeros_like(w)), (x, torch.exp(-x * x)))
+    return first, second, seen.sum(0), seen
+
+
+def over_numbers(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
+    """Take the rows of a tensor that counts no examples."""
+    total, _ = scan(lambda index, total, row: (total * 0.5 + row + index, ()), torch.zeros(4), w.expand(5, 4) * 2)
+    return (total + x.sum(0),)
+
+
+@pytest.mark.parametrize("function", [over_examples, over_numbers])
+def test_it_equals_torch_for_any_number_of_examples(function: Callable, tmp_path: pathlib.Path) -> None:
+    inputs = {"x": torch.randn(9, 4), "w": torch.randn(4)}
+    one = compiled(function, inputs, ["x"])
+    library = built(tmp_path, [one])
+    assert one.text.count("for (int step") == 1
+    for count in (1, 6, 9):
+        given = [inputs["x"][:count], inputs["w"]]
+        for found, expected in zip(library.run(one, given, count), function(*given), strict=True):
+            torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-5, atol=1e-5)
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Reading(Learner):
+    """What a simple recurrent unit remembers of the examples, one after another."""
+
+    net: nn.Module
+    head_ways: int = 3
+
+    order_free: ClassVar[bool] = False
+    relabelling_free: ClassVar[bool] = False
+
+    def __post_init__(self) -> None:
+        self.ways = self.head_ways
+        self.seen = nn.Linear(self.net.features, 5)
+        self.told = nn.Linear(self.head_ways, 5)
+        self.kept = nn.Linear(5, 5)
+        self.answer = nn.Linear(self.net.features, self.head_ways * 5)
+
+    def adapt(self, support: Examples, state: State | None = None) -> State:
+        rows = self.seen(self.net(support.x)) + self.told(support.y.rows)
+        hidden, _ = scan(lambda index, hidden, row: (torch.tanh(row + self.kept(hidden)), ()), rows.new_zeros(1, 5), rows)
+        return {"hidden": hidden}
+
+    def predict(self, state: State, x: Input) -> Tensor:
+        return (self.answer(self.net(x)).reshape(-1, self.head_ways, 5) * state["hidden"]).sum(-1)
+
+
+def test_a_recurrent_learner_equals_torch(build: Callable) -> None:
+    torch.manual_seed(0)
+    learner = Reading(MLP(in_features=6, hidden=(8, 6))).eval()
+    x, classes, queries = torch.randn(7, 6), torch.arange(7) % 3, torch.randn(4, 6)
+    host = build(SavedLearner(learner), ways=3, examples=9, features=6, precision="float32")
+    assert host.adapt(x.numpy(), classes.numpy()) == 0
+    _, scores = host.predict(queries.numpy())
+    exact = learner.double()
+    support = Examples(x.double(), OneHot(one_hot(classes, 3).rows.double()))
+    expected = exact.predict(exact.adapt(support), queries.double()).detach().float()
+    torch.testing.assert_close(torch.from_numpy(scores), expected, rtol=1e-4, atol=1e-5)
