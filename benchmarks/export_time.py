@@ -1,6 +1,6 @@
 """Measure how long `quickstudy export` takes for MAML on Conv4, and which part of it what takes.
 
-    python benchmarks/export_time.py --out benchmarks/results/export_time.json
+python benchmarks/export_time.py --out benchmarks/results/export_time.json
 """
 
 from __future__ import annotations
