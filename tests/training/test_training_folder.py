@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from quickstudy.errors import BusyError, ConfigError, ConflictError, NotFoundError, ProcessError
+from quickstudy.errors import BusyError, ConfigError, ConflictError, NotFoundError, ProcessError, TrainingError
 from quickstudy.storage import CHECKPOINT, LEARNER
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import CONFIG, LOCK, METRICS, RunFolder
@@ -123,3 +123,16 @@ def test_an_attempt_that_follows_a_killed_one_is_known_by_its_job(tmp_path: path
         raise ProcessError
     with RunFolder(tmp_path).held("launch 9") as again:
         assert not again
+
+
+def test_a_run_that_makes_no_step_leaves_its_folder_to_the_next_one(
+    rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path
+) -> None:
+    for _ in range(2):
+        with pytest.raises(TrainingError, match="at step 0 the loss is nan"):
+            fit(make_learner(), rows(poison=0), None, settings(), tmp_path)
+        assert names(tmp_path) == set()
+    fit(make_learner(), rows(), None, settings(), tmp_path)
+    with pytest.raises(ConflictError):
+        fit(make_learner(), rows(poison=0), None, settings(), tmp_path)
+    assert {CHECKPOINT, LEARNER, METRICS} <= names(tmp_path)  # a refused run removes nothing of another one

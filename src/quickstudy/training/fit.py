@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 
+from quickstudy.errors import ProcessError, TrainingError, UserError
 from quickstudy.learner import Learner
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.device import threads
@@ -62,9 +63,14 @@ def fit(
     with contextlib.ExitStack() as stack:
         again = group.first(lambda: _held(folder, resume or group.restarted, group.job, stack))
         stack.enter_context(threads(settings.threads or (1 if group.local_size > 1 else None)))
-        trainer.begin(resume, again)
-        trainer.train(progress, announced=not resume)
-        return trainer.finish()
+        try:
+            trainer.begin(resume, again)
+            trainer.train(progress, announced=not resume)
+            return trainer.finish()
+        except (UserError, TrainingError) as error:
+            if not isinstance(error, ProcessError):  # after which all processes may start again
+                trainer.abandon()
+            raise
 
 
 def _held(folder: RunFolder | None, resume: bool, job: str, stack: contextlib.ExitStack) -> bool:

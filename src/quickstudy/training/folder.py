@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shutil
 from collections.abc import Iterator
 from typing import IO
 
@@ -13,6 +14,8 @@ from quickstudy.storage import CHECKPOINT, LEARNER, write_atomically
 
 CONFIG = "config.yaml"
 """Name of the file with a run's options."""
+EVENTS = "tensorboard"
+"""Name of the folder with the events that TensorBoard shows."""
 METRICS = "metrics.csv"
 """Name of the file with a row for each step."""
 LOCK = ".lock"
@@ -99,6 +102,12 @@ class RunFolder:
         """Keep the options of a run that begins here."""
         if self.config:
             write_atomically(self.path / CONFIG, self.config.encode())
+
+    def abandon(self) -> None:
+        """Remove what a run that made no step has written, so that the next one may begin here."""
+        for name in (CHECKPOINT, METRICS, CONFIG):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.path / EVENTS, ignore_errors=True)
 
     def _locked(self) -> IO[bytes]:
         """Return the open lock file, locked, and still the one that has its name."""

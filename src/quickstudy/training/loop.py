@@ -72,7 +72,7 @@ class Trainer:
         self.learner = learner.eval().to(self.device)
         self.weights = list(trainable(learner).values())
         self.spec = tasks.input
-        self.run = Run()
+        self.run, self.begun = Run(), False
         self._check()
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
         self.optimizer = make_optimizer(self.weights, lr=0.0, weight_decay=self.settings.weight_decay)
@@ -120,6 +120,11 @@ class Trainer:
                     saved_at = self.run.seconds
                 if stop:
                     raise self._interrupted()
+
+    def abandon(self) -> None:
+        """Remove what this run has written if it began here and made no step, so that the next one may begin in the same folder."""
+        if self.folder is not None and self.begun and self.run.step == 0:
+            self.folder.abandon()
 
     def save_checkpoint(self) -> None:
         """Write everything that is needed to go on into the folder; nothing without one."""
@@ -178,6 +183,7 @@ class Trainer:
                 self._load_checkpoint()
             self.run.job = self.group.job
             if not resume:
+                self.begun = True
                 self.folder.begin()
                 self.save_checkpoint()  # so that a run can be resumed wherever it breaks off
             self.tracker = Tracker(self.folder.path, self.run.step)

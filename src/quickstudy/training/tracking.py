@@ -15,6 +15,7 @@ from typing import Any
 
 from quickstudy.errors import StorageError
 from quickstudy.storage import write_atomically
+from quickstudy.training.folder import EVENTS
 
 COLUMNS: tuple[str, ...] = (
     *("step", "seconds", "loss", "lr", "tasks_per_second", "validation_accuracy", "validation_ci95"),
@@ -45,7 +46,7 @@ class Tracker:
         with self._writing():
             self._file = path.open("a", newline="", buffering=1)
             self._writer = csv.DictWriter(self._file, COLUMNS)
-            self._events = Events(out / "tensorboard", step)
+            self._events = Events(out / EVENTS, step)
 
     def log(self, step: int, row: Mapping[str, float]) -> None:
         """Write one row of metrics.
