@@ -56,7 +56,10 @@ export function rowStatistics(numbers: ArrayLike<number>): { location: number; s
   return { location, scale };
 }
 
-/** Return a number with four digits that matter. */
+/** Return a number with four digits that matter, as Python's `:.4g` writes it. */
 function short(value: number): string {
-  return String(Number(value.toPrecision(4)));
+  const [digits, power] = value.toExponential(3).split("e") as [string, string];
+  const exponent = Number(power);
+  if (exponent >= -4 && exponent < 4) return String(Number(value.toPrecision(4)));
+  return `${Number(digits)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
 }
