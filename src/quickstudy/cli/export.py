@@ -61,6 +61,9 @@ def _build_parser() -> _parser.Parser:
     )
     parser.add_argument("--ways", type=int, default=5, help="with --target c: classes of a task, at most")
     parser.add_argument("--examples", type=int, default=25, help="with --target c: support examples of a task, at most")
+    parser.add_argument(
+        "--prefix", type=str, default="qs", help="with --target c: beginning of all C names, to link several learners together"
+    )
     parser.add_argument("--int8", type=bool, default=False, help="the net in 8 bits: a quarter of the size, and faster")
     parser.add_argument(
         "--data",
@@ -110,6 +113,7 @@ def _write_c(options: jsonargparse.Namespace, source: Source) -> None:
         precision=precision,
         images=images,
         features=options.features,
+        prefix=options.prefix,
     )
     if options.json:
         _output.as_json(dataclasses.asdict(written) | {"folder": str(written.folder)})

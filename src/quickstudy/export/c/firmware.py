@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import pathlib
+import re
+from collections.abc import Mapping
 from typing import Literal, get_args
 
 import numpy as np
@@ -54,6 +56,7 @@ def write_firmware(
     precision: Precision = "auto",
     images: np.ndarray | None = None,
     features: int | None = None,
+    prefix: str = "qs",
 ) -> Firmware:
     """Write a learner as C99: `learner.h` (`qs_adapt`, `qs_predict`), `learner.c`, `weights.h`, kernels, an example and a README.
 
@@ -67,6 +70,7 @@ def write_firmware(
         images: uint8 `[image, row, column, channel]`, for int8: a few hundred images such as the device will see, to measure ranges
             with. None draws glyphs, for learners on grey images.
         features: length of a row, for a learner on rows whose net does not say.
+        prefix: beginning of all C names, so that several learners link into one firmware.
 
     Raises:
         ModelError: the learner does something that has no C form; the message names the operator and the layer, and what to use instead.
@@ -82,10 +86,12 @@ def write_firmware(
     check_at_least("ways", ways, 1)
     check_at_least("examples", examples, 1)
     check_choice("precision", precision, get_args(Precision))
+    if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix):
+        raise ConfigError(f"prefix is {prefix!r}; expected a C name of small letters, digits and underscores, such as 'doors'.")
     _check_answerable(saved)
     request = Request(ways, examples, _input_shape(saved, features), saved.spec, discovery.load("objectives", saved.target))
     source, chosen = _compiled(saved, request, precision, images)
-    return _write(pathlib.Path(folder), saved, request, source, chosen)
+    return _write(pathlib.Path(folder), prefix, _files(saved, request, source, chosen), (source, chosen))
 
 
 def _compiled(
@@ -145,9 +151,8 @@ def _calibration(request: Request) -> np.ndarray:
     return np.stack(resized)[..., None]
 
 
-def _write(
-    folder: pathlib.Path, saved: SavedLearner, request: Request, source: Source, precision: Literal["float32", "int8"]
-) -> Firmware:
+def _files(saved: SavedLearner, request: Request, source: Source, precision: Literal["float32", "int8"]) -> dict[str, str]:
+    """Return the text of each file by its name."""
     kernels = "int8.h" if precision == "int8" else "kernels.h"
     files = {
         **source.files,
@@ -166,8 +171,17 @@ def _write(
         "grows": _GROWS if source.grows else "It holds one support example at a time, however many there are.",
     }
     files["README.md"] = (HERE / "README.template").read_text(encoding="utf-8").format(**facts)
+    return files
+
+
+def _write(
+    folder: pathlib.Path, prefix: str, files: Mapping[str, str], compiled: tuple[Source, Literal["float32", "int8"]]
+) -> Firmware:
+    """Write the files, in which all names begin with the prefix."""
+    source, precision = compiled
     for name, text in files.items():
-        storage.write_atomically(folder / name, text.encode())
+        named = re.sub(r"\bqs_", f"{prefix}_", re.sub(r"(?<![A-Za-z0-9_])(-D)?QS_", rf"\g<1>{prefix.upper()}_", text))
+        storage.write_atomically(folder / name, named.encode())
     return Firmware(folder, precision, tuple(files), source.weights, source.arena, source.state, source.grows)
 
 
