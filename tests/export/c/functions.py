@@ -25,6 +25,7 @@ from quickstudy.export.c.plan import Arena, planned, without_unread
 from quickstudy.export.c.schedule import scheduled
 from quickstudy.export.c.sections import Cut, cut
 from quickstudy.export.c.table import table
+from quickstudy.export.c.verify import check_arena, check_items
 from quickstudy.functional.loop import as_loops
 
 Function = Callable[..., tuple[Tensor, ...]]
@@ -103,8 +104,11 @@ def compiled(
     binds = {given: _bound(given, tuple(value.shape), given in examples) for given, value in inputs.items()}
     context = Context(graph, cut(graph), list(inputs), Frame(binds, outputs, "count", capacity, loops), list(outputs))
     lowered = without_unread(lower.lowered(context))
+    check_items(lowered, "lowering")
     items = scheduled(lowered)
+    check_items(items, "scheduling")
     arena = planned(items)
+    check_arena(items, arena)
     arguments = [*(f"const float *{given}" for given in inputs), *(f"float *{output}" for output in outputs), "int count"]
     code = emit.function(f"void {name}({', '.join(arguments)})", items, arena)
     code = code.replace(

@@ -20,6 +20,7 @@ from quickstudy.export.c.plan import planned, without_unread
 from quickstudy.export.c.schedule import scheduled
 from quickstudy.export.c.sections import cut
 from quickstudy.export.c.table import table
+from quickstudy.export.c.verify import check_arena, check_items
 from quickstudy.export.trace.capture import Axes, Program, Programs, Sizes, capture
 from quickstudy.inputs import TensorLayout
 from quickstudy.inputs.image import ImageSpec
@@ -137,8 +138,11 @@ class _Compiler:
         context = Context(graph, cut(graph), list(program.inputs), frame, list(program.outputs))
         context.constants = self.constants
         items: list[Item] = without_unread(lowered(context))
+        check_items(items, "lowering")
         items = scheduled(items)
+        check_items(items, "scheduling")
         arena = planned(items)
+        check_arena(items, arena)
         used = {name for item in items for buffer in getattr(item, "reads", ()) for name in [buffer.name]}
         self.used |= {name for name in self.programs.weights if _weight(name) in used}
         return emit.function(signature, items, arena), arena.size, bool(context.rows)

@@ -29,7 +29,7 @@ def without_unread(items: Sequence[Item]) -> list[Item]:
 
 def planned(items: Sequence[Item]) -> Arena:
     """First fit, largest buffers first."""
-    spans = _spans(items)
+    spans = lifetimes(items)
     groups = _shared(items, spans)
     offsets: dict[Buffer, int] = {}
     size = 0
@@ -50,7 +50,7 @@ def planned(items: Sequence[Item]) -> Arena:
     return Arena(offsets, size)
 
 
-def _spans(items: Sequence[Item]) -> dict[Buffer, tuple[int, int]]:
+def lifetimes(items: Sequence[Item]) -> dict[Buffer, tuple[int, int]]:
     """From which to which item each buffer must not be touched by others."""
     around = _loops_around(items)
     uses: dict[Buffer, list[int]] = {}
