@@ -57,7 +57,7 @@ def test_maml_is_equal_to_torch(board: str, tmp_path: pathlib.Path, build: Calla
     host = build(SavedLearner(learner, SPEC), examples=10)
     program.write_program(host.folder, task)
     measured = boards.run(host.folder, boards.BOARDS[board])
-    support, queries = (to_input(torch.from_numpy(x), SPEC).permute(0, 3, 1, 2) for x in (task.support, task.queries))
+    support, queries = (to_input(torch.from_numpy(x), SPEC.layout()["image"]) for x in (task.support, task.queries))
     state = learner.adapt(Examples(support, one_hot(torch.from_numpy(task.targets), 5)))
     expected = learner.predict(state, queries).detach().numpy()
     np.testing.assert_allclose(program.scores(measured.output, np.float32), expected, atol=1e-5, rtol=0)

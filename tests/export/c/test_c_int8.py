@@ -90,11 +90,11 @@ def test_close_to_float(build: Callable) -> None:
     images, classes = drawings(60, spec)
     made = ProtoNet(Conv4(channels=16, image_size=21))
     with torch.no_grad(), batch_statistics(keep=True) as recording:
-        made.net(to_input(torch.from_numpy(images), spec).permute(0, 3, 1, 2))
+        made.net(to_input(torch.from_numpy(images), spec.layout()["image"]))
     set_population_statistics(made.net, [recording.of(made.net)])
     host = build(SavedLearner(made, spec), ways=WAYS, examples=20, images=images)
     host.adapt(images[:12], classes[:12])
-    x = to_input(torch.from_numpy(images), spec).permute(0, 3, 1, 2)
+    x = to_input(torch.from_numpy(images), spec.layout()["image"])
     with torch.no_grad():
         state = made.adapt(Examples(x[:12], one_hot(torch.from_numpy(classes[:12]), WAYS)))
         exact = made.predict(state, x[12:])[:, :4].numpy()
@@ -172,7 +172,7 @@ def test_a_scale_after_pooling_that_turns_no_maximum_around() -> None:
     spec = ImageSpec(16, 16)
     images, _ = drawings(24, spec)
     net = then(nn.MaxPool2d(2), lambda x: x * 0.5 + 0.25, nn.ReLU())
-    x = to_input(torch.from_numpy(images), spec).permute(0, 3, 1, 2)
+    x = to_input(torch.from_numpy(images), spec.layout()["image"])
     layers = integer_layers(ProtoNet(net), Request(WAYS, 20, (1, 16, 16), spec), lambda: images)
     with torch.no_grad():
         exact = net(x).unflatten(1, (3, 8, 8)).permute(0, 2, 3, 1).numpy()
