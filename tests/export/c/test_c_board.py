@@ -5,12 +5,12 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable
 
+import boards
 import numpy as np
 import pytest
 import torch
+from boards import program
 
-from quickstudy.export.c import boards
-from quickstudy.export.c.boards import program
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
