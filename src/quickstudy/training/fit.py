@@ -58,19 +58,23 @@ def fit(
     """
     folder = out if out is None or isinstance(out, RunFolder) else RunFolder(out)
     group, settings = Group.join(), settings or TrainingSettings()
-    progress = progress if group.rank == 0 else silent
     trainer = Trainer(learner, tasks, validation, settings, folder, group)
     with contextlib.ExitStack() as stack:
         again = group.first(lambda: _held(folder, resume or group.restarted, group.job, stack))
         stack.enter_context(threads(settings.threads or (1 if group.local_size > 1 else None)))
-        try:
-            trainer.begin(resume, again)
-            trainer.train(progress, announced=not resume)
-            return trainer.finish()
-        except (UserError, TrainingError) as error:
-            if not isinstance(error, ProcessError):  # after which all processes may start again
-                trainer.abandon()
-            raise
+        return _trained(trainer, resume, again, progress if group.rank == 0 else silent)
+
+
+def _trained(trainer: Trainer, resume: bool, again: bool, progress: Progress) -> SavedLearner:
+    """Return the trained learner; a run that makes no step leaves nothing in its folder."""
+    try:
+        trainer.begin(resume, again)
+        trainer.train(progress, announced=not resume)
+        return trainer.finish()
+    except (UserError, TrainingError) as error:
+        if not isinstance(error, ProcessError):  # after which all processes may start again
+            trainer.abandon()
+        raise
 
 
 def _held(folder: RunFolder | None, resume: bool, job: str, stack: contextlib.ExitStack) -> bool:
