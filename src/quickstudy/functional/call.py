@@ -16,6 +16,7 @@ def call(module: nn.Module, tensors: Mapping[str, Tensor], *args: Any) -> Any:
 
     `torch.func.functional_call` puts the tensors into the module itself while it runs, where other threads meet them.
 
+    >>> import torch
     >>> call(nn.Linear(1, 1), {"weight": torch.ones(1, 1), "bias": torch.zeros(1)}, torch.ones(2, 1))
     tensor([[1.],
             [1.]])
@@ -52,6 +53,7 @@ def trainable(module: nn.Module) -> Parameters:
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> Parameters:
     """Return the tensors whose names begin with the prefix, without it.
 
+    >>> import torch
     >>> under("net.", {"net.weight": torch.ones(1), "head.weight": torch.zeros(1)})
     {'weight': tensor([1.])}
     """
