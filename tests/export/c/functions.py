@@ -17,7 +17,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, StatelessSymbolicContext
 
-from quickstudy.export.c import emit, firmware, lower, ops
+from quickstudy.export.c import emit, lower, ops
 from quickstudy.export.c.context import Bind, Context, Frame
 from quickstudy.export.c.functional import functional
 from quickstudy.export.c.ir import Buffer, Item, stored
@@ -149,7 +149,7 @@ def built(folder: pathlib.Path, functions: Sequence[Compiled]) -> Library:
     size = max(function.arena.size for function in functions)
     arena = f"static union {{ float f; int32_t i; uint8_t b; }} arena[{size // 4}];" if size else ""
     (folder / "run.c").write_text("\n\n".join(['#include "kernels.h"', arena, *(function.text for function in functions)]))
-    command = ["gcc", *FLAGS, "-shared", "-fPIC", f"-I{firmware.HERE}", "-o", "run.so", "run.c", "-lm"]
+    command = ["gcc", *FLAGS, "-shared", "-fPIC", f"-I{emit.HERE}", "-o", "run.so", "run.c", "-lm"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     assert done.returncode == 0, done.stderr
     return Library(ctypes.CDLL(str(folder / "run.so")))

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.export.c.firmware import write_firmware
-from quickstudy.export.c.float32 import Request
 from quickstudy.export.c.int8 import fraction_bits, integer_layers
+from quickstudy.export.c.program import Request
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.layers.batch_norm import BatchNorm, batch_statistics, set_population_statistics
 from quickstudy.learner import Learner

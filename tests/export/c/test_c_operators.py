@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from quickstudy.errors import ModelError
-from quickstudy.export.c import firmware, layers, lower, ops, views
+from quickstudy.export.c import emit, layers, lower, ops, views
 
 from .functions import FLAGS, Compiled, built, compiled, traced
 from .test_c_derivatives import CASES as DERIVATIVES
@@ -215,6 +215,6 @@ def test_what_has_no_c_form_is_named(function: Callable[..., Tensor], words: str
 def test_both_files_of_kernels_go_together(tmp_path: pathlib.Path) -> None:
     for number, names in enumerate((("int8.h", "kernels.h"), ("kernels.h", "int8.h"))):
         (tmp_path / f"{number}.c").write_text("".join(f'#include "{name}"\n' for name in names) + "int none;\n")
-        command = ["gcc", *FLAGS, "-Wno-unused-function", f"-I{firmware.HERE}", "-c", f"{number}.c"]
+        command = ["gcc", *FLAGS, "-Wno-unused-function", f"-I{emit.HERE}", "-c", f"{number}.c"]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
         assert done.returncode == 0, done.stderr

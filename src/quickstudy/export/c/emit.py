@@ -1,8 +1,10 @@
-"""C text: a program as a function, constants as arrays."""
+"""C text: templates, a program as a function, constants as arrays."""
 
 from __future__ import annotations
 
+import pathlib
 import re
+import string
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -13,6 +15,12 @@ from quickstudy.export.c.ir import C_TYPE, Begin, End, Item, Kernel, literal
 from quickstudy.export.c.plan import Arena
 
 UNION = {torch.float32: "f", torch.int64: "i", torch.bool: "b", torch.uint8: "b"}
+HERE = pathlib.Path(__file__).parent
+
+
+def filled(template: str, **facts: object) -> str:
+    """Return the text of a template of this folder, with a fact in the place of each `$name`."""
+    return string.Template((HERE / f"{template}.template").read_text(encoding="utf-8")).substitute(facts)
 
 
 def c_name(name: str) -> str:

@@ -13,13 +13,14 @@ import numpy as np
 
 from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, ModelError, check_at_least, check_choice
-from quickstudy.export.c.float32 import Request, Source, compile_float
+from quickstudy.export.c.emit import HERE, filled
+from quickstudy.export.c.float32 import compile_float
 from quickstudy.export.c.int8 import compile_integer
+from quickstudy.export.c.program import Request, Source
 from quickstudy.export.c.quantize import IntegerError
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.training.saving import SavedLearner
 
-HERE = pathlib.Path(__file__).parent
 Precision = Literal["auto", "float32", "int8"]
 
 
@@ -170,7 +171,7 @@ def _files(saved: SavedLearner, request: Request, source: Source, precision: Lit
         "kernels": kernels,
         "grows": _GROWS if source.grows else "It holds one support example at a time, however many there are.",
     }
-    files["README.md"] = (HERE / "README.template").read_text(encoding="utf-8").format(**facts)
+    files["README.md"] = filled("README", **facts)
     return files
 
 

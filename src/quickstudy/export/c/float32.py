@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,69 +12,18 @@ from quickstudy.errors import ModelError
 from quickstudy.export.c import emit
 from quickstudy.export.c.context import Bind, Context, Frame
 from quickstudy.export.c.functional import functional
-from quickstudy.export.c.header import HEAD, WEIGHTS, header
+from quickstudy.export.c.header import HEAD, header, weights_text
 from quickstudy.export.c.ir import Buffer, Index, Item, Value, stored
 from quickstudy.export.c.lower import lowered
 from quickstudy.export.c.plan import planned, without_unread
+from quickstudy.export.c.program import Request, Source
 from quickstudy.export.c.schedule import scheduled
 from quickstudy.export.c.sections import cut
 from quickstudy.export.c.table import table
 from quickstudy.export.c.verify import check_arena, check_items
 from quickstudy.export.trace.capture import Axes, Program, Programs, Sizes, capture
-from quickstudy.inputs import TensorLayout
-from quickstudy.inputs.image import ImageSpec
-from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
-from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
-
-
-@dataclasses.dataclass(frozen=True)
-class Source:
-    """C files by name, and the bytes of memory that they take.
-
-    Args:
-        files: content of each file.
-        state: bytes of one adapted task.
-        arena: bytes of working memory.
-        weights: bytes of constants.
-        grows: whether memory grows with the number of support examples.
-    """
-
-    files: Mapping[str, str]
-    state: int
-    arena: int
-    weights: int
-    grows: bool
-
-
-@dataclasses.dataclass(frozen=True)
-class Request:
-    """What a learner is built for.
-
-    Args:
-        ways: classes of a task, or outputs of a regression.
-        examples: the most support examples.
-        shape: of one input, as the net sees it.
-        spec: what an image is, so that inputs are bytes; None for rows of float32.
-        answers: kind of targets.
-    """
-
-    ways: int
-    examples: int
-    shape: tuple[int, ...]
-    spec: ImageSpec | None
-    answers: type[OneHot] | type[Values] = OneHot
-
-    @property
-    def layout(self) -> Mapping[str, TensorLayout]:
-        """Return how the input enters the net; C takes inputs of a single part."""
-        return self.spec.layout() if self.spec is not None else RowsSpec(self.shape[0]).layout()
-
-    @property
-    def input(self) -> str:
-        """Return the name of the input's single part."""
-        return next(iter(self.layout))
 
 
 def compile_float(learner: Learner, request: Request) -> Source:
@@ -111,8 +59,8 @@ class _Compiler:
         )
         arena = max(adapt_size, predict_size, 4)
         weights = {name: value for name, value in self.programs.weights.items() if name in self.used}
-        text = "\n".join(emit.array("float", _weight(name), value.cpu().numpy()) for name, value in weights.items())
-        code = _CODE.format(
+        code = emit.filled(
+            "float32",
             arena=arena // 4,
             pixel=self._pixel(),
             constants=emit.constants(self.constants),
@@ -125,10 +73,10 @@ class _Compiler:
             strange=self._strange(),
             settings=self._defaults(),
             call="".join(f", settings->{name}" for name in self._settings()),
-            counted=_COUNTED if not self.regression else "",
+            labels="" if self.regression else "\n" + emit.filled("classes"),
             result="return qs_best(scores);" if not self.regression else "return QS_OK;",
         )
-        constants = WEIGHTS.format(text=text)
+        constants = weights_text([emit.array("float", _weight(name), value.cpu().numpy()) for name, value in weights.items()])
         files = {"learner.h": self._header(constants), "weights.h": constants, "learner.c": code}
         state = HEAD + sum(4 * math.prod(self._sized(axes)) for axes in self.programs.state.values())
         return Source(files, state, arena, sum(4 * value.numel() for value in weights.values()), grows)
@@ -287,82 +235,3 @@ def _tensor(name: str, axes: Sequence[Any]) -> Bind:
     by_row = bool(axes) and isinstance(axes[0], str)
     buffer = Buffer(name, size, outside=True)
     return lambda row: stored(buffer, shape, f"{row} * {size}" if by_row else "")
-
-
-_COUNTED = """
-static int qs_check_labels(const qs_target *labels, int count)
-{
-    int several = 0;
-    for (int i = 0; i < count; i++) {
-        if (labels[i] < 0 || labels[i] >= QS_WAYS)
-            return QS_BAD_LABEL;
-        several |= labels[i] != labels[0];
-    }
-    return several || QS_WAYS == 1 ? QS_OK : QS_SINGLE_CLASS;
-}
-
-static int qs_best(const float *scores)
-{
-    int best = 0;
-    for (int i = 1; i < QS_WAYS; i++)
-        if (scores[i] > scores[best])
-            best = i;
-    return best;
-}
-"""
-
-_CODE = """/* Written by quickstudy: adapt and predict, compiled from the learner's graph. No malloc; one arena; not reentrant. */
-#include "learner.h"
-#include "kernels.h"
-#include "weights.h"
-
-{pixel}static union {{ float f; int32_t i; uint8_t b; }} arena[{arena}];
-
-{constants}
-
-{adapt}
-
-{predict}
-
-static int qs_any_strange(const float *values, int count)
-{{
-    for (int i = 0; i < count; i++)
-        if (qs_strange(values[i]))
-            return 1;
-    return 0;
-}}
-{counted}
-int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count, const qs_settings *settings)
-{{
-    int code = QS_OK;
-    if (!state)
-        return QS_BAD_POINTER;
-    state->examples = 0;
-    state->learner = 0;
-    if (!support || !targets)
-        return QS_BAD_POINTER;
-    if (count < 1 || count > QS_MAX_SUPPORT)
-        return QS_BAD_COUNT;
-{settings}{checks}
-    adapt(state, support, targets, count{call});
-    if ({strange})
-        return QS_NOT_FINITE;
-    state->examples = count;
-    state->learner = QS_LEARNER;
-    return code;
-}}
-
-int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_WAYS])
-{{
-    if (!state || !query || !scores)
-        return QS_BAD_POINTER;
-    if (state->learner != QS_LEARNER)
-        return state->learner ? QS_OTHER_LEARNER : QS_NOT_ADAPTED;
-    if (state->examples < 1 || state->examples > QS_MAX_SUPPORT)
-        return QS_NOT_ADAPTED;
-{query_check}    predict(state, query, scores);
-    if (qs_any_strange(scores, QS_WAYS))
-        return QS_NOT_FINITE;
-    {result}
-}}
-"""

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from quickstudy.export.c import emit
-from quickstudy.export.c.float32 import Request, Source
-from quickstudy.export.c.header import HEAD, WEIGHTS, header
+from quickstudy.export.c.header import HEAD, header, weights_text
+from quickstudy.export.c.program import Request, Source
 from quickstudy.export.c.quantize import IntegerError, IntegerLayer, layers_of, quantized
 from quickstudy.export.c.table import table
 from quickstudy.export.trace.capture import Sizes, capture
@@ -77,7 +77,8 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
     arrays, table, patch = _tables(layers, sizes)
     first = _largest(sizes[1::2])
     second = _largest([*sizes[2::2], *([sizes[0]] if dark else [])])
-    code = _CODE.format(
+    code = emit.filled(
+        "int8",
         layers=len(layers),
         table="\n".join(table),
         features=features,
@@ -88,7 +89,7 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
         invert=_INVERT if dark else "",
         start="b" if dark else "pixels",
     )
-    weights = WEIGHTS.format(text="\n".join(arrays))
+    weights = weights_text(arrays)
     interface = header(
         weights,
         learner=name,
@@ -153,103 +154,4 @@ int qs_add(qs_state *state, const qs_input *example, qs_target target);
 
 _INVERT = """    for (int i = 0; i < QS_VALUES; i++)
         b[i] = 255 - pixels[i]; /* dark strokes on a light ground */
-"""
-
-_CODE = """/* Written by quickstudy: a prototype learner in integers. No malloc, no floating point; not reentrant. */
-#include "learner.h"
-#include "int8.h"
-#include "weights.h"
-
-enum {{ FEATURES = {features}, FRACTION = {fraction} }};
-
-static const qs_layer layers[{layers}] = {{
-{table}
-}};
-
-static uint8_t a[{first}], b[{second}]; /* activations of odd and even layers */
-static int16_t patch[{patch}]; /* inputs of four outputs */
-
-/* Features of an image; they lie in `a` or `b`. */
-static const uint8_t *embed(const qs_input *pixels)
-{{
-{invert}    const uint8_t *x = {start};
-    for (int i = 0; i < {layers}; i++) {{
-        uint8_t *y = i % 2 ? b : a;
-        qs_convolve(x, &layers[i], y, patch);
-        x = y;
-    }}
-    return x;
-}}
-
-static void add(qs_state *state, const qs_input *example, qs_target target)
-{{
-    const uint8_t *features = embed(example);
-    for (int i = 0; i < FEATURES; i++)
-        state->sums[target * FEATURES + i] += features[i];
-    state->counts[target]++;
-    state->examples++;
-    state->learner = QS_LEARNER;
-}}
-
-int qs_add(qs_state *state, const qs_input *example, qs_target target)
-{{
-    if (!state || !example)
-        return QS_BAD_POINTER;
-    if (target < 0 || target >= QS_WAYS)
-        return QS_BAD_LABEL;
-    if (state->learner && state->learner != QS_LEARNER)
-        return QS_OTHER_LEARNER;
-    if (state->examples < 0 || state->examples >= QS_MAX_SUPPORT)
-        return QS_BAD_COUNT;
-    add(state, example, target);
-    return QS_OK;
-}}
-
-int qs_adapt(qs_state *state, const qs_input *support, const qs_target *targets, int count, const qs_settings *settings)
-{{
-    int several = 0;
-    (void)settings;
-    if (!state)
-        return QS_BAD_POINTER;
-    memset(state, 0, sizeof *state);
-    if (!support || !targets)
-        return QS_BAD_POINTER;
-    if (count < 1 || count > QS_MAX_SUPPORT)
-        return QS_BAD_COUNT;
-    for (int i = 0; i < count; i++) {{
-        if (targets[i] < 0 || targets[i] >= QS_WAYS)
-            return QS_BAD_LABEL;
-        several |= targets[i] != targets[0];
-    }}
-    if (!several && QS_WAYS > 1)
-        return QS_SINGLE_CLASS;
-    for (int i = 0; i < count; i++)
-        add(state, support + i * QS_VALUES, targets[i]);
-    return QS_OK;
-}}
-
-int qs_predict(const qs_state *state, const qs_input *query, qs_score scores[QS_WAYS])
-{{
-    int best = 0;
-    if (!state || !query || !scores)
-        return QS_BAD_POINTER;
-    if (state->learner != QS_LEARNER)
-        return state->learner ? QS_OTHER_LEARNER : QS_NOT_ADAPTED;
-    if (state->examples < 1 || state->examples > QS_MAX_SUPPORT)
-        return QS_NOT_ADAPTED;
-    const uint8_t *features = embed(query);
-    for (int way = 0; way < QS_WAYS; way++) {{
-        const int32_t count = state->counts[way], *sums = state->sums + way * FEATURES;
-        int32_t distance = 0;
-        for (int i = 0; i < FEATURES && count > 0; i++) {{
-            const int32_t prototype = ((sums[i] << FRACTION) + count / 2) / count;
-            const int32_t difference = (features[i] << FRACTION) - prototype;
-            distance += difference * difference;
-        }}
-        scores[way] = count > 0 ? -distance : INT32_MIN;
-        if (scores[way] > scores[best])
-            best = way;
-    }}
-    return best;
-}}
 """
