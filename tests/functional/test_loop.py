@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -74,6 +75,40 @@ def test_marks_say_what_goes_in_and_out() -> None:
 def test_an_exported_loop_cannot_put_out_as_many_rows_as_a_setting_says() -> None:
     with as_loops(), pytest.raises(ModelError, match="a loop of steps steps puts out a row per step"):
         scan(lambda index, x, _: (2 * x, x), torch.tensor(1), (), times=4, name="steps")
+
+
+def inner_rows(total: Tensor) -> Tensor:
+    return scan(lambda index, carry, x: (carry + x, ()), total, torch.arange(3.0))[0]
+
+
+def inner_steps(total: Tensor) -> Tensor:
+    return repeat(lambda index, carry: carry + 1, total, 3, "inner_steps")
+
+
+def outer_rows(inner: Callable[[Tensor], Tensor]) -> Tensor:
+    return scan(lambda index, carry, x: (inner(carry) + x, ()), torch.zeros(()), torch.ones(2))[0]
+
+
+def outer_steps(inner: Callable[[Tensor], Tensor]) -> Tensor:
+    return repeat(lambda index, carry: inner(carry) + 1, torch.zeros(()), 2, "outer_steps")
+
+
+@pytest.mark.parametrize(
+    ("inner", "what"), [(inner_rows, "a loop over the rows of a tensor"), (inner_steps, "a loop of inner_steps steps")]
+)
+@pytest.mark.parametrize(
+    ("outer", "where"), [(outer_rows, "a loop over the rows of a tensor"), (outer_steps, "a loop of outer_steps steps")]
+)
+def test_a_loop_inside_a_loop_runs_and_is_refused_in_an_export(inner: Any, what: str, outer: Any, where: str) -> None:
+    """It would be numbered and cut as if it stood beside the other one; loops one after another are none of its affair."""
+    assert float(outer(inner)) == 8
+    with as_loops():
+        with pytest.raises(
+            ModelError, match=f"^{what} stands inside {where}, .* Write the inner one as a Python loop of fixed length"
+        ):
+            outer(inner)
+        outer(lambda total: sum((total for _ in range(3)), torch.zeros(())))
+        inner(torch.zeros(()))
 
 
 # ---------------------------------------------------------------------------------------------------- in a learner

@@ -14,7 +14,8 @@ the order in which they begin, and so are the values of each mark within a loop 
 
 The step itself is what lies between them: every operation that depends on an `enter` or a `take` and that a `leave` or a `collect`
 depends on. All others are computed once, before the loop. The number of steps is the leading axis of what is taken; if nothing is
-taken, it is the setting whose name `as_loops` yields for this loop.
+taken, it is the setting whose name `as_loops` yields for this loop. A `scan` inside the step of another is refused while `as_loops` is
+open.
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ from quickstudy.errors import ModelError
 Carry = TypeVar("Carry")
 
 _loops: contextvars.ContextVar[list[str] | None] = contextvars.ContextVar("loops", default=None)
+_around: contextvars.ContextVar[str] = contextvars.ContextVar("around", default="")
+"""Words for the loop whose step is being marked; empty outside of a step."""
 
 
 def repeat(step: Callable[[Any, Carry], Carry], carry: Carry, times: int, name: str) -> Carry:
@@ -65,7 +68,8 @@ def scan(
         name: the hyperparameter that holds `times`; an input of the exported program.
 
     Raises:
-        ModelError: a counted loop that puts something out is exported, whose size would depend on a setting.
+        ModelError: on export, of a loop inside the step of another, or of a counted loop that puts something out, whose size would
+            depend on a setting.
 
     >>> scan(lambda index, total, x: (total + x, total), torch.tensor(0), torch.tensor([1, 2, 3]))
     (tensor(6), tensor([0, 1, 3]))
@@ -88,6 +92,12 @@ def scan(
 
 def _marked(step: Callable[..., Any], carry: Any, xs: Any, name: str, loops: list[str]) -> tuple[Any, Any]:
     """Return what `scan` returns, from one run of the step between marks."""
+    called = f"a loop of {name} steps" if name else "a loop over the rows of a tensor"
+    if _around.get():
+        raise ModelError(
+            f"{called} stands inside {_around.get()}, and an exported program holds no loop inside another. Write the inner one as a "
+            "Python loop of fixed length (`for index in range(5)`) instead of scan or repeat."
+        )
     loop = len(loops)
     loops.append(name)
     starts, structure = tree_flatten(carry)
@@ -96,12 +106,16 @@ def _marked(step: Callable[..., Any], carry: Any, xs: Any, name: str, loops: lis
     )
     rows, rows_structure = tree_flatten(xs)
     taken = [take(leaf.contiguous(), loop, place) for place, leaf in enumerate(rows)]
-    carried, out = step(index, tree_unflatten(inside, structure), tree_unflatten(taken, rows_structure))
+    token = _around.set(called)
+    try:
+        carried, out = step(index, tree_unflatten(inside, structure), tree_unflatten(taken, rows_structure))
+    finally:
+        _around.reset(token)
     ends = [leave(leaf.contiguous(), loop, place) for place, leaf in enumerate(tree_leaves(carried), 1)]
     outs, outs_structure = tree_flatten(out)
     if outs and not rows:
         raise ModelError(
-            f"a loop of {name} steps puts out a row per step, whose number would depend on a setting, so that it cannot be exported. Let "
+            f"{called} puts out a row per step, whose number would depend on a setting, so that it cannot be exported. Let "
             "it go over the rows of a tensor, or put nothing out."
         )
     stacked = [collect(leaf.contiguous(), rows[0], loop, place) for place, leaf in enumerate(outs)]

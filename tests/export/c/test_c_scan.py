@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from quickstudy.functional.loop import scan
+from quickstudy.errors import ModelError
+from quickstudy.functional.loop import repeat, scan
 from quickstudy.learner import Learner, State
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
@@ -49,6 +50,21 @@ def test_it_equals_torch_for_any_number_of_examples(function: Callable, tmp_path
         given = [inputs["x"][:count], inputs["w"]]
         for found, expected in zip(library.run(one, given, count), function(*given), strict=True):
             torch.testing.assert_close(torch.from_numpy(found), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_a_loop_inside_a_loop_is_refused() -> None:
+    """Marks of both would be read as those of loops side by side."""
+
+    def twice(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
+        def step(index: Tensor, carry: Tensor, row: Tensor) -> tuple[Tensor, tuple[()]]:
+            return repeat(lambda index, inner: inner * 0.5 + row, carry, 3, "inner_steps"), ()
+
+        return (scan(step, w, x)[0],)
+
+    with pytest.raises(
+        ModelError, match=r"inner_steps steps stands inside a loop over the rows .* Python loop of fixed length"
+    ):
+        compiled(twice, {"x": torch.randn(9, 4), "w": torch.randn(4)}, ["x"])
 
 
 @dataclasses.dataclass(eq=False, repr=False)

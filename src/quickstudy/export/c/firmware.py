@@ -155,11 +155,7 @@ def _calibration(request: Request) -> np.ndarray:
 def _files(saved: SavedLearner, request: Request, source: Source, precision: Literal["float32", "int8"]) -> dict[str, str]:
     """Return the text of each file by its name."""
     kernels = "int8.h" if precision == "int8" else "kernels.h"
-    files = {
-        **source.files,
-        kernels: (HERE / kernels).read_text(encoding="utf-8"),
-        "example.c": (HERE / "example.c").read_text(encoding="utf-8"),
-    }
+    copied = {name: (HERE / name).read_text(encoding="utf-8") for name in (kernels, "hot.h", "example.c")}
     facts = {
         "learner": type(saved.learner).__name__,
         "precision": precision,
@@ -171,8 +167,7 @@ def _files(saved: SavedLearner, request: Request, source: Source, precision: Lit
         "kernels": kernels,
         "grows": _GROWS if source.grows else "It holds one support example at a time, however many there are.",
     }
-    files["README.md"] = filled("README", **facts)
-    return files
+    return {**source.files, **copied, "README.md": filled("README", **facts)}
 
 
 def _write(

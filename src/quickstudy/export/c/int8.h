@@ -11,14 +11,7 @@
 #include <arm_acle.h>
 #endif
 
-#ifdef QS_HOT /* by the other file of kernels */
-#elif defined(__clang__) || defined(QS_SMALL)
-#define QS_HOT __attribute__((unused))
-#elif defined(__GNUC__)
-#define QS_HOT __attribute__((unused, noinline, optimize("O3"))) /* the rest may be compiled for size */
-#else
-#define QS_HOT
-#endif
+#include "hot.h"
 
 typedef struct {
     int16_t in_rows, in_columns, in_channels, out_rows, out_columns, out_channels; /* out: after pooling */

@@ -7,14 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef QS_HOT /* by the other file of kernels */
-#elif defined(__clang__) || defined(QS_SMALL)
-#define QS_HOT __attribute__((unused))
-#elif defined(__GNUC__)
-#define QS_HOT __attribute__((unused, noinline, optimize("O3"))) /* the rest may be compiled for size */
-#else
-#define QS_HOT
-#endif
+#include "hot.h"
 
 /* A convolution or a pooling: sizes of input and output, window, stride and padding (square). */
 typedef struct {
