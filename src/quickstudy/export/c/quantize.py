@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -128,6 +128,8 @@ _REFUSED = (
 _SAME = {aten._to_copy.default, aten.alias.default, aten.clone.default, aten.detach.default}
 _MOVED = ops.VIEWS - _SAME - {aten.as_strided.default, aten.expand.default, aten.select.int, aten.slice.Tensor}
 """Views that leave nothing out and repeat nothing. At the end of the net they are no work, since distances take features in any order."""
+_TURNING = {aten.permute.default, aten.t.default}
+"""Views that change the order, even where the shape stays."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -145,30 +147,20 @@ class _Step:
 
 
 def _extend(layers: list[FloatLayer], step: _Step) -> None:
-    """One more operation of the chain."""
+    """Add one operation to the chain."""
     target, last = step.node.target, layers[-1] if layers else None
-    in_place = last is None or not last.moved
     if target is aten.convolution.default:
-        done = in_place and _convolution(layers, step)
-    elif target in _SAME or (target in _MOVED and shape_of(step.node) == shape_of(step.current) and target not in _TURNING):
-        done = True
-    elif last is None:
-        done = False
-    elif target in _MOVED:
-        done = last.moved = True
-    elif target is operator.getitem:
-        done = step.node.args[1] == 0
-    elif target is aten.relu.default:
-        done = last.relu = True
-    elif target is aten.max_pool2d_with_indices.default:
-        done = in_place and _pooling(last, step)
+        done = (last is None or not last.moved) and _convolution(layers, step)
     else:
-        done = in_place and not last.relu and _affine(last, step)
+        done = _changes_nothing(step) or (last is not None and _OPERATIONS.get(target, _affine)(last, step))
     if not done:
         raise IntegerError(_REFUSED.format(what=f"operator {target} in layer {step.layer}"))
 
 
-_TURNING = {aten.permute.default, aten.t.default}
+def _changes_nothing(step: _Step) -> bool:
+    """Say whether a node gives the same numbers in the same order and shape."""
+    target = step.node.target
+    return target in _SAME or (target in _MOVED - _TURNING and shape_of(step.node) == shape_of(step.current))
 
 
 def _convolution(layers: list[FloatLayer], step: _Step) -> bool:
@@ -185,7 +177,8 @@ def _convolution(layers: list[FloatLayer], step: _Step) -> bool:
 def _pooling(layer: FloatLayer, step: _Step) -> bool:
     """Say whether a node is the first max-pooling of a layer, of 2x2 without padding."""
     usual = ([2, 2], [2, 2], [0, 0], [1, 1], False)
-    if layer.pool != 1 or any(given not in (plain, []) for given, plain in zip(step.node.args[1:], usual, strict=False)):
+    unusual = any(given not in (plain, []) for given, plain in zip(step.node.args[1:], usual, strict=False))
+    if layer.moved or layer.pool != 1 or unusual:
         return False
     layer.pool = 2
     return True
@@ -193,6 +186,8 @@ def _pooling(layer: FloatLayer, step: _Step) -> bool:
 
 def _affine(layer: FloatLayer, step: _Step) -> bool:
     """Say whether a node scales or shifts each channel. A scale may move before max-pooling only if it turns no maximum around."""
+    if layer.moved or layer.relu:
+        return False
     left, right = step.node.args[:2]
     (other,) = step.numbers(right if left is step.current else left)
     number, channels, target = torch.as_tensor(0.0 if isinstance(other, fx.Node) else other), len(layer.scale), step.node.target
@@ -206,6 +201,32 @@ def _affine(layer: FloatLayer, step: _Step) -> bool:
     else:
         return False
     return True
+
+
+def _move(layer: FloatLayer, step: _Step) -> bool:
+    """Note that the results lie elsewhere from now on."""
+    layer.moved = True
+    return True
+
+
+def _rectify(layer: FloatLayer, step: _Step) -> bool:
+    """Note that the layer ends in a ReLU."""
+    layer.relu = True
+    return True
+
+
+def _takes_the_first(layer: FloatLayer, step: _Step) -> bool:
+    """Say whether a node takes the values of a max-pooling, not their places."""
+    return step.node.args[1] == 0
+
+
+_OPERATIONS: dict[Any, Callable[[FloatLayer, _Step], bool]] = {
+    **dict.fromkeys(_MOVED, _move),
+    operator.getitem: _takes_the_first,
+    aten.relu.default: _rectify,
+    aten.max_pool2d_with_indices.default: _pooling,
+}
+"""Functions that take an operation into the last layer and say whether they can; all other operations are `_affine` or none."""
 
 
 def quantized(layers: Sequence[FloatLayer], images: Tensor) -> tuple[list[IntegerLayer], float]:
