@@ -28,8 +28,8 @@ from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.saving import SavedLearner, load_learner
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests"))
-import boards
-from boards import program
+import boards  # pyright: ignore[reportMissingImports]
+from boards import program  # pyright: ignore[reportMissingImports]
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "edge_mcu.json"
 RUNS = pathlib.Path("runs/edge_mcu")

@@ -233,7 +233,9 @@ def _latency(bundle: Bundle, repeats: int = 50) -> float:
 def _students(teacher: Learner) -> Iterator[tuple[str, Learner]]:
     """Yield untrained learners like the teacher, on narrower nets, the widest first, with their widths in words."""
     net = module_arguments(teacher).get("net")
-    for change in _sizes.narrower(net) if net is not None else ():
+    if net is None:
+        return
+    for change in _sizes.narrower(net):
         ((name, width),) = change.items()
         other = type(net)(**(hyperparameters(net) | change))
         yield f"{name} {_in_words(width)}", type(teacher)(other, **hyperparameters(teacher))  # pyright: ignore[reportCallIssue]

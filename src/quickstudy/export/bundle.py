@@ -53,7 +53,8 @@ def named(programs: Programs) -> dict[manifests.ProgramName, Program]:
     found: dict[manifests.ProgramName, Program] = {"adapt": programs.adapt}
     if programs.update is not None:
         found["update"] = programs.update
-    return found | {"predict": programs.predict}
+    found["predict"] = programs.predict
+    return found
 
 
 def input_of(saved: SavedLearner, features: int | None = None) -> InputSpec:

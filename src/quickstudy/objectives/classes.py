@@ -8,6 +8,7 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from quickstudy.errors import DataError
@@ -73,7 +74,7 @@ def one_hot(labels: Int[Tensor, " *example"], ways: int, dtype: torch.dtype | No
             [0., 1.],
             [0., 1.]])
     """
-    if type(labels) is Tensor and torch._C._functorch.maybe_current_level() is None and get_proxy_mode() is None:
+    if type(labels) is Tensor and _functorch.maybe_current_level() is None and get_proxy_mode() is None:
         outside = labels[(labels < 0) | (labels >= ways)]
         if len(outside):
             raise DataError(

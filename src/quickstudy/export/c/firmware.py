@@ -18,6 +18,7 @@ from quickstudy.export.c.float32 import compile_float
 from quickstudy.export.c.int8 import compile_integer
 from quickstudy.export.c.program import Request, Source
 from quickstudy.export.c.quantize import IntegerError
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.training.saving import SavedLearner
 
@@ -90,7 +91,9 @@ def write_firmware(
     if not re.fullmatch(r"[a-z][a-z0-9_]*", prefix):
         raise ConfigError(f"prefix is {prefix!r}; expected a C name of small letters, digits and underscores, such as 'doors'.")
     _check_answerable(saved)
-    request = Request(ways, examples, _input_shape(saved, features), saved.spec, discovery.load("objectives", saved.target))
+    request = Request(
+        ways, examples, _input_shape(saved, features), _image_spec(saved), discovery.load("objectives", saved.target)
+    )
     source, chosen = _compiled(saved, request, precision, images)
     return _write(pathlib.Path(folder), prefix, _files(saved, request, source, chosen), (source, chosen))
 
@@ -99,11 +102,11 @@ def _compiled(
     saved: SavedLearner, request: Request, precision: Precision, images: np.ndarray | None
 ) -> tuple[Source, Literal["float32", "int8"]]:
     """Return the C and its precision: for `auto` float32 if int8 cannot do the learner."""
-    prototypes = isinstance(saved.learner, ProtoNet) and saved.spec is not None
+    prototypes = isinstance(saved.learner, ProtoNet) and request.spec is not None
     if precision == "int8" and not prototypes:
         raise ConfigError(
             f"precision is 'int8' and the learner is {type(saved.learner).__name__}"
-            f"{'' if saved.spec else ' on rows of numbers'}; int8 is for protonet on images. Use precision='float32'."
+            f"{'' if request.spec else ' on rows of numbers'}; int8 is for protonet on images. Use precision='float32'."
         )
     if precision != "float32" and prototypes:
         try:
@@ -123,9 +126,24 @@ def _check_answerable(saved: SavedLearner) -> None:
         )
 
 
+def _image_spec(saved: SavedLearner) -> ImageSpec | None:
+    """Return what the learner's images are, so that C takes their bytes; None for inputs that are float32."""
+    return saved.spec if isinstance(saved.spec, ImageSpec) else None
+
+
 def _input_shape(saved: SavedLearner, features: int | None) -> tuple[int, ...]:
+    """Return the shape of one example as the net sees it.
+
+    Raises:
+        ConfigError: the input has several parts, or nobody says how long its rows are.
+    """
     if saved.spec is not None:
-        return saved.spec.channels, saved.spec.height, saved.spec.width
+        parts = list(saved.spec.layout().values())
+        if len(parts) > 1:
+            raise ConfigError(
+                f"the learner takes {saved.spec}, an input of {len(parts)} parts; C takes one. Export without --target c."
+            )
+        return parts[0].shape
     length = features or getattr(getattr(saved.learner, "net", None), "in_features", None)
     if not isinstance(length, int):
         raise ConfigError("the learner does not say how long its rows are; give features.")
@@ -133,9 +151,7 @@ def _input_shape(saved: SavedLearner, features: int | None) -> tuple[int, ...]:
 
 
 def _calibration(request: Request) -> np.ndarray:
-    """Drawn letters, at the size and in the ink that the learner expects."""
-    from PIL import Image
-
+    """Return drawn letters as the learner's images are stored."""
     from quickstudy.data.glyphs import load_glyphs
 
     spec = request.spec
@@ -146,10 +162,7 @@ def _calibration(request: Request) -> np.ndarray:
         )
     glyphs = load_glyphs("val", copies=4)
     drawn = glyphs.examples["image"]
-    chosen = drawn[:: max(1, len(drawn) // 300), :, :, 0]
-    chosen = chosen if spec.ink == glyphs.spec.ink else 255 - chosen
-    resized = [np.asarray(Image.fromarray(image).resize((spec.width, spec.height))) for image in chosen]
-    return np.stack(resized)[..., None]
+    return spec.read_all(drawn[:: max(1, len(drawn) // 300)], **glyphs.spec.as_read())["image"]
 
 
 def _files(saved: SavedLearner, request: Request, source: Source, precision: Literal["float32", "int8"]) -> dict[str, str]:

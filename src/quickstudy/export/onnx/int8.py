@@ -34,6 +34,7 @@ from quickstudy.export.measure import named_parts, to_adapt
 from quickstudy.export.onnx.write import quietly, strip, unresolved
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import with_weights
+from quickstudy.runtime.manifest import ProgramName
 from quickstudy.task import Task
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
@@ -66,7 +67,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
     Raises:
         ModelError: nothing multiplies by fixed weights outside the inner loop: the learner adapts all of them by gradients.
     """
-    models = {name: _prepared(bundle, name) for name in bundle.manifest.programs}
+    models: dict[ProgramName, ModelProto] = {name: _prepared(bundle, name) for name in bundle.manifest.programs}
     sites = {name: _sites(model.graph) for name, model in models.items()}
     if not sites["predict"]:
         raise ModelError(
@@ -74,7 +75,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
             "as it is, such as protonet, nearest or anil, or export without --int8."
         )
     ranges = _measured(bundle, models, sites, tasks)
-    quantised = {name: _quantised(model, sites[name], ranges) for name, model in models.items()}
+    quantised: dict[ProgramName, ModelProto] = {name: _quantised(model, sites[name], ranges) for name, model in models.items()}
     weights = _taken_out([model.graph for model in quantised.values()])
     programs = bundle.manifest.programs
     described = {
@@ -86,7 +87,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
     return Bundle(bundle.manifest.model_copy(update=about), graphs, weights)
 
 
-def _prepared(bundle: Bundle, name: str) -> ModelProto:
+def _prepared(bundle: Bundle, name: ProgramName) -> ModelProto:
     """Return a complete graph: constants computed, batch norm folded into convolutions, ReLU before max-pooling (which is the same)."""
     weights = {key: bundle.weights[key] for key in bundle.manifest.programs[name].weights}
     with tempfile.TemporaryDirectory() as folder, quietly():
@@ -140,7 +141,10 @@ def _readers(graph: GraphProto) -> dict[str, list[NodeProto]]:
 
 
 def _measured(
-    bundle: Bundle, models: Mapping[str, ModelProto], sites: Mapping[str, Mapping[str, _Site]], tasks: Iterable[Task]
+    bundle: Bundle,
+    models: Mapping[ProgramName, ModelProto],
+    sites: Mapping[ProgramName, Mapping[str, _Site]],
+    tasks: Iterable[Task],
 ) -> dict[str, tuple[Range, Range]]:
     """Least and greatest value before and behind each site, over all tasks, in `adapt` and in `predict`."""
     watched = {name: _watched(models[name], sites[name].values()) for name in ("adapt", "predict")}

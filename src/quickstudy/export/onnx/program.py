@@ -32,7 +32,7 @@ from torch.utils._pytree import tree_structure
 class Exported(ExportedProgram):
     """A program whose `run_decompositions` returns it as it is where none of its operations stands in the table."""
 
-    def run_decompositions(
+    def run_decompositions(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, decomp_table: Mapping[Any, Callable[..., Any]] | None = None, **options: Any
     ) -> ExportedProgram:
         """Return the program with the operations of the table composed of others."""
@@ -50,8 +50,11 @@ def _changes(target: Any) -> bool:
 def _functional(module: fx.GraphModule) -> fx.GraphModule:
     """Return the graph with new tensors in the place of changed ones, as ONNX has no operations in place."""
     values = [node.meta["val"] for node in module.graph.find_nodes(op="placeholder")]
-    with detect_fake_mode(values), enable_python_dispatcher(), torch.no_grad():
-        return make_fx(functionalize(module), decomposition_table=get_decompositions([torch.ops.aten.copy]))(*values)
+    mode = detect_fake_mode(values)
+    assert mode is not None
+    with mode, enable_python_dispatcher(), torch.no_grad():
+        table: Any = get_decompositions([torch.ops.aten.copy])
+        return make_fx(functionalize(module), decomposition_table=table)(*values)
 
 
 def exported(module: fx.GraphModule) -> Exported:
@@ -72,6 +75,7 @@ def exported(module: fx.GraphModule) -> Exported:
     results = graph.graph_copy(module.graph, copies)
     assert isinstance(results, tuple)
     graph.output(results)
+    given = [node.name for node in results if isinstance(node, fx.Node)]
     inputs = [node.name for node in graph.find_nodes(op="placeholder")]
     signature = ExportGraphSignature(
         [
@@ -81,7 +85,7 @@ def exported(module: fx.GraphModule) -> Exported:
             ),
             *(InputSpec(InputKind.USER_INPUT, TensorArgument(name), None) for name in inputs[held:]),
         ],
-        [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(node.name), None) for node in results],
+        [OutputSpec(OutputKind.USER_OUTPUT, TensorArgument(name), None) for name in given],
     )
     call = ModuleCallSignature(
         [spec.arg for spec in signature.input_specs[held:]],

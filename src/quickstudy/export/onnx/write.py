@@ -60,7 +60,7 @@ def to_onnx(program: Program) -> bytes:
         model = written.model_proto
         renamed = _name_outputs(model.graph, list(program.outputs))
         nodes = written.exported_program.graph.nodes
-        marks = {renamed.get(node.name, node.name): node for node in nodes if _is_mark(node)}
+        marks = {renamed.get(str(node.name), str(node.name)): node for node in nodes if _is_mark(node)}
         for loop, name in enumerate(program.loops):
             _make_loop(model.graph, loop, name, marks)
         model = _folded(model)
