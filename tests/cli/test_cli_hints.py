@@ -8,7 +8,6 @@ from __future__ import annotations
 import pathlib
 import re
 import shlex
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -119,7 +118,6 @@ def test_what_export_prints(cli: Call, pasted: Call, finished: pathlib.Path, pla
     assert pasted(outcome.out) == ["quickstudy info 'my learner.qs'"]
 
 
-@pytest.mark.skipif(shutil.which("cc") is None, reason="no C compiler is here")
 def test_what_export_to_c_prints(cli: Call, pasted: Call, place: pathlib.Path) -> None:
     outcome = cli("export", "omniglot", "--target", "c", "--ways", "2", "--examples", "2", "-o", "my firmware")
     assert pasted(outcome.out)[0].startswith("cc -O2 -o 'my firmware/example' ")
