@@ -116,7 +116,7 @@ def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.P
         (["list", "--jsn"], ["unknown option --jsn", "--json"]),
         (["info", "nothing.safetensors"], ["there is no file nothing.safetensors"]),
         (["evaluate", "nothing.safetensors", "--data", "digits"], ["there is no file nothing.safetensors"]),
-        (["adapt", "nothing.safetensors", ".", "-o", "x.qs"], ["."]),
+        (["adapt", "nothing.safetensors", "nowhere", "-o", "x.qs"], ["nowhere"]),
     ],
 )
 def test_bad_words_of_other_verbs(refused: Call, words: list[str], expected: list[str]) -> None:

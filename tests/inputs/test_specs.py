@@ -366,6 +366,9 @@ def test_negatives_of_drawings_are_called_so_with_the_remedy(ink: Any) -> None:
     other = "light" if ink == "dark" else "dark"
     assert f"ink='{other}'" in words
     assert "negatives" in words
+    said = spec.unlike(statistics, {"image": 255 - drawings(5, spec, seed=1)["image"]}, ink=other)
+    assert said is not None
+    assert f"ink='{ink}'" in said  # the remedy is the other of what was said, not of what the learner takes
     assert spec.unlike(statistics, spec.read_all(255 - drawings(5, spec, seed=1)["image"], ink=other)) is None
 
 

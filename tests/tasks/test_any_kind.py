@@ -52,7 +52,7 @@ class Captioned(InputSpec, frozen=True):
     def statistics(self, stored: Mapping[str, np.ndarray]) -> dict[str, float]:
         return {}
 
-    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray]) -> str | None:
+    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray], **how: Any) -> str | None:
         return None
 
 

@@ -215,7 +215,7 @@ def test_describe_names_the_protocol(patterns: Dataset) -> None:
         (
             {"shots": 7, "queries": 4},
             TaskError,
-            r"class 'a' of numbered has 10 images, but 7 shots \+ 4 queries need 11 \(2 of 8",
+            r"class 'a' of numbered has 10 images, but 7 shots \+ 4 queries need 11 \(2 of 8 classes are too small\)\. With queries=3 ",
         ),
         ({"ways": 9}, TaskError, r"numbered has 8 classes, but a task needs 9 ways"),
         ({"ways": (2, 9)}, TaskError, r"numbered has 8 classes, but a task needs 9 ways"),

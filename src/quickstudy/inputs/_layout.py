@@ -137,8 +137,14 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
         """Return simple statistics of stored examples, to be kept with a learner that was trained on them."""
 
     @abc.abstractmethod
-    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray]) -> str | None:
-        """Return a warning if stored examples are far from those that `statistics` describes: what is far, and the remedy."""
+    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray], **how: Any) -> str | None:
+        """Return a warning if stored examples are far from those that `statistics` describes: what is far, and the remedy.
+
+        Args:
+            statistics: of the training inputs.
+            stored: examples.
+            how: the options of `read_all` with which they were read.
+        """
 
     def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the inputs of a network by name, float32 `[example, ...]`."""

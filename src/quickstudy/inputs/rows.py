@@ -102,7 +102,7 @@ class RowsSpec(InputSpec, frozen=True):
         rows = stored["rows"].astype(np.float64)
         return {"location": float(rows.mean()), "scale": float(rows.std())}
 
-    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray]) -> str | None:
+    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray], **how: Any) -> str | None:
         """Return a warning if the rows lie elsewhere than those of training, or are spread far more widely or narrowly."""
         here, scale = self.statistics(stored), max(statistics["scale"], np.finfo(np.float32).tiny)
         far = abs(here["location"] - statistics["location"]) > FAR * scale

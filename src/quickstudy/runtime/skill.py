@@ -364,7 +364,7 @@ class Skill:
         """Warn once if examples are far from those of the learner's training."""
         if self._warned or not self.engine.statistics:
             return
-        said = spec.unlike(self.engine.statistics, stored)
+        said = spec.unlike(self.engine.statistics, stored, **self.choices.reading)
         if said is not None:
             self._warned = True
             warnings.warn(f"{self.engine.name}: {said}", UnlikeTrainingWarning, stacklevel=3)

@@ -131,8 +131,15 @@ class ClassTasks:
             raise TaskError(
                 f"class {self.dataset.classes[first]!r} of {self.dataset.name} has {self.dataset.counts[first]} {self.input.nouns}, but "
                 f"{self.shots[1]} shots + {self.queries} queries need {needed} ({len(short)} of {len(self.dataset.classes)} classes "
-                "are too small). Lower shots or queries, or leave these classes out."
+                f"are too small). {self._advice(int(self.dataset.counts.min()))}"
             )
+
+    def _advice(self, fewest: int) -> str:
+        """Return what would fit a class of that many examples."""
+        left = fewest - self.shots[1]
+        if left < 1:
+            return "Lower shots or queries, or leave these classes out."
+        return f"With queries={left} all classes are large enough; or lower shots, or leave these classes out."
 
     def _make_pools(self) -> tuple[np.ndarray, np.ndarray]:
         """Return which classes may occur together: one pool, or one for each group that is large enough.

@@ -55,7 +55,7 @@ export const imageKind: Kind<ImageSpec> = {
     return { image: Uint8Array.from(data) };
   },
 
-  unlike(inputs, layout, spec, statistics) {
+  unlike(inputs, layout, spec, statistics, reading = {}) {
     const images = greys(toNetwork(inputs.get("image")!, layout["image"]!), spec);
     const farthest = farthestFrom(statistics, images, spec);
     if (farthest === null || farthest.distance <= FAR) return null;
@@ -63,7 +63,7 @@ export const imageKind: Kind<ImageSpec> = {
     const found = `the images have ${name} ${value.toFixed(2)} as the network sees them, but this learner was trained on ${statistics[name]!.toFixed(2)}`;
     const negatives = images.map((image) => image.map((grey) => 1 - grey));
     if (farthestFrom(statistics, negatives, spec)!.distance < distance / 2) {
-      const other = spec.ink === "dark" ? "light" : "dark";
+      const other = (reading["ink"] ?? spec.ink) === "dark" ? "light" : "dark";
       return `${found}: they look like negatives of its training images. If they are, say that their ink is "${other}".`;
     }
     return `${found}; prepare them as its training images were (same ground, exposure and crop).`;

@@ -26,7 +26,7 @@ export interface Kind<Spec extends InputSpec> {
   /** Return the stored parts of one example, by name. */
   read(example: Example, index: number, spec: Spec, reading: Reading): Promise<Readonly<Record<string, Numbers>>>;
   /** Return a warning if examples are far from those that `statistics` describes: what is far, and the remedy. */
-  unlike(inputs: Inputs, layout: Layout, spec: Spec, statistics: Statistics): string | null;
+  unlike(inputs: Inputs, layout: Layout, spec: Spec, statistics: Statistics, reading?: Reading): string | null;
 }
 
 /** Statistics of the training inputs, as the kind's `statistics` in Python gives them; empty if they are not known. */
