@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self, TypeVar
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from quickstudy.layers.attention import ATTENTION
 from quickstudy.layers.batch_norm import has_batch_norm
@@ -91,7 +91,7 @@ class Learner(nn.Module, abc.ABC):
         """Return inputs, examples or a task with floating-point tensors in the type and on the device of the learner's tensors."""
         tensors = itertools.chain(self.parameters(), self.buffers())
         like = next((value for value in tensors if value.is_floating_point()), None)
-        if like is None:
+        if like is None or all(_matches(leaf, like) for leaf in tree_leaves(given)):
             return given
         return tree_map(lambda leaf: leaf.to(like.device, like.dtype if leaf.is_floating_point() else leaf.dtype), given)
 
@@ -117,6 +117,10 @@ class Learner(nn.Module, abc.ABC):
     def protocol(self) -> str:
         """Return how queries are normalised, named beside every result: `inductive` (each on its own) or `transductive`."""
         return "transductive" if self.statistics == "query" and has_batch_norm(self) else "inductive"
+
+
+def _matches(value: Tensor, like: Tensor) -> bool:
+    return value.device == like.device and (value.dtype == like.dtype or not value.is_floating_point())
 
 
 def hyperparameters(module: nn.Module) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional.call import trainable
+from quickstudy.functional.call import trains
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
@@ -60,7 +60,7 @@ class MAML(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        if not trainable(self.net):  # a frozen net has the same features in every step
+        if not trains(self.net):  # a frozen net has the same features in every step
             return _weights.adapt_head(self, support, state)
         seen = _weights.counted(support, state)
         weights = gradient_descent(
