@@ -80,7 +80,8 @@ def scan(
         return _marked(step, carry, xs, "" if rows else name, loops)
     outs = []
     for index in range(rows[0].shape[0] if rows else times or 0):
-        carry, out = step(index, carry, tree_map(lambda row: row[index], xs))  # noqa: B023 (used at once)
+        row = tree_map(lambda values: values[index], xs) if rows else xs  # noqa: B023 (used at once)
+        carry, out = step(index, carry, row)
         outs.append(out)
     if outs:
         return carry, tree_map(lambda *each: torch.stack(each), *outs)
