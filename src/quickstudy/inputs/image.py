@@ -186,9 +186,7 @@ class ImageSpec(InputSpec, frozen=True):
             numbers |= {name: float(values.mean()), f"{name}_spread": float(values.std())}
         return numbers
 
-    def unlike(
-        self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray], *, ink: Ink | None = None
-    ) -> str | None:
+    def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray], **how: Any) -> str | None:
         """Return a warning if the images are far brighter, darker, flatter or fuller of contrast than those of training.
 
         Images whose negative would be near are called negatives, with the option that tells the polarity.
@@ -200,7 +198,7 @@ class ImageSpec(InputSpec, frozen=True):
         here = float(_brightness(images)[name].mean())
         found = f"the images have {name} {here:.2f} as the network sees them, but this learner was trained on {statistics[name]:.2f}"
         if _farthest(statistics, 1 - images)[1] < distance / 2:
-            other = "light" if (ink or self.ink) == "dark" else "dark"
+            other = "light" if (how.get("ink") or self.ink) == "dark" else "dark"
             return f"{found}: they look like negatives of its training images. If they are, say so with ink={other!r}."
         return f"{found}; prepare them as its training images were (same ground, exposure and crop)."
 

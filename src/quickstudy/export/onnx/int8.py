@@ -143,7 +143,7 @@ def _readers(graph: GraphProto) -> dict[str, list[NodeProto]]:
 def _measured(
     bundle: Bundle,
     models: Mapping[ProgramName, ModelProto],
-    sites: Mapping[ProgramName, Mapping[str, _Site]],
+    sites: Mapping[str, Mapping[str, _Site]],
     tasks: Iterable[Task],
 ) -> dict[str, tuple[Range, Range]]:
     """Least and greatest value before and behind each site, over all tasks, in `adapt` and in `predict`."""
