@@ -46,6 +46,9 @@ class Learner(nn.Module, abc.ABC):
     relabelling_free: ClassVar[bool] = True
     """Renaming the classes renames the predictions and changes nothing else (in the default configuration)."""
 
+    prototypes: ClassVar[bool] = False
+    """The state is `sums` `[way, feature]` and `counts` `[way]` of features; predictions compare features with their means."""
+
     exact_gradient: ClassVar[bool] = True
     """The gradient of `loss` is its derivative (in the default configuration); Reptile's meta-update is defined otherwise."""
 

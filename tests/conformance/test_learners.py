@@ -480,3 +480,10 @@ def test_cases_are_of_something_that_exists() -> None:
     names = {file.stem for file in (pathlib.Path(__file__).parents[1] / "cases").glob("*.py")}
     assert len(LEARNERS) >= 5
     assert names <= {*LEARNERS, *discovery.names("nets")}
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_a_learner_of_prototypes_says_so(name: str) -> None:
+    learner = make_learner(name)
+    state = learner.adapt(make_tasks()[0].support)
+    assert learner.prototypes == ({"sums", "counts"} <= state.keys())

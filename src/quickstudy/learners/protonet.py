@@ -62,6 +62,7 @@ class ProtoNet(Learner):
 
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
+    prototypes: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         check_net(self.net)

@@ -137,13 +137,8 @@ def _parts(path: pathlib.Path) -> dict[str, bytes]:
             if sum(info.file_size for info in archive.infolist()) > LARGEST:
                 raise TooLargeError(f"{path} would unpack to more than {LARGEST >> 20} MB; expected a bundle. Do not use it.")
             for info in archive.infolist():
-                if info.filename not in known or info.filename in parts:
-                    raise FileFormatError(f"{path} holds {info.filename!r}, which is no part of a bundle. Do not use it.")
-                _check_entry(info, path)
-                with archive.open(info) as file:
-                    parts[info.filename] = file.read(info.file_size + 1)
-                if len(parts[info.filename]) != info.file_size:
-                    raise FileFormatError(f"{path} is damaged: {info.filename} has not the size it claims. Copy it again.")
+                _check_entry(info, path, known - parts.keys())
+                parts[info.filename] = _content(archive, info, path)
     except UNREADABLE as error:
         raise FileFormatError(
             f"{path} is damaged or no bundle ({error}); expected one that quickstudy export wrote."
@@ -151,8 +146,19 @@ def _parts(path: pathlib.Path) -> dict[str, bytes]:
     return parts
 
 
-def _check_entry(info: zipfile.ZipInfo, path: pathlib.Path) -> None:
+def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: pathlib.Path) -> bytes:
+    """Return the bytes of an entry, which are as many as it says."""
+    with archive.open(info) as file:
+        found = file.read(info.file_size + 1)
+    if len(found) != info.file_size:
+        raise FileFormatError(f"{path} is damaged: {info.filename} has not the size it claims. Copy it again.")
+    return found
+
+
+def _check_entry(info: zipfile.ZipInfo, path: pathlib.Path, expected: Collection[str]) -> None:
     """Raise a FileFormatError for an entry that `write` never makes, or that needs much memory or other libraries to unpack."""
+    if info.filename not in expected:
+        raise FileFormatError(f"{path} holds {info.filename!r}, which is no part of a bundle. Do not use it.")
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise FileFormatError(
             f"{path} is damaged or no bundle ({info.filename} is compressed by method {info.compress_type}); expected one that "

@@ -19,7 +19,6 @@ from quickstudy.export.c.int8 import compile_integer
 from quickstudy.export.c.program import Request, Source
 from quickstudy.export.c.quantize import IntegerError
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.training.saving import SavedLearner
 
 Precision = Literal["auto", "float32", "int8"]
@@ -102,7 +101,7 @@ def _compiled(
     saved: SavedLearner, request: Request, precision: Precision, images: np.ndarray | None
 ) -> tuple[Source, Literal["float32", "int8"]]:
     """Return the C and its precision: for `auto` float32 if int8 cannot do the learner."""
-    prototypes = isinstance(saved.learner, ProtoNet) and request.spec is not None
+    prototypes = saved.learner.prototypes and request.spec is not None
     if precision == "int8" and not prototypes:
         raise ConfigError(
             f"precision is 'int8' and the learner is {type(saved.learner).__name__}"

@@ -51,23 +51,20 @@ def planned(items: Sequence[Item]) -> Arena:
 
 
 def lifetimes(items: Sequence[Item]) -> dict[Buffer, tuple[int, int]]:
-    """From which to which item each buffer must not be touched by others."""
+    """Return from which to which item each buffer must not be touched by others."""
     around = _loops_around(items)
     uses: dict[Buffer, list[int]] = {}
-    for place, item in enumerate(items):
-        if isinstance(item, Kernel):
-            for buffer in sorted(item.reads | item.writes, key=_name):
-                if not buffer.outside:
-                    uses.setdefault(buffer, []).append(place)
+    kernels = ((place, item) for place, item in enumerate(items) if isinstance(item, Kernel))
+    for place, item in kernels:
+        for buffer in sorted(item.reads | item.writes, key=_name):
+            if not buffer.outside:
+                uses.setdefault(buffer, []).append(place)
     spans = {}
     for buffer, places in uses.items():
         common = set.intersection(*(set(around[place]) for place in places))
-        low, high = min(places), max(places)
-        for place in places:  # what is used inside and outside of a loop must survive all its rounds
-            for begin, end in around[place]:
-                if (begin, end) not in common:
-                    low, high = min(low, begin), max(high, end)
-        spans[buffer] = (low, high)
+        # a buffer that is used inside and outside of a loop must survive all its rounds
+        partly = {loop for place in places for loop in around[place]} - common
+        spans[buffer] = (min([*places, *(begin for begin, _ in partly)]), max([*places, *(end for _, end in partly)]))
     return spans
 
 
@@ -91,19 +88,19 @@ def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list
             continue
         taken: set[Buffer] = set()
         for result in sorted(item.writes - item.reads, key=_name):
-            for source in sorted(item.overwrites - taken, key=_name):
-                if (
-                    not result.outside
-                    and not source.outside
-                    and group[result] is not group[source]
-                    and spans[source][1] == place == spans[result][0]
-                    and source.bytes >= result.bytes
-                ):
-                    group[source] += group[result]
-                    for buffer in group[result]:
-                        group[buffer] = group[source]
-                    taken.add(source)
-                    break
+            sources = (
+                source
+                for source in sorted(item.overwrites - taken, key=_name)
+                if not (result.outside or source.outside)
+                and group[result] is not group[source]
+                and spans[source][1] == place == spans[result][0]
+                and source.bytes >= result.bytes
+            )
+            source = next(sources, None)
+            if source is not None:
+                group[source] += group[result]
+                group |= dict.fromkeys(group[result], group[source])
+                taken.add(source)
     unique = {id(buffers): buffers for buffers in group.values()}
     return list(unique.values())
 
