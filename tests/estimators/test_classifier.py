@@ -12,6 +12,7 @@ import PIL.Image
 import pytest
 import torch
 from drawings import SPEC, drawings, saved
+from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
 from sklearn.datasets import load_iris
 from sklearn.exceptions import NotFittedError
@@ -415,6 +416,7 @@ def test_a_classifier_on_a_bundle_is_pickled() -> None:
     expected = classifier.predict_proba(255 - drawings(4))
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(classifier)).predict_proba(255 - drawings(4)), expected)
     assert cross_val_score(FewShotClassifier("omniglot", ink="light"), 255 - drawings(8), [0, 1] * 4, cv=2, n_jobs=2).min() == 1
+    get_reusable_executor().shutdown(wait=True)  # joblib would keep its processes for what comes next
 
 
 def test_probabilities_use_the_temperature() -> None:

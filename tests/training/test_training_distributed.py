@@ -50,9 +50,10 @@ STEPS = 6
 
 @pytest.fixture(autouse=True)
 def _nothing_left_behind() -> Iterator[None]:
-    """No process outlives its test, however that ends."""
+    """No process outlives its test, however that ends; those of other tests' pools are theirs."""
+    before = set(multiprocessing.active_children())
     yield
-    left = multiprocessing.active_children()
+    left = [process for process in multiprocessing.active_children() if process not in before]
     for process in left:
         process.kill()
         process.join()
@@ -384,11 +385,11 @@ def story(words: Callable[[pathlib.Path], list[str]], tmp_path_factory: pytest.T
         wait_until(lambda: under_way(out) or training.poll() is not None)
         os.killpg(training.pid, signal.SIGINT)  # as a terminal does: to every process
         _, interrupted = training.communicate(timeout=60)
-    step, killed = len(table(out, "step")), []
+    step, killed, others = len(table(out, "step")), [], set(multiprocessing.active_children())
 
     def kill() -> None:
         wait_until(lambda: len(table(out, "step")) >= step + 17)
-        killed.extend(multiprocessing.active_children()[:1])
+        killed.extend([process for process in multiprocessing.active_children() if process not in others][:1])
         killed[0].kill()
 
     thread, said = threading.Thread(target=kill), io.StringIO()

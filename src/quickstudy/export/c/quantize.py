@@ -217,7 +217,7 @@ def _rectify(layer: FloatLayer, step: _Step) -> bool:
 
 def _takes_the_first(layer: FloatLayer, step: _Step) -> bool:
     """Say whether a node takes the values of a max-pooling, not their places."""
-    return step.node.args[1] == 0
+    return bool(step.node.args[1] == 0)
 
 
 _OPERATIONS: dict[Any, Callable[[FloatLayer, _Step], bool]] = {
