@@ -40,7 +40,7 @@ OUTSIDE = {
 }
 """Files of the repository that links lead to, and the pages that show them."""
 GENERATED = "generated"
-"""What a section of the navigation says whose pages are written here."""
+"""Titles and pages of the sections of the navigation that are generated."""
 
 Pages = dict[str, str]
 

@@ -23,7 +23,7 @@ KINDS = {
     "runtime/pretrained": "shipped learner",
     "cli": "verb",
 }
-"""What the files of a folder are, in the words of messages."""
+"""Name of the files of a folder in messages."""
 PROTOCOLS = {"tasks": ("source",)}
 """Files that say what the other files of their folder have in common, and are no name themselves."""
 

@@ -1,4 +1,4 @@
-"""What the verbs print: tables to read on a terminal, or JSON for machines; errors in one shape; commands that can be pasted."""
+"""Output of the verbs: tables to read on a terminal, or JSON for machines; errors in one shape; commands that can be pasted."""
 
 from __future__ import annotations
 

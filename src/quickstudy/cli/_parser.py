@@ -30,7 +30,7 @@ MESSAGES = {
     "invalid": re.compile(r'Parser key "(?P<key>[^"]+)":.*(?:Given|Got) value: (?P<value>.*)$'),
     "missing": re.compile(r"the following arguments are required: (?P<names>.*)"),
 }
-"""What jsonargparse says, in the versions that pyproject.toml allows; a test elicits each message."""
+"""Messages of jsonargparse, in the versions that pyproject.toml allows; a test elicits each one."""
 
 
 _SPOKEN: list[str] = []

@@ -1,4 +1,4 @@
-"""What the estimators share: a learner, chosen in any way, and the skill that it learns."""
+"""Base of the estimators: a learner, chosen in any way, and the skill that it learns."""
 
 from __future__ import annotations
 

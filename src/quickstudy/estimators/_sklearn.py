@@ -1,4 +1,4 @@
-"""What the estimators need of scikit-learn, if it is installed; plain stand-ins otherwise."""
+"""Parts of scikit-learn that the estimators need, or plain stand-ins if it is not installed."""
 
 from __future__ import annotations
 

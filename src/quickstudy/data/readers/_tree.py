@@ -1,4 +1,4 @@
-"""From a tree of files to a dataset: what the readers of folders and of zips share."""
+"""Functions that the readers of folders and of zips share: they turn a tree of files into a dataset."""
 
 from __future__ import annotations
 

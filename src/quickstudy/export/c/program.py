@@ -1,4 +1,4 @@
-"""What a learner is compiled for, and the C that comes of it: the same for every precision."""
+"""Request and source: the target that a learner is compiled for and the C that it becomes, for every precision."""
 
 from __future__ import annotations
 
