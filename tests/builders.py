@@ -35,6 +35,43 @@ def case(name: str, key: str, default: Any = None) -> Any:
     return getattr(importlib.import_module(f"cases.{name}"), key, default)
 
 
+def learner_that(takes: str = "", **facts: Any) -> str:
+    """Return the file name of the first learner of which all `facts` of the contract hold, and that takes the named hyperparameters.
+
+    Tests that need a learner of some sort ask for it by what is true of it, so that they name none.
+
+    Args:
+        takes: names of hyperparameters, separated by spaces.
+        **facts: attributes of the class, with their values.
+
+    >>> discovery.load("learners", learner_that(prototypes=True)).prototypes
+    True
+    """
+    for name in discovery.names("learners"):
+        kind = discovery.load("learners", name)
+        has_facts = all(getattr(kind, fact) == value for fact, value in facts.items())
+        if has_facts and set(takes.split()) <= set(inspect.signature(kind).parameters):
+            return name
+    raise AssertionError(f"no learner takes {takes.split()} and has {facts}; ask for facts of quickstudy/learner.py")
+
+
+def learner_class(takes: str = "", **facts: Any) -> Any:
+    """Return the class of the learner that `learner_that` names."""
+    return discovery.load("learners", learner_that(takes, **facts))
+
+
+PROTOTYPES = learner_that(prototypes=True)
+"""Name of a learner whose state is the mean of each class."""
+DESCENT = learner_that(takes="recompute")
+"""Name of a learner that moves every weight by gradient steps, through which it differentiates."""
+HEAD_DESCENT = learner_that(takes="first_order inner_steps", gradient_free_adapt=False)
+"""Name of a learner that takes gradient steps, the cheapest there is: of the head alone."""
+EXAMPLES = learner_that(gradient_free_adapt=True, prototypes=False)
+"""Name of a learner that keeps its examples."""
+ORDERED = learner_that(order_free=False)
+"""Name of a learner that follows the order of the examples, and whose meta-update is no derivative."""
+
+
 def make_net(kind: str = "mlp", norm: str = "none") -> nn.Module:
     """Return a net of a few hundred weights for examples of shape `SHAPES[kind]`."""
     if kind == "conv4":
