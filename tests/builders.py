@@ -61,15 +61,18 @@ def learner_class(takes: str = "", **facts: Any) -> Any:
 
 
 PROTOTYPES = learner_that(prototypes=True)
-"""Name of a learner whose state is the mean of each class."""
+"""Name of a learner whose state is the mean of each class, and `Prototypes`, its class."""
+MEMORY = learner_that(gradient_free_adapt=True, prototypes=False)
+"""Name of a learner that keeps its examples, and `Memory`, its class."""
 DESCENT = learner_that(takes="recompute")
-"""Name of a learner that moves every weight by gradient steps, through which it differentiates."""
-HEAD_DESCENT = learner_that(takes="first_order inner_steps", gradient_free_adapt=False)
-"""Name of a learner that takes gradient steps, the cheapest there is: of the head alone."""
-EXAMPLES = learner_that(gradient_free_adapt=True, prototypes=False)
-"""Name of a learner that keeps its examples."""
+"""Name of a learner that moves every weight by gradient steps and differentiates through them, and `Descent`, its class."""
+HEAD_DESCENT = learner_that(takes="first_order", gradient_free_adapt=False)
+"""Name of a learner that takes gradient steps, the cheapest there is: of the head alone. `HeadDescent` is its class."""
 ORDERED = learner_that(order_free=False)
-"""Name of a learner that follows the order of the examples, and whose meta-update is no derivative."""
+"""Name of a learner that follows its examples' order, and whose meta-update is no derivative. `Ordered` is its class."""
+Prototypes, Memory, Descent, HeadDescent, Ordered = (
+    discovery.load("learners", name) for name in (PROTOTYPES, MEMORY, DESCENT, HEAD_DESCENT, ORDERED)
+)
 
 
 def make_net(kind: str = "mlp", norm: str = "none") -> nn.Module:
