@@ -9,6 +9,7 @@ import pathlib
 import typing
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -208,3 +209,9 @@ def furthest(found: dict[str, Tensor], expected: dict[str, Tensor]) -> float:
     scale = max(float(value.detach().abs().max()) for value in expected.values())
     assert scale > 1e-6, "the gradient is zero, so that nothing would be compared"
     return max(float((found[name] - value).detach().abs().max()) for name, value in expected.items()) / scale
+
+
+def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return rows, labels with unequal counts, and queries."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(17, 5)), np.array([0, 1, 2, 3] * 3 + [0] * 5), random.normal(size=(200, 5))

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from builders import DESCENT, MEMORY, PROTOTYPES, Descent, Memory, Prototypes
 
 from quickstudy import ImageSpec, Learner, SavedLearner
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 
 SPEC = ImageSpec(16, 16, 1, ink="dark")
 
 
-def saved(name: str = "protonet") -> SavedLearner:
+def saved(name: str = PROTOTYPES) -> SavedLearner:
     """Return a learner for 16x16 drawings, not trained."""
     torch.manual_seed(0)
     learners: dict[str, Learner] = {
-        "protonet": ProtoNet(Conv4(image_size=16, channels=4)),
-        "pixels": ProtoNet(Identity(256)),
-        "maml": MAML(Conv4(image_size=16, channels=4), inner_lr=0.05),
-        "nearest": Nearest(Identity(256)),
+        PROTOTYPES: Prototypes(Conv4(image_size=16, channels=4)),
+        "pixels": Prototypes(Identity(256)),
+        DESCENT: Descent(Conv4(image_size=16, channels=4), inner_lr=0.05),
+        MEMORY: Memory(Identity(256)),
     }
     return SavedLearner(learners[name], SPEC)
 

@@ -2,123 +2,25 @@
 
 from __future__ import annotations
 
-import copy
-import itertools
-from collections.abc import Callable
-
-import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import apart, furthest, gradients, make_learner, make_net, make_tasks
-from sklearn.neighbors import KNeighborsClassifier, NearestCentroid
+from builders import Descent, Prototypes, apart, furthest, gradients, make_net, make_tasks
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
-from torch.utils._pytree import tree_leaves
 
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.functional.call import call
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.functional.distances import distances, squared_distances
 from quickstudy.functional.losses import cross_entropy, squared_error
-from quickstudy.layers.batch_norm import BatchNorm, batch_statistics, masked_moments, set_population_statistics
+from quickstudy.layers.batch_norm import BatchNorm, batch_statistics, set_population_statistics
 from quickstudy.layers.check import check_net
 from quickstudy.layers.convert import convert
 from quickstudy.layers.norm import make_norm
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import Distance, ProtoNet
-from quickstudy.learners.reptile import Reptile
-from quickstudy.nets.conv4 import Conv4
-from quickstudy.nets.identity import Identity
-from quickstudy.nets.mlp import MLP
-from quickstudy.objectives.classes import OneHot, one_hot
-from quickstudy.objectives.values import Values
-from quickstudy.task import Examples, Task, concatenate
+from quickstudy.objectives.classes import one_hot
 from quickstudy.training.engine import meta_gradient
-from quickstudy.training.meta_gradient import summed_gradient
 
-# ---------------------------------------------------------------------------------------------------- learners
-
-
-@pytest.mark.parametrize("steps", [0, 1, 3])
-@pytest.mark.parametrize("first_order", [False, True])
-def test_maml_on_a_linear_model_against_its_closed_form(steps: int, first_order: bool) -> None:
-    """Squared error of a linear model has a constant Hessian H = 2/n X'X. So w' = w - a(Hw - 2/n X'y), steps times over, and the
-    gradient of the query loss with respect to w is (I - aH)^steps g(w'), or plainly g(w') in first order.
-    """
-    inner_lr, count = 0.07, 8
-    learner = MAML(Identity(4), inner_lr, steps, first_order, head_ways=1).double()
-    sets = [Examples(torch.randn(1, count, 4).double(), Values(torch.randn(1, count, 1).double())) for _ in range(2)]
-    meta_gradient(learner, Task(*sets), "vmap")
-    found = torch.cat([learner.head.weight.grad[0], learner.head.bias.grad])
-
-    support, query = (torch.cat([part.x[0], torch.ones(count, 1)], dim=1).double() for part in sets)
-    hessian = 2 / count * support.t() @ support
-    w = torch.cat([learner.head.weight[0], learner.head.bias]).detach()
-    for _ in range(steps):
-        w = w - inner_lr * (hessian @ w - 2 / count * support.t() @ sets[0].y.rows[0, :, 0])
-    expected = 2 / count * query.t() @ (query @ w - sets[1].y.rows[0, :, 0])
-    for _ in range(0 if first_order else steps):
-        expected = (torch.eye(5).double() - inner_lr * hessian) @ expected
-    assert apart(found, expected) < 1e-12
-    state = learner.adapt(Examples(sets[0].x[0], Values(sets[0].y.rows[0])))
-    assert apart(torch.cat([state["head.weight"][0], state["head.bias"]]), w) < 1e-12
-
-
-def drawn(seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Rows, labels with unequal counts, and queries."""
-    random = np.random.default_rng(seed)
-    return random.normal(size=(17, 5)), np.array([0, 1, 2, 3] * 3 + [0] * 5), random.normal(size=(200, 5))
-
-
-@pytest.mark.parametrize("distance", ["squared", "euclidean"])
-@pytest.mark.parametrize("seed", range(3))
-def test_protonet_on_raw_rows_is_the_nearest_centroid(seed: int, distance: Distance) -> None:
-    rows, labels, queries = drawn(seed)
-    learner = ProtoNet(Identity(5), distance=distance)
-    state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4, torch.float64)))
-    found = learner.predict(state, torch.from_numpy(queries)).argmax(-1).numpy()
-    assert (found == NearestCentroid().fit(rows, labels).predict(queries)).all()
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_nearest_is_one_nearest_neighbour(seed: int) -> None:
-    rows, labels, queries = drawn(seed)
-    learner = Nearest(Identity(5))
-    state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4, torch.float64)))
-    found = learner.predict(state, torch.from_numpy(queries)).argmax(-1).numpy()
-    assert (found == KNeighborsClassifier(1).fit(rows, labels).predict(queries)).all()
-
-
-@pytest.mark.parametrize(("distance", "power"), [("squared", 2), ("euclidean", 1)])
-def test_protonet_loss_is_the_cross_entropy_of_negative_distances(distance: Distance, power: int) -> None:
-    task = make_tasks()[0]
-    prototypes = task.support.x.view(3, 3, 6).mean(0)
-    expected = F.cross_entropy(-(torch.cdist(task.query.x, prototypes) ** power), task.query.y.labels)
-    assert float(ProtoNet(Identity(6), distance=distance).loss(task)) == pytest.approx(float(expected), rel=1e-12)
-
-
-@pytest.mark.parametrize("padded", [False, True])
-@pytest.mark.parametrize(("distance", "power"), [("squared", 2), ("euclidean", 1)])
-def test_the_loss_of_pairs_is_the_mean_over_one_shot_questions(distance: Distance, power: int, padded: bool) -> None:
-    task = make_tasks(ways=3, shots=2, queries=3, ragged=padded)[0]
-    together = concatenate(task.support, task.query)
-    x, labels = together.x[together.weight > 0], together.y.labels[together.weight > 0]
-    likeness = torch.exp(-(torch.cdist(x, x) ** power))
-    losses = []
-    for one in range(len(x)):
-        others = sum(likeness[one, labels == way].mean() for way in labels.unique() if way != labels[one])
-        for shown in range(len(x)):
-            if shown != one and labels[shown] == labels[one]:
-                losses.append(-torch.log(likeness[one, shown] / (likeness[one, shown] + others)))
-    found = ProtoNet(Identity(6), distance=distance, pairs=True).loss(task)
-    assert float(found) == pytest.approx(float(torch.stack(losses).mean()), rel=1e-9)
-
-
-def test_pairs_need_population_statistics() -> None:
-    with pytest.raises(ConfigError, match="expected statistics='population'"):
-        ProtoNet(Identity(6), statistics="support", pairs=True)
+# ---------------------------------------------------------------------------------------------------- functions
 
 
 def test_a_query_on_its_prototype_has_a_finite_gradient() -> None:
@@ -129,33 +31,6 @@ def test_a_query_on_its_prototype_has_a_finite_gradient() -> None:
     torch.testing.assert_close(
         gradient, sum((way / way.norm(dim=1, keepdim=True) for way in apart), torch.zeros(3, 5).double())
     )
-
-
-@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
-@pytest.mark.parametrize("norm", ["none", "batch"])
-def test_reptile_trains_like_torch(optimizer: str, norm: str) -> None:
-    """Step by step, on mini-batches of 4 out of 6 examples, round and round."""
-    net, support = MLP(6, (8, 6), norm).double(), make_tasks(shots=2)[0].support
-    start = nn.Linear(6, 3).double()
-    theirs = nn.Sequential(copy.deepcopy(net), start)
-    make = {"adam": lambda p: torch.optim.Adam(p, lr=0.03, betas=(0.0, 0.999)), "sgd": lambda p: torch.optim.SGD(p, lr=0.03)}
-    outer = make[optimizer](theirs.parameters())
-    for steps in range(1, 6):
-        learner = Reptile(net, inner_lr=0.03, adapt_steps=steps, inner_batch=4, inner_optimizer=optimizer, head_ways=3)  # type: ignore[arg-type]
-        learner.double()
-        if steps == 1:
-            start.load_state_dict(learner.head.state_dict())
-            first = copy.deepcopy(start.state_dict())
-        learner.head.load_state_dict(first)
-        batch = (torch.arange(4) + 4 * (steps - 1)) % 6
-        outer.zero_grad()
-        with batch_statistics():
-            F.cross_entropy(theirs(support.x[batch]), support.y.labels[batch]).backward()
-        outer.step()
-        state = learner.adapt(support)
-        found = {key: state[("net." + key[2:]) if key.startswith("0.") else "head." + key[2:]] for key in theirs.state_dict()}
-        for key, value in theirs.named_parameters():
-            assert torch.allclose(found[key], value, rtol=1e-7, atol=1e-8), (steps, key)
 
 
 def test_gradient_descent_is_torch_sgd() -> None:
@@ -295,35 +170,7 @@ def test_population_statistics_are_those_of_the_pooled_data() -> None:
     assert apart(net[3].mean, torch.stack([entry["3.mean"] for entry in seen]).mean(0)) < 1e-12
 
 
-def test_protonet_calibrates_on_support_and_query_without_padding() -> None:
-    learner = make_learner("protonet", norm="batch")
-    tasks = make_tasks(3, ragged=True, seed=2)
-    learner.calibrate(tasks[i] for i in range(3))
-    first = learner.net.layers[1][0]
-    expected = []
-    for index in range(3):
-        task = tasks[index]
-        x = torch.cat([part.x[part.mask] for part in (task.support, task.query)])
-        expected.append(masked_moments(first(x), torch.ones(len(x), dtype=torch.bool)))
-    means, variances = (torch.stack(values) for values in zip(*expected, strict=True))
-    layer = learner.net.layers[1][1]
-    assert apart(layer.mean, means.mean(0)) < 1e-12
-    assert apart(layer.var, variances.mean(0) + means.var(0, correction=0)) < 1e-12
-
-
 # ---------------------------------------------------------------------------------------------------- memory for time
-
-
-@pytest.mark.parametrize("mapping", ["loop", "vmap"])
-def test_recomputed_steps_have_the_same_meta_gradient(mapping: str) -> None:
-    tasks = make_tasks(3, ragged=True)
-    found = []
-    for recompute in (False, True):
-        torch.manual_seed(0)
-        learner = MAML(make_net(norm="batch"), inner_lr=0.5, inner_steps=3, recompute=recompute).double()
-        meta_gradient(learner, tasks, mapping)
-        found.append(gradients(learner))
-    assert furthest(*found) < 1e-12
 
 
 @pytest.mark.parametrize("recompute", [False, True])
@@ -338,38 +185,6 @@ def test_a_learned_step_size_has_its_gradient(recompute: bool) -> None:
     rate = torch.tensor(0.25, requires_grad=True)
     adapted(rate).backward()
     assert float(rate.grad) == pytest.approx(-2 * 3 * 0.75)
-
-
-def most_bytes(function: Callable[..., object], *args: object) -> int:
-    """Return the most bytes of results that a traced function holds at any time, each freed after its last use."""
-    nodes = list(make_fx(function, tracing_mode="fake")(*args).graph.nodes)
-    sizes, last = {}, {}
-    for position, node in enumerate(nodes):
-        for each in (node, *node.all_input_nodes):
-            for value in tree_leaves(each.meta.get("val")):
-                if isinstance(value, torch.Tensor):
-                    storage = value.untyped_storage()
-                    sizes.setdefault(storage._cdata, (position, storage.nbytes()))
-                    last[storage._cdata] = position
-    changes = [0] * (len(nodes) + 1)
-    for storage, (position, size) in sizes.items():
-        changes[position] += size
-        changes[last[storage] + 1] -= size
-    return max(itertools.accumulate(changes))
-
-
-def test_recomputing_makes_memory_grow_by_the_parameters_only() -> None:
-    examples = Examples(torch.rand(1, 10, 1, 16, 16), OneHot(torch.eye(5).repeat(1, 2, 1)))
-    most = {}
-    for recompute in (False, True):
-        for steps in (2, 4):
-            learner = MAML(Conv4(1, 16, channels=4, halving="stride"), inner_steps=steps, recompute=recompute)
-            parameters = {name: value.detach() for name, value in learner.named_parameters()}
-            buffers, size = dict(learner.named_buffers()), sum(value.nbytes for value in parameters.values())
-            gradient = summed_gradient(learner, "loop")
-            most[recompute, steps] = most_bytes(gradient, parameters, buffers, Task(examples, examples)) / size
-    assert (most[True, 4] - most[True, 2]) / 2 < 3
-    assert (most[False, 4] - most[False, 2]) / 2 > 10
 
 
 # ---------------------------------------------------------------------------------------------------- the pitfall
@@ -387,7 +202,7 @@ def test_engine_is_exact_where_the_gradient_of_vmap_is_not(net: nn.Module, mende
 
     Two steps, since in the first one a head that starts at zero sends no gradient into the net.
     """
-    learner, tasks = MAML(net, inner_lr=0.5, inner_steps=2).double(), make_tasks(3)
+    learner, tasks = Descent(net, inner_lr=0.5, inner_steps=2).double(), make_tasks(3)
     meta_gradient(learner, tasks, "loop")
     looped = gradients(learner)
     meta_gradient(learner, tasks, "vmap")
@@ -436,7 +251,7 @@ class Lists(nn.Module):
     ids=lambda layer: type(layer).__name__,
 )
 def test_check_net_names_the_layer(layer: nn.Module) -> None:
-    for make in (ProtoNet, MAML, check_net):
+    for make in (Prototypes, Descent, check_net):
         with pytest.raises(ModelError, match=rf"layer 'blocks\.1\.1' is {type(layer).__name__}"):
             make(Lists(layer))
 

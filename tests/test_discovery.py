@@ -9,6 +9,7 @@ import sys
 import types
 
 import pytest
+from builders import DESCENT, PROTOTYPES
 from torch import nn
 
 import quickstudy
@@ -39,20 +40,24 @@ def test_private_files_are_no_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("folder", "name", "kind", "nearest"),
-    [("learners", "mmal", "learner", "maml"), ("learners", "proto", "learner", "protonet"), ("nets", "conv", "net", "conv4")],
+    ("folder", "name", "kind", "closest"),
+    [
+        ("learners", DESCENT[:-1], "learner", DESCENT),
+        ("learners", PROTOTYPES[:5], "learner", PROTOTYPES),
+        ("nets", "conv", "net", "conv4"),
+    ],
 )
-def test_unknown_name_offers_the_nearest(folder: str, name: str, kind: str, nearest: str) -> None:
+def test_unknown_name_offers_the_nearest(folder: str, name: str, kind: str, closest: str) -> None:
     with pytest.raises(ConfigError) as raised:
         discovery.load(folder, name)
     message = str(raised.value)
     assert message.startswith(f"unknown {kind} {name!r}. Did you mean: ")
-    assert nearest in message.partition("Known:")[0]
+    assert closest in message.partition("Known:")[0]
     assert all(known in message.partition("Known:")[2] for known in discovery.names(folder))
     assert (raised.value.exit_code, raised.value.http_status) == (2, 400)
 
 
-@pytest.mark.parametrize("name", ["", "zzzzqqq", "../storage", "learners.maml", "__init__"])
+@pytest.mark.parametrize("name", ["", "zzzzqqq", "../storage", f"learners.{DESCENT}", "__init__"])
 def test_nonsense_is_refused_without_being_imported(name: str) -> None:
     with pytest.raises(ConfigError, match="unknown learner"):
         discovery.load("learners", name)

@@ -43,6 +43,7 @@ STILL: dict[str, int] = {
     "arguments": 9,
     "constants": 39,
     "images": 12,
+    "learners in tests": 194,
 }
 """Offenders that are still being mended."""
 
@@ -96,12 +97,12 @@ class Source:
         return (node for node in ast.walk(self.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
 
 
-def _source(file: pathlib.Path) -> Source:
-    text = file.read_text()
-    return Source(file.relative_to(PACKAGE).as_posix(), text, ast.parse(text))
+def _sources(folder: pathlib.Path) -> list[Source]:
+    texts = {file.relative_to(folder).as_posix(): file.read_text() for file in sorted(folder.rglob("*.py"))}
+    return [Source(path, text, ast.parse(text)) for path, text in texts.items()]
 
 
-SOURCES = [_source(file) for file in sorted(PACKAGE.rglob("*.py"))]
+SOURCES, TESTS = _sources(PACKAGE), _sources(ROOT / "tests")
 MODULES = {source.module: source for source in SOURCES}
 
 
@@ -319,18 +320,31 @@ def _lines(node: ast.AST) -> range:
     return range(node.lineno, node.end_lineno + 1)  # type: ignore[attr-defined]
 
 
+def named_learners(source: Source, own: set[str], allowed: set[int] = frozenset()) -> list[str]:  # type: ignore[assignment]
+    """Return where the code names a learner that is not its own: its class or its module, or a string that is its file's name."""
+    classes = {name: discovery.load("learners", name).__name__ for name in discovery.names("learners")}
+    others = classes.keys() - own
+    strange = {f"quickstudy.learners.{name}" for name in others} | {classes[name] for name in others}
+    hits = [(line, word) for line, word in names(source) if word in strange]
+    hits += [(line, word) for line, word in strings(source) if word in others and line not in allowed]
+    return [f"{source.path}:{line} {word}" for line, word in hits]
+
+
 def test_no_learner_is_named_outside_its_own_file() -> None:
-    files = discovery.names("learners")
-    classes = {name: discovery.load("learners", name).__name__ for name in files}
-    offenders = []
+    files, offenders = discovery.names("learners"), []
     for source in SOURCES:
         own = {name for name in files if source.path == f"learners/{name}.py"}
-        strange = {f"quickstudy.learners.{name}" for name in files} | set(classes.values()) - {classes[name] for name in own}
-        allowed = defaults(source) if source.path.startswith(SETTINGS) else set()
-        hits = [(line, word) for line, word in names(source) if word in strange]
-        hits += [(line, word) for line, word in strings(source) if word in set(files) - own and line not in allowed]
-        offenders += [f"{source.path}:{line} {word}" for line, word in hits]
+        offenders += named_learners(source, own, defaults(source) if source.path.startswith(SETTINGS) else set())
     report("learners", offenders)
+
+
+def test_no_test_names_a_learner_but_its_own() -> None:
+    """Others ask for a learner by what is true of it: tests/builders.py."""
+    files, offenders = discovery.names("learners"), []
+    for source in TESTS:
+        own = {name for name in files if source.path in (f"cases/{name}.py", f"learners/test_{name}.py")}
+        offenders += named_learners(source, own)
+    report("learners in tests", offenders)
 
 
 def test_only_the_kind_knows_what_an_image_is() -> None:

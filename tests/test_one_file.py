@@ -9,6 +9,7 @@ import subprocess
 import sys
 
 import pytest
+from builders import DESCENT
 
 ROOT = pathlib.Path(__file__).parents[1]
 COPIED = ("src", "docs", "examples", "benchmarks/README.md", "benchmarks/LOG.md", "README.md", "ROADMAP.md", "CHANGELOG.md")
@@ -218,7 +219,7 @@ def test_the_command_line_knows_them(copy: pathlib.Path) -> None:
     assert "--learner.sharpness" in help_
     assert "noise" in help_
     assert "lines" in help_
-    assert "--points" in run(copy, "-m", "quickstudy", "train", "--tasks", "lines", "--learner", "maml", "--help")
+    assert "--points" in run(copy, "-m", "quickstudy", "train", "--tasks", "lines", "--learner", DESCENT, "--help")
 
 
 def test_the_package_knows_them(copy: pathlib.Path) -> None:

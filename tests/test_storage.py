@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import safetensors.numpy
-from builders import make_learner
+from builders import DESCENT, make_learner
 
 from quickstudy import storage
 from quickstudy.errors import ConfigError, FileFormatError, NotFoundError, QuickstudyError, StorageError
@@ -34,7 +34,7 @@ def file(tmp_path: pathlib.Path) -> pathlib.Path:
 @pytest.fixture
 def learner_file(tmp_path: pathlib.Path) -> pathlib.Path:
     path = tmp_path / "learner.safetensors"
-    save_learner(path, SavedLearner(make_learner("maml")))
+    save_learner(path, SavedLearner(make_learner(DESCENT)))
     return path
 
 
@@ -334,7 +334,7 @@ def other_net(meta: dict[str, Any]) -> None:
 
 
 def unknown_learner(meta: dict[str, Any]) -> None:
-    meta["learner"]["name"] = "mamm"
+    meta["learner"]["name"] = f"{DESCENT[:-1]}m"
 
 
 def unknown_argument(meta: dict[str, Any]) -> None:
@@ -346,8 +346,8 @@ def unknown_argument(meta: dict[str, Any]) -> None:
     [
         (no_args, "damaged header"),
         (no_modules, "damaged header"),
-        (other_net, "the weights do not fit maml"),
-        (unknown_learner, "maml"),
+        (other_net, f"the weights do not fit {DESCENT}"),
+        (unknown_learner, DESCENT),
         (unknown_argument, "inner_rate"),
     ],
 )
@@ -359,5 +359,5 @@ def test_learner_that_cannot_be_built_is_refused(learner_file: pathlib.Path, cha
 
 def test_hyperparameters_may_be_changed_by_name(learner_file: pathlib.Path) -> None:
     assert load_learner(learner_file, inner_steps=7).learner.inner_steps == 7
-    with pytest.raises(ConfigError, match=r"unknown hyperparameter of maml 'inner_step'.*inner_steps"):
+    with pytest.raises(ConfigError, match=rf"unknown hyperparameter of {DESCENT} 'inner_step'.*inner_steps"):
         load_learner(learner_file, inner_step=7)

@@ -10,24 +10,28 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from builders import DESCENT, HEAD_DESCENT, MEMORY, ORDERED, PROTOTYPES, Prototypes
 
 from quickstudy import storage
 
 Call = Callable[..., Any]
 
 BAD_OPTIONS = {
-    "unknown learner": (["--learner", "mmal"], ["unknown learner 'mmal'", "maml"]),
-    "unknown learner, spelled out": (["--learner.name=protnet"], ["unknown learner 'protnet'", "protonet"]),
+    "unknown learner": (["--learner", DESCENT[:-1]], [f"unknown learner '{DESCENT[:-1]}'", DESCENT]),
+    "unknown learner, spelled out": (
+        [f"--learner.name={PROTOTYPES[:-1]}"],
+        [f"unknown learner '{PROTOTYPES[:-1]}'", PROTOTYPES],
+    ),
     "unknown net": (["--net", "conv5"], ["unknown net 'conv5'", "conv4"]),
     "unknown data set": (["--data", "omniglt"], ["unknown data set 'omniglt'", "omniglot"]),
     "unknown option": (["--stps", "3"], ["unknown option --stps", "--steps"]),
     "unknown option with a value": (["--stps=3"], ["unknown option --stps.", "--steps"]),
     "unknown option of the learner": (
-        ["--learner", "maml", "--learner.inner_lt", "3"],
+        ["--learner", DESCENT, "--learner.inner_lt", "3"],
         ["--learner.inner_lt", "--learner.inner_lr"],
     ),
     "unknown option of the net": (["--net.chanels", "3"], ["--net.chanels", "--net.channels"]),
-    "option of another learner": (["--learner", "protonet", "--learner.inner_lr", "3"], ["unknown option --learner.inner_lr"]),
+    "option of another learner": (["--learner", PROTOTYPES, "--learner.inner_lr", "3"], ["unknown option --learner.inner_lr"]),
     "value of a choice": (
         ["--optimizer", "adm"],
         ["optimizer is 'adm'", "one of adam, adamw, sgd, or null", "Did you mean: adam"],
@@ -40,9 +44,9 @@ BAD_OPTIONS = {
     "too long a range": (["--shots", "[1,2,3]"], ["shots is '[1, 2, 3]'"]),
     "no truth value": (["--strict", "perhaps"], ["strict is 'perhaps'", "true or false"]),
     "no channels": (["--net.channels", "0"], ["channels is 0", "expected 1 or more"]),
-    "no inner steps": (["--learner", "maml", "--learner.inner_steps", "-1"], ["inner_steps is -1", "0 or more"]),
-    "inner steps uphill": (["--learner", "anil", "--learner.inner_lr", "-0.1"], ["inner_lr is -0.1", "0 or more"]),
-    "no mini-batch": (["--learner", "reptile", "--learner.inner_batch", "0"], ["inner_batch is 0", "1 or more"]),
+    "no inner steps": (["--learner", DESCENT, "--learner.inner_steps", "-1"], ["inner_steps is -1", "0 or more"]),
+    "inner steps uphill": (["--learner", HEAD_DESCENT, "--learner.inner_lr", "-0.1"], ["inner_lr is -0.1", "0 or more"]),
+    "no mini-batch": (["--learner", ORDERED, "--learner.inner_batch", "0"], ["inner_batch is 0", "1 or more"]),
     "too many threads": (["--threads", "100000"], ["threads is 100000", "processors"]),
     "no time": (["--minutes", "soon"], ["minutes is 'soon'", "a number, or null"]),
     "stray word": (["omniglot"], ["unexpected argument: omniglot"]),
@@ -80,8 +84,11 @@ def test_bad_options_of_train(refused: Call, train: Call, tmp_path: pathlib.Path
 
 BAD_CONFIGS = {
     "unknown option": (b"stps: 3\n", ["unknown option stps", "steps"]),
-    "unknown option of the learner": (b"learner:\n  name: maml\n  inner_lt: 3\n", ["learner.inner_lt", "learner.inner_lr"]),
-    "unknown learner": (b"learner: mmal\n", ["unknown learner 'mmal'", "maml"]),
+    "unknown option of the learner": (
+        f"learner:\n  name: {DESCENT}\n  inner_lt: 3\n".encode(),
+        ["learner.inner_lt", "learner.inner_lr"],
+    ),
+    "unknown learner": (f"learner: {DESCENT[:-1]}\n".encode(), [f"unknown learner '{DESCENT[:-1]}'", DESCENT]),
     "bad value": (b"steps: many\n", ["steps is 'many'", "a whole number"]),
     "no YAML": (b"a: [\n", ["config.yaml is not YAML"]),
     "no text": (b"steps: \xe4", ["config.yaml is not YAML", "utf-8"]),
@@ -140,7 +147,7 @@ def test_errors_speak_in_options_that_exist(refused: Call, train: Call, own_imag
     assert "--net.halving stride" in refused(*train(tmp_path / "run", size=8))
     (two / "class0" / "0.png").write_bytes(b"no image")
     assert "--strict false" in refused(*train(tmp_path / "run", data=two, size=16, split="all"), "--strict")
-    words = train(tmp_path / "run", learner="maml", learner__head_ways=3)
+    words = train(tmp_path / "run", learner=DESCENT, learner__head_ways=3)
     assert "--learner.head_ways null" in refused(*words)
 
 
@@ -162,12 +169,12 @@ def test_out_is_a_file(refused: Call, train: Call, tmp_path: pathlib.Path) -> No
 
 
 def test_a_learner_without_parameters(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
-    words = [word for word in train(tmp_path / "run", learner="nearest", net="identity") if "channels" not in word]
+    words = [word for word in train(tmp_path / "run", learner=MEMORY, net="identity") if "channels" not in word]
     assert "no parameters to train" in refused(*words)
 
 
 def test_a_loss_that_is_no_number_stops_training(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
-    words = train(tmp_path / "run", learner="maml", learner__inner_lr="1e30", learner__inner_steps=2)
+    words = train(tmp_path / "run", learner=DESCENT, learner__inner_lr="1e30", learner__inner_steps=2)
     message = refused(*words, code=1)
     assert "TrainingError" in message
     assert "at step 0" in message
@@ -246,10 +253,9 @@ def test_unreadable_images_to_predict(cli: Call, refused: Call, finished: pathli
 
 def test_a_learner_of_rows_takes_no_images(refused: Call, tmp_path: pathlib.Path) -> None:
     from quickstudy import SavedLearner, save_learner
-    from quickstudy.learners.protonet import ProtoNet
     from quickstudy.nets.identity import Identity
 
-    save_learner(tmp_path / "rows.safetensors", SavedLearner(ProtoNet(Identity(4))))
+    save_learner(tmp_path / "rows.safetensors", SavedLearner(Prototypes(Identity(4))))
     (tmp_path / "support" / "a").mkdir(parents=True)
     PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "a" / "1.png")
     message = refused("adapt", tmp_path / "rows.safetensors", tmp_path / "support", "-o", tmp_path / "x.qs")

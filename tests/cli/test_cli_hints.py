@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from builders import DESCENT
 
 from quickstudy.cli import _data, _tasks
 
@@ -48,9 +49,9 @@ CASES: dict[str, tuple[int, int, dict[str, object], str]] = {
     "few images": (12, 6, {}, "--split test --ways 2 --shots 1 5 --queries 1$"),
     "two images": (12, 2, {"validation_split": "null"}, "--split test --ways 2 --shots 1 --queries 1$"),
     "all are trained on": (2, 3, {"split": "all", "validation_split": "null"}, "--split all --ways 2 --shots 1 --queries 2$"),
-    "a fixed head": (12, 22, {"learner": "maml", "learner__head_ways": 2}, "--split test --ways 2 --shots 1 5$"),
+    "a fixed head": (12, 22, {"learner": DESCENT, "learner__head_ways": 2}, "--split test --ways 2 --shots 1 5$"),
     "a head that the test split is too small for": (
-        *(12, 6, {"learner": "maml", "learner__head_ways": 6, "ways": 6, "validation_split": "null"}),
+        *(12, 6, {"learner": DESCENT, "learner__head_ways": 6, "ways": 6, "validation_split": "null"}),
         "--split train --ways 6 --shots 1 5 --queries 1$",
     ),
 }
@@ -93,7 +94,7 @@ def test_the_polarity_of_own_images_is_kept(cli: Call, pasted: Call, train: Call
 
 
 def test_what_train_prints_for_tasks_without_data(cli: Call, pasted: Call, place: pathlib.Path) -> None:
-    options = ("--learner", "maml", "--steps", "2", "--validation_tasks", "2", "--out", "my curves")
+    options = ("--learner", DESCENT, "--steps", "2", "--validation_tasks", "2", "--out", "my curves")
     outcome = cli("train", "--tasks", "sinusoid", *options)
     assert pasted(outcome.out, ("--tasks", "3")) == ["quickstudy evaluate 'my curves'"]
 

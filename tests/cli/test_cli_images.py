@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
+from builders import PROTOTYPES, Prototypes
 
 from quickstudy import FewShotClassifier, ImageSpec, SavedLearner, save_learner, storage
 from quickstudy.data import DataWarning
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 
 Call = Callable[..., Any]
@@ -24,7 +24,7 @@ Call = Callable[..., Any]
 @pytest.fixture
 def learner(tmp_path: pathlib.Path) -> pathlib.Path:
     """Nearest class mean on 16x16 pixels of drawings, dark on light."""
-    save_learner(tmp_path / "pixels.safetensors", SavedLearner(ProtoNet(Identity(256)), ImageSpec(16, 16, 1, "dark")))
+    save_learner(tmp_path / "pixels.safetensors", SavedLearner(Prototypes(Identity(256)), ImageSpec(16, 16, 1, "dark")))
     return tmp_path / "pixels.safetensors"
 
 
@@ -148,7 +148,7 @@ def test_a_saved_learner_is_safetensors_and_json(learner: pathlib.Path, task: pa
     header = json.loads(content[8 : 8 + length])
     facts = json.loads(header.pop("__metadata__")["quickstudy"])
     assert facts["kind"] == "learner"
-    assert facts["meta"]["learner"]["name"] == "protonet"
+    assert facts["meta"]["learner"]["name"] == PROTOTYPES
     assert facts["meta"]["input"] == {"kind": "image", "height": 16, "width": 16, "channels": 1, "ink": "dark"}
     ends = [entry["data_offsets"][1] for entry in header.values()]
     assert 8 + length + max(ends, default=0) == len(content)  # tensors, and nothing else

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import jsonargparse
 import pytest
 import yaml
+from builders import DESCENT, PROTOTYPES
 from torch import nn
 
 from quickstudy import discovery
@@ -75,7 +76,7 @@ NAMELESS = os.fsdecode(b"caf\xe9")
 def test_a_text_in_a_config_stays_that_text(npz: pathlib.Path, tmp_path: pathlib.Path, text: str) -> None:
     values = {"data": text, "data_dir": text, "split": text, "out": text}
     (tmp_path / "run.yaml").write_text(_parser.plain_yaml(values), encoding="utf-8")
-    words = _parser.spelled_out(["--config", str(tmp_path / "run.yaml")], "protonet")
+    words = _parser.spelled_out(["--config", str(tmp_path / "run.yaml")], PROTOTYPES)
     options = build_parser(words).parse(words)
     found = {name: options[name] for name in values}
     assert found == values | ({"data_dir": None} if text == "null" else {})
@@ -96,7 +97,7 @@ def test_a_folder_named_like_a_number_is_trained_on_resumed_and_repeated(
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_a_config_of_any_encoding_is_read(cli: Call, npz: pathlib.Path, tmp_path: pathlib.Path, encoding: str) -> None:
-    printed = cli("train", "--data", npz, "--learner", "maml", "--steps", 7, "--out", "caf\u00e9", "--print_config").out
+    printed = cli("train", "--data", npz, "--learner", DESCENT, "--steps", 7, "--out", "caf\u00e9", "--print_config").out
     mark = "\ufeff" if encoding in ("utf-16-le", "utf-16-be") else ""  # the others write theirs
     (tmp_path / "run.yaml").write_bytes((mark + printed).replace("\n", "\r\n").encode(encoding))
     again = cli("train", "--config", tmp_path / "run.yaml", "--print_config")
@@ -128,7 +129,7 @@ def pair(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def chosen(*words: str) -> jsonargparse.Namespace:
-    spelled = _parser.spelled_out(["--data", "digits", *words], "protonet")
+    spelled = _parser.spelled_out(["--data", "digits", *words], PROTOTYPES)
     return build_parser(spelled).parse(spelled)
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import PIL.Image
 import pytest
+from builders import DESCENT, PROTOTYPES
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _tasks
@@ -26,7 +27,7 @@ def test_task_sources_are_what_the_folder_holds() -> None:
 
 def test_curves_are_trained_on_and_evaluated(cli: Call, tmp_path: pathlib.Path) -> None:
     run = tmp_path / "curves"
-    words = ("--tasks", "sinusoid", "--shots", "6", "--learner", "maml", "--steps", "2", "--validation_tasks", "3")
+    words = ("--tasks", "sinusoid", "--shots", "6", "--learner", DESCENT, "--steps", "2", "--validation_tasks", "3")
     trained = cli("train", *words, "--out", run, "--json")
     assert trained.code == 0, trained
     found = json.loads(trained.out)["validation"]
@@ -40,7 +41,7 @@ def test_curves_are_trained_on_and_evaluated(cli: Call, tmp_path: pathlib.Path) 
 
 def test_the_next_command_and_a_resumed_run_know_the_source(cli: Call, tmp_path: pathlib.Path) -> None:
     run = tmp_path / "curves"
-    trained = cli("train", "--tasks=sinusoid", "--learner", "maml", "--steps", "2", "--validation_tasks", "3", "--out", run)
+    trained = cli("train", "--tasks=sinusoid", "--learner", DESCENT, "--steps", "2", "--validation_tasks", "3", "--out", run)
     assert trained.code == 0, trained
     (hint,) = [line for line in trained.out.splitlines() if line.startswith("next: quickstudy ")]
     assert cli(*hint.removeprefix("next: quickstudy ").split(), "--tasks", "3").code == 0
@@ -53,7 +54,7 @@ def test_the_next_command_and_a_resumed_run_know_the_source(cli: Call, tmp_path:
         (["--tasks", "sinusoide"], "unknown task source 'sinusoide'. Did you mean: sinusoid"),
         (["--tasks", "sinusoid", "--ways", "3"], "unknown option --ways"),
         (["--tasks", "sinusoid", "--data", "digits"], "unknown option --data"),
-        (["--tasks", "sinusoid", "--learner", "protonet"], "protonet"),
+        (["--tasks", "sinusoid", "--learner", PROTOTYPES], PROTOTYPES),
         (["--tasks", "classes"], "lacks --data"),
     ],
 )

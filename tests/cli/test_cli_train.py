@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from builders import DESCENT, HEAD_DESCENT, ORDERED, PROTOTYPES
 
 import quickstudy
 from quickstudy import storage
@@ -75,9 +76,9 @@ def test_one_validation_task_has_no_interval(cli: Call, train: Call, tmp_path: p
 @pytest.mark.parametrize(
     ("learner", "net", "more"),
     [
-        ("maml", "conv4", ["--learner.inner_lr", "0.25", "--learner.inner_steps=2"]),
-        ("protonet", "mlp", ["--net.hidden", "[12,6]", "--shots", "[1,2]", "--unequal", "true", "--lr", "0.003"]),
-        ("reptile", "conv4", ["--net.halving", "stride", "--patience", "4"]),
+        (DESCENT, "conv4", ["--learner.inner_lr", "0.25", "--learner.inner_steps=2"]),
+        (PROTOTYPES, "mlp", ["--net.hidden", "[12,6]", "--shots", "[1,2]", "--unequal", "true", "--lr", "0.003"]),
+        (ORDERED, "conv4", ["--net.halving", "stride", "--patience", "4"]),
     ],
 )
 def test_print_config_fed_back_gives_the_same_options(
@@ -99,7 +100,7 @@ def test_print_config_fed_back_gives_the_same_options(
 
 def test_a_run_can_be_repeated_from_its_config(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    assert cli(*train(first, learner="maml", learner__inner_lr=0.25)).code == 0
+    assert cli(*train(first, learner=DESCENT, learner__inner_lr=0.25)).code == 0
     assert cli("train", "--config", first / "config.yaml", "--out", second).code == 0
     weights = [storage.load(out / "learner.safetensors", "learner") for out in (first, second)]
     assert weights[0].meta["learner"]["args"]["inner_lr"] == 0.25
@@ -108,30 +109,30 @@ def test_a_run_can_be_repeated_from_its_config(cli: Call, train: Call, tmp_path:
 
 def test_names_in_a_config_may_be_short_and_the_last_word_counts(cli: Call, npz: pathlib.Path, tmp_path: pathlib.Path) -> None:
     config = tmp_path / "short.yaml"
-    config.write_text("learner: maml\nnet: mlp\nsteps: 5\n")
+    config.write_text(f"learner: {DESCENT}\nnet: mlp\nsteps: 5\n")
     words = ["train", "--data", str(npz), "--print_config"]
     options = yaml.safe_load(cli(*words, "--config", config).out)
-    assert (options["learner"]["name"], options["net"]["name"], options["steps"]) == ("maml", "mlp", 5)
+    assert (options["learner"]["name"], options["net"]["name"], options["steps"]) == (DESCENT, "mlp", 5)
     assert "inner_lr" in options["learner"]
-    later = yaml.safe_load(cli(*words, "--config", config, "--learner=anil", "--steps", "6").out)
-    assert (later["learner"]["name"], later["steps"]) == ("anil", 6)
-    earlier = yaml.safe_load(cli(*words, "--learner", "anil", "--config", config).out)
-    assert earlier["learner"]["name"] == "maml"
+    later = yaml.safe_load(cli(*words, "--config", config, f"--learner={HEAD_DESCENT}", "--steps", "6").out)
+    assert (later["learner"]["name"], later["steps"]) == (HEAD_DESCENT, 6)
+    earlier = yaml.safe_load(cli(*words, "--learner", HEAD_DESCENT, "--config", config).out)
+    assert earlier["learner"]["name"] == DESCENT
 
 
 def test_help_lists_the_options_of_the_chosen_learner(cli: Call) -> None:
-    outcome = cli("train", "--learner", "maml", "--help")
+    outcome = cli("train", "--learner", DESCENT, "--help")
     assert outcome.code == 0
     assert "--learner.inner_lr" in outcome.out
     assert "step size of the inner loop" in outcome.out
-    assert "--learner.inner_lr" not in cli("train", "--learner", "protonet", "--help").out
+    assert "--learner.inner_lr" not in cli("train", "--learner", PROTOTYPES, "--help").out
 
 
 def test_a_run_is_never_overwritten(cli: Call, refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
     out = tmp_path / "run"
     assert cli(*train(out)).code == 0
     before = contents(out)
-    message = refused(*train(out, steps=4, learner="maml"))
+    message = refused(*train(out, steps=4, learner=DESCENT))
     assert str(out) in message
     assert "--resume" in message
     assert contents(out) == before
@@ -139,7 +140,7 @@ def test_a_run_is_never_overwritten(cli: Call, refused: Call, train: Call, tmp_p
 
 def test_a_run_resumes_only_with_its_own_options(cli: Call, refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
     out = tmp_path / "run"
-    assert cli(*train(out, learner="maml", learner__inner_lr=0.5)).code == 0
+    assert cli(*train(out, learner=DESCENT, learner__inner_lr=0.5)).code == 0
     before = contents(out)
     assert "steps: 3 -> 9" in refused("train", "--resume", out, "--steps", "9")
     assert "ways: 2 -> 3" in refused("train", "--resume", out, "--ways", "3")

@@ -11,6 +11,7 @@ from typing import Any
 
 import PIL.Image
 import pytest
+from builders import DESCENT, PROTOTYPES
 
 import quickstudy
 from quickstudy import discovery
@@ -65,8 +66,8 @@ def test_evaluate_on_ranges_and_imbalanced_tasks(cli: Call, refused: Call, evalu
 def test_evaluate_with_other_hyperparameters(
     cli: Call, refused: Call, train: Call, npz: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    out = tmp_path / "maml"
-    assert cli(*train(out, learner="maml", steps=1)).code == 0
+    out = tmp_path / "run"
+    assert cli(*train(out, learner=DESCENT, steps=1)).code == 0
     words = ["evaluate", out, "--data", npz, "--ways", 2, "--queries", 3, "--tasks", 3]
     assert cli(*words, "--learner.inner_steps", 3, "--learner.statistics", "query", "--json").code == 0
     outcome = cli(*words, "--learner.statistics", "query", "--json")
@@ -99,7 +100,7 @@ def test_list_names_everything(cli: Call) -> None:
 def test_info_of_a_learner_and_of_a_skill(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
     facts = json.loads(cli("info", finished, "--json").out)
     assert facts["kind"] == "learner"
-    assert facts["learner"]["name"] == "protonet"
+    assert facts["learner"]["name"] == PROTOTYPES
     assert facts["learner"]["args"]["statistics"] == "population"
     assert facts["bytes"] == (finished / "learner.safetensors").stat().st_size
     assert facts["info"]["trained_on"]["dataset"] == "set.npz/train"
@@ -158,7 +159,7 @@ def test_what_needs_no_torch_does_not_import_it(finished: pathlib.Path) -> None:
     file = finished / "learner.safetensors"
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, str(file)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "protonet" in done.stdout
+    assert PROTOTYPES in done.stdout
 
 
 def test_the_installed_command() -> None:

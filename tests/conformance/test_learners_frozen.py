@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import Blobs, apart, furthest, gradients, make_learner, make_tasks, variants
+from builders import PROTOTYPES, Blobs, apart, furthest, gradients, make_learner, make_tasks, variants
 from builders import shown as shown_id
 from torch import nn
 
@@ -157,5 +157,5 @@ def test_a_student_keeps_what_is_frozen(name: str) -> None:
     settings = TrainingSettings(
         steps=2, tasks_per_step=2, optimizer="adamw", lr=0.01, weight_decay=0.5, engine=EngineSettings(capture=False)
     )
-    fit(Distilled(student, make_learner("protonet", dtype=torch.float32)), Blobs(), None, settings)
+    fit(Distilled(student, make_learner(PROTOTYPES, dtype=torch.float32)), Blobs(), None, settings)
     assert all(torch.equal(dict(student.named_parameters())[key], value) for key, value in before.items())

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import case, furthest, gradients
+from builders import DESCENT, PROTOTYPES, Descent, Prototypes, case, furthest, gradients
 from torch import Tensor, nn
 
 from quickstudy import discovery
@@ -24,8 +24,6 @@ from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.layers.check import check_net
 from quickstudy.layers.norm import NormKind
 from quickstudy.learner import Learner, hyperparameters
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets import _sizes
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
@@ -119,7 +117,7 @@ def test_second_derivative_is_finite(name: str, example: int, norm: str | None) 
 
 
 @each_net
-@pytest.mark.parametrize("make_learner", [functools.partial(MAML, inner_lr=0.01), ProtoNet], ids=["maml", "protonet"])
+@pytest.mark.parametrize("make_learner", [functools.partial(Descent, inner_lr=0.01), Prototypes], ids=[DESCENT, PROTOTYPES])
 def test_batched_is_looped(name: str, example: int, norm: str | None, make_learner: Callable[..., Learner]) -> None:
     """Also for weights in channels-last order, as `fit` stores them."""
     net, _ = make(name, example, norm)

@@ -11,6 +11,7 @@ import numpy as np
 import PIL.Image
 import pytest
 import torch
+from builders import DESCENT, MEMORY, PROTOTYPES, Memory, Prototypes
 from drawings import SPEC, drawings, saved
 from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
@@ -26,8 +27,6 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from quickstudy import FewShotClassifier, ImageSpec, SavedLearner, Skill, discovery, load_learner, save_learner
 from quickstudy.data import load
 from quickstudy.errors import ConfigError, DataError
-from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
 
@@ -48,7 +47,7 @@ def test_without_a_learner_it_is_the_nearest_class_mean() -> None:
 
 def test_a_learner_on_rows_agrees_with_scikit_learn() -> None:
     rows, labels = load_iris(return_X_y=True)
-    nearest = FewShotClassifier(Nearest(Identity(4)).double()).fit(rows[::2], labels[::2])
+    nearest = FewShotClassifier(Memory(Identity(4)).double()).fit(rows[::2], labels[::2])
     theirs = KNeighborsClassifier(1).fit(rows[::2], labels[::2])
     assert np.array_equal(nearest.predict(rows[1::2]), theirs.predict(rows[1::2]))
 
@@ -72,11 +71,11 @@ def test_cross_validation_on_images() -> None:
 
 def test_grid_search_over_learners_and_ink() -> None:
     rows, labels = load_iris(return_X_y=True)
-    poor = ProtoNet(MLP(4, hidden=(1,)))
+    poor = Prototypes(MLP(4, hidden=(1,)))
     with torch.no_grad():
         for value in poor.parameters():
             value.zero_()
-    search = GridSearchCV(FewShotClassifier(), {"learner": [poor, ProtoNet(Identity(4)), None]}, cv=3, error_score="raise")
+    search = GridSearchCV(FewShotClassifier(), {"learner": [poor, Prototypes(Identity(4)), None]}, cv=3, error_score="raise")
     search.fit(rows, labels)
     assert search.best_params_["learner"] is not poor
     assert search.best_score_ > 0.8
@@ -105,7 +104,7 @@ def test_clone_and_parameters() -> None:
 # ---------------------------------------------------------------------------------------------------- images
 
 
-@pytest.mark.parametrize("name", ["protonet", "pixels", "maml", "nearest"])
+@pytest.mark.parametrize("name", [PROTOTYPES, "pixels", DESCENT, MEMORY])
 def test_probabilities_fit_predictions_for_any_learner(name: str) -> None:
     classifier = FewShotClassifier(saved(name)).fit(drawings(6), ["upright", "level"] * 3)
     images = drawings(8, seed=1)
@@ -115,7 +114,7 @@ def test_probabilities_fit_predictions_for_any_learner(name: str) -> None:
     assert (probabilities >= 0).all()
     assert classifier.classes_.tolist() == ["level", "upright"]
     assert classifier.predict(images).tolist() == classifier.classes_[probabilities.argmax(1)].tolist()
-    if name in ("pixels", "nearest"):
+    if name in ("pixels", MEMORY):
         assert classifier.predict(images).tolist() == ["upright", "level"] * 4
 
 
@@ -189,7 +188,7 @@ def test_unequal_shots_are_means_of_as_many_as_there_are() -> None:
     np.testing.assert_allclose(classifier.predict_proba(rows), expected.T, rtol=1e-9, atol=1e-12)
 
 
-@pytest.mark.parametrize("name", ["protonet", "pixels", "nearest"])
+@pytest.mark.parametrize("name", [PROTOTYPES, "pixels", MEMORY])
 def test_partial_fit_in_parts_is_fit_at_once(name: str) -> None:
     images, labels = drawings(12, seed=5), ["b", "a"] * 3 + ["c", "a"] * 3
     at_once = FewShotClassifier(saved(name)).fit(images, labels)
@@ -203,7 +202,7 @@ def test_partial_fit_in_parts_is_fit_at_once(name: str) -> None:
 
 
 def test_partial_fit_of_a_gradient_learner_goes_on() -> None:
-    classifier = FewShotClassifier(saved("maml")).partial_fit(drawings(4), ["a", "b"] * 2)
+    classifier = FewShotClassifier(saved(DESCENT)).partial_fit(drawings(4), ["a", "b"] * 2)
     before = classifier.predict_proba(drawings(2))
     classifier.partial_fit(drawings(2, seed=2), ["c", "a"])
     assert classifier.classes_.tolist() == ["a", "b", "c"]
@@ -360,12 +359,12 @@ class Mine(torch.nn.Module):
         return self.linear(x.flatten(1))
 
 
-class Own(ProtoNet):
+class Own(Prototypes):
     """A learner of the user's own."""
 
 
 def test_a_net_and_a_learner_of_ones_own_are_given_when_loading(tmp_path: pathlib.Path) -> None:
-    classifier = FewShotClassifier(SavedLearner(ProtoNet(Mine()), SPEC)).fit(drawings(4), list("abab"))
+    classifier = FewShotClassifier(SavedLearner(Prototypes(Mine()), SPEC)).fit(drawings(4), list("abab"))
     classifier.save(tmp_path / "mine.qs")
     with pytest.raises(ConfigError, match="pass an instance as net="):
         FewShotClassifier.load(tmp_path / "mine.qs")
@@ -420,7 +419,7 @@ def test_a_classifier_on_a_bundle_is_pickled() -> None:
 
 
 def test_probabilities_use_the_temperature() -> None:
-    sharp, soft = (FewShotClassifier(SavedLearner(ProtoNet(Identity(2)), temperature=t)) for t in (1.0, 4.0))
+    sharp, soft = (FewShotClassifier(SavedLearner(Prototypes(Identity(2)), temperature=t)) for t in (1.0, 4.0))
     rows = [[0.0, 0.0], [1.0, 1.0]]
     logits = np.log(sharp.fit(rows, [0, 1]).predict_proba(rows))
     powers = np.exp(logits / 4)

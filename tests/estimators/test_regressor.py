@@ -7,6 +7,7 @@ import pathlib
 import numpy as np
 import pytest
 import torch
+from builders import DESCENT, PROTOTYPES, Descent, Prototypes
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
@@ -18,8 +19,6 @@ from quickstudy import FewShotClassifier, FewShotRegressor, SavedLearner, Skill
 from quickstudy.errors import ConfigError, DataError, ModelError
 from quickstudy.estimators._ridge import KernelRidge
 from quickstudy.export.bundle import to_bundle
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
 from quickstudy.runtime import Learner
@@ -89,9 +88,9 @@ def test_it_cannot_be_exported_by_name() -> None:
 
 @pytest.fixture(scope="module")
 def sinusoids() -> SavedLearner:
-    """MAML on curves, for a moment: enough to predict points of a curve that it was not shown."""
+    """Train a learner that takes gradient steps on curves, for a moment: enough to predict points of a curve that it was not shown."""
     torch.manual_seed(0)
-    learner = MAML(MLP(1, hidden=(40, 40)), inner_lr=0.01, inner_steps=5, head_ways=1)
+    learner = Descent(MLP(1, hidden=(40, 40)), inner_lr=0.01, inner_steps=5, head_ways=1)
     engine = EngineSettings("vmap", capture=True)
     settings = TrainingSettings(steps=600, tasks_per_step=8, lr=3e-3, engine=engine)
     fit(learner, SinusoidTasks(shots=10, queries=10), settings=settings)
@@ -123,11 +122,11 @@ def test_a_trained_learner_fits_curves_here_and_in_the_runtime(sinusoids: SavedL
 
 
 def test_learners_of_another_kind_of_answer(sinusoids: SavedLearner, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="maml was trained to predict values, not classes; use FewShotRegressor"):
+    with pytest.raises(ConfigError, match=f"{DESCENT} was trained to predict values, not classes; use FewShotRegressor"):
         FewShotClassifier(sinusoids).fit([[0.0], [1.0]], ["a", "b"])
-    with pytest.raises(ConfigError, match="protonet learns classes, not values"):
-        FewShotRegressor(ProtoNet(Identity(1))).fit([[0.0], [1.0]], [0.0, 1.0])
-    with pytest.raises(ConfigError, match="protonet was trained to predict classes, not values; use FewShotClassifier"):
+    with pytest.raises(ConfigError, match=f"{PROTOTYPES} learns classes, not values"):
+        FewShotRegressor(Prototypes(Identity(1))).fit([[0.0], [1.0]], [0.0, 1.0])
+    with pytest.raises(ConfigError, match=f"{PROTOTYPES} was trained to predict classes, not values; use FewShotClassifier"):
         FewShotRegressor("omniglot").fit([[0.0], [1.0]], [0.0, 1.0])
     FewShotClassifier().fit([[0.0], [1.0]], ["a", "b"]).save(tmp_path / "classes.qs")
     with pytest.raises(ConfigError, match="use FewShotClassifier"):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import pytest
 import torch
+from builders import Descent
 from torch import Tensor, nn
 from torch.func import grad, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -19,7 +20,6 @@ from quickstudy.layers.batch_norm import BatchNorm, batch_statistics
 from quickstudy.layers.conv2d import Conv2d
 from quickstudy.layers.conv_norm_pool import fold
 from quickstudy.layers.standardize import standardize
-from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
@@ -209,7 +209,7 @@ def test_mixed_precision_convolves_in_bfloat16_and_keeps_the_direction(
     plan: EngineSettings, halving: Literal["pool", "stride"]
 ) -> None:
     torch.manual_seed(0)
-    learner = MAML(Conv4(channels=8, image_size=16, halving=halving), inner_steps=2)
+    learner = Descent(Conv4(channels=8, image_size=16, halving=halving), inner_steps=2)
     y = OneHot(torch.eye(3).repeat(2, 1).expand(8, -1, -1))
     tasks = Task(*(Examples(torch.rand(8, 6, 1, 16, 16), y) for _ in range(2)))
     convolutions: list[torch.dtype] = []

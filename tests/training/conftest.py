@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
+from builders import PROTOTYPES
 from torch import nn
 from torch.utils._pytree import tree_map
 
@@ -112,7 +113,7 @@ def rows() -> type[Rows]:
 def make_learner() -> Callable[..., Learner]:
     """Return a learner by name on a small net, the same every time."""
 
-    def make(name: str = "protonet", norm: str = "none", dtype: torch.dtype = torch.float32, **options: Any) -> Learner:
+    def make(name: str = PROTOTYPES, norm: str = "none", dtype: torch.dtype = torch.float32, **options: Any) -> Learner:
         torch.manual_seed(0)
         return discovery.load("learners", name)(MLP(FEATURES, hidden=(8,), norm=norm), **(small(name) | options)).to(dtype)
 

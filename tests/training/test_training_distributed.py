@@ -23,11 +23,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import DESCENT, HEAD_DESCENT, ORDERED, PROTOTYPES, Prototypes
 
 from quickstudy import discovery, storage
 from quickstudy.cli import main
 from quickstudy.errors import ConfigError, ConflictError, TrainingError
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
 from quickstudy.training import loop
 from quickstudy.training.fit import fit
@@ -60,7 +60,7 @@ def _nothing_left_behind() -> Iterator[None]:
     assert not left
 
 
-class Idle(ProtoNet):
+class Idle(Prototypes):
     """Has a weight that no loss depends on."""
 
     def __init__(self, net: torch.nn.Module) -> None:
@@ -72,7 +72,7 @@ class Idle(ProtoNet):
 class Case:
     """A training, the same in any process."""
 
-    learner: str = "protonet"
+    learner: str = PROTOTYPES
     norm: str = "batch"
     validate: bool = True
     tasks: dict[str, Any] = dataclasses.field(default_factory=dict)
@@ -97,14 +97,14 @@ class Case:
 
 EQUAL = {
     "tasks shared evenly": Case(),
-    "tasks shared unevenly": Case("maml", settings={"tasks_per_step": 5, "optimizer": "sgd", "schedule": "constant"}),
+    "tasks shared unevenly": Case(DESCENT, settings={"tasks_per_step": 5, "optimizer": "sgd", "schedule": "constant"}),
     "fewer tasks than processes": Case(settings={"tasks_per_step": 1, "validation_tasks": 1}),
-    "vmap in chunks": Case("anil", settings={"engine": EngineSettings("vmap", chunk=2), "tasks_per_step": 7}),
-    "clipped, without validation": Case("reptile", norm="layer", validate=False, settings={"clip": 0.01}),
+    "vmap in chunks": Case(HEAD_DESCENT, settings={"engine": EngineSettings("vmap", chunk=2), "tasks_per_step": 7}),
+    "clipped, without validation": Case(ORDERED, norm="layer", validate=False, settings={"clip": 0.01}),
     "a weight without gradient": Case("idle", settings={"optimizer": "adamw", "weight_decay": 0.1}),
 }
 UNLIKE = {
-    "not a number": Case("maml", tasks={"poison": 2 * 6 + 5}),
+    "not a number": Case(DESCENT, tasks={"poison": 2 * 6 + 5}),
     "interrupted": Case(tasks={"interrupt": (2 * 6 + 5,)}),
     "by the clock": Case(settings={"steps": 10**9, "minutes": 0.01, "validate_every": 10**9}),
     "patience": Case(settings={"steps": 10**9, "patience": 2, "validate_every": 2, "lr": 1e-12}),
@@ -290,7 +290,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathli
         "steps": 200,
         "validate_every": 7,
     }
-    options |= {"validation_tasks": 3, "engine.mapping": "loop", "engine.capture": "false", "learner": "maml"}
+    options |= {"validation_tasks": 3, "engine.mapping": "loop", "engine.capture": "false", "learner": DESCENT}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUICKSTUDY_CACHE", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")  # for child processes
@@ -472,7 +472,7 @@ def test_every_start_meets_under_a_name_of_its_own() -> None:
 
 def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.Path) -> None:
     def begun(job: str, restarted: bool = True) -> int:
-        learner = ProtoNet(MLP(FEATURES, hidden=(8,)))
+        learner = Prototypes(MLP(FEATURES, hidden=(8,)))
         trainer = Trainer(
             learner, Rows(), None, TrainingSettings(steps=2), RunFolder(tmp_path), Group(restarted=restarted, job=job)
         )

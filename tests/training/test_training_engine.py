@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 import torch
+from builders import DESCENT, HEAD_DESCENT, Descent
 from torch import nn
 from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from quickstudy.layers import conv2d as convolution
 from quickstudy.learner import Learner
-from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot
@@ -55,7 +55,7 @@ def test_chunks_accumulate_to_the_whole_gradient(name: str, chunk: int, rows: Ma
 
 def test_the_meta_gradient_is_that_of_finite_differences(rows: Make, make_learner: Make) -> None:
     tasks = rows(dtype=torch.float64).batch(range(3))
-    learner = make_learner("maml", norm="layer", dtype=torch.float64, inner_lr=0.2, inner_steps=2)
+    learner = make_learner(DESCENT, norm="layer", dtype=torch.float64, inner_lr=0.2, inner_steps=2)
     meta_gradient(learner, tasks, "vmap", 2)
     weight = next(learner.parameters())
     assert weight.grad is not None
@@ -72,15 +72,15 @@ def test_the_meta_gradient_is_that_of_finite_differences(rows: Make, make_learne
 
 def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
     tasks = rows().batch(range(4))
-    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings(compile=False), run=lambda per_task: 1e9)
+    engine, why = choose_engine(make_learner(DESCENT), tasks, EngineSettings(compile=False), run=lambda per_task: 1e9)
     assert engine.plan.mapping in ("loop", "vmap", "joint")
     assert "captured loop " in why or "captured vmap " in why
-    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings("loop", capture=True), run=lambda per_task: 0.0)
+    engine, why = choose_engine(make_learner(DESCENT), tasks, EngineSettings("loop", capture=True), run=lambda per_task: 0.0)
     assert engine.plan == plan("loop", capture=True)
     assert "vmap" not in why
-    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings("vmap", workers=2), run=lambda per_task: 0.0)
+    engine, why = choose_engine(make_learner(DESCENT), tasks, EngineSettings("vmap", workers=2), run=lambda per_task: 0.0)
     assert engine.plan == plan("vmap", capture=True, workers=2)
-    engine, why = choose_engine(make_learner("maml"), tasks, EngineSettings("vmap"), run=lambda per_task: 0.0)
+    engine, why = choose_engine(make_learner(DESCENT), tasks, EngineSettings("vmap"), run=lambda per_task: 0.0)
     assert engine.plan == plan("vmap")  # too short to capture
     assert EngineSettings("vmap", True, 2, chunk=3).plan() == plan("vmap", True, 2, chunk=3)
     assert EngineSettings("vmap", None, 2, chunk=3).plan() is None
@@ -89,7 +89,7 @@ def test_what_a_long_training_measures(rows: Make, make_learner: Make) -> None:
 
 
 def test_vmap_holds_no_more_tasks_than_memory_does(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner, tasks = make_learner("maml"), rows().batch(range(8))
+    learner, tasks = make_learner(DESCENT), rows().batch(range(8))
     with Made() as one:
         Engine(learner, plan())(tasks[:1])
     with Made() as three:
@@ -114,7 +114,7 @@ def test_what_takes_too_much_of_a_training_is_not_compiled_unasked(
     for seconds in (1e9, 100.0):
         wanted = EngineSettings("vmap", capture=True, workers=1)
         whys.append(
-            choose_engine(make_learner("maml"), rows().batch(range(1)), wanted, run=lambda per_task, whole=seconds: whole)[1]
+            choose_engine(make_learner(DESCENT), rows().batch(range(1)), wanted, run=lambda per_task, whole=seconds: whole)[1]
         )
     assert "compiled vmap fails (the compiler was called)" in whys[0]
     assert "compiled" not in whys[1]
@@ -123,7 +123,7 @@ def test_what_takes_too_much_of_a_training_is_not_compiled_unasked(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # torch's compiler warns of its own affairs
 def test_a_compiled_graph_gives_the_same_gradient_and_follows_the_weights(rows: Make, make_learner: Make) -> None:
-    learner, tasks = make_learner("anil").double(), rows(dtype=torch.float64).batch(range(2))
+    learner, tasks = make_learner(HEAD_DESCENT).double(), rows(dtype=torch.float64).batch(range(2))
     engine, why = choose_engine(learner, tasks, EngineSettings("vmap", compile=True), run=lambda per_task: 0.0)
     assert engine.plan == plan("vmap", capture=True, compile=True), why
     for _ in range(2):
@@ -156,7 +156,7 @@ def test_every_plan_gives_the_same_gradient(rows: Make, make_learner: Make, name
 
 
 def test_a_captured_graph_follows_weights_buffers_and_hyperparameters(rows: Make, make_learner: Make) -> None:
-    learner, tasks = make_learner("maml").double(), rows(dtype=torch.float64).batch(range(3))
+    learner, tasks = make_learner(DESCENT).double(), rows(dtype=torch.float64).batch(range(3))
     captured = Engine(learner, plan("vmap", capture=True))
     before = float(captured(tasks))
     for change in ("weights", "hyperparameter"):
@@ -174,7 +174,7 @@ def test_a_captured_graph_follows_weights_buffers_and_hyperparameters(rows: Make
 @pytest.mark.parametrize("mixed", [False, True])
 @pytest.mark.parametrize("factor", [2.0, math.nan])
 def test_a_plan_that_gives_another_gradient_is_not_chosen(rows: Make, factor: float, mixed: bool) -> None:
-    class Fickle(MAML):
+    class Fickle(Descent):
         def loss(self, task: Task) -> torch.Tensor:
             return super().loss(task) * (1.0 if get_proxy_mode() is None else factor)
 
@@ -191,7 +191,7 @@ def test_a_plan_that_gives_another_gradient_is_not_chosen(rows: Make, factor: fl
 def test_only_rounding_is_forgiven_in_mixed_precision(rows: Make, factor: float, refused: bool) -> None:
     """Second order through kinks may differ by its own size there; what points the other way, or nowhere, is wrong."""
 
-    class Rounded(MAML):
+    class Rounded(Descent):
         def loss(self, task: Task) -> torch.Tensor:
             differs = torch.is_autocast_enabled("cpu") and get_proxy_mode() is not None
             return super().loss(task) * (factor if differs else 1.0)
@@ -224,7 +224,7 @@ SECONDS = {(False, "loop"): 1.0, (False, "vmap"): 0.9, (True, "loop"): 0.9, (Tru
 @pytest.mark.parametrize("patches", [0, 2**19], ids=["one by one", "matrix product"])
 def test_so_it_is_through_convolutions(patches: int, norm: Any, halving: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(convolution, "PATCHES", patches)
-    learner = MAML(Conv4(channels=4, image_size=16, norm=norm, halving=halving), inner_steps=2, statistics="query").double()
+    learner = Descent(Conv4(channels=4, image_size=16, norm=norm, halving=halving), inner_steps=2, statistics="query").double()
     x, y = torch.rand(2, 3, 6, 1, 16, 16).double(), OneHot(torch.eye(3).repeat(2, 1).double().expand(3, -1, -1))
     tasks, found = Task(Examples(x[0], y), Examples(x[1], y)), []
     for mapping in ("loop", "joint"):
@@ -242,7 +242,7 @@ def test_a_joint_gradient_through_torchs_layer_norm_is_refused(rows: Make, monke
     net.features = 8  # type: ignore[assignment]
     nn.init.zeros_(last.weight)
     trials = engines._Trials(
-        MAML(net, inner_lr=0.1, inner_steps=1, head_ways=3), rows().batch(range(3)), EngineSettings(), lambda per_task: 1e9
+        Descent(net, inner_lr=0.1, inner_steps=1, head_ways=3), rows().batch(range(3)), EngineSettings(), lambda per_task: 1e9
     )
     before = weights(trials.learner)
     assert not trials.joint_is_exact()
@@ -270,7 +270,7 @@ def test_a_joint_gradient_is_compared_in_float64(
     monkeypatch.setattr(engine_module, "summed_gradient", slightly_wrong)
     monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.capture, engine.plan.mapping])
     engine, why = choose_engine(
-        make_learner("anil"), rows().batch(range(3)), EngineSettings(workers=1, compile=False), run=lambda per_task: 1e6
+        make_learner(HEAD_DESCENT), rows().batch(range(3)), EngineSettings(workers=1, compile=False), run=lambda per_task: 1e6
     )
     assert "joint" in mappings
     assert ("joint fails (another gradient in float64)" in why) == refused
@@ -280,6 +280,6 @@ def test_a_joint_gradient_is_compared_in_float64(
 def test_a_short_training_tries_no_joint_gradient(rows: Make, make_learner: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engines._Trials, "_seconds", lambda _, engine: SECONDS[engine.plan.capture, engine.plan.mapping])
     wanted = EngineSettings(capture=True, workers=1, compile=False)
-    why = choose_engine(make_learner("anil"), rows().batch(range(3)), wanted, run=lambda per_task: 1e-3)[1]
+    why = choose_engine(make_learner(HEAD_DESCENT), rows().batch(range(3)), wanted, run=lambda per_task: 1e-3)[1]
     assert "captured vmap" in why
     assert "joint" not in why

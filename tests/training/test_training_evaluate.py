@@ -13,15 +13,13 @@ import numpy as np
 import pytest
 import rich.console
 import torch
-from builders import make_learner, make_tasks, shown, variants
+from builders import DESCENT, PROTOTYPES, Descent, Prototypes, make_learner, make_tasks, shown, variants
 from torch import nn
 
 from quickstudy.data.dataset import Dataset
 from quickstudy.errors import ConfigError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot
@@ -80,14 +78,14 @@ def test_so_they_do_with_channels_last() -> None:
     dataset = Dataset(pixels, np.full(6, 10), names, names, ImageSpec(16, 16, 3), "colour", "f")
     tasks = ClassTasks(dataset, ways=3, shots=2, queries=3).batch(range(4))
     assert not tasks[0].query.x.is_contiguous()
-    learner = MAML(Conv4(in_channels=3, image_size=16, channels=4), inner_steps=3)
+    learner = Descent(Conv4(in_channels=3, image_size=16, channels=4), inner_steps=3)
     assert not next(learner.parameters()).is_contiguous()
     check_together(learner, tasks, 1e-4)
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap", "auto"])
 def test_every_engine_gives_the_same_result(rows: Make, engine: str) -> None:
-    learner = make_learner("maml", norm="batch")
+    learner = make_learner(DESCENT, norm="batch")
     learner.net = MLP(4, (8,), norm="batch").double()
     tasks, done = rows(dtype=torch.float64), []
     result = evaluate(learner, tasks, 37, done.append, engine=engine)  # type: ignore[arg-type]
@@ -103,7 +101,7 @@ def test_every_engine_gives_the_same_result(rows: Make, engine: str) -> None:
 
 
 def test_another_net_is_not_judged_by_the_graph_of_the_first(rows: Make) -> None:
-    learner = MAML(MLP(4, (8,)), inner_steps=2)
+    learner = Descent(MLP(4, (8,)), inner_steps=2)
     evaluator, many = Evaluator(learner), range(LIMITS.captured_from)
     results = [evaluator(rows(), many).scores for _ in range(2)]
     assert evaluator._graphs
@@ -115,19 +113,19 @@ def test_another_net_is_not_judged_by_the_graph_of_the_first(rows: Make) -> None
 
 
 def test_a_learner_that_says_not_how_it_was_built_is_judged_all_the_same(rows: Make) -> None:
-    class Quiet(MAML):
+    class Quiet(Descent):
         def __init__(self, net: nn.Module, secret: int) -> None:
             super().__init__(net, inner_steps=2)
 
     torch.manual_seed(0)
     found = evaluate(Quiet(MLP(4, (8,)), 1), rows(), LIMITS.captured_from).scores
     torch.manual_seed(0)
-    np.testing.assert_array_equal(found, evaluate(MAML(MLP(4, (8,)), inner_steps=2), rows(), LIMITS.captured_from).scores)
+    np.testing.assert_array_equal(found, evaluate(Descent(MLP(4, (8,)), inner_steps=2), rows(), LIMITS.captured_from).scores)
 
 
 @pytest.mark.parametrize("engine", ["loop", "vmap"])
 def test_no_graph_is_built(rows: Make, engine: str) -> None:
-    class Watched(MAML):
+    class Watched(Descent):
         def predict(self, state: Any, x: Any) -> torch.Tensor:
             prediction = super().predict(state, x)
             assert not any(value.requires_grad for value in [*state.values(), prediction])
@@ -151,10 +149,10 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
     images = Task(
         *(Examples(torch.rand(1, count, 1, 28, 28), OneHot(torch.eye(5).repeat(count // 5, 1)[None])) for count in (5, 75))
     )
-    assert together(ProtoNet(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)
-    assert together(ProtoNet(Conv4(channels=32)), images) == (8, 75 * 32 * 28 * 28)
-    assert together(MAML(Conv4(channels=16, halving="stride")), images) == (LIMITS.batch, 75 * 16 * 14 * 14)
-    assert together(make_learner("protonet"), make_tasks(1))[0] == LIMITS.batch
+    assert together(Prototypes(Conv4(channels=64)), images) == (1, 75 * 64 * 28 * 28)
+    assert together(Prototypes(Conv4(channels=32)), images) == (8, 75 * 32 * 28 * 28)
+    assert together(Descent(Conv4(channels=16, halving="stride")), images) == (LIMITS.batch, 75 * 16 * 14 * 14)
+    assert together(make_learner(PROTOTYPES), make_tasks(1))[0] == LIMITS.batch
     assert LIMITS.largest_on_cpu // (75 * 32 * 28 * 28) == 8
     assert 75 * 32 * 28 * 28 < LIMITS.alone_from < 75 * 64 * 28 * 28
 
@@ -178,7 +176,7 @@ def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() ->
 
 def test_the_error_of_a_learner_that_says_zero_is_the_mean_square_of_the_curves() -> None:
     """`E[amplitude^2] / 2`, since over all phases in [0, pi] the mean square of a sine is 1/2 at every x."""
-    learner = MAML(MLP(1), inner_steps=0)  # its head is zero, and stays so
+    learner = Descent(MLP(1), inner_steps=0)  # its head is zero, and stays so
     result = evaluate(learner, SinusoidTasks(queries=40, seed=3), 2000)
     expected = (0.1**2 + 0.1 * 5 + 5**2) / 3 / 2
     assert abs(result.mean - expected) < 2 * result.ci95 < 0.6
@@ -197,7 +195,7 @@ def test_padding_has_no_error() -> None:
             loud = torch.where(mask.unsqueeze(-1), task.query.y.rows, 1e6)
             return Task(task.support, Examples(task.query.x, Values(loud), mask))
 
-    learner = MAML(MLP(1), inner_lr=0.01)
+    learner = Descent(MLP(1), inner_lr=0.01)
     padded = evaluate(learner, Padded(queries=7), 20)
     whole = SinusoidTasks(queries=7)
     expected = []
@@ -210,8 +208,10 @@ def test_padding_has_no_error() -> None:
 
 
 def test_a_learner_of_classes_is_no_learner_of_curves(make_learner: Make, settings: Make) -> None:
-    learner = ProtoNet(MLP(1))
-    with pytest.raises(ConfigError, match="ask for values, but ProtoNet predicts classes only; take another learner"):
+    learner = Prototypes(MLP(1))
+    with pytest.raises(
+        ConfigError, match=f"ask for values, but {Prototypes.__name__} predicts classes only; take another learner"
+    ):
         evaluate(learner, SinusoidTasks(), 2)
     with pytest.raises(ConfigError, match="predicts classes only"):
         fit(learner, SinusoidTasks(), None, settings())
@@ -229,7 +229,7 @@ def test_the_lowest_error_is_the_best(
         return Result(scores, "inductive", tasks.describe(), tasks.fingerprint(len(indices)), MEAN_SQUARED_ERROR)
 
     monkeypatch.setattr(Evaluator, "__call__", scripted)
-    learner = MAML(MLP(1), inner_lr=0.01)
+    learner = Descent(MLP(1), inner_lr=0.01)
     limits = settings(steps=100, validate_every=2, patience=2)
     saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path if keep else None)
     assert torch.equal(torch.cat([value.detach().flatten() for value in saved.learner.parameters()]), seen[1])
@@ -239,7 +239,7 @@ def test_the_lowest_error_is_the_best(
 
 
 def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
-    learner = MAML(MLP(1), inner_lr=0.05, inner_steps=2)
+    learner = Descent(MLP(1), inner_lr=0.05, inner_steps=2)
     before = evaluate(learner, SinusoidTasks(seed=9), 100)
     limits = TrainingSettings(
         steps=150, tasks_per_step=8, lr=0.01, engine=EngineSettings("vmap"), validate_every=75, validation_tasks=50
@@ -257,7 +257,7 @@ def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
 
 def test_a_run_of_curves_goes_on_where_it_stopped(settings: Make, tmp_path: pathlib.Path) -> None:
     def start(name: str, **options: Any) -> list[tuple[str, ...]]:
-        learner = MAML(MLP(1, (8,)), inner_lr=0.01)
+        learner = Descent(MLP(1, (8,)), inner_lr=0.01)
         fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), settings(steps=8, validate_every=2), tmp_path / name, **options)
         columns = ("step", "loss", "validation_mean_squared_error", "validation_ci95")
         return [tuple(row[column] for column in columns) for row in read_metrics(tmp_path / name / "metrics.csv")]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import DESCENT, PROTOTYPES, Memory
 from torch import nn
 
 from quickstudy import storage
@@ -75,7 +76,7 @@ def test_auto_measures_both_engines_and_says_so(rows: Make, make_learner: Make, 
 
 @pytest.mark.parametrize("clip", [0.01, 0.05])
 def test_clip_bounds_the_norm_of_the_meta_gradient(rows: Make, make_learner: Make, settings: Make, clip: float) -> None:
-    learner = make_learner("maml")
+    learner = make_learner(DESCENT)
     seen = [weights(learner)]
 
     class Watch:
@@ -101,7 +102,7 @@ def test_the_rate_of_each_step_follows_the_schedule(
 
 
 def test_one_sgd_step_is_the_gradient_times_the_rate(rows: Make, make_learner: Make, settings: Make) -> None:
-    learner, twin = make_learner("maml"), make_learner("maml")
+    learner, twin = make_learner(DESCENT), make_learner(DESCENT)
     start = settings(optimizer="sgd", lr=0.3, schedule="constant", clip=None, steps=1, tasks_per_step=4)
     fit(learner, rows(), None, start)
     meta_gradient(twin, rows().batch(range(4)), "loop")
@@ -124,7 +125,7 @@ def test_steps_use_fresh_tasks_in_order(rows: Make, make_learner: Make, settings
 
 
 def test_learns(rows: Make, make_learner: Make, settings: Make) -> None:
-    learner = make_learner("maml", inner_lr=0.5)
+    learner = make_learner(DESCENT, inner_lr=0.5)
     before = evaluate(learner, rows(seed=9), 100).mean
     saved = fit(learner, rows(), rows(seed=1), settings(steps=150, lr=0.02, validate_every=50, validation_tasks=50))
     assert evaluate(saved.learner, rows(seed=9), 100).mean > before + 0.03
@@ -164,7 +165,7 @@ def test_the_best_by_validation_is_returned(
         return Result(np.full(len(indices), next(accuracies)), "inductive", tasks.describe(), tasks.fingerprint(len(indices)))
 
     monkeypatch.setattr(Evaluator, "__call__", scripted)
-    learner = make_learner("maml", head_ways=3)
+    learner = make_learner(DESCENT, head_ways=3)
     out = tmp_path if keep else None
     saved = fit(learner, rows(), rows(seed=1), settings(validate_every=2, snapshots=True), out)
     assert torch.equal(weights(saved.learner), seen[1])
@@ -212,32 +213,31 @@ def test_a_learner_and_net_of_the_users_own(rows: Make, settings: Make, tmp_path
 
 
 def test_a_learner_without_parameters_to_train(rows: Make, settings: Make) -> None:
-    from quickstudy.learners.nearest import Nearest
     from quickstudy.nets.identity import Identity
 
-    with pytest.raises(ModelError, match="Nearest on this net has no parameters to train"):
-        fit(Nearest(Identity(4)), rows(), None, settings())
+    with pytest.raises(ModelError, match=f"{Memory.__name__} on this net has no parameters to train"):
+        fit(Memory(Identity(4)), rows(), None, settings())
 
 
 def test_a_run_is_never_overwritten(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
     fit(make_learner(), rows(), None, settings(), tmp_path)
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     with pytest.raises(ConflictError, match=r"holds a run already.*resume=True"):
-        fit(make_learner("maml"), rows(), None, settings(steps=9), tmp_path)
+        fit(make_learner(DESCENT), rows(), None, settings(steps=9), tmp_path)
     assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == before
 
 
 def test_a_run_resumes_only_as_it_began(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
     with pytest.raises(NotFoundError, match="to resume from"):
         fit(make_learner(), rows(), None, settings(), tmp_path / "none", resume=True)
-    fit(make_learner("maml", inner_steps=3), rows(), None, settings(), tmp_path)
+    fit(make_learner(DESCENT, inner_steps=3), rows(), None, settings(), tmp_path)
     metrics = (tmp_path / "metrics.csv").read_bytes()
     with pytest.raises(ConfigError, match=r"steps: 6 -> 8"):
-        fit(make_learner("maml", inner_steps=3), rows(), None, settings(steps=8), tmp_path, resume=True)
+        fit(make_learner(DESCENT, inner_steps=3), rows(), None, settings(steps=8), tmp_path, resume=True)
     with pytest.raises(ConfigError, match=r"ways: 3 -> 4"):
-        fit(make_learner("maml", inner_steps=3), rows(ways=4), None, settings(), tmp_path, resume=True)
+        fit(make_learner(DESCENT, inner_steps=3), rows(ways=4), None, settings(), tmp_path, resume=True)
     with pytest.raises(ConfigError, match=r"inner_steps: 3 -> 2"):
-        fit(make_learner("maml", inner_steps=2), rows(), None, settings(), tmp_path, resume=True)
+        fit(make_learner(DESCENT, inner_steps=2), rows(), None, settings(), tmp_path, resume=True)
     assert (tmp_path / "metrics.csv").read_bytes() == metrics
 
 
@@ -249,9 +249,9 @@ def test_unknown_options_of_fit(rows: Make, make_learner: Make, settings: Make) 
 @pytest.mark.parametrize(
     ("name", "options", "changes", "culprit"),
     [
-        ("maml", {"inner_lr": 1e30, "inner_steps": 3}, {}, "inner_lr=1e+30"),
-        ("maml", {"inner_lr": 0.1}, {"lr": 1e30, "optimizer": "sgd", "clip": None}, "lr=1e+30"),
-        ("protonet", {}, {"lr": 1e30, "optimizer": "sgd", "clip": None}, "lr=1e+30"),
+        (DESCENT, {"inner_lr": 1e30, "inner_steps": 3}, {}, "inner_lr=1e+30"),
+        (DESCENT, {"inner_lr": 0.1}, {"lr": 1e30, "optimizer": "sgd", "clip": None}, "lr=1e+30"),
+        (PROTOTYPES, {}, {"lr": 1e30, "optimizer": "sgd", "clip": None}, "lr=1e+30"),
     ],
 )
 def test_a_loss_that_is_no_number_names_the_likely_hyperparameter(
@@ -271,11 +271,11 @@ def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(
 ) -> None:
     limits = settings(validate_every=2, engine=EngineSettings(engine, capture=False))
     with pytest.raises(TrainingError, match=rf"at step 5 the loss is nan.*last good checkpoint, in {tmp_path}, stays"):
-        fit(make_learner("maml"), rows(poison=10), rows(seed=1), limits, tmp_path)
+        fit(make_learner(DESCENT), rows(poison=10), rows(seed=1), limits, tmp_path)
     facts = storage.load(tmp_path / "checkpoint.safetensors", "checkpoint")
     assert facts.meta["run"]["step"] == 4
     assert all(np.isfinite(value).all() for value in facts.arrays.values())
     assert len(column(tmp_path, "loss")) == 5
-    saved = fit(make_learner("maml"), rows(), rows(seed=1), limits, tmp_path, resume=True)  # on mended data
+    saved = fit(make_learner(DESCENT), rows(), rows(seed=1), limits, tmp_path, resume=True)  # on mended data
     assert len(column(tmp_path, "loss")) == 6
     assert bool(torch.isfinite(weights(saved.learner)).all())

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from builders import DESCENT
 
 from quickstudy.errors import BusyError, ConfigError, ConflictError, NotFoundError, ProcessError, TrainingError
 from quickstudy.storage import CHECKPOINT, LEARNER
@@ -95,7 +96,7 @@ def test_a_finished_run_without_its_checkpoint_is_not_overwritten(
     (tmp_path / CHECKPOINT).unlink()
     before = (tmp_path / LEARNER).read_bytes()
     with pytest.raises(ConflictError, match=rf"holds files of a run \({LEARNER}, {METRICS}\)"):
-        fit(make_learner("maml"), rows(), None, settings(), tmp_path)
+        fit(make_learner(DESCENT), rows(), None, settings(), tmp_path)
     assert (tmp_path / LEARNER).read_bytes() == before
 
 

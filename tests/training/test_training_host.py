@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import Prototypes
 from torch import nn
 
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
 from quickstudy.training import memory
 from quickstudy.training.evaluate import LIMITS, evaluate
@@ -98,14 +98,14 @@ NUMBERS = {
 def test_settings_may_be_numbers_of_numpy(rows: Make, settings: Make, tmp_path: pathlib.Path, name: str) -> None:
     limits = settings(**{name: NUMBERS[name]})
     assert type(getattr(limits, name)) in (bool, int, float)
-    fit(ProtoNet(MLP(4)), rows(), rows(seed=1), limits, tmp_path)
+    fit(Prototypes(MLP(4)), rows(), rows(seed=1), limits, tmp_path)
     assert load_learner(tmp_path).info["settings"][name] == pytest.approx(float(NUMBERS[name]))
 
 
 def test_arguments_and_tasks_may_be_numbers_of_numpy(rows: Make, settings: Make, tmp_path: pathlib.Path) -> None:
     net = MLP(np.int64(4), hidden=tuple(np.array([8, 6])))  # type: ignore[arg-type]
     fit(
-        ProtoNet(net),
+        Prototypes(net),
         rows(seed=np.int64(3)),
         rows(seed=np.int64(4)),
         settings(engine=EngineSettings(workers=np.int64(1))),
@@ -116,7 +116,7 @@ def test_arguments_and_tasks_may_be_numbers_of_numpy(rows: Make, settings: Make,
     assert saved.learner.net.hidden == (8, 6)
 
 
-class Kept(ProtoNet):
+class Kept(Prototypes):
     """A learner with an argument that no file can keep."""
 
     def __init__(self, net: nn.Module, table: Any = None) -> None:
@@ -124,7 +124,7 @@ class Kept(ProtoNet):
         self.table = table
 
 
-class Forgetful(ProtoNet):
+class Forgetful(Prototypes):
     """A learner that does not keep an argument."""
 
     def __init__(self, net: nn.Module, secret: int = 1) -> None:
@@ -157,8 +157,8 @@ def test_what_cannot_be_saved_is_refused_before_the_first_step(
     learner = {
         "learner": lambda: Kept(net, np.arange(3)),
         "forgetful": lambda: Forgetful(net),
-        "type": lambda: ProtoNet(net).bfloat16(),
-    }.get(culprit, lambda: ProtoNet(net))()
+        "type": lambda: Prototypes(net).bfloat16(),
+    }.get(culprit, lambda: Prototypes(net))()
     tasks, validation = (Odd() if culprit == name else rows() for name in ("tasks", "validation"))
     steps = Steps()
     message = {

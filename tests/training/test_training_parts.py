@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 import rich.console
 import torch
+from builders import DESCENT, ORDERED, Prototypes
 
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
@@ -73,10 +73,10 @@ def test_other_bad_settings() -> None:
 
 
 def test_settings_suit_the_learner_where_nothing_was_named(make_learner: Make) -> None:
-    suited = TrainingSettings().suited_to(make_learner("reptile"))
+    suited = TrainingSettings().suited_to(make_learner(ORDERED))
     assert (suited.optimizer, suited.lr, suited.schedule) == ("sgd", 1.0, "linear")
     named = TrainingSettings(optimizer="adamw", lr=0.5, schedule="constant")
-    assert named.suited_to(make_learner("reptile")) == named
+    assert named.suited_to(make_learner(ORDERED)) == named
 
 
 class Scripted(Learner):
@@ -142,12 +142,12 @@ def test_one_task_has_no_interval() -> None:
 
 def test_evaluate_without_tasks(rows: Make) -> None:
     with pytest.raises(ConfigError, match="count is 0"):
-        evaluate(ProtoNet(Identity(4)), rows(), 0)
+        evaluate(Prototypes(Identity(4)), rows(), 0)
 
 
 def test_evaluate_is_right_where_classes_are_far_apart_and_changes_nothing(rows: Make, make_learner: Make) -> None:
-    assert evaluate(ProtoNet(Identity(4)), rows(spread=1e-3), 20).mean == 1
-    learner = make_learner("maml", norm="batch")
+    assert evaluate(Prototypes(Identity(4)), rows(spread=1e-3), 20).mean == 1
+    learner = make_learner(DESCENT, norm="batch")
     before = {name: value.clone() for name, value in learner.state_dict().items()}
     evaluate(learner, rows(), 5)
     assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders import DESCENT
 
 from quickstudy import storage
 from quickstudy.errors import TaskError
@@ -143,7 +144,7 @@ def test_training_is_the_same_bit_for_bit_also_after_a_crash(
     limits = settings(steps=9, validate_every=4)
 
     def start(name: str, **options: Any) -> tuple[Any, ...]:
-        fit(make_learner("maml", norm="batch"), rows(), rows(seed=1), limits, tmp_path / name, **options)
+        fit(make_learner(DESCENT, norm="batch"), rows(), rows(seed=1), limits, tmp_path / name, **options)
         return left(tmp_path / name)
 
     ahead = start("ahead")

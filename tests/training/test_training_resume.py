@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from builders import DESCENT, ORDERED, PROTOTYPES
 
 from quickstudy import storage
 from quickstudy.errors import FileFormatError, StorageError
@@ -21,9 +22,9 @@ from quickstudy.training.tracking import read_metrics
 Make = Callable[..., Any]
 STEPS = 9
 LEARNERS = {
-    "protonet": {"name": "protonet", "norm": "batch"},
-    "maml": {"name": "maml", "inner_steps": 2},
-    "reptile": {"name": "reptile", "inner_steps": 2, "adapt_steps": 2},
+    PROTOTYPES: {"name": PROTOTYPES, "norm": "batch"},
+    DESCENT: {"name": DESCENT, "inner_steps": 2},
+    ORDERED: {"name": ORDERED, "inner_steps": 2, "adapt_steps": 2},
 }
 
 

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from builders import DESCENT, PROTOTYPES, Prototypes
 from torch import nn
 
 from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, FileFormatError, ModelError, NotFoundError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner, State
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.runtime import bundle, pretrained
@@ -32,7 +32,7 @@ SPEC = ImageSpec(16, 16, 1, "dark")
 @pytest.fixture
 def learner_file(tmp_path: pathlib.Path) -> pathlib.Path:
     torch.manual_seed(0)
-    learner = ProtoNet(Conv4(image_size=16, channels=2))
+    learner = Prototypes(Conv4(image_size=16, channels=2))
     save_learner(tmp_path / "learner.safetensors", SavedLearner(learner, SPEC, {"note": "naïve ± ☃"}))
     return tmp_path / "learner.safetensors"
 
@@ -58,10 +58,10 @@ def test_every_learner_comes_back(name: str, make_learner: Make, rows: Make, tmp
 
 
 def test_hyperparameters_may_be_changed_by_name(make_learner: Make, tmp_path: pathlib.Path) -> None:
-    save_learner(tmp_path / "x", SavedLearner(make_learner("maml")))
+    save_learner(tmp_path / "x", SavedLearner(make_learner(DESCENT)))
     changed = load_learner(tmp_path / "x", inner_steps=7).learner
     assert changed.inner_steps == 7
-    with pytest.raises(ConfigError, match=r"unknown hyperparameter of maml 'inner_step'. Did you mean: inner_steps"):
+    with pytest.raises(ConfigError, match=rf"unknown hyperparameter of {DESCENT} 'inner_step'. Did you mean: inner_steps"):
         load_learner(tmp_path / "x", inner_step=7)
 
 
@@ -132,7 +132,7 @@ def test_temperature_and_statistics_travel_with_the_learner(make_learner: Make, 
 
 
 def test_numbers_of_numpy_are_saved_as_numbers(tmp_path: pathlib.Path) -> None:
-    learner = ProtoNet(MLP(np.int64(4), hidden=(np.int32(8),)))  # type: ignore[arg-type]
+    learner = Prototypes(MLP(np.int64(4), hidden=(np.int32(8),)))  # type: ignore[arg-type]
     save_learner(
         tmp_path / "x", SavedLearner(learner, info={"lr": np.float32(0.5), "ways": (np.int64(3),), "on": np.bool_(True)})
     )
@@ -155,12 +155,12 @@ def test_weights_that_numpy_lacks_are_refused(make_learner: Make, tmp_path: path
 
 def test_a_net_of_ones_own_must_be_given(tmp_path: pathlib.Path) -> None:
     net = torch.nn.Sequential(torch.nn.Linear(4, 3))
-    save_learner(tmp_path / "x", SavedLearner(ProtoNet(net)))
+    save_learner(tmp_path / "x", SavedLearner(Prototypes(net)))
     with pytest.raises(ConfigError, match=r"net of your own, torch.nn.modules.container.Sequential; pass an instance as net="):
         load_learner(tmp_path / "x")
     saved = load_learner(tmp_path / "x", net=torch.nn.Sequential(torch.nn.Linear(4, 3)))
     assert torch.equal(next(saved.learner.parameters()), net[0].weight)
-    with pytest.raises(FileFormatError, match="do not fit protonet"):
+    with pytest.raises(FileFormatError, match=f"do not fit {PROTOTYPES}"):
         load_learner(tmp_path / "x", net=torch.nn.Linear(9, 9))
 
 
@@ -232,7 +232,7 @@ def rewritten(file: pathlib.Path, change: Callable[[dict[str, Any]], None]) -> N
         (lambda facts: facts.update(meta=None), "damaged header"),
         (lambda facts: facts["meta"]["learner"]["args"].update(future=1), "future"),
         (lambda facts: facts["meta"]["learner"]["modules"]["net"]["args"].update(future=1), "future"),
-        (lambda facts: facts["meta"]["learner"]["modules"]["net"]["args"].update(channels=3), "do not fit protonet"),
+        (lambda facts: facts["meta"]["learner"]["modules"]["net"]["args"].update(channels=3), f"do not fit {PROTOTYPES}"),
         (lambda facts: facts["meta"]["input"].update(depth=3), "depth"),
     ],
 )
@@ -243,8 +243,8 @@ def test_headers_of_other_versions(learner_file: pathlib.Path, change: Callable[
 
 
 def test_an_unknown_learner_in_a_file(learner_file: pathlib.Path) -> None:
-    rewritten(learner_file, lambda facts: facts["meta"]["learner"].update(name="protonett"))
-    with pytest.raises(ConfigError, match=r"unknown learner 'protonett'. Did you mean: protonet"):
+    rewritten(learner_file, lambda facts: facts["meta"]["learner"].update(name=f"{PROTOTYPES}t"))
+    with pytest.raises(ConfigError, match=rf"unknown learner '{PROTOTYPES}t'. Did you mean: {PROTOTYPES}"):
         load_learner(learner_file)
 
 

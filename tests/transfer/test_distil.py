@@ -7,13 +7,23 @@ from typing import ClassVar
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import furthest, gradients, make_learner, make_tasks
+from builders import (
+    DESCENT,
+    HEAD_DESCENT,
+    ORDERED,
+    PROTOTYPES,
+    Ordered,
+    Prototypes,
+    furthest,
+    gradients,
+    make_learner,
+    make_tasks,
+)
 
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.functional.call import trainable
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Task
 from quickstudy.training.saving import SavedLearner
@@ -25,9 +35,9 @@ def predicted(learner: Learner, task: Task) -> torch.Tensor:
     return learner.predict(learner.adapt(task.support), task.query.x)
 
 
-@pytest.mark.parametrize("name", ["protonet", "maml", "anil"])
+@pytest.mark.parametrize("name", [PROTOTYPES, DESCENT, HEAD_DESCENT])
 def test_the_gradient_is_that_of_divergence_and_cross_entropy(name: str) -> None:
-    student, teacher, task = make_learner(name), make_learner("protonet", seed=1), make_tasks()[0]
+    student, teacher, task = make_learner(name), make_learner(PROTOTYPES, seed=1), make_tasks()[0]
     Distilled(student, teacher, teaching=0.3).loss(task).backward()
     found = gradients(student)
     student.zero_grad()
@@ -55,9 +65,9 @@ class Blobs:
 
 
 def test_a_student_comes_to_predict_as_its_teacher_does() -> None:
-    teacher = make_learner("protonet", seed=1, dtype=torch.float32)
+    teacher = make_learner(PROTOTYPES, seed=1, dtype=torch.float32)
     before = {name: value.clone() for name, value in teacher.state_dict().items()}
-    student = ProtoNet(MLP(in_features=6, hidden=(4,)))
+    student = Prototypes(MLP(in_features=6, hidden=(4,)))
     tasks = [make_tasks(seed=seed, dtype=torch.float32)[0] for seed in range(900, 920)]
 
     def divergence() -> float:
@@ -76,17 +86,17 @@ def test_a_student_comes_to_predict_as_its_teacher_does() -> None:
 
 
 def test_only_the_student_is_trained() -> None:
-    student, teacher = make_learner("protonet"), make_learner("protonet", seed=1)
+    student, teacher = make_learner(PROTOTYPES), make_learner(PROTOTYPES, seed=1)
     found = {id(value) for value in trainable(Distilled(student, teacher)).values()}
     assert found == {id(value) for value in student.parameters()}
     assert all(value.requires_grad for value in teacher.parameters())
 
 
 def test_a_student_that_does_not_look_at_queries_is_refused() -> None:
-    with pytest.raises(ModelError, match="Reptile learns nothing from queries"):
-        Distilled(make_learner("reptile"), make_learner("protonet"))
+    with pytest.raises(ModelError, match=f"{Ordered.__name__} learns nothing from queries"):
+        Distilled(make_learner(ORDERED), make_learner(PROTOTYPES))
 
 
 def test_teaching_is_a_fraction() -> None:
     with pytest.raises(ConfigError, match=r"teaching is 1\.5"):
-        Distilled(make_learner("protonet"), make_learner("protonet"), teaching=1.5)
+        Distilled(make_learner(PROTOTYPES), make_learner(PROTOTYPES), teaching=1.5)
