@@ -16,6 +16,7 @@ from quickstudy.data.dataset import Dataset, content_fingerprint
 from quickstudy.inputs.image import ImageSpec
 
 torch.set_num_threads(1)
+os.environ.setdefault("SCIPY_ARRAY_API", "1")  # before scipy is imported: else scikit-learn's check of arrays' interfaces skips
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may start us with Ctrl-C ignored
 
 

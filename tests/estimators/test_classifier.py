@@ -8,6 +8,7 @@ import pickle
 from collections.abc import Hashable
 
 import numpy as np
+import pandas as pd
 import PIL.Image
 import pytest
 import torch
@@ -376,38 +377,17 @@ def test_a_net_and_a_learner_of_ones_own_are_given_when_loading(tmp_path: pathli
     assert FewShotClassifier.load(tmp_path / "own.qs", learner=Own).predict(drawings(2)).tolist() == ["a", "b"]
 
 
-class Frame:
-    """A table as pandas has it, of numbers."""
-
-    def __init__(self, rows: np.ndarray, columns: list[str]) -> None:
-        self.rows, self.columns = rows, columns
-        self.shape, self.dtypes = rows.shape, [rows.dtype] * rows.shape[1]
-
-    def to_numpy(self) -> np.ndarray:
-        return self.rows
-
-    def __array__(self, dtype: object = None, copy: object = None) -> np.ndarray:
-        return self.rows
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, names: list[str]) -> Frame:
-        return Frame(self.rows[:, [self.columns.index(name) for name in names]], names)
-
-
-@pytest.mark.filterwarnings("ignore:X does not have valid feature names")  # a stand-in for a table of pandas
 def test_columns_are_part_of_a_saved_classifier(tmp_path: pathlib.Path) -> None:
     rows, labels = np.array([[0.0, 9.0], [1.0, 8.0], [9.0, 0.0], [8.0, 1.0]]), ["a", "a", "b", "b"]
-    classifier = FewShotClassifier().fit(Frame(rows, ["low", "high"]), labels)
+    classifier = FewShotClassifier().fit(pd.DataFrame(rows, columns=["low", "high"]), labels)
     classifier.save(tmp_path / "mine.qs")
-    swapped = Frame(rows[:, ::-1].copy(), ["high", "low"])
+    swapped = pd.DataFrame(rows[:, ::-1], columns=["high", "low"])
     skill = Skill.load(tmp_path / "mine.qs")
     assert skill.predict(swapped) == labels
     again = FewShotClassifier.load(tmp_path / "mine.qs")
     assert again.n_features_in_ == 2
     assert again.feature_names_in_.tolist() == ["low", "high"]
-    assert again.predict(Frame(rows, ["low", "high"])).tolist() == labels
+    assert again.predict(pd.DataFrame(rows, columns=["low", "high"])).tolist() == labels
 
 
 def test_a_classifier_on_a_bundle_is_pickled() -> None:

@@ -6,6 +6,7 @@ import pathlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,55 +15,6 @@ from quickstudy.errors import DataError
 from quickstudy.targets.classes import as_array, extended
 
 DATES = np.array(["2020-01-02", "2020-01-01"], "datetime64[ns]")
-
-
-class Column:
-    """A column of a table as pandas has it, without pandas: values, and where they are missing."""
-
-    def __init__(self, values: list[Any], missing: list[bool] | None = None) -> None:
-        self.values, self.missing = values, missing or [False] * len(values)
-
-    def isna(self) -> np.ndarray:
-        return np.array(self.missing)
-
-    def to_numpy(self) -> np.ndarray:
-        array = np.empty(len(self.values), object)
-        array[:] = self.values
-        return array
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-
-class Table(Column):
-    """A table as pandas has it: iterating over it gives the names of its columns."""
-
-    def __init__(self, **columns: list[Any]) -> None:
-        self.columns = list(columns)
-        self.parts = columns
-        super().__init__(list(next(iter(columns.values()))))
-
-    def isna(self) -> np.ndarray:
-        return np.zeros((len(self), len(self.columns)), bool)
-
-    def to_numpy(self) -> np.ndarray:
-        return np.array(list(self.parts.values()), object).T
-
-    def __iter__(self) -> Any:
-        return iter(self.columns)
-
-
-class Ambiguous:
-    """A missing value as pandas' NA: comparing it has no truth."""
-
-    def __eq__(self, other: object) -> Any:
-        return self
-
-    def __hash__(self) -> int:
-        return 7
-
-    def __bool__(self) -> bool:
-        raise TypeError("boolean value of NA is ambiguous")
 
 
 class ByIdentity:
@@ -85,8 +37,8 @@ def test_every_kind_is_found_by_its_file_and_has_a_torch_half(name: str) -> None
         ([("a", np.int64(1)), ("a", torch.tensor(1))], [("a", 1), ("a", 1)]),
         (np.array([["a"], ["b"]]), ["a", "b"]),
         (torch.tensor([[1], [0]]), [1, 0]),
-        (Column(["a", "b"]), ["a", "b"]),
-        (Table(label=["a", "b"]), ["a", "b"]),
+        (pd.Series(["a", "b"]), ["a", "b"]),
+        (pd.DataFrame({"label": ["a", "b"]}), ["a", "b"]),
         (DATES, [*DATES]),
         ([None, "a"], [None, "a"]),
         ([frozenset([1]), frozenset([1])], [frozenset([1])] * 2),
@@ -108,9 +60,9 @@ def test_labels(given: Any, read: list[Any]) -> None:
         (np.eye(3), r"shape \[3, 3\]; expected one per example.*argmax\(-1\)"),
         (torch.eye(2), r"shape \[2, 2\]"),
         (np.array(3), "expected a list"),
-        (Column(["a", None], [False, True]), r"labels: the one of example 1 is missing \(of 1\)"),
-        (Table(label=["a"], who=["b"]), "a table of 2 columns; .* Choose a column"),
-        ([Ambiguous(), "a"], "is not equal to itself, as missing values are"),
+        (pd.Series(["a", None]), r"labels: the one of example 1 is missing \(of 1\)"),
+        (pd.DataFrame({"label": ["a"], "who": ["b"]}), "a table of 2 columns; .* Choose a column"),
+        ([pd.NA, "a"], "is not equal to itself, as missing values are"),
         ([float("nan")], "label nan is not equal to itself"),
         ([np.datetime64("NaT"), DATES[0]], "is not equal to itself"),
         (np.array([1.0, np.inf]), "y contains NaN or infinity"),
@@ -146,7 +98,7 @@ def test_ways_of_labels() -> None:
         (list(torch.tensor([1.0, 2.5])), [[1], [2.5]]),
         (torch.tensor([[1.0, 2.0]], requires_grad=True), [[1, 2]]),
         (np.array([[1], [0]], np.int8), [[1], [0]]),
-        (Table(a=[1, 2], b=[3, 4]), [[1, 3], [2, 4]]),
+        (pd.DataFrame({"a": [1, 2], "b": [3, 4]}), [[1, 3], [2, 4]]),
     ],
 )
 def test_values(given: Any, read: list[list[float]]) -> None:
@@ -162,7 +114,7 @@ def test_values(given: Any, read: list[list[float]]) -> None:
         (np.zeros((2, 2, 2)), r"shape \[2, 2, 2\]"),
         (np.array([1j]), "they are complex128"),
         ([1.0, None], "y holds NaN"),
-        (Column([1.0, None], [False, True]), "values of y: the one of example 1 is missing"),
+        (pd.Series([1.0, None]), "values of y: the one of example 1 is missing"),
         (None, "y to be passed"),
     ],
 )
