@@ -142,6 +142,21 @@ def finished(npz: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pat
 
 
 @pytest.fixture
+def support(npz: pathlib.Path, tmp_path: pathlib.Path) -> Callable[..., pathlib.Path]:
+    """Write a folder with one image of each class, drawn as those that the finished run was trained on."""
+
+    def write(*classes: str, root: pathlib.Path = tmp_path / "support") -> pathlib.Path:
+        with np.load(npz) as file:
+            images = file["images"][::IMAGES]
+        for name, pixels in zip(classes, images, strict=False):
+            (root / name).mkdir(parents=True)
+            PIL.Image.fromarray(pixels).save(root / name / "1.png")
+        return root
+
+    return write
+
+
+@pytest.fixture
 def own_images() -> Callable[..., pathlib.Path]:
     """Write a folder with classes of grey images of different sizes."""
 

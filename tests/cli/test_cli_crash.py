@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import PIL.Image
 import pytest
 
 from quickstudy import storage
@@ -92,19 +91,15 @@ def limited_files() -> Iterator[Callable[[int], None]]:
     resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # blank images
 def test_a_full_disk_while_saving_a_skill_keeps_the_old_one(
-    cli: Call, finished: pathlib.Path, tmp_path: pathlib.Path, limited_files: Callable[[int], None]
+    cli: Call, finished: pathlib.Path, support: Call, tmp_path: pathlib.Path, limited_files: Callable[[int], None]
 ) -> None:
-    support = tmp_path / "support"
-    for name in "ab":
-        (support / name).mkdir(parents=True)
-        PIL.Image.new("L", (9, 9)).save(support / name / "1.png")
+    examples = support("a", "b")
     task = tmp_path / "tasks" / "my.qs"
-    assert cli("adapt", finished, support, "-o", task).code == 0
+    assert cli("adapt", finished, examples, "-o", task).code == 0
     before = task.read_bytes()
     limited_files(1000)
-    outcome = cli("adapt", finished, support, "-o", task)
+    outcome = cli("adapt", finished, examples, "-o", task)
     limited_files(resource.RLIM_INFINITY)
     assert outcome.code == 1
     assert "StorageError" in outcome.err

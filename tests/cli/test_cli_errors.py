@@ -123,7 +123,7 @@ def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.P
         (["list", "--jsn"], ["unknown option --jsn", "--json"]),
         (["info", "nothing.safetensors"], ["there is no file nothing.safetensors"]),
         (["evaluate", "nothing.safetensors", "--data", "digits"], ["there is no file nothing.safetensors"]),
-        (["adapt", "nothing.safetensors", "nowhere", "-o", "x.qs"], ["nowhere"]),
+        (["adapt", "nothing.safetensors", ".", "-o", "x.qs"], ["there is no file nothing.safetensors"]),
     ],
 )
 def test_bad_words_of_other_verbs(refused: Call, words: list[str], expected: list[str]) -> None:
@@ -222,6 +222,21 @@ def test_images_of_another_size_than_the_learner(refused: Call, finished: pathli
     assert "leave them out" in message
 
 
+def test_the_folder_where_one_stands(
+    cli: Call, refused: Call, support: Call, finished: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`adapt LEARNER .` learns the classes that lie there, and says so if there are none."""
+    (tmp_path / "here").mkdir()
+    (tmp_path / "here" / "notes.txt").write_text("no image")
+    monkeypatch.chdir(tmp_path / "here")
+    message = refused("adapt", finished, ".", "-o", tmp_path / "my.qs")
+    assert "folder '.': no examples in class folders (0 beside them, 1 files in all); expected <class>/<file>" in message
+    assert not (tmp_path / "my.qs").exists()
+    support("a", "b", root=tmp_path / "here")
+    outcome = cli("adapt", finished, ".", "-o", tmp_path / "my.qs", "--json")
+    assert json.loads(outcome.out)["examples"] == {"a": 1, "b": 1}
+
+
 def test_a_support_folder_without_images(refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
     task = tmp_path / "my.qs"
     assert "there is no folder" in refused("adapt", finished, tmp_path / "none", "-o", task)
@@ -236,19 +251,17 @@ def test_a_support_folder_without_images(refused: Call, finished: pathlib.Path, 
     assert not task.exists()
 
 
-@pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # blank images
-def test_unreadable_images_to_predict(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
-    for name in "ab":
-        (tmp_path / "support" / name).mkdir(parents=True)
-        PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / name / "1.png")
-    task = tmp_path / "my.qs"
-    assert cli("adapt", finished, tmp_path / "support", "-o", task).code == 0
+def test_unreadable_images_to_predict(
+    cli: Call, refused: Call, finished: pathlib.Path, support: Call, tmp_path: pathlib.Path
+) -> None:
+    examples, task = support("a", "b"), tmp_path / "my.qs"
+    assert cli("adapt", finished, examples, "-o", task).code == 0
     assert "there is no image file" in refused("predict", task, tmp_path / "none.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert "broken.png" in refused("predict", task, tmp_path / "broken.png")
     assert "is a learner that has learned no task yet" in refused("predict", finished / "learner.safetensors", "x.png")
     assert "ink is 'drak'" in refused("predict", task, "x.png", "--ink", "drak")
-    assert "ink is 'drak'" in refused("adapt", finished, tmp_path / "support", "-o", task, "--ink", "drak")
+    assert "ink is 'drak'" in refused("adapt", finished, examples, "-o", task, "--ink", "drak")
 
 
 def test_a_learner_of_rows_takes_no_images(refused: Call, tmp_path: pathlib.Path) -> None:

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import PIL.Image
 import pytest
 from builders import DESCENT, PROTOTYPES
 
@@ -96,8 +95,9 @@ def test_list_names_everything(cli: Call) -> None:
             assert f" {name} " in table
 
 
-@pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # blank images
-def test_info_of_a_learner_and_of_a_skill(cli: Call, refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:
+def test_info_of_a_learner_and_of_a_skill(
+    cli: Call, refused: Call, finished: pathlib.Path, support: Call, tmp_path: pathlib.Path
+) -> None:
     facts = json.loads(cli("info", finished, "--json").out)
     assert facts["kind"] == "learner"
     assert facts["learner"]["name"] == PROTOTYPES
@@ -107,11 +107,9 @@ def test_info_of_a_learner_and_of_a_skill(cli: Call, refused: Call, finished: pa
     table = cli("info", finished).out
     assert "net.args.channels" in table
     assert "info.validation.accuracy" in table
-    for name in ("one", "two"):
-        (tmp_path / "support" / name).mkdir(parents=True)
-        PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / name / "1.png")
+    examples = support("one", "two")
     for keep, kept in ((), 0), (("--keep", "true"), 2):
-        assert cli("adapt", finished, tmp_path / "support", "-o", tmp_path / "my.qs", *keep).code == 0
+        assert cli("adapt", finished, examples, "-o", tmp_path / "my.qs", *keep).code == 0
         skill = json.loads(cli("info", tmp_path / "my.qs", "--json").out)
         assert (skill["kind"], skill["labels"], skill["engine"], skill["kept_examples"]) == (
             "skill",

@@ -28,8 +28,9 @@ def run(arguments: Sequence[str]) -> None:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
+    skill = begin(options.learner, options.ink, options.keep)
     things, labels = examples_in(pathlib.Path(options.support))
-    skill = begin(options.learner, options.ink, options.keep).add(things, labels)
+    skill = skill.add(things, labels)
     skill.save(options.out)
     counts = [(label, labels.count(label)) for label in dict.fromkeys(labels)]
     if options.json:
