@@ -93,7 +93,7 @@ class Evaluation:
 
     def __init__(self, work: Work, setting: Setting) -> None:
         torch.set_num_threads(setting["threads"])
-        self.indices, self.given = range(work["tasks"]), Given(given_tasks(work))
+        self.tasks, self.given = work["tasks"], Given(given_tasks(work))
         self.evaluator = Evaluator(make_learner(work))
         self.accuracy = np.zeros(0)
 
@@ -101,7 +101,7 @@ class Evaluation:
         pass
 
     def step(self) -> None:
-        self.accuracy = self.evaluator(cast(TaskSource, self.given), self.indices).scores
+        self.accuracy = self.evaluator(cast(TaskSource, self.given), range(self.tasks)).scores
         synchronize()
 
     def check(self) -> dict[str, np.ndarray]:
