@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pathlib
 import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
-from builders import DESCENT
+from builders import DESCENT, PROTOTYPES
 
 ROOT = pathlib.Path(__file__).parents[1]
 COPIED = ("src", "docs", "examples", "benchmarks/README.md", "benchmarks/LOG.md", "README.md", "ROADMAP.md", "CHANGELOG.md")
@@ -69,37 +71,196 @@ SPLITS = ("train", "test")
 def read(split, spec, data_dir, strict):
     """Return no images at all."""
 ''',
-    "inputs/tone.py": '''"""ToneSpec: a pitch."""
+    "inputs/tone.py": '''"""ToneSpec: a short sound, eight numbers in a text file."""
 
-from quickstudy.inputs._layout import InputSpec, TensorLayout
+import os
+import pathlib
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from quickstudy.inputs._layout import InputSpec, TensorLayout, check_several
 
 
 class ToneSpec(InputSpec, frozen=True):
-    """One number."""
+    """Eight samples of a wave."""
 
-    kind: str = "tone"
+    nouns: ClassVar[str] = "tones"
+    kind: Literal["tone"] = "tone"
+
+    @classmethod
+    def suffixes(cls):
+        return frozenset({".tone"})
+
+    @classmethod
+    def takes(cls, array):
+        return False
+
+    @classmethod
+    def own(cls, array=None, **wishes):
+        return cls()
+
+    def how(self, **wishes):
+        return {}
 
     def layout(self):
-        return {"tone": TensorLayout(axes=(1,), order=(0,), dtype="float32")}
+        return {"wave": TensorLayout(axes=(8,), order=(0,), dtype="float32")}
 
-    def read(self, thing):
-        return {"tone": [thing]}
+    def read(self, thing, **how):
+        text = thing if isinstance(thing, bytes) else pathlib.Path(thing).read_bytes()
+        return {"wave": np.array(text.split(), dtype=np.float32)}
+
+    def read_all(self, things, **how):
+        check_several(things)
+        return {"wave": np.stack([self.read(thing)["wave"] for thing in things])}
+
+    def statistics(self, stored):
+        return {}
+
+    def unlike(self, statistics, stored, **how):
+        return None
 ''',
-    "targets/ranks.py": '''"""Ranks: first, second, third."""
+    "targets/ranks.py": '''"""Ranks: first, second, third, as whole numbers from 1."""
+
+import numpy as np
 
 
 class RankTarget:
-    """Answers that are ranks."""
+    """Answers that are ranks. Rows are the numbers, `[example, 1]`."""
 
     name = "ranks"
+
+    def read(self, y):
+        return np.asarray(y, dtype=np.float64)[:, None]
+
+    def joined(self, known, answers):
+        return ()
+
+    def rows(self, answers, labels):
+        return answers
+
+    def answers(self, rows, labels):
+        return [round(float(row[0])) for row in rows]
+
+    def together(self, earlier, rows):
+        return np.concatenate([earlier, rows])
+
+    def check_savable(self, labels):
+        """Accept everything."""
+
+    def check_several(self, labels):
+        """Accept everything."""
 ''',
-    "objectives/ranks.py": '''"""Ranks: the torch half."""
+    "objectives/ranks.py": '''"""Ranks: answers of which the order counts, judged by how many places they are off."""
+
+import dataclasses
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from quickstudy.functional.losses import squared_error, weighted_mean
+from quickstudy.objectives._measure import Measure
 
 
+@dataclasses.dataclass(frozen=True)
 class Ranks:
     """Ranks of examples."""
 
-    name = "ranks"
+    rows: Tensor
+    name: ClassVar[str] = "ranks"
+    measure: ClassVar[Measure] = Measure("places_off", higher_is_better=False)
+
+    @property
+    def outputs(self):
+        return self.rows.shape[-1]
+
+    def loss(self, prediction, weight):
+        return squared_error(prediction, self.rows, weight)
+
+    def scores(self, prediction, weight):
+        return {"places_off": weighted_mean((prediction.round() - self.rows).abs().mean(-1), weight)}
+
+    def like(self, prediction):
+        return Ranks(prediction)
+
+
+torch.export.register_dataclass(Ranks)
+''',
+    "learners/kernel.py": '''"""Kernel: a prediction is the mean of all known answers, each weighted by its nearness."""
+
+import dataclasses
+from typing import ClassVar
+
+from torch import nn
+
+from quickstudy.functional.distances import squared_distances
+from quickstudy.learner import Learner
+from quickstudy.objectives.ranks import Ranks
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Kernel(Learner):
+    """State: features and answers of the support set.
+
+    Args:
+        net: the backbone.
+    """
+
+    net: nn.Module
+
+    targets: ClassVar[tuple[type, ...]] = (Ranks,)
+    gradient_free_adapt: ClassVar[bool] = True
+
+    def adapt(self, support, state=None):
+        support = self.matched(support)
+        return {"features": self.net(support.x), "y": support.y.rows, "weight": support.weight}
+
+    def predict(self, state, x):
+        near = state["weight"].log().clamp(min=-1e9) - squared_distances(self.net(self.matched(x)), state["features"])
+        return near.softmax(-1) @ state["y"]
+''',
+    "tasks/ladders.py": '''"""LadderTasks: which rung a point lies on, from 1 to 3, counted from either end."""
+
+import numpy as np
+import torch
+
+from quickstudy.inputs.rows import RowsSpec
+from quickstudy.objectives.ranks import Ranks
+from quickstudy.task import Examples, Task
+from quickstudy.tasks._random import uniform
+
+
+class LadderTasks:
+    """Tasks of points on ladders.
+
+    Args:
+        points: of the support set, and of the query set.
+        seed: which stream of tasks.
+    """
+
+    input = RowsSpec(1)
+    target = "ranks"
+
+    def __init__(self, points: int = 9, seed: int = 0) -> None:
+        self.points, self.seed = points, seed
+
+    def __getitem__(self, index):
+        return self.batch([index])[0]
+
+    def batch(self, indices):
+        numbers = torch.from_numpy(uniform(self.seed, np.asarray(indices), 1 + 2 * self.points)).float()
+        x = 3 * numbers[:, 1:].unsqueeze(-1)
+        rung = x.floor() + 1
+        rung = torch.where(numbers[:, :1].unsqueeze(-1) < 0.5, rung, 4 - rung)
+        parts = zip(x.split(self.points, 1), rung.split(self.points, 1))
+        return Task(*(Examples(part, Ranks(ranks)) for part, ranks in parts))
+
+    def describe(self):
+        return {"source": "ladders", "dataset": "ladders", "points": self.points, "seed": self.seed}
+
+    def fingerprint(self, count):
+        return f"ladders {self.seed} {count}"
 ''',
     "tasks/lines.py": '''"""LineTasks: few-shot regression of lines."""
 
@@ -204,10 +365,17 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
 
 def run(copy: pathlib.Path, *words: str | pathlib.Path) -> str:
     """Return what Python prints when it runs in the copy, on the copy's package."""
-    environment = os.environ | {"PYTHONPATH": str(copy / "src"), "COLUMNS": "200"}
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPATH": str(copy / "src"), "COLUMNS": "200"}
     ran = subprocess.run([sys.executable, *words], capture_output=True, text=True, cwd=copy, env=environment)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     return ran.stdout
+
+
+def commands(copy: pathlib.Path, *words: tuple[str, ...]) -> list[str]:
+    """Return what several commands print that run one after the other in one process."""
+    each = "for words in json.loads(sys.argv[1]):\n    code = main(words)\n    print('\\0')\n    code and sys.exit(code)"
+    script = f"import json, sys\nfrom quickstudy.cli import main\n{each}"
+    return run(copy, "-c", script, json.dumps(words)).split("\0")
 
 
 def test_the_command_line_knows_them(copy: pathlib.Path) -> None:
@@ -239,6 +407,51 @@ def test_a_format_and_a_source_of_tasks_are_known(copy: pathlib.Path) -> None:
     help_ = run(copy, "-m", "quickstudy", "train", "--tasks", "coins", "--help")
     assert "--flips" in help_
     assert "coins" in help_
+
+
+TRAINED = ("--net", "mlp", "--net.hidden", "[4]", "--steps", "3", "--tasks_per_step", "2", "--validation_tasks", "2")
+
+
+def test_a_new_kind_of_input_goes_all_the_way(copy: pathlib.Path) -> None:
+    """From files in folders to a bundle: trained, evaluated, adapted, saved, exported, and equal in both engines."""
+    rng = np.random.default_rng(0)
+    for number, name in enumerate(("low", "high", "rising")):
+        (copy / "tones" / name).mkdir(parents=True)
+        for take in range(4):
+            numbers = number * np.linspace(-1, 1, 8) + 0.1 * rng.normal(size=8)
+            (copy / "tones" / name / f"{take}.tone").write_text(" ".join(map(str, numbers)))
+    common = ("--data", "tones", "--split", "all", "--ways", "2", "--queries", "1")
+    one = ("predict", "task.qs", "tones/high/0.tone", "--json")
+    said = commands(
+        copy,
+        ("train", *common, "--validation_split", "null", "--learner", PROTOTYPES, *TRAINED, "--out", "sung"),
+        ("evaluate", "sung", *common, "--tasks", "2", "--json"),
+        ("export", "sung", "-o", "sung.qs"),
+        *(("adapt", "sung", "tones", "-o", "task.qs"), one, ("adapt", "sung.qs", "tones", "-o", "task.qs"), one),
+    )
+    assert 0 <= json.loads(said[1])["results"][0]["accuracy"] <= 100
+    assert "high" in said[4]
+    assert json.loads(said[4])["predictions"] == json.loads(said[6])["predictions"]
+
+
+def test_a_new_kind_of_answer_goes_all_the_way(copy: pathlib.Path) -> None:
+    """From a source of tasks to a bundle: trained, evaluated by its own measure, adapted, and equal in both engines."""
+    said = commands(
+        copy,
+        ("train", "--tasks", "ladders", "--learner", "kernel", *TRAINED, "--out", "climbed"),
+        ("evaluate", "climbed", "--tasks", "2", "--json"),
+        ("export", "climbed", "-o", "climbed.qs"),
+    )
+    assert "places off" in said[0]
+    assert json.loads(said[1])["results"][0]["places_off"] >= 0
+    adapt = (
+        "from quickstudy.runtime import learner, skill_file\n"
+        "x, y = [[0.5], [1.5], [2.5]], [3, 2, 1]\n"
+        "engines = [skill_file.opened(name)[0] for name in ('climbed', 'climbed.qs')]\n"
+        "print([learner.begun(engine, None, False, {}).add(x, y).predict(x) for engine in engines])"
+    )
+    one, other = json.loads(run(copy, "-c", adapt))
+    assert one == other
 
 
 def test_the_docs_have_their_pages(copy: pathlib.Path) -> None:

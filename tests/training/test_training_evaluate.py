@@ -29,7 +29,7 @@ from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _Runner, _together, evaluate
 from quickstudy.training.fit import fit
-from quickstudy.training.measures import ACCURACY, MEAN_SQUARED_ERROR, MEASURES, measure_in
+from quickstudy.training.measures import ACCURACY, MEASURES, measure_in
 from quickstudy.training.memory import Made
 from quickstudy.training.progress import progress_line
 from quickstudy.training.settings import EngineSettings, TrainingSettings, plan
@@ -226,7 +226,7 @@ def test_the_lowest_error_is_the_best(
     def scripted(evaluator: Evaluator, tasks: Any, indices: range, **options: Any) -> Result:
         seen.append(torch.cat([value.detach().flatten() for value in evaluator.learner.parameters()]))
         scores = np.full(len(indices), next(errors))
-        return Result(scores, "inductive", tasks.describe(), tasks.fingerprint(len(indices)), MEAN_SQUARED_ERROR)
+        return Result(scores, "inductive", tasks.describe(), tasks.fingerprint(len(indices)), MEASURES["values"])
 
     monkeypatch.setattr(Evaluator, "__call__", scripted)
     learner = Descent(MLP(1), inner_lr=0.01)

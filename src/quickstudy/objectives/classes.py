@@ -13,6 +13,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from quickstudy.errors import DataError
 from quickstudy.functional.losses import cross_entropy, weighted_mean
+from quickstudy.objectives._measure import Measure
 from quickstudy.task import check_floating
 
 
@@ -27,6 +28,7 @@ class OneHot:
 
     rows: Float[Tensor, " *task example way"]
     name: ClassVar[str] = "classes"
+    measure: ClassVar[Measure] = Measure("accuracy", True, "%", 100.0, ".3f", ".2f", ".1f")
 
     def __post_init__(self) -> None:
         check_floating(self.rows, "one_hot(labels, ways) makes them of labels")

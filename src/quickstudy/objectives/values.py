@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstudy.functional.losses import squared_error
+from quickstudy.objectives._measure import Measure
 from quickstudy.task import check_floating
 
 
@@ -23,6 +24,7 @@ class Values:
 
     rows: Float[Tensor, " *task example output"]
     name: ClassVar[str] = "values"
+    measure: ClassVar[Measure] = Measure("mean_squared_error", False)
 
     def __post_init__(self) -> None:
         check_floating(self.rows, "rows.float() makes them of whole numbers")

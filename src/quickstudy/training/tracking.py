@@ -16,10 +16,12 @@ from typing import Any
 from quickstudy.errors import StorageError
 from quickstudy.storage import write_atomically
 from quickstudy.training.folder import EVENTS
+from quickstudy.training.measures import MEASURES
 
 COLUMNS: tuple[str, ...] = (
-    *("step", "seconds", "loss", "lr", "tasks_per_second", "validation_accuracy", "validation_ci95"),
-    "validation_mean_squared_error",
+    *("step", "seconds", "loss", "lr", "tasks_per_second"),
+    *(f"validation_{measure.key}" for measure in MEASURES.values()),
+    "validation_ci95",
 )
 
 
