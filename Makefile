@@ -107,8 +107,8 @@ test-dist: dist  ## the wheel in a fresh environment without Node.js: it serves 
 .PHONY: pretrained bench-peers
 
 pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trained again
-	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --augment affine --validation_ways 5 \
-	  --tasks_per_step 1 --precision bf16-mixed --threads 1 --steps 100000 --validate_every 200 --validation_tasks 200 --minutes 9 --out runs/glyphs
+	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --draw.augment affine --validation.ways 5 \
+	  --tasks_per_step 1 --precision bf16-mixed --threads 1 --steps 100000 --validation.every 200 --validation.tasks 200 --minutes 9 --out runs/glyphs
 	$(BIN)/python benchmarks/omniglot.py protonet
 	$(BIN)/quickstudy export runs/glyphs --data glyphs --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/glyphs.qs
 	$(BIN)/quickstudy export runs/omniglot/protonet --data omniglot --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/omniglot.qs

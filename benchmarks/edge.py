@@ -26,8 +26,8 @@ from typing import Any
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "edge.json"
 CIFAR = (
-    "--data cifar_fs --learner protonet --ways 16 --shots 1 --queries 5 --augment flip --threads 1 --tasks_per_step 1 --steps 100000 "
-    "--minutes 14 --validation_ways 5 --validate_every 150 --validation_tasks 60 --precision bf16-mixed"
+    "--data cifar_fs --learner protonet --ways 16 --shots 1 --queries 5 --draw.augment flip --threads 1 --tasks_per_step 1 --steps 100000 "
+    "--minutes 14 --validation.ways 5 --validation.every 150 --validation.tasks 60 --precision bf16-mixed"
 )
 TASKS, ROUNDS, REPEATS, STEPS = 2000, 3, 7, 5
 GOALS = {

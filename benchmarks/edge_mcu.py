@@ -34,11 +34,9 @@ from boards import program  # pyright: ignore[reportMissingImports]
 RESULTS = pathlib.Path(__file__).parent / "results" / "edge_mcu.json"
 RUNS = pathlib.Path("runs/edge_mcu")
 WAYS, TASKS = 5, 1000
-COMMON = (
-    "quickstudy train --data omniglot --threads 1 --augment affine --steps 100000 --validate_every 400 --validation_tasks 100"
-)
+COMMON = "quickstudy train --data omniglot --threads 1 --draw.augment affine --steps 100000 --validation.every 400 --validation.tasks 100"
 TRAIN = {
-    "protonet": f"{COMMON} --learner protonet --net.channels 16 --ways 60 --shots 1 --queries 5 --validation_ways 5 --tasks_per_step 1 "
+    "protonet": f"{COMMON} --learner protonet --net.channels 16 --ways 60 --shots 1 --queries 5 --validation.ways 5 --tasks_per_step 1 "
     "--precision bf16-mixed --minutes 13",
     "maml": f"{COMMON} --learner maml --learner.inner_steps 5 --learner.inner_lr 0.2 --net.channels 16 --net.norm none "
     "--net.halving stride --ways 5 --shots 1 --queries 5 --tasks_per_step 8 --minutes 8",

@@ -25,21 +25,22 @@ PAPERS = json.loads((HERE / "papers.json").read_text())["omniglot"]
 TASKS = 1000
 
 GRADIENT_TRAINING = (
-    "--learner.statistics query --ways 20 --shots 1 --queries 5 --augment affine --tasks_per_step 3 --precision bf16-mixed "
-    "--steps 100000 --validation_ways 5 --validate_every 300 --validation_tasks 200"
+    "--learner.statistics query --ways 20 --shots 1 --queries 5 --draw.augment affine --tasks_per_step 3 --precision bf16-mixed "
+    "--steps 100000 --validation.ways 5 --validation.every 300 --validation.tasks 200"
 )
 
 RUNS: dict[str, dict[str, Any]] = {
     "protonet": {
         "paper": "ProtoNet",
-        "train": "--learner protonet --ways 60 --shots 1 --queries 5 --augment affine --validation_ways 20 --tasks_per_step 1 "
-        "--precision bf16-mixed --steps 100000 --minutes 54 --validate_every 400 --validation_tasks 100 --snapshots true",
+        "train": "--learner protonet --ways 60 --shots 1 --queries 5 --draw.augment affine --validation.ways 20 --tasks_per_step 1 "
+        "--precision bf16-mixed --steps 100000 --minutes 54 --validation.every 400 --validation.tasks 100 --validation.snapshots true",
         "evaluate": ["--ways 5 20 --shots 1 5"],
         "snapshots_at_minutes": [5, 15],
     },
     "maml": {
         "paper": "MAML",
-        "train": f"--learner maml --learner.inner_steps 2 --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 52 --snapshots true",
+        "train": f"--learner maml --learner.inner_steps 2 --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 52 "
+        "--validation.snapshots true",
         "evaluate": [
             "--ways 5 --shots 1",
             "--ways 5 --shots 1 --learner.inner_steps 5 --learner.inner_lr 0.1",
@@ -49,8 +50,8 @@ RUNS: dict[str, dict[str, Any]] = {
     "first_order_maml": {
         "paper": "first-order MAML",
         "train": "--learner maml --learner.first_order true --learner.inner_lr 0.4 --learner.inner_steps 2 --learner.statistics query "
-        "--ways 5 --shots 1 --queries 5 --tasks_per_step 8 --precision bf16-mixed --steps 100000 --validate_every 200 "
-        "--validation_tasks 200 --minutes 11",
+        "--ways 5 --shots 1 --queries 5 --tasks_per_step 8 --precision bf16-mixed --steps 100000 --validation.every 200 "
+        "--validation.tasks 200 --minutes 11",
         "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
     },
     "anil": {
@@ -61,7 +62,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "reptile": {
         "paper": "Reptile, transductive",
         "train": "--learner reptile --learner.statistics query --learner.head_ways 5 --net.halving stride --ways 5 --shots 10 --queries 1 "
-        "--tasks_per_step 5 --engine.mapping loop --steps 100000 --validate_every 1000 --validation_tasks 50 --minutes 10",
+        "--tasks_per_step 5 --engine.mapping loop --steps 100000 --validation.every 1000 --validation.tasks 50 --minutes 10",
         "evaluate": ["--ways 5 --shots 1"],
     },
 }

@@ -13,6 +13,7 @@ __version__ = "0.2.0"
 
 _WHERE = {
     "ClassTasks": "quickstudy.tasks.classes",
+    "Draw": "quickstudy.tasks._draw",
     "EngineSettings": "quickstudy.training.settings",
     "Examples": "quickstudy.task",
     "FewShotClassifier": "quickstudy.estimators.classifier",
@@ -22,12 +23,14 @@ _WHERE = {
     "OneHot": "quickstudy.objectives.classes",
     "QuickstudyError": "quickstudy.errors",
     "Result": "quickstudy.training.evaluate",
+    "RunFolder": "quickstudy.training.folder",
     "SavedLearner": "quickstudy.training.saving",
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Skill": "quickstudy.runtime.skill",
     "Task": "quickstudy.task",
     "TrainingSettings": "quickstudy.training.settings",
     "UnlikeTrainingWarning": "quickstudy.errors",
+    "ValidationSettings": "quickstudy.training.settings",
     "Values": "quickstudy.objectives.values",
     "evaluate": "quickstudy.training.evaluate",
     "fit": "quickstudy.training.fit",
@@ -48,15 +51,18 @@ if TYPE_CHECKING:
     from quickstudy.objectives.values import Values
     from quickstudy.runtime.skill import Skill
     from quickstudy.task import Examples, Task
+    from quickstudy.tasks._draw import Draw
     from quickstudy.tasks.classes import ClassTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
+    from quickstudy.training.folder import RunFolder
     from quickstudy.training.saving import SavedLearner, load_learner, save_learner
-    from quickstudy.training.settings import EngineSettings, TrainingSettings
+    from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings
 
 __all__ = [
     "ClassTasks",
+    "Draw",
     "EngineSettings",
     "Examples",
     "FewShotClassifier",
@@ -66,12 +72,14 @@ __all__ = [
     "OneHot",
     "QuickstudyError",
     "Result",
+    "RunFolder",
     "SavedLearner",
     "SinusoidTasks",
     "Skill",
     "Task",
     "TrainingSettings",
     "UnlikeTrainingWarning",
+    "ValidationSettings",
     "Values",
     "__version__",
     "evaluate",

@@ -112,8 +112,8 @@ def settings(**changes: object) -> list[str]:
         "net.channels": 4,
         "tasks_per_step": 2,
         "steps": 3,
-        "validate_every": 7,
-        "validation_tasks": 5,
+        "validation.every": 7,
+        "validation.tasks": 5,
         "engine.mapping": "loop",
         "threads": 1,
     }

@@ -113,7 +113,7 @@ def test_a_full_disk_while_training_keeps_the_checkpoint_and_resumes(
     cli: Call, train: Call, tmp_path: pathlib.Path, limited_files: Callable[[int], None]
 ) -> None:
     out, unbroken = tmp_path / "run", tmp_path / "unbroken"
-    options = {"net": "mlp", "net__hidden": "[1]", "steps": 120, "validate_every": 10, "validation_split": "all"}
+    options = {"net": "mlp", "net__hidden": "[1]", "steps": 120, "validation__every": 10, "validation__split": "all"}
     options["checkpoint_minutes"] = 1e-6
     small = [word for word in train(out, **options) if not word.startswith("--net.channels")]
     limited_files(8_000)

@@ -45,13 +45,13 @@ def drawings(root: pathlib.Path, classes: int, images: int, size: int = 18) -> p
 
 OWN = {"size": 16, "channels": 1, "ink": "dark", "queries": 1, "steps": 2}
 CASES: dict[str, tuple[int, int, dict[str, object], str]] = {
-    "twelve classes": (12, 22, {"validation_split": "null"}, "--split test --ways 2 --shots 1 5$"),
+    "twelve classes": (12, 22, {"validation__split": "null"}, "--split test --ways 2 --shots 1 5$"),
     "few images": (12, 6, {}, "--split test --ways 2 --shots 1 5 --queries 1$"),
-    "two images": (12, 2, {"validation_split": "null"}, "--split test --ways 2 --shots 1 --queries 1$"),
-    "all are trained on": (2, 3, {"split": "all", "validation_split": "null"}, "--split all --ways 2 --shots 1 --queries 2$"),
+    "two images": (12, 2, {"validation__split": "null"}, "--split test --ways 2 --shots 1 --queries 1$"),
+    "all are trained on": (2, 3, {"split": "all", "validation__split": "null"}, "--split all --ways 2 --shots 1 --queries 2$"),
     "a fixed head": (12, 22, {"learner": DESCENT, "learner__head_ways": 2}, "--split test --ways 2 --shots 1 5$"),
     "a head that the test split is too small for": (
-        *(12, 6, {"learner": DESCENT, "learner__head_ways": 6, "ways": 6, "validation_split": "null"}),
+        *(12, 6, {"learner": DESCENT, "learner__head_ways": 6, "ways": 6, "validation__split": "null"}),
         "--split train --ways 6 --shots 1 5 --queries 1$",
     ),
 }
@@ -77,8 +77,8 @@ def test_a_folder_with_splits_of_its_own_but_no_validation(cli: Call, pasted: Ca
     (place / "d" / "other").rmdir()
     refused = cli(*train(pathlib.Path("r"), data="d", **OWN))
     assert refused.code == 2
-    assert "--validation_split" in refused.err
-    outcome = cli(*train(pathlib.Path("r"), data="d", **OWN, validation_split="null"))
+    assert "--validation.split" in refused.err
+    outcome = cli(*train(pathlib.Path("r"), data="d", **OWN, validation__split="null"))
     (command,) = pasted(outcome.out, ("--tasks", "3"))
     assert "--split test --ways 3 --shots 1 --queries 2" in command
 
@@ -94,14 +94,14 @@ def test_the_polarity_of_own_images_is_kept(cli: Call, pasted: Call, train: Call
 
 
 def test_what_train_prints_for_tasks_without_data(cli: Call, pasted: Call, place: pathlib.Path) -> None:
-    options = ("--learner", DESCENT, "--steps", "2", "--validation_tasks", "2", "--out", "my curves")
+    options = ("--learner", DESCENT, "--steps", "2", "--validation.tasks", "2", "--out", "my curves")
     outcome = cli("train", "--tasks", "sinusoid", *options)
     assert pasted(outcome.out, ("--tasks", "3")) == ["quickstudy evaluate 'my curves'"]
 
 
 def test_where_the_known_data_is_stays_in_the_hint(cli: Call, pasted: Call, place: pathlib.Path) -> None:
     options = ("--net.channels", "4", "--ways", "2", "--queries", "1", "--steps", "1", "--data_dir", "my data")
-    outcome = cli("train", "--data", "digits", *options, "--validation_tasks", "2", "--out", "r")
+    outcome = cli("train", "--data", "digits", *options, "--validation.tasks", "2", "--out", "r")
     (command,) = pasted(outcome.out, ("--tasks", "3"))
     assert "--data digits --data_dir 'my data' --split test" in command
 

@@ -88,7 +88,7 @@ def test_a_folder_named_like_a_number_is_trained_on_resumed_and_repeated(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     own_images(tmp_path / name)
-    own = {"size": 16, "channels": 1, "validation_split": "null", "steps": 1, "queries": 2}
+    own = {"size": 16, "channels": 1, "validation__split": "null", "steps": 1, "queries": 2}
     assert cli(*train(tmp_path / "run", data=name, **own)).code == 0
     assert yaml.safe_load((tmp_path / "run" / "config.yaml").read_text())["data"] == name
     assert cli("train", "--resume", "run").code == 0

@@ -27,7 +27,7 @@ def test_task_sources_are_what_the_folder_holds() -> None:
 
 def test_curves_are_trained_on_and_evaluated(cli: Call, tmp_path: pathlib.Path) -> None:
     run = tmp_path / "curves"
-    words = ("--tasks", "sinusoid", "--shots", "6", "--learner", DESCENT, "--steps", "2", "--validation_tasks", "3")
+    words = ("--tasks", "sinusoid", "--shots", "6", "--learner", DESCENT, "--steps", "2", "--validation.tasks", "3")
     trained = cli("train", *words, "--out", run, "--json")
     assert trained.code == 0, trained
     found = json.loads(trained.out)["validation"]
@@ -41,7 +41,7 @@ def test_curves_are_trained_on_and_evaluated(cli: Call, tmp_path: pathlib.Path) 
 
 def test_the_next_command_and_a_resumed_run_know_the_source(cli: Call, tmp_path: pathlib.Path) -> None:
     run = tmp_path / "curves"
-    trained = cli("train", "--tasks=sinusoid", "--learner", DESCENT, "--steps", "2", "--validation_tasks", "3", "--out", run)
+    trained = cli("train", "--tasks=sinusoid", "--learner", DESCENT, "--steps", "2", "--validation.tasks", "3", "--out", run)
     assert trained.code == 0, trained
     (hint,) = [line for line in trained.out.splitlines() if line.startswith("next: quickstudy ")]
     assert cli(*hint.removeprefix("next: quickstudy ").split(), "--tasks", "3").code == 0
@@ -72,7 +72,7 @@ def test_a_run_is_resumed_after_its_data_was_moved_and_not_on_other_data(
             file.parent.mkdir(parents=True, exist_ok=True)
             PIL.Image.fromarray(np.full((16, 16), 40 * number + image, dtype=np.uint8)).save(file)
     words = ("--data", "photos", "--split", "all", "--size", "16", "--net.channels", "4", "--ways", "2", "--queries", "1")
-    assert cli("train", *words, "--validation_split", "null", "--steps", "2", "--out", "r").code == 0
+    assert cli("train", *words, "--validation.split", "null", "--steps", "2", "--out", "r").code == 0
     (tmp_path / "photos").rename(tmp_path / "photos-2024")
     _data.forget()
     message = refused("train", "--resume", "r")
@@ -101,7 +101,7 @@ def drawings(root: pathlib.Path, negative: bool = False) -> pathlib.Path:
 def test_evaluating_takes_size_channels_and_ink_from_the_learner(cli: Call, refused: Call, tmp_path: pathlib.Path) -> None:
     dark, light = drawings(tmp_path / "dark"), drawings(tmp_path / "light", negative=True)
     run = tmp_path / "r"
-    own = ("--ink", "dark", "--channels", "1", "--size", "16", "--split", "all", "--validation_split", "null")
+    own = ("--ink", "dark", "--channels", "1", "--size", "16", "--split", "all", "--validation.split", "null")
     words = ("--ways", "3", "--queries", "5", "--net.channels", "4", "--steps", "1")
     trained = cli("train", "--data", dark, *own, *words, "--out", run)
     assert trained.code == 0, trained

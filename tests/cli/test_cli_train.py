@@ -68,7 +68,7 @@ def test_table_and_json(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
 
 
 def test_one_validation_task_has_no_interval(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
-    outcome = cli(*train(tmp_path / "a", validation_tasks=1, steps=1))
+    outcome = cli(*train(tmp_path / "a", validation__tasks=1, steps=1))
     assert outcome.code == 0
     assert "±" not in outcome.out
 
@@ -77,8 +77,8 @@ def test_one_validation_task_has_no_interval(cli: Call, train: Call, tmp_path: p
     ("learner", "net", "more"),
     [
         (DESCENT, "conv4", ["--learner.inner_lr", "0.25", "--learner.inner_steps=2"]),
-        (PROTOTYPES, "mlp", ["--net.hidden", "[12,6]", "--shots", "[1,2]", "--unequal", "true", "--lr", "0.003"]),
-        (ORDERED, "conv4", ["--net.halving", "stride", "--patience", "4"]),
+        (PROTOTYPES, "mlp", ["--net.hidden", "[12,6]", "--shots", "[1,2]", "--draw.unequal", "true", "--lr", "0.003"]),
+        (ORDERED, "conv4", ["--net.halving", "stride", "--validation.patience", "4"]),
     ],
 )
 def test_print_config_fed_back_gives_the_same_options(
@@ -165,13 +165,13 @@ def test_nothing_to_resume(refused: Call, train: Call, tmp_path: pathlib.Path) -
 
 
 def test_without_validation_the_last_learner_is_saved(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
-    assert cli(*train(tmp_path / "run", validation_split="null")).code == 0
+    assert cli(*train(tmp_path / "run", validation__split="null")).code == 0
     saved = quickstudy.load_learner(tmp_path / "run")
     assert saved.info["steps"] == 3
     assert "validation" not in saved.info
 
 
-OWN = {"size": 16, "channels": 1, "validation_split": "null", "steps": 1, "queries": 2}
+OWN = {"size": 16, "channels": 1, "validation__split": "null", "steps": 1, "queries": 2}
 
 
 def test_images_of_different_sizes_are_brought_to_one(cli: Call, train: Call, own_images: Call, tmp_path: pathlib.Path) -> None:

@@ -57,7 +57,9 @@ def test_evaluate_under_both_protocols(cli: Call, evaluate: list[object]) -> Non
 
 
 def test_evaluate_on_ranges_and_imbalanced_tasks(cli: Call, refused: Call, evaluate: list[object]) -> None:
-    results = json.loads(cli(*evaluate, "--ways", "2-3", "--shots", "1-3", 2, "--unequal", "true", "--json").out)["results"]
+    results = json.loads(cli(*evaluate, "--ways", "2-3", "--shots", "1-3", 2, "--draw.unequal", "true", "--json").out)[
+        "results"
+    ]
     assert [(row["ways"], row["shots"], row["unequal"]) for row in results] == [("2-3", "1-3", True), ("2-3", 2, True)]
     assert "shots is 'few'; expected a number such as 5, or a range such as 1-5" in refused(*evaluate, "--shots", "few")
 

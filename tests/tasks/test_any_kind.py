@@ -16,6 +16,7 @@ from quickstudy.errors import ConfigError, DataError
 from quickstudy.inputs import InputSpec, TensorLayout
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.tasks._draw import Draw
 from quickstudy.tasks._random import task_keys
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
@@ -100,7 +101,7 @@ def test_rows_of_numbers_are_data_like_any_other(tmp_path: pathlib.Path) -> None
     assert tasks.batch(range(5)).support.x.shape == (5, 6, 3)
     assert tasks.describe()["input"] == "rows of 3 numbers"
     with pytest.raises(ConfigError, match="augment is 'flip'; expected one of none, for inputs of kind rows"):
-        ClassTasks(data, 3, 2, 3, augment="flip")
+        ClassTasks(data, 3, 2, 3, draw=Draw(augment="flip"))
     with pytest.raises(DataError, match="holds rows, but grey images of 28x28, ink light are expected"):
         load(tmp_path / "rows.npz", "all", spec=ImageSpec())
     with pytest.raises(DataError, match="ink was given, but rows of numbers have no such option"):

@@ -18,6 +18,7 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples, Task, concatenate
+from quickstudy.tasks._draw import Draw
 from quickstudy.tasks._inputs import to_input
 from quickstudy.tasks._random import bits, distinct, keys, uniform
 from quickstudy.tasks.augment.image import AUGMENTATIONS, NUMBERS, affine, flip
@@ -79,7 +80,9 @@ def test_images_are_equally_frequent_within_their_class(numbered: Dataset) -> No
             assert even(np.bincount(rows[classes == c] - numbered.starts[c], minlength=numbered.counts[c]))
 
 
-@pytest.mark.parametrize("options", [{}, {"ways": (2, 5), "shots": (1, 6), "unequal": True}, {"within_groups": True}])
+@pytest.mark.parametrize(
+    "options", [{}, {"ways": (2, 5), "shots": (1, 6), "draw": Draw(unequal=True)}, {"draw": Draw(within_groups=True)}]
+)
 def test_no_image_occurs_twice_in_a_task(numbered: Dataset, options: dict) -> None:
     tasks = ClassTasks(numbered, **({"ways": 3, "shots": 4, "queries": 4} | options)).batch(range(300))
     rows, classes, label = (np.concatenate(pair, axis=1) for pair in zip(drawn(tasks.support), drawn(tasks.query), strict=True))
@@ -118,7 +121,7 @@ def test_ranges_of_ways_and_shots_reach_both_ends_evenly(numbered: Dataset) -> N
 
 
 def test_unequal_draws_shots_for_each_class(numbered: Dataset) -> None:
-    tasks = ClassTasks(numbered, ways=3, shots=(1, 4), queries=2, unequal=True).batch(range(2000))
+    tasks = ClassTasks(numbered, ways=3, shots=(1, 4), queries=2, draw=Draw(unequal=True)).batch(range(2000))
     counts = (tasks.support.y.rows * tasks.support.mask.unsqueeze(-1)).sum(1).numpy().astype(int)
     assert len({tuple(row) for row in counts}) == 4**3
     assert all(even(np.bincount(counts[:, way])[1:]) for way in range(3))
@@ -134,12 +137,14 @@ def test_padding_repeats_images_of_the_task(numbered: Dataset) -> None:
 
 
 def test_within_groups(numbered: Dataset) -> None:
-    _, classes, _ = drawn(ClassTasks(numbered, ways=3, shots=1, queries=1, within_groups=True).batch(range(2000)).support)
+    _, classes, _ = drawn(
+        ClassTasks(numbered, ways=3, shots=1, queries=1, draw=Draw(within_groups=True)).batch(range(2000)).support
+    )
     few = (classes < 3).all(1)
     assert (few | (classes >= 3).all(1)).all()
     assert even(np.array([few.sum(), (~few).sum()]))
     assert even(np.bincount(classes[~few].ravel())[3:])
-    only_many = ClassTasks(numbered, ways=4, shots=1, queries=1, within_groups=True).batch(range(50))
+    only_many = ClassTasks(numbered, ways=4, shots=1, queries=1, draw=Draw(within_groups=True)).batch(range(50))
     assert (drawn(only_many.support)[1] >= 3).all(), "a group with too few classes is left out"
 
 
@@ -151,7 +156,9 @@ def same(first: Task, second: Task) -> bool:
     return len(leaves[0]) == len(leaves[1]) and all(torch.equal(a, b) for a, b in zip(*leaves, strict=True))
 
 
-@pytest.mark.parametrize("options", [{}, {"ways": (2, 4), "shots": (1, 3)}, {"augment": "affine"}, {"augment": "flip"}])
+@pytest.mark.parametrize(
+    "options", [{}, {"ways": (2, 4), "shots": (1, 3)}, {"draw": Draw(augment="affine")}, {"draw": Draw(augment="flip")}]
+)
 def test_a_task_is_a_pure_function_of_seed_and_index(patterns: Dataset, options: dict) -> None:
     def source(seed: int) -> ClassTasks:
         return ClassTasks(patterns, **({"ways": 3, "shots": 2, "queries": 3} | options), seed=seed)
@@ -176,7 +183,7 @@ def test_fingerprint(patterns: Dataset) -> None:
         hashed(ways=2),
         hashed(shots=2),
         hashed(queries=3),
-        hashed(augment="flip"),
+        hashed(draw=Draw(augment="flip")),
         hashed(dataclasses.replace(patterns, fingerprint="another")),
         hashed(rotated(patterns)),
     ]
@@ -187,12 +194,12 @@ def test_fingerprint(patterns: Dataset) -> None:
 
 def test_tasks_stay_the_same_from_version_to_version(numbered: Dataset) -> None:
     """Or published results could not be repeated."""
-    assert ClassTasks(numbered, 3, (1, 2), 2, unequal=True, seed=1).fingerprint(20) == "3a0b2f2966f30b15"
+    assert ClassTasks(numbered, 3, (1, 2), 2, draw=Draw(unequal=True), seed=1).fingerprint(20) == "3a0b2f2966f30b15"
     assert uniform(seed=5, index=np.array([9]), count=1, stream=2)[0, 0] == float.fromhex("0x1.acbbc4ab0baf8p-3")
 
 
 def test_describe_names_the_protocol(patterns: Dataset) -> None:
-    found = ClassTasks(patterns, ways=(2, 3), shots=1, queries=2, within_groups=True, seed=4).describe()
+    found = ClassTasks(patterns, ways=(2, 3), shots=1, queries=2, draw=Draw(within_groups=True), seed=4).describe()
     assert found == {
         "source": "classes",
         "dataset": "patterns",
@@ -220,7 +227,7 @@ def test_describe_names_the_protocol(patterns: Dataset) -> None:
         ({"ways": 9}, TaskError, r"numbered has 8 classes, but a task needs 9 ways"),
         ({"ways": (2, 9)}, TaskError, r"numbered has 8 classes, but a task needs 9 ways"),
         (
-            {"ways": 6, "within_groups": True},
+            {"ways": 6, "draw": Draw(within_groups=True)},
             TaskError,
             r"the largest group of numbered has 5 classes, but a task needs 6 ways",
         ),
@@ -229,7 +236,7 @@ def test_describe_names_the_protocol(patterns: Dataset) -> None:
         ({"shots": 0}, ConfigError, "shots is 0"),
         ({"shots": (0, 2)}, ConfigError, r"shots is \(0, 2\)"),
         ({"queries": 0}, ConfigError, "queries is 0"),
-        ({"augment": "flop"}, ConfigError, "augment is 'flop'; expected one of none, "),
+        ({"draw": Draw(augment="flop")}, ConfigError, "augment is 'flop'; expected one of none, "),
     ],
 )
 def test_impossible_tasks_are_refused(numbered: Dataset, options: dict, error: type[Exception], message: str) -> None:
@@ -379,7 +386,7 @@ def test_strokes_are_light_in_every_network(ink: Any, expected: list[float]) -> 
 
 
 def test_augmented_tasks_differ_only_in_their_pixels(patterns: Dataset) -> None:
-    plain, flipped = (ClassTasks(patterns, 3, 2, 2, augment=how)[0] for how in ("none", "flip"))
+    plain, flipped = (ClassTasks(patterns, 3, 2, 2, draw=Draw(augment=how))[0] for how in ("none", "flip"))
     mirrored = (flipped.query.x == plain.query.x.flip(-1)).flatten(1).all(1)
     kept = (flipped.query.x == plain.query.x).flatten(1).all(1)
     assert bool((mirrored ^ kept).all())

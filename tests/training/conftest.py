@@ -21,7 +21,7 @@ from quickstudy.learner import Learner
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples, Task
-from quickstudy.training.settings import EngineSettings, TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings
 
 FEATURES = 4
 KINDS = sorted(
@@ -122,17 +122,16 @@ def make_learner() -> Callable[..., Learner]:
 
 @pytest.fixture
 def settings() -> Callable[..., TrainingSettings]:
-    """Return settings of a training that takes a moment."""
+    """Return settings of a training that takes a moment; those of validation are a dict."""
 
     def make(**changes: Any) -> TrainingSettings:
         usual = {
             "steps": 6,
             "tasks_per_step": 2,
             "engine": EngineSettings("loop", capture=False, workers=1),
-            "validate_every": 4,
-            "validation_tasks": 5,
             "lr": 0.01,
         }
-        return TrainingSettings(**(usual | changes))
+        validation = ValidationSettings(**({"every": 4, "tasks": 5} | changes.pop("validation", {})))
+        return TrainingSettings(**(usual | changes), validation=validation)
 
     return make

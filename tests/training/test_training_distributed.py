@@ -40,7 +40,7 @@ from quickstudy.training.processes.interrupt import deferred_interrupt
 from quickstudy.training.processes.launch import launch
 from quickstudy.training.progress import silent
 from quickstudy.training.saving import load_learner
-from quickstudy.training.settings import EngineSettings, TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings
 from quickstudy.training.tracking import read_metrics
 
 from .conftest import FEATURES, Rows
@@ -78,7 +78,7 @@ class Case:
     tasks: dict[str, Any] = dataclasses.field(default_factory=dict)
     settings: dict[str, Any] = dataclasses.field(default_factory=dict)
 
-    def train(self, out: pathlib.Path, **options: Any) -> torch.nn.Module:
+    def train(self, out: pathlib.Path | RunFolder) -> torch.nn.Module:
         torch.manual_seed(distributed.is_first())  # other processes begin with other weights, which must not matter
         kind = Idle if self.learner == "idle" else discovery.load("learners", self.learner)
         learner = kind(MLP(FEATURES, hidden=(8,), norm=self.norm)).double()
@@ -86,19 +86,20 @@ class Case:
             "steps": STEPS,
             "tasks_per_step": 6,
             "engine": EngineSettings("loop"),
-            "validate_every": 4,
-            "validation_tasks": 5,
             "lr": 0.05,
         }
+        judged = ValidationSettings(**({"every": 4, "tasks": 5} | self.settings.get("validation", {})))
         validation = Rows(seed=1, dtype=torch.float64) if self.validate else None
         tasks = Rows(dtype=torch.float64, **self.tasks)
-        return fit(learner, tasks, validation, TrainingSettings(**(usual | self.settings)), out, **options).learner
+        return fit(
+            learner, tasks, validation, TrainingSettings(**(usual | self.settings | {"validation": judged})), out
+        ).learner
 
 
 EQUAL = {
     "tasks shared evenly": Case(),
     "tasks shared unevenly": Case(DESCENT, settings={"tasks_per_step": 5, "optimizer": "sgd", "schedule": "constant"}),
-    "fewer tasks than processes": Case(settings={"tasks_per_step": 1, "validation_tasks": 1}),
+    "fewer tasks than processes": Case(settings={"tasks_per_step": 1, "validation": {"tasks": 1}}),
     "vmap in chunks": Case(HEAD_DESCENT, settings={"engine": EngineSettings("vmap", chunk=2), "tasks_per_step": 7}),
     "clipped, without validation": Case(ORDERED, norm="layer", validate=False, settings={"clip": 0.01}),
     "a weight without gradient": Case("idle", settings={"optimizer": "adamw", "weight_decay": 0.1}),
@@ -106,8 +107,8 @@ EQUAL = {
 UNLIKE = {
     "not a number": Case(DESCENT, tasks={"poison": 2 * 6 + 5}),
     "interrupted": Case(tasks={"interrupt": (2 * 6 + 5,)}),
-    "by the clock": Case(settings={"steps": 10**9, "minutes": 0.01, "validate_every": 10**9}),
-    "patience": Case(settings={"steps": 10**9, "patience": 2, "validate_every": 2, "lr": 1e-12}),
+    "by the clock": Case(settings={"steps": 10**9, "minutes": 0.01, "validation": {"every": 10**9}}),
+    "patience": Case(settings={"steps": 10**9, "validation": {"every": 2, "patience": 2}, "lr": 1e-12}),
     "engine": Case(settings={"engine": EngineSettings(), "steps": 1}),
 }
 """What only the last process meets, or sees otherwise: a bad task, Ctrl-C, a fast clock."""
@@ -173,7 +174,7 @@ def test_three_processes_train_as_one(tmp_path: pathlib.Path) -> None:
     [note] = ends[0]["interrupted"]
     assert note.startswith("interrupted after step 3; saved in ")
     case = dataclasses.replace(UNLIKE["interrupted"], tasks={})
-    resumed = case.train(out / "interrupted", resume=True)  # alone: the number of processes may change
+    resumed = case.train(RunFolder(out / "interrupted", resume=True))  # alone: the number of processes may change
     assert len(table(out / "interrupted", "step")) == STEPS
     np.testing.assert_allclose(weights(resumed), ends[0]["tasks shared evenly"], rtol=1e-9, atol=1e-8)
     assert len(table(out / "patience", "step")) == 2 * (1 + 2)
@@ -288,9 +289,9 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathli
         "net.hidden": "[8]",
         "tasks_per_step": 3,
         "steps": 200,
-        "validate_every": 7,
+        "validation.every": 7,
     }
-    options |= {"validation_tasks": 3, "engine.mapping": "loop", "engine.capture": "false", "learner": DESCENT}
+    options |= {"validation.tasks": 3, "engine.mapping": "loop", "engine.capture": "false", "learner": DESCENT}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUICKSTUDY_CACHE", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")  # for child processes
@@ -476,7 +477,7 @@ def test_what_is_started_again_goes_on_with_its_own_run_only(tmp_path: pathlib.P
         trainer = Trainer(
             learner, Rows(), None, TrainingSettings(steps=2), RunFolder(tmp_path), Group(restarted=restarted, job=job)
         )
-        trainer.begin(resume=False)
+        trainer.begin()
         trainer.train(silent)
         return trainer.run.step
 

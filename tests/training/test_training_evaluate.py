@@ -29,10 +29,11 @@ from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _Runner, _together, evaluate
 from quickstudy.training.fit import fit
+from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY, MEASURES, measure_in
 from quickstudy.training.memory import Made
 from quickstudy.training.progress import progress_line
-from quickstudy.training.settings import EngineSettings, TrainingSettings, plan
+from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings, plan
 from quickstudy.training.tracking import read_metrics
 
 from .conftest import KINDS
@@ -230,7 +231,7 @@ def test_the_lowest_error_is_the_best(
 
     monkeypatch.setattr(Evaluator, "__call__", scripted)
     learner = Descent(MLP(1), inner_lr=0.01)
-    limits = settings(steps=100, validate_every=2, patience=2)
+    limits = settings(steps=100, validation={"every": 2, "patience": 2})
     saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path if keep else None)
     assert torch.equal(torch.cat([value.detach().flatten() for value in saved.learner.parameters()]), seen[1])
     assert len(seen) == 4  # two without a better one: then patience is at an end
@@ -242,7 +243,7 @@ def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
     learner = Descent(MLP(1), inner_lr=0.05, inner_steps=2)
     before = evaluate(learner, SinusoidTasks(seed=9), 100)
     limits = TrainingSettings(
-        steps=150, tasks_per_step=8, lr=0.01, engine=EngineSettings("vmap"), validate_every=75, validation_tasks=50
+        steps=150, tasks_per_step=8, lr=0.01, engine=EngineSettings("vmap"), validation=ValidationSettings(75, 50)
     )
     saved = fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, tmp_path)
     after = evaluate(saved.learner, SinusoidTasks(seed=9), 100)
@@ -256,9 +257,10 @@ def test_curves_are_learned(tmp_path: pathlib.Path) -> None:
 
 
 def test_a_run_of_curves_goes_on_where_it_stopped(settings: Make, tmp_path: pathlib.Path) -> None:
-    def start(name: str, **options: Any) -> list[tuple[str, ...]]:
+    def start(name: str, resume: bool = False, **options: Any) -> list[tuple[str, ...]]:
         learner = Descent(MLP(1, (8,)), inner_lr=0.01)
-        fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), settings(steps=8, validate_every=2), tmp_path / name, **options)
+        limits, out = settings(steps=8, validation={"every": 2}), RunFolder(tmp_path / name, resume=resume)
+        fit(learner, SinusoidTasks(), SinusoidTasks(seed=1), limits, out, **options)
         columns = ("step", "loss", "validation_mean_squared_error", "validation_ci95")
         return [tuple(row[column] for column in columns) for row in read_metrics(tmp_path / name / "metrics.csv")]
 

@@ -20,6 +20,7 @@ from quickstudy.learner import Learner
 from quickstudy.training.engine import meta_gradient
 from quickstudy.training.evaluate import Evaluator, Result, evaluate
 from quickstudy.training.fit import fit
+from quickstudy.training.folder import RunFolder
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import EngineSettings
 from quickstudy.training.tracking import read_metrics
@@ -127,12 +128,14 @@ def test_steps_use_fresh_tasks_in_order(rows: Make, make_learner: Make, settings
 def test_learns(rows: Make, make_learner: Make, settings: Make) -> None:
     learner = make_learner(DESCENT, inner_lr=0.5)
     before = evaluate(learner, rows(seed=9), 100).mean
-    saved = fit(learner, rows(), rows(seed=1), settings(steps=150, lr=0.02, validate_every=50, validation_tasks=50))
+    saved = fit(learner, rows(), rows(seed=1), settings(steps=150, lr=0.02, validation={"every": 50, "tasks": 50}))
     assert evaluate(saved.learner, rows(seed=9), 100).mean > before + 0.03
 
 
 def test_minutes_bound_the_training(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
-    saved = fit(make_learner(), rows(), rows(seed=1), settings(steps=10**9, minutes=0.005, validate_every=10**6), tmp_path)
+    saved = fit(
+        make_learner(), rows(), rows(seed=1), settings(steps=10**9, minutes=0.005, validation={"every": 10**6}), tmp_path
+    )
     seconds = column(tmp_path, "seconds")
     assert seconds[-1] >= 0.3
     assert all(second < 0.3 for second in seconds[:-1])
@@ -144,11 +147,11 @@ def test_minutes_bound_the_training(rows: Make, make_learner: Make, settings: Ma
 
 @pytest.mark.parametrize("patience", [1, 3])
 def test_patience_stops_early(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path, patience: int) -> None:
-    limits = settings(steps=1000, validate_every=2, patience=patience, lr=1e-12)
+    limits = settings(steps=1000, validation={"every": 2, "patience": patience}, lr=1e-12)
     saved = fit(make_learner(), rows(), rows(seed=1), limits, tmp_path)
     assert len(column(tmp_path, "loss")) == 2 * (1 + patience)  # the first validation is the best; then patience runs out
     assert saved.info["steps"] == 2
-    again = fit(make_learner(), rows(), rows(seed=1), limits, tmp_path, resume=True)
+    again = fit(make_learner(), rows(), rows(seed=1), limits, RunFolder(tmp_path, resume=True))
     assert again.info["steps"] == 2
     assert len(column(tmp_path, "loss")) == 2 * (1 + patience)
 
@@ -167,7 +170,7 @@ def test_the_best_by_validation_is_returned(
     monkeypatch.setattr(Evaluator, "__call__", scripted)
     learner = make_learner(DESCENT, head_ways=3)
     out = tmp_path if keep else None
-    saved = fit(learner, rows(), rows(seed=1), settings(validate_every=2, snapshots=True), out)
+    saved = fit(learner, rows(), rows(seed=1), settings(validation={"every": 2, "snapshots": True}), out)
     assert torch.equal(weights(saved.learner), seen[1])
     assert torch.equal(weights(learner), seen[1])
     assert not torch.equal(seen[1], seen[2])
@@ -207,8 +210,7 @@ def test_a_learner_and_net_of_the_users_own(rows: Make, settings: Make, tmp_path
         rows(),
         rows(seed=1) if validate else None,
         settings(),
-        tmp_path,
-        resume=True,
+        RunFolder(tmp_path, resume=True),
     )
 
 
@@ -229,15 +231,15 @@ def test_a_run_is_never_overwritten(rows: Make, make_learner: Make, settings: Ma
 
 def test_a_run_resumes_only_as_it_began(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
     with pytest.raises(NotFoundError, match="to resume from"):
-        fit(make_learner(), rows(), None, settings(), tmp_path / "none", resume=True)
+        fit(make_learner(), rows(), None, settings(), RunFolder(tmp_path / "none", resume=True))
     fit(make_learner(DESCENT, inner_steps=3), rows(), None, settings(), tmp_path)
     metrics = (tmp_path / "metrics.csv").read_bytes()
     with pytest.raises(ConfigError, match=r"steps: 6 -> 8"):
-        fit(make_learner(DESCENT, inner_steps=3), rows(), None, settings(steps=8), tmp_path, resume=True)
+        fit(make_learner(DESCENT, inner_steps=3), rows(), None, settings(steps=8), RunFolder(tmp_path, resume=True))
     with pytest.raises(ConfigError, match=r"ways: 3 -> 4"):
-        fit(make_learner(DESCENT, inner_steps=3), rows(ways=4), None, settings(), tmp_path, resume=True)
+        fit(make_learner(DESCENT, inner_steps=3), rows(ways=4), None, settings(), RunFolder(tmp_path, resume=True))
     with pytest.raises(ConfigError, match=r"inner_steps: 3 -> 2"):
-        fit(make_learner(DESCENT, inner_steps=2), rows(), None, settings(), tmp_path, resume=True)
+        fit(make_learner(DESCENT, inner_steps=2), rows(), None, settings(), RunFolder(tmp_path, resume=True))
     assert (tmp_path / "metrics.csv").read_bytes() == metrics
 
 
@@ -269,13 +271,13 @@ def test_a_loss_that_is_no_number_names_the_likely_hyperparameter(
 def test_a_loss_that_is_no_number_keeps_the_last_good_checkpoint(
     rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path, engine: str
 ) -> None:
-    limits = settings(validate_every=2, engine=EngineSettings(engine, capture=False))
+    limits = settings(validation={"every": 2}, engine=EngineSettings(engine, capture=False))
     with pytest.raises(TrainingError, match=rf"at step 5 the loss is nan.*last good checkpoint, in {tmp_path}, stays"):
         fit(make_learner(DESCENT), rows(poison=10), rows(seed=1), limits, tmp_path)
     facts = storage.load(tmp_path / "checkpoint.safetensors", "checkpoint")
     assert facts.meta["run"]["step"] == 4
     assert all(np.isfinite(value).all() for value in facts.arrays.values())
     assert len(column(tmp_path, "loss")) == 5
-    saved = fit(make_learner(DESCENT), rows(), rows(seed=1), limits, tmp_path, resume=True)  # on mended data
+    saved = fit(make_learner(DESCENT), rows(), rows(seed=1), limits, RunFolder(tmp_path, resume=True))  # on mended data
     assert len(column(tmp_path, "loss")) == 6
     assert bool(torch.isfinite(weights(saved.learner)).all())

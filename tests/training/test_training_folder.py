@@ -69,7 +69,7 @@ def test_two_trainings_of_one_process_do_not_share_a_folder(
                 with pytest.raises((BusyError, ConflictError)) as caught:
                     fit(make_learner(), rows(), None, settings(), tmp_path)
                 with pytest.raises(BusyError):
-                    fit(make_learner(), rows(), None, settings(), tmp_path, resume=True)
+                    fit(make_learner(), rows(), None, settings(), RunFolder(tmp_path, resume=True))
                 refusals.append(caught.value)
 
         def note(self, text: str) -> None: ...
@@ -102,7 +102,7 @@ def test_a_finished_run_without_its_checkpoint_is_not_overwritten(
 
 def test_what_is_refused_leaves_no_trace(rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path) -> None:
     with pytest.raises(NotFoundError, match="to resume from"):
-        fit(make_learner(), rows(), None, settings(), tmp_path / "none", resume=True)
+        fit(make_learner(), rows(), None, settings(), RunFolder(tmp_path / "none", resume=True))
     assert names(tmp_path) == set()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="is a file; expected a folder"):

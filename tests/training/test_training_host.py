@@ -89,7 +89,6 @@ NUMBERS = {
     "lr": np.float32(1e-3),
     "tasks_per_step": np.int32(2),
     "weight_decay": np.float64(0.1),
-    "snapshots": np.bool_(True),
     "minutes": np.float32(5),
 }
 
@@ -178,7 +177,7 @@ def test_what_cannot_be_saved_is_refused_before_the_first_step(
 def test_a_temperature_is_that_of_the_learner_that_is_returned(
     rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path
 ) -> None:
-    saved = fit(make_learner(), rows(), rows(seed=1), settings(validation_tasks=40), tmp_path)
+    saved = fit(make_learner(), rows(), rows(seed=1), settings(validation={"tasks": 40}), tmp_path)
     again = load_learner(tmp_path)
     assert saved.temperature == again.temperature != 1.0
     assert saved.statistics == again.statistics

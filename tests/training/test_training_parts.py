@@ -25,7 +25,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.progress import counted, progress_line
-from quickstudy.training.settings import EngineSettings, TrainingSettings
+from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings
 from quickstudy.training.tracking import COLUMNS, Tracker, read_metrics
 
 Make = Callable[..., Any]
@@ -50,17 +50,22 @@ def test_the_clock_shortens_the_schedule() -> None:
     assert settings.rate(100, 60) == 0.5
 
 
-@pytest.mark.parametrize("name", ["steps", "tasks_per_step", "validate_every", "validation_tasks"])
+def group_of(name: str) -> type[TrainingSettings | ValidationSettings]:
+    """Return the group of settings that has this one."""
+    return ValidationSettings if name in ValidationSettings.__dataclass_fields__ else TrainingSettings
+
+
+@pytest.mark.parametrize("name", ["steps", "tasks_per_step", "every", "tasks"])
 def test_counts_are_at_least_one(name: str) -> None:
-    with pytest.raises(ConfigError, match=rf"{name} is 0; expected at least 1"):
-        TrainingSettings(**{name: 0})  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=rf"{name} is 0; expected 1 or more"):
+        group_of(name)(**{name: 0})  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("name", ["minutes", "lr", "clip", "threads", "patience", "checkpoint_minutes"])
 @pytest.mark.parametrize("value", [0, -1, math.nan])
 def test_sizes_are_more_than_nothing(name: str, value: float) -> None:
     with pytest.raises(ConfigError, match=rf"{name} is {value}; expected more than 0"):
-        TrainingSettings(**{name: value})  # type: ignore[arg-type]
+        group_of(name)(**{name: value})  # type: ignore[arg-type]
 
 
 def test_other_bad_settings() -> None:

@@ -15,6 +15,7 @@ from quickstudy import storage
 from quickstudy.errors import TaskError
 from quickstudy.training import loop
 from quickstudy.training.fit import fit
+from quickstudy.training.folder import RunFolder
 from quickstudy.training.prefetch import Prefetch
 from quickstudy.training.tracking import read_metrics
 
@@ -141,10 +142,11 @@ def left(out: pathlib.Path) -> tuple[Any, ...]:
 def test_training_is_the_same_bit_for_bit_also_after_a_crash(
     rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limits = settings(steps=9, validate_every=4)
+    limits = settings(steps=9, validation={"every": 4})
 
-    def start(name: str, **options: Any) -> tuple[Any, ...]:
-        fit(make_learner(DESCENT, norm="batch"), rows(), rows(seed=1), limits, tmp_path / name, **options)
+    def start(name: str, resume: bool = False, **options: Any) -> tuple[Any, ...]:
+        out = RunFolder(tmp_path / name, resume=resume)
+        fit(make_learner(DESCENT, norm="batch"), rows(), rows(seed=1), limits, out, **options)
         return left(tmp_path / name)
 
     ahead = start("ahead")

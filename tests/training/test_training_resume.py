@@ -16,6 +16,7 @@ from builders import DESCENT, ORDERED, PROTOTYPES
 from quickstudy import storage
 from quickstudy.errors import FileFormatError, StorageError
 from quickstudy.training.fit import fit
+from quickstudy.training.folder import RunFolder
 from quickstudy.training.processes.interrupt import deferred_interrupt
 from quickstudy.training.tracking import read_metrics
 
@@ -64,10 +65,10 @@ def state(out: pathlib.Path) -> tuple[Any, ...]:
 def start(request: pytest.FixtureRequest, rows: Make, make_learner: Make, settings: Make) -> Callable[..., Any]:
     """Start (or resume) one run, with tasks that may be changed."""
 
-    def begin(out: pathlib.Path, tasks: dict[str, Any] | None = None, **options: Any) -> Any:
-        limits = settings(steps=STEPS, validate_every=4, schedule=None, lr=None, snapshots=True)
+    def begin(out: pathlib.Path, tasks: dict[str, Any] | None = None, resume: bool = False, **options: Any) -> Any:
+        limits = settings(steps=STEPS, validation={"snapshots": True}, schedule=None, lr=None)
         learner = make_learner(**LEARNERS[request.param])
-        return fit(learner, rows(**(tasks or {})), rows(seed=1), limits, out, **options)
+        return fit(learner, rows(**(tasks or {})), rows(seed=1), limits, RunFolder(out, resume=resume), **options)
 
     return begin
 
@@ -109,7 +110,9 @@ def test_interrupted_inside_any_step_and_resumed(start: Make, tmp_path: pathlib.
     assert storage.load(out / "checkpoint.safetensors", "checkpoint").meta["run"]["step"] == step + 1
     [note] = caught.value.__notes__
     assert note.startswith(f"interrupted after step {step + 1}; saved in ")
-    assert note.endswith("fit(..., resume=True)")  # the command line names its own command, where there is a config.yaml
+    assert note.endswith(
+        f"fit(..., out=RunFolder({str(out)!r}, resume=True))"
+    )  # the command line names its own command, where there is a config.yaml
     start(out, resume=True)
     assert state(out) == state(tmp_path / "unbroken")
 
@@ -165,7 +168,7 @@ def test_a_full_disk_keeps_the_old_checkpoint(
     assert caught.value.exit_code == 1
     assert storage.load(tmp_path / "checkpoint.safetensors", "checkpoint").meta["run"]["step"] == 3
     assert {file.name for file in tmp_path.iterdir()} == {"checkpoint.safetensors", "metrics.csv", "tensorboard"}
-    assert fit(make_learner(), rows(), None, limits, tmp_path, resume=True).info["steps"] == 6
+    assert fit(make_learner(), rows(), None, limits, RunFolder(tmp_path, resume=True)).info["steps"] == 6
 
 
 def test_a_full_disk_for_metrics(
@@ -201,5 +204,5 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(
         storage.save(file, "checkpoint", {key: arrays[key] for key in arrays if not key.startswith("learner")}, meta)
     others = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     with pytest.raises(FileFormatError, match=r"checkpoint\.safetensors"):
-        fit(learner, rows(), rows(seed=1), settings(), tmp_path, resume=True)
+        fit(learner, rows(), rows(seed=1), settings(), RunFolder(tmp_path, resume=True))
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == others

@@ -28,6 +28,7 @@ from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
+from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.evaluate import Evaluator
@@ -138,7 +139,7 @@ class Sampling:
 
 
 FAST = TrainingSettings(steps=600, lr=4e-3, schedule="cosine")
-FAST_TASKS = {"queries": 2, "augment": "affine"}
+FAST_TASKS = {"queries": 2, "draw": Draw(augment="affine")}
 FAST_LEARNER = {"distance": "euclidean", "pairs": True}
 """What was found to be fast for the race, on validation characters: a higher rate that falls to 0, fewer queries, since it is classes that
 a step is short of, and all examples compared with each other.

@@ -20,13 +20,14 @@ from quickstudy.nets.identity import Identity
 from quickstudy.report.page import PicturedTask, Report, write_report
 from quickstudy.storage import LEARNER as LEARNER_FILE
 from quickstudy.storage import write_atomically
+from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.progress import counted, progress_line
 from quickstudy.training.saving import SavedLearner
-from quickstudy.training.settings import TrainingSettings
+from quickstudy.training.settings import TrainingSettings, ValidationSettings
 from quickstudy.training.tracking import read_metrics
 
 KINDS = ((5, 1), (5, 5), (10, 1), (10, 5))
@@ -87,10 +88,10 @@ def _made(name: str, **settings: int) -> Learner:
 def train(out: pathlib.Path, minutes: float) -> SavedLearner:
     """Meta-train prototypes on the glyphs of the training scripts."""
     torch.manual_seed(0)
-    tasks = ClassTasks(data.load("glyphs", "train"), ways=30, shots=1, queries=5, augment="affine")
+    tasks = ClassTasks(data.load("glyphs", "train"), ways=30, shots=1, queries=5, draw=Draw(augment="affine"))
     validation = ClassTasks(data.load("glyphs", "val"), ways=5, shots=1, queries=QUERIES, seed=1)
     settings = TrainingSettings(
-        steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validate_every=100, validation_tasks=100
+        steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validation=ValidationSettings(every=100, tasks=100)
     )
     with progress_line() as progress:
         return fit(_made(LEARNER), tasks, validation, settings, out=out, progress=progress)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import dataclasses
 import difflib
 import inspect
 import pathlib
@@ -167,6 +168,13 @@ def module_arguments(learner: str) -> dict[str, str]:
     hints = typing.get_type_hints(discovery.load("learners", learner).__init__)
     names = [name for name, hint in hints.items() if inspect.isclass(hint) and issubclass(hint, nn.Module)]
     return {name: "net" if name == "net" else f"learner.{name}" for name in names}
+
+
+def given(kind: type, options: jsonargparse.Namespace) -> dict[str, Any]:
+    """Return the arguments of a class that have options, a group of settings built of the options below its name."""
+    hints = {name: hint for name, hint in typing.get_type_hints(kind.__init__).items() if name in options}
+    groups = {name: hint(**given(hint, options[name])) for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
+    return {name: options[name] for name in hints} | groups  # pyright: ignore[reportCallIssue]
 
 
 def chosen_name(arguments: Sequence[str], key: str, default: str) -> str:

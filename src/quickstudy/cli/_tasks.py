@@ -13,6 +13,7 @@ from quickstudy import discovery
 from quickstudy.cli import _data, _parser
 from quickstudy.data.dataset import DataWarning
 from quickstudy.errors import DataError, QuickstudyError, TaskError
+from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.saving import SavedLearner
 
@@ -31,11 +32,11 @@ def add_arguments(parser: _parser.Parser, arguments: Sequence[str]) -> None:
     parser.add_argument("--tasks", type=str, default=name, help=f"where tasks come from: {', '.join(discovery.names('tasks'))}")
     if takes_data(source):
         _data.add_arguments(parser, split="train")
-        parser.add_argument("--validation_split", type=str | None, default="val", help="split to validate on; null for none")
+        parser.add_argument("--validation.split", type=str | None, default="val", help="split to validate on; null for none")
     parser.add_class_arguments(source, None, skip={"dataset"})
     if "ways" in _names(source):
         parser.add_argument(
-            "--validation_ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
+            "--validation.ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
         )
 
 
@@ -57,27 +58,27 @@ def make(options: jsonargparse.Namespace) -> TaskSource:
 
 def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
     """Return validation tasks: as in training, but of other classes or another stream, and with examples as they are."""
-    split = getattr(options, "validation_split", None)
+    split, ways = options.get("validation.split"), options.get("validation.ways")
     source = discovery.load("tasks", options.tasks)
     if takes_data(source) and split is None:
         return None
     changes: dict[str, Any] = {"seed": options.seed + VALIDATION_SEED}
-    if "augment" in _names(source):
-        changes["augment"] = "none"
-    if getattr(options, "validation_ways", None) is not None:
-        changes["ways"] = options.validation_ways
+    if "draw" in _names(source):
+        changes["draw"] = Draw(**vars(options.draw) | {"augment": "none"})
+    if ways is not None:
+        changes["ways"] = ways
     try:
         return _make(options, split, changes)
     except (DataError, TaskError) as error:
-        ways = "--validation_ways or " if isinstance(error, TaskError) and "ways" in _names(source) else ""
-        remedy = f"Choose another {ways}--validation_split, or --validation_split null to train without validation."
+        or_ways = "--validation.ways or " if isinstance(error, TaskError) and "ways" in _names(source) else ""
+        remedy = f"Choose another {or_ways}--validation.split, or --validation.split null to train without validation."
         raise type(error)(f"validation: {error} {remedy}", subject=str(split), remedy=remedy) from error
 
 
 def _make(options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any]) -> TaskSource:
     """Return tasks of one split, with some options changed."""
     source = discovery.load("tasks", options.tasks)
-    given = {name: options[name] for name in _names(source)} | changes
+    given = _parser.given(source, options) | changes
     return source(_data.load(options, split), **given) if takes_data(source) and split is not None else source(**given)
 
 
@@ -95,7 +96,7 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     if not takes_data(discovery.load("tasks", options.tasks)):
         return words
     words += ["--data", options.data, *(("--data_dir", options.data_dir) if options.data_dir else ())]
-    for split in dict.fromkeys(("test", options.validation_split, options.split)):
+    for split in dict.fromkeys(("test", options.validation.split, options.split)):
         counts = _counts(options, split, saved)
         ways = saved.learner.ways or min(USUAL["ways"], len(counts))
         if len(counts) >= max(2, ways) and min(counts) >= 2:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Sequence
 from typing import Any
 
@@ -85,11 +84,11 @@ def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskS
     """Return the tasks that the options ask for, for every combination of ways and shots."""
     source = discovery.load("tasks", _source(saved))
     if not _tasks.takes_data(source):
-        return [source(**{name: options[name] for name in inspect.signature(source).parameters})]
+        return [source(**_parser.given(source, options))]
     dataset = _data.load(options, options.split, saved.spec)
-    fixed = {name: options[name] for name in ("queries", "unequal", "within_groups", "seed")}
+    given = _parser.given(source, options)
     return [
-        source(dataset, ways=_range("ways", ways), shots=_range("shots", shots), **fixed)
+        source(dataset, **given | {"ways": _range("ways", ways), "shots": _range("shots", shots)})
         for ways in options.ways
         for shots in options.shots
     ]
@@ -117,7 +116,9 @@ def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     parser.add_argument("saved", type=str, help="a learner's file, the folder of a run, or the name of a shipped learner")
     source = discovery.load("tasks", _source(saved))
     if _tasks.takes_data(source):
-        _add_class_tasks(parser)
+        _data.add_arguments(parser, split="test")
+        _add_sizes(parser)
+        parser.add_class_arguments(source, None, skip={"dataset", "ways", "shots"})
     else:
         parser.add_class_arguments(source, None)
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
@@ -136,18 +137,11 @@ def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     return parser
 
 
-def _add_class_tasks(parser: _parser.Parser) -> None:
-    """Add the options of tasks that tell classes apart."""
-    _data.add_arguments(parser, split="test")
+def _add_sizes(parser: _parser.Parser) -> None:
+    """Add the options of the sizes of tasks that tell classes apart: several, for a row of results each."""
     parser.add_argument(
         "--ways", type=int | str, nargs="+", default=[5], help="classes per task: numbers, or ranges such as 5-20"
     )
     parser.add_argument(
         "--shots", type=int | str, nargs="+", default=[1], help="support examples per class: numbers, or ranges such as 1-5"
     )
-    parser.add_argument("--unequal", type=bool, default=False, help="with a range of shots: draw them for each class")
-    parser.add_argument("--queries", type=int, default=15, help="query examples per class")
-    parser.add_argument(
-        "--within_groups", type=bool, default=False, help="all classes of a task from one group, such as an alphabet"
-    )
-    parser.add_argument("--seed", type=int, default=0, help="which tasks")

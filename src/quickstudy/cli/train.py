@@ -30,7 +30,7 @@ from quickstudy.training.processes.group import is_first, launched
 from quickstudy.training.processes.launch import RESTARTS, launch
 from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
-from quickstudy.training.settings import EngineSettings, TrainingSettings
+from quickstudy.training.settings import TrainingSettings
 
 LEARNER, NET, NET_ON_ROWS = "protonet", "conv4", "mlp"
 """Learner and net if the command line chooses none; the last is for tasks whose inputs are rows of numbers."""
@@ -83,9 +83,7 @@ def run(arguments: Sequence[str]) -> None:
 
 def prepare(options: jsonargparse.Namespace) -> Job:
     """Return the learner, the tasks and the settings; every process that prepares the same options gets the same ones."""
-    values: dict[str, Any] = {name: options[name] for name in TrainingSettings.__dataclass_fields__}
-    values["engine"] = EngineSettings(**vars(options.engine))
-    settings = TrainingSettings(**values)
+    settings = TrainingSettings(**_parser.given(TrainingSettings, options))
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
     return Job(make_learner(options, tasks.input), tasks, _tasks.make_validation(options), settings)
@@ -100,13 +98,13 @@ def _train_quietly(options: jsonargparse.Namespace) -> None:
 
 def _train(options: jsonargparse.Namespace) -> None:
     """Train, alone or as one of several processes, of which the first one writes and speaks."""
-    folder, first = RunFolder(options.out, _config(options)), is_first()
+    folder, first = RunFolder(options.out, _config(options), resume=options.resume), is_first()
     keep_freed_memory()
     job = prepare(options)
     with progress_line() if first else contextlib.nullcontext(silent) as progress:
-        saved = fit(job.learner, job.tasks, job.validation, job.settings, folder, resume=options.resume, progress=progress)
+        saved = fit(job.learner, job.tasks, job.validation, job.settings, folder, progress=progress)
     if first:
-        result = saved.info.get("validation") or evaluate(saved, job.tasks, job.settings.validation_tasks).to_dict()
+        result = saved.info.get("validation") or evaluate(saved, job.tasks, job.settings.validation.tasks).to_dict()
         _show(options, saved, result)
 
 

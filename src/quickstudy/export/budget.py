@@ -24,6 +24,7 @@ from quickstudy.nets import _sizes
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner as Runnable
+from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.describing import module_arguments
 from quickstudy.training.progress import Progress, silent
@@ -255,7 +256,7 @@ def _training_tasks(source: Source) -> ClassTasks:
         return like
     if ways > len(dataset.classes) or shots + queries > int(dataset.counts.min()):
         return like
-    return ClassTasks(dataset, ways, shots, queries, augment=about.get("augment", "none"), seed=int(about.get("seed", 0)))
+    return ClassTasks(dataset, ways, shots, queries, Draw(augment=about.get("augment", "none")), int(about.get("seed", 0)))
 
 
 def _kilobytes(size: float) -> str:

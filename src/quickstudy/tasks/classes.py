@@ -16,6 +16,7 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs import InputSpec
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Input, Task
+from quickstudy.tasks._draw import EVENLY, Draw
 from quickstudy.tasks._inputs import to_input
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks.augment import augmentation
@@ -24,7 +25,7 @@ Range = int | tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
-class _Draw:
+class _Drawn:
     """Which examples make up each task: indices into the data set, shot-major (shot 0 of every way, then shot 1, ...)."""
 
     support: np.ndarray  # int64 [task, shot, way]
@@ -41,9 +42,7 @@ class ClassTasks:
         ways: classes per task, or a range `(least, most)`.
         shots: support examples per class, or a range.
         queries: query examples per class.
-        unequal: with a range of shots, draw them for each class (an imbalanced support set) instead of once for the task.
-        within_groups: all classes of a task come from one group, such as one alphabet.
-        augment: change each example at random: `none`, or for images `flip` or `affine`.
+        draw: how classes and examples are drawn, if not all alike.
         seed: which stream of tasks.
 
     If ways or shots differ between tasks, tasks are padded to the most, with masks; padding repeats examples of the same task.
@@ -60,17 +59,15 @@ class ClassTasks:
         ways: Range = 5,
         shots: Range = 1,
         queries: int = 15,
-        unequal: bool = False,
-        within_groups: bool = False,
-        augment: str = "none",
+        draw: Draw = EVENLY,
         seed: int = 0,
     ) -> None:
         self.dataset, self.queries, self.seed = dataset, int(queries), int(seed)
         self.ways, self.shots = _range("ways", ways), _range("shots", shots)
-        self.unequal, self.within_groups, self.augment = unequal, within_groups, augment
+        self.draw = draw
         if queries < 1:
             raise ConfigError(f"queries is {queries}; expected at least 1 query example per class.")
-        self._augmentation = None if augment == "none" else augmentation(dataset.spec.kind, augment)
+        self._augmentation = None if self.draw.augment == "none" else augmentation(dataset.spec.kind, self.draw.augment)
         self._check_counts()
         self._pools, self._pool_sizes = self._make_pools()
         self._starts, self._rows = dataset.starts, dataset.rows
@@ -84,10 +81,10 @@ class ClassTasks:
     def batch(self, indices: Sequence[int] | np.ndarray) -> Task:
         """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
         index = np.asarray(indices, dtype=np.int64)
-        draw = self._draw(index)
+        drawn = self._draw(index)
         return Task(
-            self._examples(index, draw.support, draw.support_mask, stream=10),
-            self._examples(index, draw.query, draw.query_mask, stream=11),
+            self._examples(index, drawn.support, drawn.support_mask, stream=10),
+            self._examples(index, drawn.query, drawn.query_mask, stream=11),
             torch.from_numpy(task_keys(self.seed, index)),
         )
 
@@ -98,15 +95,16 @@ class ClassTasks:
 
     def fingerprint(self, count: int) -> str:
         """Return a hash of the first `count` tasks: equal hashes, equal examples in equal order."""
-        digest = hashlib.sha256(f"{self.dataset.fingerprint} {self.augment} {self.seed}".encode())
+        digest = hashlib.sha256(f"{self.dataset.fingerprint} {self.draw.augment} {self.seed}".encode())
         for begin in range(0, count, 64):  # in parts, so that memory does not grow with the number of tasks
-            draw = self._draw(np.arange(begin, min(begin + 64, count)))
-            for array in (draw.support, draw.support_mask, draw.query, draw.query_mask):
+            drawn = self._draw(np.arange(begin, min(begin + 64, count)))
+            for array in (drawn.support, drawn.support_mask, drawn.query, drawn.query_mask):
                 digest.update(b"none" if array is None else repr(array.shape).encode() + array.tobytes())
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
         """Return the protocol, named beside every result."""
+        drawn = {name: value for name, value in dataclasses.asdict(self.draw).items() if value not in (False, "none")}
         return {
             "source": "classes",
             "dataset": self.dataset.name,
@@ -116,10 +114,7 @@ class ClassTasks:
             "queries": self.queries,
             "input": str(self.dataset.spec),
             "seed": self.seed,
-        } | {
-            name: getattr(self, name)
-            for name in ("unequal", "within_groups", "augment")
-            if getattr(self, name) not in (False, "none")
+            **drawn,
         }
 
     def _check_counts(self) -> None:
@@ -148,28 +143,28 @@ class ClassTasks:
             Class indices `[pool, class]`, and how many of each row count `[pool]`.
         """
         most = self.ways[1]
-        groups = np.array(self.dataset.groups if self.within_groups else [""] * len(self.dataset.groups))
+        groups = np.array(self.dataset.groups if self.draw.within_groups else [""] * len(self.dataset.groups))
         pools = [np.flatnonzero(groups == group) for group in dict.fromkeys(groups.tolist())]
         largest = max(len(pool) for pool in pools)
         if largest < most:
-            where = f"the largest group of {self.dataset.name}" if self.within_groups else self.dataset.name
+            where = f"the largest group of {self.dataset.name}" if self.draw.within_groups else self.dataset.name
             raise TaskError(f"{where} has {largest} classes, but a task needs {most} ways. Lower ways or add classes.")
         enough = [np.pad(pool, (0, largest - len(pool))) for pool in pools if len(pool) >= most]
         return np.stack(enough), np.array([len(pool) for pool in pools if len(pool) >= most])
 
-    def _draw(self, index: np.ndarray) -> _Draw:
+    def _draw(self, index: np.ndarray) -> _Drawn:
         """Return which examples make up these tasks."""
         most_ways, most_shots = self.ways[1], self.shots[1]
         classes = self._draw_classes(index)
         rows = self._starts[classes][:, None, :] + self._draw_examples(index, classes, most_shots + self.queries)
         support, query = rows[:, :most_shots], rows[:, most_shots:]
         if self.ways[0] == most_ways and self.shots[0] == most_shots:
-            return _Draw(support, query)
+            return _Drawn(support, query)
         way_mask = np.arange(most_ways) < self._draw_between(index, self.ways, 1, stream=2)
-        shots = self._draw_between(index, self.shots, most_ways if self.unequal else 1, stream=3)
+        shots = self._draw_between(index, self.shots, most_ways if self.draw.unequal else 1, stream=3)
         support_mask = (np.arange(most_shots)[:, None] < shots[:, None, :]) & way_mask[:, None, :]
         query_mask = np.broadcast_to(way_mask[:, None, :], query.shape)
-        return _Draw(_pad(support, support_mask), _pad(query, query_mask), support_mask, query_mask)
+        return _Drawn(_pad(support, support_mask), _pad(query, query_mask), support_mask, query_mask)
 
     def _draw_classes(self, index: np.ndarray) -> np.ndarray:
         """Return distinct classes of each task, `[task, way]`."""

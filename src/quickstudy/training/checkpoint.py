@@ -77,9 +77,7 @@ def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -
     """Raise a ConfigError unless a resumed run goes on as it began: with the same settings, on the same tasks."""
     old, new = _flat(before), _flat(now)
     changed = [
-        f"{name.rpartition('.')[2]}: {old[name]} -> {value}"
-        for name, value in new.items()
-        if name in old and old[name] != value
+        f"{name.partition('.')[2]}: {old[name]} -> {value}" for name, value in new.items() if name in old and old[name] != value
     ]
     if changed:
         raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")

@@ -24,7 +24,6 @@ def fit(
     settings: TrainingSettings | None = None,
     out: str | os.PathLike[str] | RunFolder | None = None,
     *,
-    resume: bool = False,
     progress: Progress = silent,
 ) -> SavedLearner:
     """Meta-train a learner; in each of several processes of a group (see `Group`), with the same arguments, it trains one together.
@@ -34,9 +33,8 @@ def fit(
         tasks: training tasks.
         validation: tasks of classes that training never sees; the best learner on them is returned and saved.
         settings: the outer loop.
-        out: folder for `learner.safetensors` (the best so far), `checkpoint.safetensors`, `metrics.csv` and TensorBoard events; None
-            keeps nothing on disk.
-        resume: go on from the checkpoint in `out`, to end bit for bit where an unbroken run ends.
+        out: folder for `learner.safetensors` (the best so far), `checkpoint.safetensors`, `metrics.csv` and TensorBoard events; a
+            `RunFolder(path, resume=True)` to go on from its checkpoint; None keeps nothing on disk.
         progress: is told how far it is, such as `quickstudy.training.progress.progress_line`.
 
     Returns:
@@ -60,16 +58,16 @@ def fit(
     group, settings = Group.join(), settings or TrainingSettings()
     trainer = Trainer(learner, tasks, validation, settings, folder, group)
     with contextlib.ExitStack() as stack:
-        again = group.first(lambda: _held(folder, resume or group.restarted, group.job, stack))
+        again = group.first(lambda: _held(folder, group, stack))
         stack.enter_context(threads(settings.threads or (1 if group.local_size > 1 else None)))
-        return _trained(trainer, resume, again, progress if group.rank == 0 else silent)
+        return _trained(trainer, again, progress if group.rank == 0 else silent)
 
 
-def _trained(trainer: Trainer, resume: bool, again: bool, progress: Progress) -> SavedLearner:
+def _trained(trainer: Trainer, again: bool, progress: Progress) -> SavedLearner:
     """Return the trained learner; a run that makes no step leaves nothing in its folder."""
     try:
-        trainer.begin(resume, again)
-        trainer.train(progress, announced=not resume)
+        trainer.begin(again)
+        trainer.train(progress)
         return trainer.finish()
     except (UserError, TrainingError) as error:
         if not isinstance(error, ProcessError):  # after which all processes may start again
@@ -77,10 +75,11 @@ def _trained(trainer: Trainer, resume: bool, again: bool, progress: Progress) ->
         raise
 
 
-def _held(folder: RunFolder | None, resume: bool, job: str, stack: contextlib.ExitStack) -> bool:
+def _held(folder: RunFolder | None, group: Group, stack: contextlib.ExitStack) -> bool:
     """Hold the folder of the run until the stack is closed; return whether an earlier attempt of this launch died there."""
     if folder is None:
         return False
+    resume = folder.resume or group.restarted
     if not resume or not folder.path.exists():
         folder.check(resume)  # which is refused leaves no trace
-    return stack.enter_context(folder.held(job))
+    return stack.enter_context(folder.held(group.job))

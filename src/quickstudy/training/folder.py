@@ -28,10 +28,11 @@ class RunFolder:
     Args:
         path: the folder; made if it is missing.
         config: the options of the run as text, kept beside its files; empty for none.
+        resume: go on from the checkpoint in the folder, to end bit for bit where an unbroken run ends.
     """
 
-    def __init__(self, path: str | os.PathLike[str], config: str = "") -> None:
-        self.path, self.config = pathlib.Path(path), config
+    def __init__(self, path: str | os.PathLike[str], config: str = "", *, resume: bool = False) -> None:
+        self.path, self.config, self.resume = pathlib.Path(path), config, resume
 
     @property
     def checkpoint(self) -> pathlib.Path:
@@ -60,9 +61,7 @@ class RunFolder:
                 )
             return
         if self.checkpoint.exists():
-            raise ConflictError(
-                f"{self.path} holds a run already. Go on with resume=True (--resume on the command line), or choose another folder."
-            )
+            raise ConflictError(f"{self.path} holds a run already. Go on with resume=True, or choose another folder.")
         kept = [name for name in (LEARNER, METRICS, CONFIG) if (self.path / name).exists()]
         if kept:
             raise ConflictError(

@@ -76,33 +76,31 @@ class Trainer:
         self._check()
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
         self.optimizer = make_optimizer(self.weights, lr=0.0, weight_decay=self.settings.weight_decay)
-        self.best = Best(folder, self.settings.snapshots)
+        self.best = Best(folder, self.settings.validation.snapshots)
         self.evaluator = Evaluator(learner, self.settings.engine.mapping)
         self.tracker = Tracker(None, 0)
         self.engine = Engine(learner, plan())
         # on a CPU, drawing takes little beside a step, and a thread of its own saves nothing
         self.drawn = Prefetch(self._draw, self.settings.steps, self.device, background=self.device.type != "cpu")
 
-    def begin(self, resume: bool, again: bool = False) -> None:
+    def begin(self, again: bool = False) -> None:
         """Open the folder, go on from its checkpoint if that is asked for, and let all processes stand where the first one stands.
 
         Args:
-            resume: go on from the checkpoint.
             again: an earlier attempt of the same launch died here.
         """
-        optimizer, self.run = self.group.first(lambda: self._open(resume, again))
+        optimizer, self.run = self.group.first(lambda: self._open(again))
         self.group.same_(self.learner)
         if self.group.rank > 0:
             self.optimizer.load_state_dict(optimizer)
 
-    def train(self, progress: Progress, announced: bool = False) -> None:
+    def train(self, progress: Progress) -> None:
         """Step until the steps, the minutes or the patience are used up. Ctrl-C saves first, at the end of the step.
 
         Args:
-            progress: is told how far it is.
-            announced: say so if this goes on after an attempt that died.
+            progress: is told how far it is, and whether this goes on after an attempt that died.
         """
-        if self.run.step and announced:
+        if self.run.step and self.folder is not None and not self.folder.resume:
             progress.note(f"started again, going on after step {self.run.step}")
         began = time.monotonic() - self.run.seconds
         saved_at = self.run.seconds
@@ -173,10 +171,10 @@ class Trainer:
         describe(self.saved())
         to_arrays(self.learner.state_dict())
 
-    def _open(self, resume: bool, again: bool) -> tuple[dict[str, Any], Run]:
+    def _open(self, again: bool) -> tuple[dict[str, Any], Run]:
         """Load or begin the run in the folder; return where the optimizer and the run stand."""
         if self.folder is not None:
-            resume = resume or self._started_again(again)
+            resume = self.folder.resume or self._started_again(again)
             if resume or not (again and self.group.restarted):
                 self.folder.check(resume)
             if resume:
@@ -218,7 +216,7 @@ class Trainer:
 
     def _judged(self) -> Iterator[Judged]:
         """Judge the tasks to which the temperature is fitted: those of validation, or else training tasks that training never reaches."""
-        count = self.settings.validation_tasks
+        count = self.settings.validation.tasks
         if self.validation is not None:
             return self.evaluator.judged(self.validation, range(count))
         return self.evaluator.judged(self.tasks, range(CALIBRATION_TASKS.start, CALIBRATION_TASKS.start + count))
@@ -235,7 +233,7 @@ class Trainer:
         self.run.seconds = step.seconds
         row, stop = self._row(step.loss), step.stop
         last = self.settings.done(self.run.step, self.run.seconds) >= 1
-        if self.validation is not None and (self.run.step % self.settings.validate_every == 0 or last):
+        if self.validation is not None and (self.run.step % self.settings.validation.every == 0 or last):
             row |= self._validate(self.validation)
             stop = self.group.any(interrupted())
         return row, stop
@@ -307,7 +305,7 @@ class Trainer:
     def _validate(self, validation: TaskSource) -> dict[str, float]:
         """Judge the learner, keep it if it is the best, and return the metrics."""
         self.calibrated()
-        result = self.evaluator(validation, range(self.settings.validation_tasks), group=self.group)
+        result = self.evaluator(validation, range(self.settings.validation.tasks), group=self.group)
         self.run.stale += 1
         best = result.measure.better(result.mean, self.run.best)
         if best:
@@ -317,19 +315,20 @@ class Trainer:
 
     def _over(self) -> bool:
         """Return whether the steps, the minutes or the patience are used up."""
-        patient = self.settings.patience is None or self.run.stale < self.settings.patience
+        patience = self.settings.validation.patience
+        patient = patience is None or self.run.stale < patience
         return self.settings.done(self.run.step, self.run.seconds) >= 1 or not patient
 
     def _interrupted(self) -> KeyboardInterrupt:
         """Return the interrupt that says how to go on."""
         interrupt = KeyboardInterrupt()
-        by_command = self.folder is not None and (self.folder.path / CONFIG).exists()
-        how = (
-            f"quickstudy train --resume {shlex.quote(str(self.folder.path))}"
-            if by_command and self.folder
-            else "fit(..., resume=True)"
-        )
-        where = f"; saved in {self.folder.path}. Go on with: {how}" if self.folder else ""
+        where = ""
+        if self.folder is not None:
+            path = str(self.folder.path)
+            by_command = (self.folder.path / CONFIG).exists()
+            in_python = f"fit(..., out=RunFolder({path!r}, resume=True))"
+            how = f"quickstudy train --resume {shlex.quote(path)}" if by_command else in_python
+            where = f"; saved in {path}. Go on with: {how}"
         interrupt.add_note(f"interrupted after step {self.run.step}{where}")
         return interrupt
 

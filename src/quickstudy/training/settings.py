@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from quickstudy.errors import ConfigError, check_choice
+from quickstudy.errors import ConfigError, check_at_least, check_choice
 from quickstudy.learner import Learner
 
 Mapping = Literal["auto", "loop", "vmap", "joint"]
@@ -93,6 +93,29 @@ def plan(
 
 
 @dataclasses.dataclass(frozen=True)
+class ValidationSettings:
+    """Settings of how a learner is judged while it is trained.
+
+    Args:
+        every: steps between validations.
+        tasks: tasks of each validation.
+        patience: stop after this many validations without a new best; None to go on.
+        snapshots: keep the learner of every validation, not only the best.
+    """
+
+    every: int = 500
+    tasks: int = 200
+    patience: int | None = None
+    snapshots: bool = False
+
+    def __post_init__(self) -> None:
+        _make_plain(self)
+        check_at_least("every", self.every, 1)
+        check_at_least("tasks", self.tasks, 1)
+        _check_positive(self, "patience")
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingSettings:
     """Settings of a meta-training.
 
@@ -109,10 +132,7 @@ class TrainingSettings:
         engine: how tasks are mapped, and graphs captured and compiled; a mapping alone stands for settings with it.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
         threads: of each operation on a CPU while training; None for torch's choice, or for one if several processes share the machine.
-        validate_every: steps between validations.
-        validation_tasks: tasks of each validation.
-        patience: stop after this many validations without a new best; None to go on.
-        snapshots: keep the learner of every validation, not only the best.
+        validation: how often, and on how many tasks, the learner is judged.
         checkpoint_minutes: minutes between checkpoints, besides those at validations.
     """
 
@@ -127,18 +147,14 @@ class TrainingSettings:
     engine: EngineSettings = dataclasses.field(default_factory=EngineSettings)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int | None = None
-    validate_every: int = 500
-    validation_tasks: int = 200
-    patience: int | None = None
-    snapshots: bool = False
+    validation: ValidationSettings = dataclasses.field(default_factory=ValidationSettings)
     checkpoint_minutes: float = 5.0
 
     def __post_init__(self) -> None:
         _make_plain(self)
-        for name in ("steps", "tasks_per_step", "validate_every", "validation_tasks"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; expected at least 1.", subject=name, expected="at least 1")
-        _check_positive(self, "minutes", "lr", "clip", "threads", "patience", "checkpoint_minutes")
+        check_at_least("steps", self.steps, 1)
+        check_at_least("tasks_per_step", self.tasks_per_step, 1)
+        _check_positive(self, "minutes", "lr", "clip", "threads", "checkpoint_minutes")
         if self.threads is not None and self.threads > (os.cpu_count() or 1):
             raise ConfigError(
                 f"threads is {self.threads}; this machine has {os.cpu_count()} processors, and more threads only slow it down."
