@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import json
 import math
 import pathlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -27,6 +29,7 @@ from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
+from quickstudy.training import graphs
 from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _Runner, _together, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import RunFolder
@@ -103,14 +106,75 @@ def test_every_engine_gives_the_same_result(rows: Make, engine: str) -> None:
 
 def test_another_net_is_not_judged_by_the_graph_of_the_first(rows: Make) -> None:
     learner = Descent(MLP(4, (8,)), inner_steps=2)
-    evaluator, many = Evaluator(learner), range(LIMITS.captured_from)
-    results = [evaluator(rows(), many).scores for _ in range(2)]
-    assert evaluator._graphs
+    results = [evaluate(learner, rows(), LIMITS.captured_from).scores for _ in range(2)]
     np.testing.assert_array_equal(*results)
     learner.net = nn.Sequential(*learner.net.children(), nn.Tanh(), nn.Threshold(0.5, -3.0))  # the same parameters
     learner.net.features = 8
-    assert evaluator(rows(), many).mean == pytest.approx(evaluate(learner, rows(), 149).mean, abs=0.02)
-    assert evaluator(rows(), many).mean != results[0].mean()
+    again = evaluate(learner, rows(), LIMITS.captured_from).mean
+    assert again == pytest.approx(evaluate(learner, rows(), 149).mean, abs=0.02)
+    assert again != results[0].mean()
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "hyperparameter": lambda learner: setattr(learner, "inner_steps", 3),
+    "type": lambda learner: learner.double(),
+    "frozen": lambda learner: learner.net.layers[1].requires_grad_(False),
+    "value of a layer": lambda learner: setattr(learner.net.layers[3], "slope", 0.5),
+    "layer": lambda learner: learner.net.layers.append(nn.Threshold(0.5, -3.0)),
+}
+
+
+class Sloped(nn.Module):
+    """A layer whose slope is no tensor."""
+
+    slope = 2.0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.where(x > 1, self.slope, 1.0) * x
+
+
+@pytest.fixture
+def captures(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """Return a list that grows by one with every graph that is captured."""
+    found: list[object] = []
+    make_fx = graphs.make_fx
+    monkeypatch.setattr(graphs, "make_fx", lambda *args, **options: found.append(args) or make_fx(*args, **options))
+    return found
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_learner_is_captured_once_and_anew_when_it_changed(rows: Make, captures: list[object], change: str) -> None:
+    net = MLP(4, (8,))
+    net.layers.append(nn.Linear(8, 8)).append(Sloped())
+    learner, count = Descent(net, inner_steps=2), LIMITS.captured_from
+    before = [evaluate(learner, rows(), count).scores for _ in range(2)]
+    np.testing.assert_array_equal(*before)
+    first = len(captures)
+    CHANGES[change](learner)
+    after = [evaluate(learner, rows(), count).scores for _ in range(2)]
+    np.testing.assert_array_equal(*after)
+    assert len(captures) == 2 * first > 0
+    plain = np.concatenate([evaluate(learner, rows(), count - 1).scores, after[0][-1:]])
+    np.testing.assert_allclose(after[0], plain, atol=1e-6)
+
+
+def test_what_is_kept_of_a_learner_goes_with_it(rows: Make) -> None:
+    learner = Descent(MLP(4, (8,)), inner_steps=2)
+    evaluate(learner, rows(), LIMITS.captured_from)
+    gone = weakref.ref(learner)
+    del learner
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_hook_sees_every_evaluation(rows: Make) -> None:
+    learner, seen = Descent(MLP(4, (8,)), inner_steps=2), []
+    evaluate(learner, rows(), LIMITS.captured_from)
+    learner.net.layers[1].register_forward_hook(lambda layer, given, found: seen.append(found) or None)
+    for _ in range(2):
+        seen.clear()
+        evaluate(learner, rows(), LIMITS.captured_from)
+        assert seen
 
 
 def test_a_learner_that_says_not_how_it_was_built_is_judged_all_the_same(rows: Make) -> None:

@@ -31,7 +31,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.source import TaskSource
-from quickstudy.training.evaluate import Evaluator
+from quickstudy.training.evaluate import evaluate
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.settings import EngineSettings, TrainingSettings
@@ -90,19 +90,18 @@ class Given:
 
 
 class Evaluation:
-    """An evaluator, which keeps its graphs from step to step, on the given tasks."""
+    """Evaluations of one learner on the given tasks; its graphs are kept from step to step."""
 
     def __init__(self, work: Work, setting: Setting) -> None:
         torch.set_num_threads(setting["threads"])
-        self.tasks, self.given = work["tasks"], Given(given_tasks(work))
-        self.evaluator = Evaluator(make_learner(work))
+        self.count, self.given, self.learner = work["tasks"], Given(given_tasks(work)), make_learner(work)
         self.accuracy = np.zeros(0)
 
     def before(self) -> None:
         pass
 
     def step(self) -> None:
-        self.accuracy = self.evaluator(cast(TaskSource, self.given), range(self.tasks)).scores
+        self.accuracy = evaluate(self.learner, cast(TaskSource, self.given), self.count).scores
         synchronize()
 
     def check(self) -> dict[str, np.ndarray]:

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import math
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, NamedTuple
 
@@ -22,6 +24,7 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.functional.call import with_tensors
 from quickstudy.layers.attention import attends, plain_attention
 from quickstudy.layers.check import unchanged_buffers
+from quickstudy.layers.conv_norm_pool import hooked
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
@@ -158,7 +161,7 @@ class Judged(NamedTuple):
 
 
 class Evaluator:
-    """Judges one learner, whose captured graphs it keeps for the next time.
+    """Judges one learner.
 
     Args:
         learner: what is judged; its weights may change in between.
@@ -170,8 +173,6 @@ class Evaluator:
         self, learner: Learner, mapping: Literal["auto", "loop", "vmap", "joint"] = "auto", temperature: float = 1.0
     ) -> None:
         self.learner, self.mapping, self.temperature = learner, mapping, temperature
-        self._graphs: dict[str, Any] = {}
-        self._of: tuple[list[nn.Module], str] | None = None
 
     def __call__(
         self, tasks: TaskSource, indices: range, advance: Callable[[int], None] | None = None, group: Group = ALONE
@@ -201,23 +202,21 @@ class Evaluator:
             if measure is ACCURACY:
                 _check_answerable(batch, begin)
             with unchanged_buffers(learner), plain_attention() if attends(learner) else contextlib.nullcontext():
-                run = run or _Runner(learner, measure.score, self._plan(batch, count or len(indices)), self._kept())
+                run = run or self._runner(batch, count or len(indices), tasks.target)
                 found = run(batch)
             yield Judged(batch, *found)
+
+    def _runner(self, batch: Task, count: int, target: str) -> _Runner:
+        """Return what judges so many tasks like these."""
+        how = self._plan(batch, count)
+        return _Runner(self.learner, MEASURES[target].score, how, _kept_graphs(self.learner, how.mapping, target))
 
     def _plan(self, batch: Task, count: int) -> EngineSettings:
         """Return how to judge so many tasks like these."""
         chunk = {"loop": 1, "vmap": LIMITS.batch}.get(self.mapping) or _together(self.learner, batch[0])
-        capture = count >= LIMITS.captured_from and _says_how_it_was_built(self.learner)
+        capture = count >= LIMITS.captured_from and _can_be_captured(self.learner)
         workers = torch.get_num_threads() if capture and batch.device.type == "cpu" else 1
         return plan("loop" if chunk == 1 else "vmap", capture, workers, chunk=chunk)
-
-    def _kept(self) -> dict[str, Any]:
-        """Return the captured graphs, without those of other layers than the learner has now, or of layers that have changed."""
-        of = list(self.learner.modules())[1:], repr(self.learner)
-        if self._of != of:
-            self._of, self._graphs = of, {}
-        return self._graphs
 
 
 class _Runner:
@@ -266,13 +265,38 @@ class _Runner:
         return [self.judge(parameters, others, chunk) for chunk in chunks]
 
 
-def _says_how_it_was_built(learner: Learner) -> bool:
-    """Return whether the learner's hyperparameters are known, so that a change of them is seen: a graph has them as constants."""
+_graphs: weakref.WeakKeyDictionary[Learner, tuple[list[Any], dict[tuple[str, str], Any]]] = weakref.WeakKeyDictionary()
+"""Captured graphs of every learner that was judged and still exists, beside what of it they hold as constants."""
+
+
+def _kept_graphs(learner: Learner, mapping: str, target: str) -> dict[str, Any]:
+    """Return the graphs that were captured while the learner was as it is, for this mapping and kind of answers."""
+    constants = _constants(learner)
+    if learner not in _graphs or _graphs[learner][0] != constants:
+        _graphs[learner] = constants, {}
+    return _graphs[learner][1].setdefault((mapping, target), {})
+
+
+def _constants(learner: Learner) -> list[Any]:
+    """Return what a graph holds of a learner as constants: its layers, their values other than tensors, and the sorts of these."""
+    plain = (str, int, float, tuple, list, type(None))
+    found: list[Any] = [
+        (name, value.shape, value.stride(), value.dtype, value.device, value.requires_grad)
+        for name, value in itertools.chain(learner.named_parameters(), learner.named_buffers())
+    ]
+    for layer in learner.modules():
+        values = {name: repr(value) if isinstance(value, plain) else id(value) for name, value in vars(layer).items()}
+        found.append((weakref.ref(layer), values))  # weak, since what is kept must not keep the learner
+    return found
+
+
+def _can_be_captured(learner: Learner) -> bool:
+    """Return whether nobody watches its layers, and its hyperparameters are known: a graph has them as constants."""
     try:
         hyperparameters(learner)
     except AttributeError:
         return False
-    return True
+    return not any(hooked(layer) for layer in learner.modules())
 
 
 def _together(learner: Learner, task: Task) -> int:
