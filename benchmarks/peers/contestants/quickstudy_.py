@@ -94,14 +94,14 @@ class Evaluation:
 
     def __init__(self, work: Work, setting: Setting) -> None:
         torch.set_num_threads(setting["threads"])
-        self.count, self.given, self.learner = work["tasks"], Given(given_tasks(work)), make_learner(work)
+        self.tasks, self.given, self.learner = work["tasks"], Given(given_tasks(work)), make_learner(work)
         self.accuracy = np.zeros(0)
 
     def before(self) -> None:
         pass
 
     def step(self) -> None:
-        self.accuracy = evaluate(self.learner, cast(TaskSource, self.given), self.count).scores
+        self.accuracy = evaluate(self.learner, cast(TaskSource, self.given), self.tasks).scores
         synchronize()
 
     def check(self) -> dict[str, np.ndarray]:
