@@ -409,7 +409,7 @@ def test_a_format_and_a_source_of_tasks_are_known(copy: pathlib.Path) -> None:
     assert "coins" in help_
 
 
-TRAINED = ("--net", "mlp", "--net.hidden", "[4]", "--steps", "3", "--tasks_per_step", "2", "--validation_tasks", "2")
+TRAINED = ("--net", "mlp", "--net.hidden", "[4]", "--steps", "3", "--tasks_per_step", "2", "--validation.tasks", "2")
 
 
 def test_a_new_kind_of_input_goes_all_the_way(copy: pathlib.Path) -> None:
@@ -424,7 +424,7 @@ def test_a_new_kind_of_input_goes_all_the_way(copy: pathlib.Path) -> None:
     one = ("predict", "task.qs", "tones/high/0.tone", "--json")
     said = commands(
         copy,
-        ("train", *common, "--validation_split", "null", "--learner", PROTOTYPES, *TRAINED, "--out", "sung"),
+        ("train", *common, "--validation.split", "null", "--learner", PROTOTYPES, *TRAINED, "--out", "sung"),
         ("evaluate", "sung", *common, "--tasks", "2", "--json"),
         ("export", "sung", "-o", "sung.qs"),
         *(("adapt", "sung", "tones", "-o", "task.qs"), one, ("adapt", "sung.qs", "tones", "-o", "task.qs"), one),
