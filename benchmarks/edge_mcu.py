@@ -21,7 +21,7 @@ import numpy as np
 import torch
 
 from quickstudy import data
-from quickstudy.export.c.firmware import Firmware, write_firmware
+from quickstudy.export.c.firmware import Firmware, FirmwareSettings, write_firmware
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.task import Task
 from quickstudy.tasks.classes import ClassTasks
@@ -152,7 +152,7 @@ def main() -> None:
     record: dict[str, Any] = {"command": "python benchmarks/edge_mcu.py", "rows": {}}
     for name, (saved, command) in learners.items():
         with tempfile.TemporaryDirectory() as folder:
-            firmware = write_firmware(folder, saved, ways=WAYS, examples=25, images=pixels)
+            firmware = write_firmware(folder, saved, FirmwareSettings(WAYS, 25), calibration=pixels)
             runs = [on_board(saved, firmware, board, extra) for board in boards.BOARDS for extra in ((), ("-DQS_SMALL",))]
             shots = (1, 5) if firmware.precision == "int8" else (1,)
             accuracies = [accuracy(saved, firmware, count) for count in shots]

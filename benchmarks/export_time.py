@@ -20,7 +20,7 @@ import torch
 from quickstudy.export.bundle import named
 from quickstudy.export.onnx.write import to_onnx
 from quickstudy.export.trace import decompositions
-from quickstudy.export.trace.capture import capture
+from quickstudy.export.trace.capture import Backend, capture
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
@@ -50,7 +50,7 @@ def parts() -> dict[str, float]:
     seconds = {}
     for kind in ("first", "again"):  # the first run of each also imports what it needs
         started = time.perf_counter()
-        programs = capture(learner, layout, decompositions.onnx())
+        programs = capture(learner, layout, Backend(decompositions.onnx()))
         seconds[f"capture, {kind}"] = time.perf_counter() - started
         for name, program in named(programs).items():
             started = time.perf_counter()

@@ -13,7 +13,7 @@ from quickstudy.cli.export import run
 from quickstudy.errors import ConfigError
 from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
-from quickstudy.export.pack import Packed
+from quickstudy.export.pack import Packed, Packing
 from quickstudy.export.source import Source
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
@@ -32,7 +32,7 @@ SUPPORT = Examples(torch.rand(3, 1, 16, 16), one_hot(torch.arange(3), 3))
 
 @pytest.fixture(scope="module")
 def tried(protonet: Source) -> list[Candidate]:
-    return budget.search(protonet, Limit(bytes=2**20), QUICK, count=4)
+    return budget.search(protonet, Limit(bytes=2**20), QUICK, Packing(count=4))
 
 
 def test_the_learner_itself_where_it_fits(tried: list[Candidate]) -> None:
@@ -43,7 +43,7 @@ def test_the_learner_itself_where_it_fits(tried: list[Candidate]) -> None:
 
 def test_a_student_where_it_does_not_fit(protonet: Source, tried: list[Candidate]) -> None:
     limit = Limit(bytes=tried[1].bytes - 1)
-    tried = budget.search(protonet, limit, QUICK, count=4)
+    tried = budget.search(protonet, limit, QUICK, Packing(count=4))
     assert [one.name for one in tried[2:]] == ["conv4 8 float32", "conv4 8 int8"]
     chosen = budget.best(tried, limit)
     assert chosen.bytes <= limit.bytes
@@ -52,7 +52,7 @@ def test_a_student_where_it_does_not_fit(protonet: Source, tried: list[Candidate
 
 def test_nothing_fits_and_the_smallest_is_offered(protonet: Source) -> None:
     with pytest.raises(ConfigError, match=r"smallest that is possible is conv4 8 int8, with \d+ KB"):
-        budget.search(protonet, Limit(bytes=1000), QUICK, count=4)
+        budget.search(protonet, Limit(bytes=1000), QUICK, Packing(count=4))
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_a_student_of_a_net_with_hidden_layers(protonet: Source) -> None:
     torch.manual_seed(0)
     teacher = dataclasses.replace(protonet.saved, learner=ProtoNet(MLP(256, hidden=(64, 32))))
     source = dataclasses.replace(protonet, saved=teacher)
-    tried = budget.search(source, Limit(bytes=22 * 1024), QUICK, count=2)
+    tried = budget.search(source, Limit(bytes=22 * 1024), QUICK, Packing(count=2))
     assert [one.name for one in tried[:2]] == ["mlp 64-32 float32", "mlp 64-32 int8"]
     assert tried[-1].name.startswith("mlp 48-24")
     chosen = budget.best(tried, Limit(bytes=22 * 1024))
@@ -91,7 +91,7 @@ def test_a_net_without_narrower_ones_is_offered_its_smallest_form(protonet: Sour
         ConfigError,
         match=r"smallest that is possible is identity.*, with \d+ KB.*no narrower ones",
     ):
-        budget.search(plain, Limit(bytes=1000), QUICK, count=4)
+        budget.search(plain, Limit(bytes=1000), QUICK, Packing(count=4))
 
 
 def test_a_learner_on_rows_fits_as_it_is_or_is_refused_with_what_to_do(tmp_path: pathlib.Path, capsys) -> None:
@@ -120,10 +120,10 @@ def test_the_length_of_a_row_that_the_net_does_not_say() -> None:
             return self.layer(x)
 
     source = Source(SavedLearner(ProtoNet(Own())))
-    (only,) = budget.search(source, Limit(), QUICK, features=5)
+    (only,) = budget.search(source, Limit(), QUICK, Packing(features=5))
     assert only.packed.bundle.manifest.input.features == 5
     with pytest.raises(ConfigError, match="give features"):
-        budget.search(source, Limit(), QUICK)
+        budget.search(source, Limit(), QUICK, Packing())
 
 
 def test_the_most_accurate_that_fits_is_best() -> None:

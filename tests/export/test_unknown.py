@@ -8,7 +8,7 @@ import pytest
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.export import calibrate as unknown
 from quickstudy.export.bundle import to_bundle
-from quickstudy.export.pack import pack
+from quickstudy.export.pack import Packing, pack
 from quickstudy.export.source import Source
 from quickstudy.runtime.learner import Learner
 
@@ -49,7 +49,7 @@ def test_tasks_without_other_classes_are_refused(learner: Learner, protonet: Sou
 
 
 def test_packing_writes_threshold_and_both_protocols(protonet: Source) -> None:
-    manifest = pack(protonet.saved, protonet, count=10).bundle.manifest
+    manifest = pack(protonet.saved, protonet, Packing(count=10)).bundle.manifest
     assert manifest.unknown is not None
     rows = manifest.results["measured"]
     assert [(row["shots"], row["protocol"]) for row in rows] == [

@@ -15,8 +15,8 @@ from quickstudy.errors import ConfigError
 from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
 from quickstudy.export.bundle import UNSTATED
-from quickstudy.export.c.firmware import write_firmware
-from quickstudy.export.pack import Packed, pack
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
+from quickstudy.export.pack import Packed, Packing, pack
 from quickstudy.export.source import Source
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
@@ -40,7 +40,7 @@ def run(arguments: Sequence[str]) -> None:
         packed, tried = _within(options, source)
     else:
         known = source if options.data else None
-        packed = pack(saved, known, int8=options.int8, features=options.features, licence=options.licence)
+        packed = pack(saved, known, Packing(options.features, options.licence), int8=options.int8)
         tried = []
     bundles.write(options.out, packed.bundle)
     _show(options, packed, tried)
@@ -99,22 +99,13 @@ def _write_c(options: jsonargparse.Namespace, source: Source) -> None:
         raise ConfigError(
             "a budget is for bundles; with --target c choose a smaller net, or --int8, and read the sizes that are printed."
         )
-    images = None
+    calibration = None
     if options.data:
         split = source.split("train")
-        (drawn,) = split.examples.values()
-        images = drawn[np.linspace(0, len(drawn) - 1, min(CALIBRATION, len(drawn))).astype(int)]
-    precision = "int8" if options.int8 else "auto"
-    written = write_firmware(
-        options.out,
-        source.saved,
-        ways=options.ways,
-        examples=options.examples,
-        precision=precision,
-        images=images,
-        features=options.features,
-        prefix=options.prefix,
-    )
+        (stored,) = split.examples.values()
+        calibration = stored[np.linspace(0, len(stored) - 1, min(CALIBRATION, len(stored))).astype(int)]
+    settings = FirmwareSettings(options.ways, options.examples, "int8" if options.int8 else "auto", options.prefix)
+    written = write_firmware(options.out, source.saved, settings, calibration=calibration, features=options.features)
     if options.json:
         _output.as_json(dataclasses.asdict(written) | {"folder": str(written.folder)})
         return
@@ -146,12 +137,14 @@ def _within(options: jsonargparse.Namespace, source: Source) -> tuple[Packed, li
         limits["bytes"] = budget.quantity(options.budget, ("KB", "MB", "B"))
     if options.latency:
         limits["seconds"] = budget.quantity(options.latency, ("ms", "us", "s"))
+    from quickstudy.export.front import draw  # a second of imports that no other export needs
+
     limit, settings = Limit(**limits), TrainingSettings(steps=10**6, minutes=options.minutes, tasks_per_step=1)
     out = pathlib.Path(options.out)
     out.parent.mkdir(parents=True, exist_ok=True)  # now, and not after the student was trained
     with progress_line() as progress:
-        tried = budget.search(source, limit, settings, features=options.features, licence=options.licence, progress=progress)
-    budget.draw(tried, limit, out.with_suffix(".svg"))
+        tried = budget.search(source, limit, settings, Packing(options.features, options.licence), progress)
+    draw(tried, limit, out.with_suffix(".svg"))
     return budget.best(tried, limit).packed, tried
 
 

@@ -1,4 +1,4 @@
-"""The best learner within a budget of bytes or of time: in float32, in 8 bits, or as a smaller student that the learner teaches."""
+"""Find the best learner within a budget of bytes or of time: in float32, in 8 bits, or as a smaller student that the learner teaches."""
 
 from __future__ import annotations
 
@@ -10,14 +10,12 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 
-import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
 
 from quickstudy import discovery
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.export.bundle import UNSTATED, to_bundle
-from quickstudy.export.pack import Packed, in_8_bits, measured
+from quickstudy.export.bundle import to_bundle
+from quickstudy.export.pack import Packed, Packing, in_8_bits, measured
 from quickstudy.export.source import Source
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets import _sizes
@@ -33,8 +31,7 @@ from quickstudy.training.settings import TrainingSettings
 from quickstudy.transfer.distil import distil
 
 UNITS = {"b": 1.0, "kb": 1024.0, "mb": 1024.0**2, "us": 1e-6, "ms": 1e-3, "s": 1.0}
-ROOM = 1024
-"""Bytes that measured results add to a bundle, at most."""
+"""Bytes or seconds of each unit."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,12 +39,19 @@ class Limit:
     """What a bundle may take.
 
     Args:
-        bytes: of its file.
-        seconds: to predict one example, on one thread of this machine.
+        bytes: size of its file.
+        seconds: time to predict one example, on one thread of this machine.
+        results: bytes that are kept free for measured results, while a student is untrained and has none.
     """
 
     bytes: float = float("inf")
     seconds: float = float("inf")
+    results: float = 1024
+
+    @property
+    def untrained(self) -> Limit:
+        """Return what the bundle of an untrained student may take."""
+        return dataclasses.replace(self, bytes=self.bytes - self.results)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +61,8 @@ class Candidate:
     Args:
         name: net and precision.
         packed: the bundle.
-        bytes: of its file.
-        seconds: to predict one example, the median.
+        bytes: size of its file.
+        seconds: time to predict one example, the median.
         accuracy: mean of its measured results, in percent; None where it was not measured.
     """
 
@@ -69,7 +73,7 @@ class Candidate:
     accuracy: float | None
 
     def fits(self, limit: Limit) -> bool:
-        """Whether it is within the limit."""
+        """Say whether it is within the limit."""
         return self.bytes <= limit.bytes and self.seconds <= limit.seconds
 
 
@@ -85,7 +89,7 @@ def quantity(text: str, units: Sequence[str]) -> float:
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([a-z]+)\s*", text, re.IGNORECASE)
     if not found or found[2].lower() not in {unit.lower() for unit in units} or float(found[1]) <= 0:
         raise ConfigError(
-            f"{text!r} is no such quantity; expected a number and a unit ({', '.join(units)}), such as 200{units[0]}."
+            f"{text!r} is no size or time; expected a number and a unit ({', '.join(units)}), such as 200{units[0]}."
         )
     return float(found[1]) * UNITS[found[2].lower()]
 
@@ -94,57 +98,53 @@ def search(
     source: Source,
     limit: Limit,
     settings: TrainingSettings,
-    *,
-    count: int = 200,
-    features: int | None = None,
-    licence: str = UNSTATED,
+    packing: Packing,
     progress: Progress = silent,
 ) -> list[Candidate]:
-    """Try until something fits: the learner itself, then the widest student that fits.
+    """Try the learner itself, then the widest student that fits, and return all that were tried.
+
+    No tasks can be loaded for rows of numbers. So for a learner on rows, nothing is tried but itself in float32, and it is not measured.
 
     Args:
         source: the learner, and the data to measure on and to teach students with.
         limit: what a bundle may take.
-        settings: of the training of a student.
-        count: tasks to measure on.
-        features: numbers per row, for a learner on rows whose net does not say. For rows no tasks can be loaded, so that nothing but the
-            learner itself in float32 is tried, and not measured.
-        licence: of the weights, as an SPDX name.
+        settings: how a student is trained.
+        packing: what is said and measured of each candidate.
         progress: is told how far the training is.
 
     Raises:
         ConfigError: nothing fits; says what the smallest would be.
     """
     if source.saved.spec is None:
-        return _float32_only(source.saved, limit, features, licence)
-    tried = list(_forms(source, count, licence))
+        return _float32_only(source.saved, limit, packing)
+    tried = list(_forms(source, packing))
     if any(one.fits(limit) for one in tried):
         return tried
     smallest = list(tried)
     for width, student in _students(source.saved.learner):
         untrained = SavedLearner(student, source.saved.spec, {"trained_on": source.saved.info.get("trained_on")})
-        forms = list(_forms(dataclasses.replace(source, saved=untrained), 0, licence))
+        forms = list(_forms(dataclasses.replace(source, saved=untrained), dataclasses.replace(packing, count=0)))
         smallest += forms
-        if not any(one.fits(Limit(limit.bytes - ROOM, limit.seconds)) for one in forms):
+        if not any(one.fits(limit.untrained) for one in forms):
             continue
         progress.note(f"teaching a student of {width}")
         saved = distil(student, source.saved, _training_tasks(source), settings, progress=progress)
-        tried += _forms(dataclasses.replace(source, saved=saved), count, licence)
+        tried += _forms(dataclasses.replace(source, saved=saved), packing)
         if any(one.fits(limit) for one in tried):
             return tried
     least = min(smallest, key=lambda one: one.bytes)
     fastest = min(smallest, key=lambda one: one.seconds)
     why = "" if len(smallest) > len(tried) else " This net has no narrower ones, of which a student could be made."
     raise ConfigError(
-        f"nothing fits the budget. The smallest that is possible is {least.name}, with {_kilobytes(least.bytes + ROOM)}; the fastest is "
-        f"{fastest.name}, with {1e3 * fastest.seconds:.3g} ms.{why} Raise the budget to one of these, or train a smaller net."
+        f"nothing fits the budget. The smallest that is possible is {least.name}, with {_kilobytes(least.bytes + limit.results)}; the "
+        f"fastest is {fastest.name}, with {1e3 * fastest.seconds:.3g} ms.{why} Raise the budget to one of these, or train a smaller net."
     )
 
 
-def _float32_only(saved: SavedLearner, limit: Limit, features: int | None, licence: str) -> list[Candidate]:
-    """Return the candidate of a learner on rows of numbers, if it fits as it is."""
+def _float32_only(saved: SavedLearner, limit: Limit, packing: Packing) -> list[Candidate]:
+    """Return the candidate of a learner on rows of numbers, or raise a ConfigError if it does not fit as it is."""
     note = "accuracy is not measured: a learner on rows of numbers has no data set that can be loaded"
-    only = _candidate(Packed(to_bundle(saved, features, licence), (note,)))
+    only = _candidate(Packed(to_bundle(saved, packing.features, packing.licence), (note,)))
     if not only.fits(limit):
         raise ConfigError(
             f"the learner does not fit the budget: {only.name} takes {_kilobytes(only.bytes)} and {1e3 * only.seconds:.3g} ms. It is on "
@@ -160,42 +160,19 @@ def best(tried: Sequence[Candidate], limit: Limit) -> Candidate:
     return max((one for one in tried if one.fits(limit)), key=lambda one: (one.accuracy or 0.0, -one.bytes))
 
 
-def draw(tried: Sequence[Candidate], limit: Limit, path: pathlib.Path) -> None:
-    """Accuracy against size, as a picture; latencies beside the points, the limit as a line."""
-    figure = matplotlib.figure.Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    for one in tried:
-        axes.scatter(one.bytes / 1024, one.accuracy or np.nan, marker="o" if one.fits(limit) else "x", color="#0969da")
-        axes.annotate(
-            f"{one.name}, {1e3 * one.seconds:.2g} ms",
-            (one.bytes / 1024, one.accuracy or np.nan),
-            (0, 8),
-            textcoords="offset points",
-            ha="center",
-            fontsize="small",
-        )
-    if limit.bytes < float("inf"):
-        axes.axvline(limit.bytes / 1024, color="#cf222e", linestyle="--")
-    axes.set(xlabel="size, KB", ylabel="accuracy, %", xscale="log", title="o within the budget, x beyond it")
-    axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
-    axes.xaxis.set_major_formatter(matplotlib.ticker.ScalarFormatter())
-    axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
-    axes.margins(x=0.3, y=0.2)
-    figure.savefig(path)
-
-
-def _forms(source: Source, count: int, licence: str) -> Iterator[Candidate]:
-    """In float32 and, where its net stays as it is, in 8 bits; measured where there is a count."""
-    bundle, saved = to_bundle(source.saved, licence=licence), source.saved
-    yield _candidate(measured(bundle, saved, source, count) if count else Packed(bundle))
+def _forms(source: Source, packing: Packing) -> Iterator[Candidate]:
+    """Yield the learner in float32 and, if its net stays as it is, in 8 bits."""
+    bundle = to_bundle(source.saved, packing.features, packing.licence)
+    yield _candidate(measured(bundle, source.saved, source, packing.count))
     try:
         bundle = in_8_bits(bundle, source)
     except ModelError:  # every weight adapts: float32 is its only form
         return
-    yield _candidate(measured(bundle, saved, source, count) if count else Packed(bundle))
+    yield _candidate(measured(bundle, source.saved, source, packing.count))
 
 
 def _candidate(packed: Packed) -> Candidate:
+    """Return a bundle with its name, its size, its latency and its mean accuracy."""
     manifest = packed.bundle.manifest
     net, rows = manifest.learner["modules"].get("net") or {}, manifest.results.get("measured", [])
     own = [row["accuracy"] for row in rows if row["protocol"] == manifest.protocol]
@@ -206,6 +183,7 @@ def _candidate(packed: Packed) -> Candidate:
 
 
 def _size(bundle: Bundle) -> int:
+    """Return the bytes of the bundle's file."""
     with tempfile.TemporaryDirectory() as folder:
         file = pathlib.Path(folder) / "bundle.qs"
         bundles.write(file, bundle)
@@ -213,7 +191,7 @@ def _size(bundle: Bundle) -> int:
 
 
 def _latency(bundle: Bundle, repeats: int = 50) -> float:
-    """Seconds to predict one example, the median."""
+    """Return the seconds to predict one example, the median of some repeats."""
     learner, ways = Runnable(bundle), bundle.manifest.target.outputs or 5
     settings = {
         name: np.array(value, np.int64 if isinstance(value, int) else np.float32)
@@ -243,12 +221,12 @@ def _students(teacher: Learner) -> Iterator[tuple[str, Learner]]:
 
 
 def _in_words(width: int | Sequence[int]) -> str:
-    """`16`, or `32-16` for several layers."""
+    """Write the width of one layer as `16`, and the widths of several as `32-16`."""
     return str(width) if isinstance(width, int) else "-".join(map(str, width))
 
 
 def _training_tasks(source: Source) -> ClassTasks:
-    """Tasks as the teacher was trained on, where it says so and the data has as many classes and images."""
+    """Return tasks as the teacher was trained on, if it says so and the data has as many classes and examples; else the usual ones."""
     about = dict(source.saved.info.get("trained_on") or {})
     like, dataset = source.tasks("train", 1, 5), source.split("train")
     ways, shots, queries = (about.get(name) for name in ("ways", "shots", "queries"))

@@ -1,4 +1,4 @@
-"""A saved learner as a bundle: captured, written as ONNX, its weights stored once."""
+"""Turn a saved learner into a bundle: captured, written as ONNX, with its weights stored once."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import torch
 
 import quickstudy
 from quickstudy import discovery
-from quickstudy.errors import ConfigError
+from quickstudy.export.input import input_of
 from quickstudy.export.onnx.write import to_onnx, unresolved
 from quickstudy.export.trace import decompositions
-from quickstudy.export.trace.capture import Axes, Program, Programs, capture
+from quickstudy.export.trace.capture import Axes, Backend, Program, Programs, capture
 from quickstudy.inputs import InputSpec
-from quickstudy.inputs.rows import RowsSpec
 from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.manifest import Manifest, StateTensor, StateType, Target
@@ -30,19 +29,18 @@ def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = U
     """Return a learner as a bundle of float32 graphs.
 
     Args:
-        saved: the learner, and what its inputs are.
+        saved: the learner, and the spec of its inputs.
         features: numbers per row, for a learner on rows whose net does not say.
         licence: of the weights, as an SPDX name.
 
     Raises:
         ModelError: the learner cannot be exported.
-        ConfigError: the length of a row is not known.
+        ConfigError: nobody says how long the rows are.
     """
     spec = input_of(saved, features)
     types = [getattr(torch, name) for name in typing.get_args(StateType)]
-    answers = discovery.load("objectives", saved.target)
-    layout = spec.layout()
-    programs = capture(saved.learner.eval(), layout, decompositions.onnx(), state_types=types, answers=answers)
+    backend = Backend(decompositions.onnx(), state_types=types)
+    programs = capture(saved.learner.eval(), spec.layout(), backend, discovery.load("objectives", saved.target))
     graphs = {f"{name}.onnx": to_onnx(program) for name, program in named(programs).items()}
     weights = {f"weight.{name}": value.numpy() for name, value in programs.weights.items()}
     return Bundle(_manifest(saved, spec, programs, graphs, licence), graphs, weights)
@@ -57,22 +55,8 @@ def named(programs: Programs) -> dict[manifests.ProgramName, Program]:
     return found
 
 
-def input_of(saved: SavedLearner, features: int | None = None) -> InputSpec:
-    """Return what the learner's inputs are.
-
-    Raises:
-        ConfigError: it is a learner on rows of a length that nobody says.
-    """
-    if saved.spec is not None:
-        return saved.spec
-    features = features or getattr(getattr(saved.learner, "net", None), "in_features", None)
-    if not isinstance(features, int):
-        raise ConfigError("the learner does not say how long its rows are; give features.")
-    return RowsSpec(features)
-
-
 def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: Mapping[str, bytes], licence: str) -> Manifest:
-    """Return what the bundle of a captured learner says about itself."""
+    """Return the description of a captured learner that its bundle holds."""
     about = describe(saved)
     ways = programs.adapt.inputs["support.y"][1]
     return Manifest(
@@ -99,7 +83,7 @@ def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: 
 
 
 def _described(program: Program, graph: bytes) -> manifests.Program:
-    """Return the shapes of a program, and the weights that its graph reads."""
+    """Return the shapes of a program and the names of the weights that its graph reads."""
     inputs = {name: axes for name, axes in program.inputs.items() if not name.startswith("weight.")}
     inputs |= {name: () for name in program.loops if name}
     weights = unresolved(onnx.load_from_string(graph).graph)
@@ -107,5 +91,5 @@ def _described(program: Program, graph: bytes) -> manifests.Program:
 
 
 def _checked(shapes: Mapping[str, Axes]) -> dict[str, manifests.Axes]:
-    """Return shapes whose names of axes are those that a bundle knows."""
+    """Return the same shapes, after a check that a bundle knows the names of their axes."""
     return pydantic.TypeAdapter(dict[str, manifests.Axes]).validate_python(shapes)

@@ -1,8 +1,8 @@
-"""When to say "none of these": a threshold on the largest logit, chosen and measured on tasks with queries of other classes.
+"""Choose when to say "none of these": a threshold on the largest logit, chosen and measured on tasks with queries of other classes.
 
 Bendale and Boult 2016, "Towards Open Set Deep Networks", section 1: a classifier must be able to refuse. The score is the largest logit
-(Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for Real-World Settings", section 3), for metric learners minus the
-distance to the nearest class.
+(Hendrycks et al. 2022, "Scaling Out-of-Distribution Detection for Real-World Settings", section 3). For a learner whose logits are negative
+distances, that is minus the distance to the nearest class.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200,
 
     Args:
         learner: the bundle, for classification.
-        tasks: of classes that training never saw; the ways from `known` on are not shown to the learner, but asked for.
-        known: ways that it is shown.
-        count: tasks; the threshold is chosen on the first half, and what it does is measured on the other half.
+        tasks: tasks of classes that training never saw. The learner is shown the first `known` ways of each, and asked for all.
+        known: number of ways that the learner is shown.
+        count: number of tasks; the threshold is chosen on the first half of them, and its effect is measured on the other half.
         rejected: fraction of queries of known classes that may be called unknown.
 
     Raises:
-        ConfigError: a single task.
+        ConfigError: fewer than two tasks.
         TaskError: the tasks have no ways beyond the known ones.
     """
     check_at_least("count", count, 2)
@@ -46,7 +46,7 @@ def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200,
 
 
 def _largest(learner: Learner, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the largest logit of each query of a task: of its known classes, and of the others."""
+    """Return the largest logit of each query of a task, first for queries of known classes, then for those of other classes."""
     task = tasks[index]
     shown = (task.support.weight > 0) & (task.support.y.rows.argmax(-1) < known)
     support = Examples(tree_map(lambda part: part[shown], task.support.x), OneHot(task.support.y.rows[shown][:, :known]))

@@ -1,4 +1,4 @@
-"""What a bundle itself reaches: its graphs run on tasks, as they will run on a device."""
+"""Measure how accurate a bundle itself is: its graphs run on tasks, as they will run on a device."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from quickstudy.training.saving import SavedLearner
 
 
 def to_adapt(support: Examples, manifest: Manifest) -> dict[str, np.ndarray]:
-    """Return what `adapt` takes: the examples without padding, and the default settings."""
+    """Return the inputs of the graph `adapt`: the examples without padding, and the default settings."""
     real = support.weight > 0
     settings = {
         name: np.array(value, np.int64 if isinstance(value, int) else np.float32) for name, value in manifest.settings.items()
@@ -36,12 +36,12 @@ def named_parts(part: str, x: Input, manifest: Manifest) -> dict[str, np.ndarray
 
 
 def logits(learner: Learner, support: Examples, x: Input) -> np.ndarray:
-    """Return what the bundle predicts after adapting, `[query, way]`.
+    """Adapt a bundle to a task, and return its predictions, `[query, way]`.
 
     Args:
-        learner: of the runtime.
-        support: of one task, as the network sees it.
-        x: its queries.
+        learner: the bundle, as the runtime loads it.
+        support: support set of the task, as the network sees it.
+        x: inputs of the task's queries.
     """
     state = learner.run("adapt", to_adapt(support, learner.manifest))
     query = named_parts("query", x, learner.manifest)

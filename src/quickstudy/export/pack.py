@@ -1,4 +1,4 @@
-"""From a saved learner to a finished bundle: exported, quantised where that is wished, calibrated and measured where there is data."""
+"""Pack a saved learner as a finished bundle: exported, quantised if that is wished, calibrated and measured if there is data."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quickstudy.export import calibrate as unknown
 from quickstudy.export import measure
 from quickstudy.export.bundle import UNSTATED, to_bundle
 from quickstudy.export.onnx.int8 import to_int8
-from quickstudy.export.source import CALIBRATION_SEED, Source
+from quickstudy.export.source import Source
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner
 from quickstudy.training.saving import SavedLearner
@@ -17,51 +17,58 @@ from quickstudy.training.saving import SavedLearner
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
-    """A bundle, and what could not be written into its manifest, in words."""
+    """A bundle, and notes on what its manifest lacks."""
 
     bundle: Bundle
     notes: tuple[str, ...] = ()
 
 
-def pack(
-    saved: SavedLearner,
-    source: Source | None = None,
-    *,
-    int8: bool = False,
-    features: int | None = None,
-    licence: str = UNSTATED,
-    count: int = 200,
-) -> Packed:
+@dataclasses.dataclass(frozen=True)
+class Packing:
+    """What is said and measured of a learner that is packed.
+
+    Args:
+        features: numbers per row, for a learner on rows whose net does not say.
+        licence: licence of the weights, as an SPDX name.
+        count: number of tasks to measure on; 0 measures nothing.
+    """
+
+    features: int | None = None
+    licence: str = UNSTATED
+    count: int = 200
+
+
+def pack(saved: SavedLearner, source: Source | None = None, packing: Packing = Packing(), *, int8: bool = False) -> Packed:
     """Export a learner.
 
     Args:
         saved: the learner.
         source: what to calibrate and measure on: 8 bits on its split `train`, the threshold for unknown classes on `val`, accuracy on
             `test`. None: the manifest holds what the saved learner says.
-        int8: the net in 8 bits; needs a source.
-        features: numbers per row, for a learner on rows whose net does not say.
-        licence: of the weights, as an SPDX name.
-        count: tasks to measure on.
+        packing: what is said and measured.
+        int8: whether the net is written in 8 bits; without a source, they are calibrated on what the learner was trained on.
 
     Raises:
         ModelError: the learner cannot be exported, or not in 8 bits.
         ConfigError: the data cannot be loaded, or does not suit the learner.
     """
-    bundle = to_bundle(saved, features, licence)
+    bundle = to_bundle(saved, packing.features, packing.licence)
     if int8:
         source = source or Source(saved)
         bundle = in_8_bits(bundle, source)
-    return measured(bundle, saved, source, count)
+    return measured(bundle, saved, source, packing.count)
 
 
 def in_8_bits(bundle: Bundle, source: Source) -> Bundle:
     """Return the bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`."""
-    tasks = source.tasks("train", shots=5, queries=5, seed=CALIBRATION_SEED)
-    return to_int8(bundle, (tasks[index] for index in range(20)))  # about 1,000 images
+    tasks = source.tasks("train", shots=5, queries=5, seed=source.seed)
+    return to_int8(bundle, (tasks[index] for index in range(20)))  # about 1,000 examples
 
 
-def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int = 200) -> Packed:
-    """Return the bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`; arguments as of `pack`."""
+def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int) -> Packed:
+    """Return the bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`, over `count` tasks."""
+    if not count:
+        return Packed(bundle)
     if source is None:
         return Packed(
             bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)
@@ -71,7 +78,7 @@ def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: 
     learner, notes, threshold = Learner(bundle), (), None
     rows = [row for shots in (1, 5) for row in measure.results(saved, learner, source.tasks("test", shots, 15), count)]
     try:
-        tasks, known = source.tasks_with_others("val", seed=CALIBRATION_SEED)
+        tasks, known = source.tasks_with_others("val")
         threshold = unknown.calibrate(learner, tasks, known, count)
     except TaskError as error:
         notes = (f"no threshold for unknown classes: {error}",)

@@ -1,4 +1,4 @@
-"""Source: the data set that a learner was trained on, or another one, as the tasks on which an export is calibrated and measured."""
+"""Source: the data set on which an export is calibrated and measured, as tasks: the learner's own or another one."""
 
 from __future__ import annotations
 
@@ -10,11 +10,6 @@ from quickstudy.errors import ConfigError, TaskError, UserError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.saving import SavedLearner
 
-WAYS = 5
-"""Classes of a task, for a learner that takes any number."""
-CALIBRATION_SEED = 2_000_003
-"""Tasks to calibrate on come from a stream of their own."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Source:
@@ -22,38 +17,48 @@ class Source:
 
     Args:
         saved: the learner.
-        name: of a known set, or a path; None for the set that the learner was trained on.
-        data_dir: where known sets are.
+        name: a known set, or a path; None for the set that the learner was trained on.
+        data_dir: folder that holds known sets.
+        ways: classes of a task, for a learner that takes any number.
+        seed: of the tasks to calibrate on, so that they are none of those to measure on.
     """
 
     saved: SavedLearner
     name: str | None = None
     data_dir: str | None = None
+    ways: int = 5
+    seed: int = 2_000_003
 
     def tasks(self, split: str, shots: int | tuple[int, int], queries: int, seed: int = 0) -> ClassTasks:
-        """Tasks as `ClassTasks` makes them, less of each where the split has less.
+        """Return tasks as `ClassTasks` makes them, with fewer ways, shots or queries if the split has fewer.
 
         Raises:
             ConfigError: the data cannot be loaded, or is not what the learner takes.
-            TaskError: the split has fewer classes than the learner's head needs, or classes of a single image.
+            TaskError: the split has fewer classes than the learner's head needs, or classes of a single example.
         """
         dataset = self.split(split)
         least, classes = int(dataset.counts.min()), len(dataset.classes)
         low, high = (shots, shots) if isinstance(shots, int) else shots
         high = max(1, min(high, least // 2))
         queries = max(1, min(queries, least - high))
-        return ClassTasks(dataset, self.head or min(WAYS, classes), (min(low, high), high), queries, seed=seed)
+        return ClassTasks(dataset, self.head or min(self.ways, classes), (min(low, high), high), queries, seed=seed)
 
-    def tasks_with_others(self, split: str, seed: int = 0) -> tuple[ClassTasks, int]:
-        """Tasks of 1 to 5 shots with up to as many classes again as the learner is shown, and how many it is shown."""
+    def tasks_with_others(self, split: str) -> tuple[ClassTasks, int]:
+        """Return tasks to calibrate on that have classes which the learner is not shown, and how many it is shown.
+
+        There are up to as many other classes as it is shown, and 1 to 5 shots.
+
+        Raises:
+            TaskError: the split has too few classes.
+        """
         classes = len(self.split(split).classes)
-        known = self.head or min(WAYS, classes // 2)
+        known = self.head or min(self.ways, classes // 2)
         if not 2 <= known < classes:
             raise TaskError(
                 f"{split} has {classes} classes; expected at least {max(4, known + 1)}, for known and for other ones."
             )
         found = self.tasks(split, (1, 5), 5)
-        return ClassTasks(found.dataset, min(2 * known, classes), found.shots, found.queries, seed=seed), known
+        return ClassTasks(found.dataset, min(2 * known, classes), found.shots, found.queries, seed=self.seed), known
 
     @property
     def head(self) -> int | None:
@@ -61,10 +66,17 @@ class Source:
         return self.saved.learner.ways
 
     def split(self, split: str) -> Dataset:
-        """Return the images of a split."""
+        """Return the examples of a split.
+
+        Raises:
+            ConfigError: the data cannot be loaded, or is not what the learner takes.
+        """
         spec, name = self.saved.spec, self.name or self._trained_on()
         if spec is None:
-            raise ConfigError("this learner is on rows of numbers, for which no tasks can be loaded; calibrate it in Python.")
+            raise ConfigError(
+                "this learner is on rows of numbers, for which no tasks can be loaded. Export it without --int8 and --data, or in Python "
+                "quantise it on tasks of your own (quickstudy.export.onnx.int8.to_int8)."
+            )
         try:
             return data.load(name, split, spec=spec, data_dir=self.data_dir)
         except UserError as error:

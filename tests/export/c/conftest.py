@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from quickstudy.export.c.firmware import write_firmware
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.training.saving import SavedLearner
 
 FLAGS = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-O1"]
@@ -62,10 +62,13 @@ Build = Callable[..., Host]
 
 @pytest.fixture
 def build(tmp_path: pathlib.Path) -> Build:
-    def built(saved: SavedLearner, **options: object) -> Host:
-        written = write_firmware(tmp_path, saved, **options)  # type: ignore[arg-type]
+    def built(
+        saved: SavedLearner, *, calibration: np.ndarray | None = None, features: int | None = None, **options: object
+    ) -> Host:
+        settings = FirmwareSettings(**options)  # type: ignore[arg-type]
+        written = write_firmware(tmp_path, saved, settings, calibration=calibration, features=features)
         score = np.int32 if written.precision == "int8" else np.float32
-        return Host(tmp_path, written.state, int(options.get("ways", 5)), score)  # type: ignore[call-overload]
+        return Host(tmp_path, written.state, settings.ways, score)
 
     return built
 

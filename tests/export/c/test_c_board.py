@@ -37,7 +37,7 @@ def trial(seed: int = 0) -> program.Trial:
 @pytest.mark.parametrize("flags", [(), ("-DQS_SMALL", "-Os")], ids=["fast", "small"])
 def test_integers_are_equal_bit_for_bit(board: str, flags: tuple[str, ...], build: Callable) -> None:
     task = trial()
-    host = build(SavedLearner(ProtoNet(Conv4(channels=8, image_size=20)), SPEC), examples=10, images=task.support)
+    host = build(SavedLearner(ProtoNet(Conv4(channels=8, image_size=20)), SPEC), examples=10, calibration=task.support)
     program.write_program(host.folder, task)
     measured = boards.run(host.folder, boards.BOARDS[board], flags)
     assert host.adapt(task.support, task.targets) == 0 == measured.output["adapt"][0]

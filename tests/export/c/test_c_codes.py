@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from quickstudy.export.c.firmware import write_firmware
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
 from quickstudy.learners.anil import ANIL
@@ -138,7 +138,7 @@ CASES: dict[str, tuple[Callable[[], Learner], ImageSpec | None, str]] = {
 def test_codes(name: str, tmp_path: pathlib.Path) -> None:
     make, spec, more = CASES[name]
     images = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8)
-    write_firmware(tmp_path, SavedLearner(make(), spec), ways=3, examples=7, images=images)
+    write_firmware(tmp_path, SavedLearner(make(), spec), FirmwareSettings(ways=3, examples=7), calibration=images)
     (tmp_path / "main.c").write_text(CHECKS.replace("MORE", more))
     commands = [[*SANITIZED, "-c", "learner.c"]]
     for main in ("main.c", "example.c"):
@@ -163,7 +163,7 @@ def test_a_state_knows_its_learner(tmp_path: pathlib.Path) -> None:
     one, other = (ProtoNet(MLP(6, (8,))) for _ in range(2))
     numbers = []
     for learner, options in ((one, {}), (one, {"examples": 9}), (one, {"ways": 4}), (other, {})):
-        write_firmware(tmp_path, SavedLearner(learner), **options)
+        write_firmware(tmp_path, SavedLearner(learner), FirmwareSettings(**options))
         numbers += [line for line in (tmp_path / "learner.h").read_text().splitlines() if "define QS_LEARNER " in line]
     assert len(numbers) == 4
     assert numbers[0] == numbers[1]

@@ -8,10 +8,11 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 import torch
+from builders import PROTOTYPES, Memory, Prototypes
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.export.c.firmware import write_firmware
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.export.c.int8 import fraction_bits, integer_layers
 from quickstudy.export.c.program import Request
 from quickstudy.inputs.image import ImageSpec
@@ -19,6 +20,7 @@ from quickstudy.layers.batch_norm import BatchNorm, batch_statistics, set_popula
 from quickstudy.learner import Learner
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
 from quickstudy.nets.resnet12 import ResNet12
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples
@@ -63,9 +65,9 @@ def test_bit_for_bit(name: str, build: Callable) -> None:
     make, spec = NETS[name]
     made = learner(make())
     images, classes = drawings(24, spec)
-    request = Request(WAYS, 20, (spec.channels, spec.height, spec.width), spec)
+    request = Request(WAYS, 20, spec)
     layers = integer_layers(made, request, lambda: images)
-    host = build(SavedLearner(made, spec), ways=WAYS, examples=20, images=images)
+    host = build(SavedLearner(made, spec), ways=WAYS, examples=20, calibration=images)
     assert host.adapt(images[:14], classes[:14]) == 0
     answers, scores = host.predict(images[14:])
     x = 255 - images if spec.ink == "dark" else images
@@ -92,7 +94,7 @@ def test_close_to_float(build: Callable) -> None:
     with torch.no_grad(), batch_statistics(keep=True) as recording:
         made.net(to_input(torch.from_numpy(images), spec.layout()["image"]))
     set_population_statistics(made.net, [recording.of(made.net)])
-    host = build(SavedLearner(made, spec), ways=WAYS, examples=20, images=images)
+    host = build(SavedLearner(made, spec), ways=WAYS, examples=20, calibration=images)
     host.adapt(images[:12], classes[:12])
     x = to_input(torch.from_numpy(images), spec.layout()["image"])
     with torch.no_grad():
@@ -161,9 +163,9 @@ def test_what_has_no_integer_form_is_named_and_goes_in_float32(name: str, tmp_pa
     make, words = REFUSED[name]
     saved, (images, _) = SavedLearner(make(), ImageSpec(16, 16)), drawings(4, ImageSpec(16, 16))
     with pytest.raises(ModelError, match=rf"(?s){words}.*float32"):
-        write_firmware(tmp_path, saved, images=images, precision="int8")
+        write_firmware(tmp_path, saved, FirmwareSettings(precision="int8"), calibration=images)
     assert not list(tmp_path.iterdir())
-    assert write_firmware(tmp_path, saved, images=images).precision == "float32"
+    assert write_firmware(tmp_path, saved, calibration=images).precision == "float32"
     assert "(float32)" in (tmp_path / "README.md").read_text()
 
 
@@ -173,13 +175,20 @@ def test_a_scale_after_pooling_that_turns_no_maximum_around() -> None:
     images, _ = drawings(24, spec)
     net = then(nn.MaxPool2d(2), lambda x: x * 0.5 + 0.25, nn.ReLU())
     x = to_input(torch.from_numpy(images), spec.layout()["image"])
-    layers = integer_layers(ProtoNet(net), Request(WAYS, 20, (1, 16, 16), spec), lambda: images)
+    layers = integer_layers(ProtoNet(net), Request(WAYS, 20, spec), lambda: images)
     with torch.no_grad():
         exact = net(x).unflatten(1, (3, 8, 8)).permute(0, 2, 3, 1).numpy()
     mine = layers[0](images) * (exact.max() / 255)
     assert np.abs(mine - exact).max() < 0.03 * exact.max()
 
 
+def test_a_learner_without_prototypes_is_told_which_learners_have_them(tmp_path: pathlib.Path) -> None:
+    for saved in (SavedLearner(Memory(Conv4(1, 16, 4)), ImageSpec(16, 16)), SavedLearner(Prototypes(MLP(4, (4,))))):
+        with pytest.raises(ModelError, match=rf"whose state are prototypes \([^)]*{PROTOTYPES}.*inputs of bytes.*float32"):
+            write_firmware(tmp_path, saved, FirmwareSettings(precision="int8"))
+        assert write_firmware(tmp_path, saved, FirmwareSettings(precision="auto")).precision == "float32"
+
+
 def test_colours_need_images(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ConfigError, match="give images"):
+    with pytest.raises(ConfigError, match="give calibration"):
         write_firmware(tmp_path, SavedLearner(ProtoNet(Conv4(3, 16, 4)), ImageSpec(16, 16, 3)))

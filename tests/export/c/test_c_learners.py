@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
+from builders import Descent, HeadDescent, Memory, Prototypes
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, ModelError
-from quickstudy.export.c.firmware import write_firmware
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.learner import Learner
 from quickstudy.learners.anil import ANIL
 from quickstudy.learners.maml import MAML
@@ -143,10 +145,35 @@ class First(nn.Module):
 def test_memory_does_not_grow_with_shots_without_batch_norm(tmp_path: pathlib.Path) -> None:
     for norm, grows in (("none", False), ("group", False), ("batch", True)):
         sizes = [
-            write_firmware(tmp_path, SavedLearner(Rows(MAML(conv4(norm)))), examples=examples, features=256)
+            write_firmware(tmp_path, SavedLearner(Rows(MAML(conv4(norm)))), FirmwareSettings(examples=examples), features=256)
             for examples in (5, 50)
         ]
         assert (sizes[1].arena > sizes[0].arena) == grows == sizes[0].grows
+
+
+class Overflowing(nn.Module):
+    """A layer whose results are too large for float32, so that differences of them are no numbers."""
+
+    features = 4
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        large = self.layer(x).exp() * 1e38 * 1e38
+        return F.relu(large - large)
+
+
+@pytest.mark.parametrize("kind", [Prototypes, Memory, Descent, HeadDescent])
+def test_a_result_that_is_not_a_number_is_reported_though_an_activation_follows(kind: type[Learner], build: Callable) -> None:
+    learner, x, classes = kind(Overflowing()), torch.randn(6, 4), torch.arange(6) % 3
+    state = learner.adapt(Examples(x, one_hot(classes, 3)))
+    assert not all(value.isfinite().all() for value in state.values())
+    host = build(SavedLearner(learner), ways=3, examples=6, features=4)
+    not_finite, not_adapted = -5, -7
+    assert host.adapt(x.numpy(), classes.numpy()) == not_finite
+    assert (host.predict(x.numpy())[0] == not_adapted).all()
 
 
 def test_regression(build: Callable) -> None:
@@ -196,7 +223,7 @@ def test_queries_are_not_normalised_by_a_batch(tmp_path: pathlib.Path) -> None:
 
 def test_arguments_out_of_range(tmp_path: pathlib.Path) -> None:
     saved = SavedLearner(MAML(MLP(4, (4,))))
-    for options in ({"ways": 0}, {"examples": 0}, {"precision": "int4"}, {"precision": "int8"}):
+    for options in ({"ways": 0}, {"examples": 0}, {"precision": "int4"}):
         with pytest.raises(ConfigError):
-            write_firmware(tmp_path, saved, **options)
+            write_firmware(tmp_path, saved, FirmwareSettings(**options))
     assert not list(tmp_path.iterdir())

@@ -111,8 +111,30 @@ CASES: dict[str, Callable[..., Tensor]] = {
     ),
     "strides of a piece": lambda a, **_: (a[1:] * 1).as_strided((2, 2), (2, 1)) + a.as_strided((2, 4), (4, 1)).t()[:2],
     "made from nothing": lambda a, **_: a.new_empty((4,)).copy_(a[0]) + a,
+    "pieces side by side": lambda a, b, row, column, **_: (
+        torch.cat([a, b * 2, a > 0], 1)[:, 1:11:2]
+        + torch.cat([row.unsqueeze(0), a, torch.empty(0), b[1:] + row])[1:4, :1]
+        + torch.stack([a, b], -1).sum(-1)[:, :1]
+        + torch.cat([column, a + 1], -1)
+    ),
+    "an axis in pieces": lambda a, b, **_: (
+        torch.cat([*a.split([1, 3], 1)[::-1], *b.chunk(2, 1)[::-1]], 1)[:, 2:6] + a.unbind(0)[1]
+    ),
     "number as a tensor": lambda a, **_: a * aten.scalar_tensor.default(2.5) + aten.alias.default(a),
 }
+
+STRANGE: dict[str, Callable[..., Tensor]] = {
+    "relu": lambda a, **_: a.relu() + 1,
+    "relu of a convolution": lambda image, weight, bias, **_: (F.conv2d(image, weight) + bias.view(1, -1, 1, 1)).relu(),
+    "bounds": lambda a, **_: a.clamp(-0.5, 0.5) + a.clamp(min=0.1) + a.clamp(max=0.2),
+    "maximum": lambda a, b, **_: torch.maximum(a, b) - torch.maximum(b, a),
+    "minimum": lambda a, b, **_: torch.minimum(a, b) - torch.minimum(b, a),
+    "largest": lambda a, **_: a.amax(1),
+    "largest of all": lambda a, **_: a.amax(),
+    "softmax": lambda a, **_: a.log_softmax(1),
+    "pooling": lambda image, **_: F.max_pool2d(image, 3, stride=1, padding=1),
+}
+"""With numbers among the inputs that are not numbers."""
 
 ROWS: dict[str, Callable[..., Tensor]] = {
     "fixed rows": lambda rows, **_: rows[(torch.arange(4) * 3 + 1) % rows.shape[0]] * torch.arange(4).unsqueeze(1),
@@ -170,6 +192,19 @@ def outcomes(
 def test_equal_to_torch(name: str, inputs: dict[str, Tensor], outcomes: dict[str, np.ndarray]) -> None:
     expected = (CASES | ROWS | WHOLE)[name](**inputs)
     np.testing.assert_allclose(outcomes[name], expected.numpy(), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.parametrize("place", [0, 1, -1])
+def test_what_is_not_a_number_is_handed_on_as_in_torch(place: int, inputs: dict[str, Tensor], tmp_path: pathlib.Path) -> None:
+    given = {name: value.clone() for name, value in inputs.items()}
+    for name in ("a", "image"):
+        given[name].view(-1)[place] = torch.nan
+    function = compiled(_all(STRANGE), inputs)
+    found = built(tmp_path, [function]).run(function, list(given.values()))
+    for (name, case), value in zip(STRANGE.items(), found, strict=True):
+        expected = case(**given)
+        assert expected.isnan().any(), name
+        np.testing.assert_allclose(value, expected.numpy(), rtol=2e-5, atol=2e-6, err_msg=name)
 
 
 def test_every_operation_has_a_case(functions: dict[str, Compiled]) -> None:

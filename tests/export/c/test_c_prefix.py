@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from quickstudy.errors import ConfigError
-from quickstudy.export.c.firmware import write_firmware
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.learners.protonet import ProtoNet
@@ -48,9 +48,10 @@ int main(void)
 def test_two_learners_link_into_one_program(precision: str, tmp_path: pathlib.Path) -> None:
     torch.manual_seed(0)
     rows = SavedLearner(MAML(MLP(in_features=4, hidden=(8,)), inner_lr=0.5))
-    write_firmware(tmp_path / "doors", rows, ways=2, prefix="doors")
+    write_firmware(tmp_path / "doors", rows, FirmwareSettings(ways=2, prefix="doors"))
     images = SavedLearner(ProtoNet(Conv4(1, 16, channels=4)), ImageSpec(16, 16, 1))
-    write_firmware(tmp_path / "walls", images, ways=3, precision=precision, prefix="walls")  # type: ignore[arg-type]
+    settings = FirmwareSettings(ways=3, precision=precision, prefix="walls")  # type: ignore[arg-type]
+    write_firmware(tmp_path / "walls", images, settings)
     for file in [*tmp_path.glob("*/*.[ch]"), *tmp_path.glob("*/README.md")]:
         assert "qs_" not in file.read_text()
         assert "QS_" not in file.read_text()
@@ -62,4 +63,4 @@ def test_two_learners_link_into_one_program(precision: str, tmp_path: pathlib.Pa
 
 def test_a_prefix_that_is_no_name_is_refused(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match=r"prefix is '9 lives'; expected a C name"):
-        write_firmware(tmp_path, SavedLearner(MAML(MLP(in_features=4, hidden=(8,)))), prefix="9 lives")
+        FirmwareSettings(prefix="9 lives")

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import ClassVar
 
 import pytest
 import torch
-from torch import Tensor, nn
+from recurrent import Recurrent
+from torch import Tensor
 
 from quickstudy.errors import ModelError
 from quickstudy.functional.loop import repeat, scan
-from quickstudy.learner import Learner, State
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
-from quickstudy.task import Examples, Input
+from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner
 
 from .functions import built, compiled
@@ -40,7 +38,21 @@ def over_numbers(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
     return (total + x.sum(0),)
 
 
-@pytest.mark.parametrize("function", [over_examples, over_numbers])
+def with_several_outputs(x: Tensor, w: Tensor) -> tuple[Tensor, ...]:
+    """Put out two tensors per step, and join pieces of them inside and after the loop."""
+
+    def step(index: Tensor, carry: tuple[Tensor, Tensor], row: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[Tensor, Tensor]]:
+        kept, shown = carry
+        forget, write = torch.sigmoid(torch.cat([shown, row]) * torch.cat([w, w])).chunk(2)
+        kept = forget * kept + write * torch.tanh(row)
+        return (kept, torch.tanh(kept)), (kept, torch.stack([forget, write]))
+
+    (kept, shown), (seen, gates) = scan(step, (torch.zeros_like(w), w), x)
+    joined = torch.cat([seen, gates.flatten(1), x], 1)
+    return torch.cat([kept, shown]), joined, joined.sum(0)
+
+
+@pytest.mark.parametrize("function", [over_examples, over_numbers, with_several_outputs])
 def test_it_equals_torch_for_any_number_of_examples(function: Callable, tmp_path: pathlib.Path) -> None:
     inputs = {"x": torch.randn(9, 4), "w": torch.randn(4)}
     one = compiled(function, inputs, ["x"])
@@ -67,35 +79,9 @@ def test_a_loop_inside_a_loop_is_refused() -> None:
         compiled(twice, {"x": torch.randn(9, 4), "w": torch.randn(4)}, ["x"])
 
 
-@dataclasses.dataclass(eq=False, repr=False)
-class Reading(Learner):
-    """What a simple recurrent unit remembers of the examples, one after another."""
-
-    net: nn.Module
-    head_ways: int = 3
-
-    order_free: ClassVar[bool] = False
-    relabelling_free: ClassVar[bool] = False
-
-    def __post_init__(self) -> None:
-        self.ways = self.head_ways
-        self.seen = nn.Linear(self.net.features, 5)
-        self.told = nn.Linear(self.head_ways, 5)
-        self.kept = nn.Linear(5, 5)
-        self.answer = nn.Linear(self.net.features, self.head_ways * 5)
-
-    def adapt(self, support: Examples, state: State | None = None) -> State:
-        rows = self.seen(self.net(support.x)) + self.told(support.y.rows)
-        hidden, _ = scan(lambda index, hidden, row: (torch.tanh(row + self.kept(hidden)), ()), rows.new_zeros(1, 5), rows)
-        return {"hidden": hidden}
-
-    def predict(self, state: State, x: Input) -> Tensor:
-        return (self.answer(self.net(x)).reshape(-1, self.head_ways, 5) * state["hidden"]).sum(-1)
-
-
 def test_a_recurrent_learner_equals_torch(build: Callable) -> None:
     torch.manual_seed(0)
-    learner = Reading(MLP(in_features=6, hidden=(8, 6))).eval()
+    learner = Recurrent(MLP(in_features=6, hidden=(8, 6))).eval()
     x, classes, queries = torch.randn(7, 6), torch.arange(7) % 3, torch.randn(4, 6)
     host = build(SavedLearner(learner), ways=3, examples=9, features=6, precision="float32")
     assert host.adapt(x.numpy(), classes.numpy()) == 0

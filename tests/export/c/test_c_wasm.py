@@ -61,7 +61,7 @@ LEARNERS: dict[str, Callable[[], Learner]] = {
 def test_equal_to_this_machine(name: str, build: Callable) -> None:
     random = np.random.default_rng(0)
     images, targets = random.integers(0, 256, (16, 16, 16, 1), np.uint8), np.arange(10) % 5
-    host = build(SavedLearner(LEARNERS[name](), ImageSpec(16, 16)), examples=10, images=images)
+    host = build(SavedLearner(LEARNERS[name](), ImageSpec(16, 16)), examples=10, calibration=images)
     assert host.adapt(images[:10], targets) == 0
     answers, scores = host.predict(images[10:])
     task = {

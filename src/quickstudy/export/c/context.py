@@ -33,19 +33,19 @@ from quickstudy.export.c.sections import Cut
 from quickstudy.export.trace.capture import layer_of
 
 Bind = Callable[[str], Value]
-"""From the C expression of an example's number to what the program is given for that example."""
+"""Function from the C expression of an example's number to the value that the program is given for that example."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Frame:
-    """What surrounds a program.
+    """The C function around a program.
 
     Args:
-        inputs: what stands behind each input, by name.
-        outputs: where each output goes, by name; outputs with an axis of examples go to rows.
+        inputs: the value behind each input, by name.
+        outputs: the buffer for each output, by name; outputs with an axis of examples have a row for each.
         count: C expression of the number of examples.
-        capacity: the most examples there may be.
-        steps: C expression of the number of steps of each loop.
+        capacity: the most examples that there may be.
+        steps: C expression of the number of steps of each loop; empty for a loop over rows.
         sizes: C expressions of other sizes, by their symbol.
     """
 
@@ -95,7 +95,7 @@ class Context:
         self.constants: dict[tuple[str, str], str] = {}
 
     def value(self, node: Any) -> Value:
-        """Return what a node computed, for the example at hand."""
+        """Return the value of a node that was lowered, for the example at hand."""
         if node.op == "placeholder":
             return self.frame.inputs[self.names[node]]("row")
         if node in self.local:
@@ -126,11 +126,11 @@ class Context:
         return Buffer(unique, size, dtype)
 
     def destination(self, node: fx.Node) -> Buffer | None:
-        """Where a node's value goes in the end, if it is an output."""
+        """Return the buffer of the caller for which a node's value is; None if it is no output."""
         return self.destinations[node][0] if node in self.destinations else None
 
     def allocate(self, node: fx.Node, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> Value:
-        """Where a kernel may put a node's elements: in a row of its own for every example if they are kept."""
+        """Return a place for a node's elements: a row of its own for every example if they are kept."""
         size = math.prod(shape)
         if node not in self.cut.kept:
             return stored(self.new(node.name, size, dtype), shape)
@@ -156,7 +156,7 @@ class Context:
         self.items.append(Kernel(code, read, frozenset().union(*(value.reads for value in writes)), over))
 
     def write(self, value: Value, target: Value) -> Value:
-        """Compute all elements into a place."""
+        """Add a kernel that computes all elements into a place."""
         if value.place is not None and value.dtype == target.dtype:
             code = f"memcpy({target.pointer}, {value.pointer}, {value.size} * sizeof({C_TYPE[value.dtype]}));"
             self.emit(code, [value], [target])
@@ -166,11 +166,11 @@ class Context:
         return target
 
     def copy(self, value: Value, name: str = "copied") -> Value:
-        """All elements, in a buffer of their own."""
+        """Return the value with all elements in a buffer of their own."""
         return self.write(value, stored(self.new(name, value.size, value.dtype), value.shape))
 
     def in_memory(self, value: Value, name: str = "gathered") -> Value:
-        """All elements in row-major order, where they are or copied."""
+        """Return the value with all elements in row-major order in memory: where they are, or else copied."""
         return value if value.place is not None else self.copy(value, name)
 
     def constant(self, kind: str, name: str, text: str) -> str:
@@ -209,6 +209,7 @@ class Context:
             )
 
     def _broadcast(self, value: Value, shape: tuple[int, ...]) -> Value:
+        """Return the value spread over a shape; a costly one is computed once before."""
         if value.shape == shape:
             return value
         if value.cost >= ops.EFFORT["shared"] and value.size < math.prod(shape):

@@ -1,4 +1,4 @@
-"""C text: templates, a program as a function, constants as arrays."""
+"""Write C: templates, a program as a function, constants as arrays."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def function(signature: str, items: Sequence[Item], arena: Arena) -> str:
 
 
 def constants(table: Mapping[tuple[str, str], str]) -> str:
-    """Constants by (type, content), under their names."""
+    """Write constants, which are given as names by (type, content)."""
     return "\n".join(f"static const {kind} {name} = {text};" for (kind, text), name in table.items())
 
 

@@ -1,4 +1,4 @@
-"""In-place operations as the functions that they are, where nothing else looks at the tensor that they change.
+"""Replace operations in place by functions, if nothing else reads the tensor that they change.
 
 Torch's own derivatives and decompositions change tensors that they have just made (`masked_fill_`, `sub_`).
 """
@@ -15,7 +15,7 @@ from quickstudy.export.trace.capture import layer_of
 
 aten = ops.aten
 COPIES = {aten._to_copy.default, aten.clone.default}
-"""Those of the views that are new tensors."""
+"""Operations that count as views here, but whose results are new tensors in torch."""
 
 
 def functional(graph: fx.Graph, inputs: Sequence[str]) -> fx.Graph:

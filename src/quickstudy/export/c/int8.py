@@ -1,4 +1,4 @@
-"""A prototype learner in integers: a state of integer sums, streamed one example at a time, and squared distances."""
+"""A learner of prototypes in integers: a state of integer sums, to which examples are added one at a time, and squared distances."""
 
 from __future__ import annotations
 
@@ -9,49 +9,71 @@ import numpy as np
 import torch
 
 from quickstudy.export.c import emit
-from quickstudy.export.c.header import HEAD, header, weights_text
-from quickstudy.export.c.program import Request, Source
+from quickstudy.export.c.header import header, input_facts, state_size, weights_text
+from quickstudy.export.c.program import Code, Request
 from quickstudy.export.c.quantize import IntegerError, IntegerLayer, layers_of, quantized
 from quickstudy.export.c.table import table
-from quickstudy.export.trace.capture import Sizes, capture
-from quickstudy.inputs.image import ImageSpec
+from quickstudy.export.facts import having
+from quickstudy.export.trace.capture import Backend, Sizes, capture
+from quickstudy.inputs import TensorLayout
 from quickstudy.learner import Learner
 from quickstudy.tasks._inputs import to_input
 
+INSTEAD = "Export in float32 (precision='float32'; on the command line without --int8)."
+"""The remedy for a learner that has no integer form."""
 
-def compile_integer(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> Source:
+
+def compile_integer(learner: Learner, request: Request, calibration: Callable[[], np.ndarray]) -> Code:
     """Compile the learner to C that uses integers only.
 
     Args:
-        learner: a ProtoNet whose net is a chain of convolutions, with `statistics="population"` or without batch norm.
-        request: what to build for; needs an image spec.
-        images: gives uint8 `[example, row, column, channel]`, as stored by the spec, to measure ranges with: a few hundred of the
-            kind to be seen. It is called only for a net that has an integer form.
+        learner: one of prototypes (`Learner.prototypes`) whose net is a chain of convolutions, with `statistics="population"` or without
+            batch norm.
+        request: what to build for.
+        calibration: gives examples as they are stored, uint8 `[example, row, column, channel]`, to measure ranges with: a few hundred
+            of the kind to be seen. It is called only for a net that has an integer form.
 
     Raises:
-        IntegerError: the learner or its net has no integer form.
+        IntegerError: the learner, its input or its net has no integer form.
     """
-    return integer_source(type(learner).__name__, integer_layers(learner, request, images), request)
+    return integer_source(type(learner).__name__, integer_layers(learner, request, calibration), request)
 
 
-def integer_layers(learner: Learner, request: Request, images: Callable[[], np.ndarray]) -> list[IntegerLayer]:
-    """Return the integer layers of a prototype learner."""
-    assert request.spec is not None
-    programs = capture(learner, request.layout, table(), Sizes(way=request.ways, query=1))
+def integer_layers(learner: Learner, request: Request, calibration: Callable[[], np.ndarray]) -> list[IntegerLayer]:
+    """Return the integer layers of a learner of prototypes."""
+    unit, _ = byte_unit(learner, request)
+    programs = capture(learner, request.spec.layout(), Backend(table(), Sizes(way=request.ways, query=1)))
     if set(programs.state) != {"sums", "counts"}:
         raise IntegerError(
-            f"{type(learner).__name__} keeps {', '.join(programs.state)} of a task; int8 firmware is for ProtoNet with "
-            "statistics='population', whose state is sums and counts. Export in float32 (precision='float32'; on the command line "
-            "without --int8)."
+            f"{type(learner).__name__} keeps {', '.join(programs.state)} of a task; int8 firmware keeps sums and counts, as learners of "
+            f"prototypes do with statistics='population'. {INSTEAD}"
         )
     with torch.no_grad():
         layers = layers_of(programs.adapt, dict(programs.weights))
-        x = to_input(torch.from_numpy(np.ascontiguousarray(images())), request.spec.layout()["image"])
-        return quantized(layers, x)[0]
+        x = to_input(torch.from_numpy(np.ascontiguousarray(calibration())), request.layout)
+        return quantized(layers, x, unit)[0]
+
+
+def byte_unit(learner: Learner, request: Request) -> tuple[float, bool]:
+    """Return how much one unit of a stored byte is to the net, and whether the net sees 255 minus the byte.
+
+    Raises:
+        IntegerError: the learner's state are not prototypes, or the net does not see an input's bytes from 0 on, channels last.
+    """
+    layout = request.layout
+    bytes_of_grid = layout.dtype == "uint8" and layout.order == (2, 0, 1)
+    turned = layout.scale < 0
+    from_zero = math.isclose(layout.offset, -255 * layout.scale if turned else 0.0, abs_tol=1e-6)
+    if learner.prototypes and bytes_of_grid and from_zero:
+        return abs(layout.scale), turned
+    raise IntegerError(
+        f"{type(learner).__name__} on {request.spec} has no int8 firmware, which is for a learner whose state are prototypes "
+        f"({having('prototypes')}) on inputs of bytes [row][column][channel]. {INSTEAD}"
+    )
 
 
 def fraction_bits(features: int) -> int:
-    """Bits after the point of a prototype, so that a squared distance of that many features fits 31 bits.
+    """Return the bits after the point of a prototype with which a squared distance of that many features fits 31 bits.
 
     >>> fraction_bits(64)
     4
@@ -63,20 +85,18 @@ def fraction_bits(features: int) -> int:
     if features > most:
         raise IntegerError(
             f"the net gives {features:,} features; squared distances of more than {most:,} bytes do not fit the 32 bits of int8 firmware. "
-            "Pool more, use fewer channels, or export in float32 (precision='float32'; on the command line without --int8)."
+            f"Pool more or use fewer channels. {INSTEAD}"
         )
     return max(0, int(math.log2(math.sqrt(2**31 / features) / 256)))
 
 
-def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) -> Source:
-    """C files of a prototype learner with these layers."""
-    spec = request.spec
-    assert spec is not None
-    sizes = _sizes(layers, spec)
-    features, dark = math.prod(sizes[-1]), spec.ink == "dark"
+def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) -> Code:
+    """Return the C files of a learner of prototypes with these layers."""
+    sizes = _sizes(layers, request.layout)
+    features, turned = math.prod(sizes[-1]), request.layout.scale < 0
     arrays, table, patch = _tables(layers, sizes)
     first = _largest(sizes[1::2])
-    second = _largest([*sizes[2::2], *([sizes[0]] if dark else [])])
+    second = _largest([*sizes[2::2], *([sizes[0]] if turned else [])])
     code = emit.filled(
         "int8",
         layers=len(layers),
@@ -86,18 +106,16 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
         patch=patch,
         first=first,
         second=second,
-        invert=_INVERT if dark else "",
-        start="b" if dark else "pixels",
+        turn=_TURN if turned else "",
+        start="b" if turned else "input",
     )
     weights = weights_text(arrays)
     interface = header(
         weights,
         learner=name,
         ways=request.ways,
-        values=math.prod(spec.shape),
         examples=request.examples,
-        input="uint8_t",
-        input_note="bytes [row][column][channel] as in an image file",
+        **input_facts(request),
         target="int32_t",
         target_note="class of each example, 0 to QS_WAYS - 1",
         state=f"    int32_t sums[{request.ways * features}]; /* [way][feature] */\n    int32_t counts[{request.ways}];",
@@ -109,11 +127,11 @@ def integer_source(name: str, layers: Sequence[IntegerLayer], request: Request) 
     )
     flash = sum(array.nbytes for layer in layers for array in (layer.weight, layer.bias, layer.multiplier, layer.shift))
     files = {"learner.h": interface, "weights.h": weights, "learner.c": code}
-    return Source(files, HEAD + 4 * request.ways * (features + 1), first + second + 2 * patch, flash, False)
+    return Code(files, state_size(request.ways * (features + 1)), first + second + 2 * patch, flash, False)
 
 
 def _tables(layers: Sequence[IntegerLayer], sizes: Sequence[tuple[int, int, int]]) -> tuple[list[str], list[str], int]:
-    """Constant arrays, rows of the table of layers, and the numbers in the patches of four outputs."""
+    """Return constant arrays, the rows of the table of layers, and how many numbers the patches of four outputs hold."""
     arrays, table, patch = [], [], 4
     for number, (layer, before, after) in enumerate(zip(layers, sizes[:-1], sizes[1:], strict=True)):
         weight = layer.weight.reshape(len(layer.weight), -1)
@@ -132,13 +150,13 @@ def _tables(layers: Sequence[IntegerLayer], sizes: Sequence[tuple[int, int, int]
 
 
 def _largest(sizes: Sequence[tuple[int, int, int]]) -> int:
-    """Bytes of the largest image of a list, in whole words."""
+    """Return the bytes of the largest of some arrays of bytes, in whole words."""
     return max((-(-math.prod(size) // 4) * 4 for size in sizes), default=4)
 
 
-def _sizes(layers: Sequence[IntegerLayer], spec: ImageSpec) -> list[tuple[int, int, int]]:
-    """Rows, columns and channels before, between and after the layers."""
-    rows, columns, channels = spec.shape
+def _sizes(layers: Sequence[IntegerLayer], layout: TensorLayout) -> list[tuple[int, int, int]]:
+    """Return rows, columns and channels before, between and after the layers."""
+    rows, columns, channels = layout.axes
     sizes = [(rows, columns, channels)]
     for layer in layers:
         window = layer.weight.shape[1]
@@ -152,6 +170,6 @@ _MORE = """
 int qs_add(qs_state *state, const qs_input *example, qs_target target);
 """
 
-_INVERT = """    for (int i = 0; i < QS_VALUES; i++)
-        b[i] = 255 - pixels[i]; /* dark strokes on a light ground */
+_TURN = """    for (int i = 0; i < QS_VALUES; i++)
+        b[i] = 255 - input[i]; /* as the net sees it */
 """

@@ -1,4 +1,4 @@
-"""What the passes hand on: values (how to read a tensor's element), buffers (where it lies), kernels (a piece of C) and loops."""
+"""The program that the passes hand on: values (how to read an element of a tensor), buffers (memory), kernels (pieces of C) and loops."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Buffer:
     Args:
         name: a C expression that points to it.
         size: number of elements.
-        dtype: of its elements.
-        outside: it belongs to the caller (weights, state, inputs), not to the arena.
+        dtype: type of its elements.
+        outside: True if it belongs to the caller (weights, state, inputs), and not to the arena.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Buffer:
 
     @property
     def bytes(self) -> int:
-        """Size in the arena, rounded up to words."""
+        """Return its size in the arena, rounded up to words of 4 bytes."""
         return -(-max(1, self.size) * BYTES[self.dtype] // 4) * 4
 
 
@@ -43,11 +43,11 @@ class Value:
 
     Args:
         shape: its axes; the axis of the examples has size 1, since one example is computed at a time.
-        dtype: of its elements.
-        read: from an index to the C expression of that element.
+        dtype: type of its elements.
+        read: function from an index to the C expression of that element.
         reads: buffers that the expression reads.
-        cost: operations to compute one element.
-        place: buffer and offset (in elements, a C expression) where its elements lie in row-major order, if they do.
+        cost: number of operations that compute one element.
+        place: buffer and offset (in elements, a C expression) at which its elements lie in row-major order; None if they do not.
         aligned: those of `reads` of which element i is read for element i only, so that the result may overwrite them.
     """
 
@@ -61,12 +61,12 @@ class Value:
 
     @property
     def size(self) -> int:
-        """Number of elements."""
+        """Return the number of its elements."""
         return math.prod(self.shape)
 
     @property
     def pointer(self) -> str:
-        """C expression of a pointer to its elements; only for one that lies somewhere."""
+        """Return the C expression of a pointer to its elements, which must lie somewhere."""
         assert self.place is not None
         buffer, offset = self.place
         return f"{buffer.name} + {offset}" if offset else buffer.name
@@ -146,7 +146,7 @@ def expanded(value: Value, shape: tuple[int, ...]) -> Value:
 
 
 def reshaped_in_place(value: Value, shape: Sequence[int], back: Callable[[Index], Index]) -> Value:
-    """Only axes of size 1 come or go, so the elements keep their order."""
+    """Return a value read through a function of its index that only adds or drops axes of size 1, so that elements keep their order."""
     return dataclasses.replace(value, shape=tuple(shape), read=lambda index: value.read(back(index)))
 
 
@@ -180,7 +180,7 @@ def loops(shape: Sequence[int], prefix: str = "i") -> tuple[list[str], Index]:
 
 
 def nested(opening: Sequence[str], body: Sequence[str]) -> str:
-    """Lines inside loops, indented."""
+    """Return the lines of `body`, indented, inside the loops that `opening` opens."""
     lines = [f"{'    ' * depth}{line}{' {' if depth == len(opening) - 1 else ''}" for depth, line in enumerate(opening)]
     if not opening:
         return "\n".join(["{", *(f"    {line}" for line in body), "}"])

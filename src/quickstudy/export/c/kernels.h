@@ -16,9 +16,10 @@ typedef struct {
 
 static inline int qs_min(int a, int b) { return a < b ? a : b; }
 static inline int qs_max(int a, int b) { return a > b ? a : b; }
-static inline float qs_minf(float a, float b) { return a < b ? a : b; }
-static inline float qs_maxf(float a, float b) { return a > b ? a : b; }
-static inline float qs_relu(float a) { return a > 0.0f ? a : 0.0f; }
+/* What is not a number (the only thing unequal to itself) is handed on, as in torch, so that the checks of results find it. */
+static inline float qs_minf(float a, float b) { return a < b || a != a ? a : b; }
+static inline float qs_maxf(float a, float b) { return a > b || a != a ? a : b; }
+static inline float qs_relu(float a) { return a < 0.0f ? 0.0f : a; }
 static inline float qs_sign(float a) { return a > 0.0f ? 1.0f : a < 0.0f ? -1.0f : 0.0f; }
 static inline float qs_square(float a) { return a * a; }
 
@@ -115,7 +116,7 @@ static QS_HOT void qs_conv2d_weight_gradient(const float *restrict dy, const flo
     }
 }
 
-/* dx = dy * turned w, and 0 where `mask` is not above 0. `dx` may be `mask`. */
+/* dx = dy * turned w, and 0 where `mask` is at most 0. `dx` may be `mask`. */
 static QS_HOT void qs_conv2d_input_gradient(const float *restrict dy, const float *restrict w, const float *mask, float *dx,
                                             const qs_conv_shape *s)
 {
@@ -125,7 +126,7 @@ static QS_HOT void qs_conv2d_input_gradient(const float *restrict dy, const floa
         for (int r = 0; r < s->in_rows; r++) {
             for (int q = 0; q < s->in_columns; q++, dx++) {
                 float sum = 0.0f;
-                if (!mask || *mask > 0.0f) {
+                if (!mask || !(*mask <= 0.0f)) {
                     for (int i = (r + padding) % stride; i < window; i += stride) {
                         const int from_row = (r + padding - i) / stride;
                         if (r + padding < i || from_row >= s->out_rows)
@@ -157,7 +158,7 @@ static inline void qs_sum_positions(const float *x, float *sums, int channels, i
             sums[c] += *x++;
 }
 
-/* The first maximum of each window and, if wanted, its place in the window. */
+/* The first maximum of each window (or what is not a number) and, if wanted, its place in the window. */
 static inline void qs_max_pool(const float *x, float *y, uint8_t *places, const qs_conv_shape *s)
 {
     for (int c = 0; c < s->in_channels; c++, x += s->in_rows * s->in_columns) {
@@ -170,7 +171,7 @@ static inline void qs_max_pool(const float *x, float *y, uint8_t *places, const 
                 for (int i = qs_from(top); i < i1; i++) {
                     for (int j = qs_from(left); j < j1; j++) {
                         const float v = x[(top + i) * s->in_columns + left + j];
-                        if (v > best) {
+                        if (v > best || v != v) {
                             best = v;
                             place = i * s->window + j;
                         }

@@ -1,4 +1,4 @@
-"""Convolution and pooling, forward and backward, as calls of kernels (`kernels.h`), together with what follows them element by element."""
+"""Write convolution and pooling, forward and backward, as calls of kernels (`kernels.h`) that also do what follows element by element."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ aten = torch.ops.aten
 
 @dataclasses.dataclass(frozen=True)
 class Chain:
-    """A convolution and what its kernel does to each result.
+    """A convolution, and what its kernel does to each result on the way.
 
     Args:
         start: the convolution, or its backward operation.
         bias: added to each channel.
         relu: negative results become 0.
-        mask: a tensor where results are kept if it is above 0, and become 0 elsewhere (the derivative of ReLU).
+        mask: a tensor, where it is at most 0 results become 0 (the derivative of ReLU).
     """
 
     start: fx.Node
@@ -39,14 +39,19 @@ class Chain:
 
 @dataclasses.dataclass(frozen=True)
 class Fusions:
-    """Chains, by their last node, and the nodes inside them."""
+    """All chains of a program.
+
+    Args:
+        outer: each chain, by its last node.
+        inner: the other nodes of the chains, which are not computed by themselves.
+    """
 
     outer: dict[fx.Node, Chain]
     inner: set[fx.Node]
 
 
 def fusions(live: set[fx.Node], kept: set[fx.Node]) -> Fusions:
-    """Find what kernels can do on the way."""
+    """Return the chains among the live nodes; what is kept for every example ends a chain."""
     found = Fusions({}, set())
     for node in live:
         if node.target is aten.convolution.default:
@@ -57,11 +62,13 @@ def fusions(live: set[fx.Node], kept: set[fx.Node]) -> Fusions:
 
 
 def _only_user(node: fx.Node, live: set[fx.Node], kept: set[fx.Node]) -> fx.Node | None:
+    """Return the one node that reads this one's value; None if there are more, or if the value is kept."""
     users = [user for user in node.users if user in live]
     return users[0] if len(users) == 1 and node not in kept and len(node.users) == 1 else None
 
 
 def _forward_chain(node: fx.Node, live: set[fx.Node], kept: set[fx.Node], found: Fusions) -> None:
+    """Find the bias and the ReLU that follow a convolution."""
     bias: Any = node.args[2]
     last, relu = node, False
     follower = _only_user(last, live, kept)
@@ -80,6 +87,7 @@ def _forward_chain(node: fx.Node, live: set[fx.Node], kept: set[fx.Node], found:
 
 
 def _backward_chain(node: fx.Node, live: set[fx.Node], kept: set[fx.Node], found: Fusions) -> None:
+    """Find the derivative of the ReLU before a convolution, which follows the gradient of the convolution's input."""
     for item in node.users:
         if item not in live or item.args[1] != 0:
             continue
@@ -124,7 +132,7 @@ def _convolved(context: Context, node: fx.Node, last: fx.Node, bias: fx.Node | N
 
 
 def convolution_gradient(context: Context, item: fx.Node) -> Value:
-    """One of the gradients of a convolution: with respect to input (0), weight (1) or bias (2)."""
+    """Return one of the gradients of a convolution: with respect to input (0), weight (1) or bias (2)."""
     node: Any = item.args[0]
     part = item.args[1]
     if part == 0:

@@ -1,4 +1,4 @@
-"""From a graph in sections to kernels: values stay expressions until something needs their elements in memory."""
+"""Turn a graph in sections into kernels; values stay expressions until something needs their elements in memory."""
 
 from __future__ import annotations
 
@@ -23,11 +23,13 @@ aten = torch.ops.aten
 
 
 def lowered(context: Context) -> list[Item]:
-    """All kernels and loops of a program, in order."""
+    """Return all kernels and loops of a program, in order."""
     return _Lowering(context).run()
 
 
 class _Lowering:
+    """Goes through the sections of one program."""
+
     def __init__(self, context: Context) -> None:
         self.context = context
         self.carried: dict[tuple[int, int], Buffer] = {}
@@ -35,6 +37,7 @@ class _Lowering:
         self.fused = layers.fusions(self.live, context.cut.kept)
 
     def run(self) -> list[Item]:
+        """Return the kernels and loops."""
         loop: int | None = None
         for section in self.context.cut.sections:
             if section.loop != loop:
@@ -176,7 +179,7 @@ class _Lowering:
             self.context.write(value, stored(buffer, value.shape, offset))
 
     def _settled(self, node: fx.Node, value: Any) -> Any:
-        """Compute once what is long, or used often."""
+        """Return the value, computed once into memory if its expression is long or used often."""
         if not isinstance(value, Value) or value.dtype == torch.bool:
             return value
         users = sum(user in self.live or user.op == "output" for user in node.users)
@@ -295,6 +298,21 @@ def _item(context: Context, node: fx.Node) -> Any:
     return context.value(source)[part]  # pyright: ignore[reportIndexIssue,reportCallIssue,reportArgumentType]
 
 
+def _concatenated(context: Context, node: fx.Node) -> Value:
+    """Write the pieces one after the other into the result, at their places along the axis."""
+    pieces: Any = [context.value(item) for item in node.args[0] if ops.shape_of(item) != (0,)]  # pyright: ignore
+    shape, dtype = shape_of(node), node.meta["val"].dtype
+    given: Any = node.args[1] if len(node.args) > 1 else 0
+    axis, target, lines, start = given % len(shape), context.allocate(node, shape, dtype), [], 0
+    for piece in pieces:
+        opening, index = loops(piece.shape)
+        moved = (*index[:axis], f"({index[axis]} + {start})" if start else index[axis], *index[axis + 1 :])
+        lines.append(nested(opening, [f"{target.read(moved)} = {piece.read(index)};"]))
+        start += piece.shape[axis]
+    context.emit("\n".join(lines), pieces, [target])
+    return target
+
+
 def _index(context: Context, node: fx.Node) -> Value:
     source: Any = node.args[0]
     places: Any = node.args[1]
@@ -324,6 +342,7 @@ RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {
     aten.amax.default: _amax,
     aten.arange.default: _arange,
     aten.arange.start_step: _arange,
+    aten.cat.default: _concatenated,
     aten.clamp.default: _clamp,
     aten.clamp_min.default: _clamp,
     aten.index.Tensor: _index,

@@ -71,7 +71,7 @@ ELEMENTWISE: dict[object, tuple[str, int]] = {
     aten.tanh.default: ("tanhf({0})", 20),
     aten.where.self: ("({0} ? {1} : {2})", 1),
 }
-"""Element by element: the C expression, and about how many operations it is."""
+"""Operations that go element by element: the C expression, and about how many operations it is."""
 
 _EXTREMES = {"qs_maxf": "qs_max", "qs_minf": "qs_min"}
 _OTHERWISE = {
@@ -105,7 +105,7 @@ SHAPE_ONLY = {
     aten.zeros.default,
     aten.zeros_like.default,
 }
-"""Made from a shape or a number; the values of tensor arguments do not matter."""
+"""Operations whose results depend on shapes and numbers only, and not on the values of tensors."""
 
 VIEWS = {
     aten._to_copy.default,
@@ -124,24 +124,25 @@ VIEWS = {
     aten.unsqueeze.default,
     aten.view.default,
 }
-"""The same elements, elsewhere."""
+"""Operations whose results are elements of their argument, in another place or shape."""
 
 LIGHT = {
     *ELEMENTWISE,
     *SHAPE_ONLY,
     *VIEWS,
+    aten.cat.default,
     aten.clamp.default,
     aten.clamp_min.default,
     aten.index.Tensor,
     aten.max_pool2d_with_indices.default,
     aten.pow.Tensor_Scalar,
 }
-"""Cheap enough to be computed again rather than kept for every example."""
+"""Operations that are cheap enough to be computed again rather than kept for every example."""
 
 
 EFFORT = {"shared": 4, "alone": 24, "reduced": 256}
-"""Numbers of operations up to which an expression is computed again where it is used: if it is used more than once, if it is used once; and
-number of elements up to which a reduction is cheap."""
+"""Limits on computing again. `shared` and `alone`: numbers of operations up to which an expression is computed again at each use, if it has
+several uses or one. `reduced`: number of elements up to which a reduction is cheap."""
 
 
 def is_light(node: fx.Node) -> bool:
@@ -154,7 +155,7 @@ def is_light(node: fx.Node) -> bool:
 
 
 def inputs(node: fx.Node) -> Iterator[fx.Node]:
-    """Nodes whose values, not only shapes, a node reads."""
+    """Yield the nodes whose values, and not only shapes, a node reads."""
     if node.target in SHAPE_ONLY:
         return
     if node.target is COLLECT:  # of the rows it counts, only the number matters
@@ -172,6 +173,6 @@ def is_tensor(node: fx.Node) -> bool:
 
 
 def shape_of(node: fx.Node, part: int | None = None) -> tuple[int, ...]:
-    """Shape of a node's value for one example."""
+    """Return the shape of a node's value for one example; `part` is the place in a tuple of values."""
     value = node.meta["val"] if part is None else node.meta["val"][part]
     return tuple(int(size) if isinstance(size, int) or not size.node.expr.free_symbols else 1 for size in value.shape)

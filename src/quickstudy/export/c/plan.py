@@ -1,4 +1,4 @@
-"""Where each buffer lies in the arena: those that are needed at the same time apart, the others on top of each other."""
+"""Place the buffers in the arena: those that are needed at the same time lie apart, and others may share their memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Arena:
 
 
 def without_unread(items: Sequence[Item]) -> list[Item]:
-    """Kernels whose results nobody reads are left out."""
+    """Return the items without kernels whose results nobody reads."""
     items = list(items)
     while True:
         read = {buffer for item in items if isinstance(item, Kernel) for buffer in item.reads - (item.reads & item.writes)}
@@ -28,7 +28,7 @@ def without_unread(items: Sequence[Item]) -> list[Item]:
 
 
 def planned(items: Sequence[Item]) -> Arena:
-    """First fit, largest buffers first."""
+    """Return an arena in which each buffer has the first place that fits, the largest buffers first."""
     spans = lifetimes(items)
     groups = _shared(items, spans)
     offsets: dict[Buffer, int] = {}
@@ -51,7 +51,7 @@ def planned(items: Sequence[Item]) -> Arena:
 
 
 def lifetimes(items: Sequence[Item]) -> dict[Buffer, tuple[int, int]]:
-    """Return from which to which item each buffer must not be touched by others."""
+    """Return the first and the last item between which each buffer must not be touched by others."""
     around = _loops_around(items)
     uses: dict[Buffer, list[int]] = {}
     kernels = ((place, item) for place, item in enumerate(items) if isinstance(item, Kernel))
@@ -69,7 +69,7 @@ def lifetimes(items: Sequence[Item]) -> dict[Buffer, tuple[int, int]]:
 
 
 def _loops_around(items: Sequence[Item]) -> list[tuple[tuple[int, int], ...]]:
-    """For each item, first and last place of the loops around it."""
+    """Return, for each item, the first and the last place of each loop around it."""
     ends: dict[int, int] = {}
     stack: list[int] = []
     for place, item in enumerate(items):
@@ -81,7 +81,7 @@ def _loops_around(items: Sequence[Item]) -> list[tuple[tuple[int, int], ...]]:
 
 
 def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list[list[Buffer]]:
-    """Buffers in groups that lie in the same place: a result on what it is computed from, where that dies there."""
+    """Return buffers in groups that share one place: a result and the value that it is computed from, if no later kernel needs that."""
     group = {buffer: [buffer] for buffer in spans}
     for place, item in enumerate(items):
         if not isinstance(item, Kernel):
@@ -106,5 +106,5 @@ def _shared(items: Sequence[Item], spans: dict[Buffer, tuple[int, int]]) -> list
 
 
 def _name(buffer: Buffer) -> str:
-    """To go through sets in the same order every time."""
+    """Return the buffer's name, by which sets are gone through in the same order every time."""
     return buffer.name

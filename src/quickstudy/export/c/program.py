@@ -1,19 +1,17 @@
-"""Request and source: the target that a learner is compiled for and the C that it becomes, for every precision."""
+"""Request and Code: what a learner is compiled for, and the C that it becomes, for every precision."""
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
 
-from quickstudy.inputs import TensorLayout
-from quickstudy.inputs.image import ImageSpec
-from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs import InputSpec, TensorLayout
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
 
 
 @dataclasses.dataclass(frozen=True)
-class Source:
+class Code:
     """C files by name, and the bytes of memory that they take.
 
     Args:
@@ -38,23 +36,21 @@ class Request:
     Args:
         ways: classes of a task, or outputs of a regression.
         examples: the most support examples.
-        shape: of one input, as the net sees it.
-        spec: what an image is, so that inputs are bytes; None for rows of float32.
+        spec: the kind of its inputs, with a single part: C functions take one array of examples.
         answers: kind of targets.
     """
 
     ways: int
     examples: int
-    shape: tuple[int, ...]
-    spec: ImageSpec | None
+    spec: InputSpec
     answers: type[OneHot] | type[Values] = OneHot
-
-    @property
-    def layout(self) -> Mapping[str, TensorLayout]:
-        """Return how the input enters the net; C takes inputs of a single part."""
-        return self.spec.layout() if self.spec is not None else RowsSpec(self.shape[0]).layout()
 
     @property
     def input(self) -> str:
         """Return the name of the input's single part."""
-        return next(iter(self.layout))
+        return next(iter(self.spec.layout()))
+
+    @property
+    def layout(self) -> TensorLayout:
+        """Return how that part is given to C, and how it enters the net."""
+        return self.spec.layout()[self.input]

@@ -1,8 +1,8 @@
-"""A net as integers: unsigned 8-bit activations, signed 8-bit weights with a scale per output channel, 32-bit sums.
+"""Turn a net into integers: unsigned 8-bit activations, signed 8-bit weights with a scale per output channel, 32-bit sums.
 
-Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2, after
-training, with zero points of 0: inputs are bytes and every activation follows a ReLU. What stands between a convolution and its ReLU
-(bias, batch norm with population statistics, pooling) is folded into it.
+Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", section 2, applied after
+training. All zero points are 0, because inputs are bytes and every activation follows a ReLU. Bias, batch norm with population statistics
+and pooling between a convolution and its ReLU are folded into the convolution.
 """
 
 from __future__ import annotations
@@ -24,18 +24,20 @@ from quickstudy.export.trace.capture import Program, layer_of
 
 aten = torch.ops.aten
 
-BITS = 31
-"""Multipliers are fractions of 2^31."""
+BITS = np.iinfo(np.int32).bits - 1
+"""Bits after the point of a multiplier, which is an int32 that stands for a fraction."""
 
 
 class IntegerError(ModelError):
-    """A learner that int8 cannot do and float32 may."""
+    """Error of a learner that has no int8 form, and may have one in float32."""
 
 
 @dataclasses.dataclass
 class FloatLayer:
-    """Convolution, scale and shift of each channel, 2x2 max-pooling (`pool` 2) or none (1), ReLU; `moved` if the results lie in another
-    order or shape than the convolution gave them."""
+    """A layer: convolution, scale and shift of each channel, 2x2 max-pooling (`pool` is 2) or none (`pool` is 1), and ReLU.
+
+    `moved` says that the results lie in another order or shape than the convolution gave them.
+    """
 
     weight: Tensor
     stride: int
@@ -59,10 +61,10 @@ class IntegerLayer:
     Args:
         weight: int8 `[out_channel, row, column, in_channel]`.
         bias: int32 `[out_channel]`.
-        multiplier: int32 `[out_channel]`, in `[2^30, 2^31)`: with `shift`, from a sum to an activation.
+        multiplier: int32 `[out_channel]`, in `[2^30, 2^31)`; an activation is a sum times `multiplier * 2^-31 * 2^-shift`.
         shift: int8 `[out_channel]`.
-        stride: of the convolution.
-        padding: of the convolution.
+        stride: stride of the convolution.
+        padding: padding of the convolution.
         pool: 2 for 2x2 max-pooling, else 1.
     """
 
@@ -75,7 +77,10 @@ class IntegerLayer:
     pool: int
 
     def __call__(self, x: np.ndarray) -> np.ndarray:
-        """uint8 `[example, row, column, channel]` to the same: what the C code computes, written independently of it."""
+        """Return the layer's result for uint8 `[example, row, column, channel]`, of the same form.
+
+        It is what the C code computes, written independently of it.
+        """
         window = self.weight.shape[1]
         padded = np.pad(x.astype(np.int64), ((0, 0), (self.padding,) * 2, (self.padding,) * 2, (0, 0)))
         patches = np.lib.stride_tricks.sliding_window_view(padded, (window, window), (1, 2))[:, :: self.stride, :: self.stride]
@@ -89,7 +94,7 @@ class IntegerLayer:
 
 
 def layers_of(program: Program, weights: dict[str, Tensor]) -> list[FloatLayer]:
-    """Return the embedding of a captured prototype learner as a chain of layers.
+    """Return the embedding of a captured learner of prototypes as a chain of layers.
 
     Raises:
         IntegerError: it is no such chain; the message names the operator.
@@ -127,7 +132,7 @@ _REFUSED = (
 
 _SAME = {aten._to_copy.default, aten.alias.default, aten.clone.default, aten.detach.default}
 _MOVED = ops.VIEWS - _SAME - {aten.as_strided.default, aten.expand.default, aten.select.int, aten.slice.Tensor}
-"""Views that leave nothing out and repeat nothing. At the end of the net they are no work, since distances take features in any order."""
+"""Views that leave nothing out and repeat nothing. At the end of the net they cost nothing, as distances take features in any order."""
 _TURNING = {aten.permute.default, aten.t.default}
 """Views that change the order, even where the shape stays."""
 
@@ -142,7 +147,7 @@ class _Step:
     layer: str
 
     def numbers(self, *places: Any) -> list[Any]:
-        """Arguments as tensors and numbers; one that is computed from an input stays a node."""
+        """Return arguments as tensors and numbers; one that is computed from an input stays a node."""
         return [self.known.get(item, item) if isinstance(item, fx.Node) else item for item in places]
 
 
@@ -229,14 +234,18 @@ _OPERATIONS: dict[Any, Callable[[FloatLayer, _Step], bool]] = {
 """Functions that take an operation into the last layer and say whether they can; all other operations are `_affine` or none."""
 
 
-def quantized(layers: Sequence[FloatLayer], images: Tensor) -> tuple[list[IntegerLayer], float]:
-    """Integer layers, and what one unit of their output stands for.
+def quantized(layers: Sequence[FloatLayer], x: Tensor, unit: float) -> tuple[list[IntegerLayer], float]:
+    """Return the layers in integers, and how much one unit of their output is in floating point.
 
     Args:
         layers: the net.
-        images: float `[example, channel, row, column]` in [0, 1], to measure the range of every activation.
+        x: inputs as the net sees them, float `[example, channel, row, column]`, to measure the range of every activation.
+        unit: how much one unit of the inputs' bytes is in `x`.
+
+    Raises:
+        IntegerError: a multiplier does not fit its bits.
     """
-    result, unit, x = [], 1 / 255, images
+    result = []
     for layer in layers:
         x = layer(x)
         out = max(float(x.max()), 1e-6) / 255

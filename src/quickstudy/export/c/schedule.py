@@ -1,7 +1,7 @@
-"""The order of kernels between two ends of loops: whatever frees memory, or takes none, as soon as its inputs are there.
+"""Order the kernels between two marks of loops: a kernel that frees memory, or takes none, runs as soon as its inputs are there.
 
-So a weight's gradient comes before the gradient of the layer's input, which may then take the place of the input itself; and what takes
-memory comes in the order of the graph, next to its use.
+So a weight's gradient comes before the gradient of the layer's input, which may then take the place of the input itself. Kernels that take
+memory stay in the order of the graph, next to the use of their results.
 """
 
 from __future__ import annotations
@@ -26,11 +26,12 @@ def scheduled(items: Sequence[Item]) -> list[Item]:
 
 
 def _read_elsewhere(items: Sequence[Item], begin: int, end: int) -> set[Buffer]:
-    """Buffers that something outside a run needs: kernels after it, or before it when a loop comes round."""
+    """Return the buffers that kernels outside a run read: those after it, or those before it when a loop comes round."""
     return {buffer for item in [*items[:begin], *items[end:]] if isinstance(item, Kernel) for buffer in item.reads}
 
 
 def _ordered(run: list[Kernel], needed: set[Buffer]) -> list[Kernel]:
+    """Return the kernels of a run in their new order; `needed` are buffers that others read afterwards."""
     waits = _dependencies(run)
     readers: dict[Buffer, set[Kernel]] = {}
     for kernel in run:
@@ -49,14 +50,14 @@ def _ordered(run: list[Kernel], needed: set[Buffer]) -> list[Kernel]:
 
 
 def _growth(kernel: Kernel, local: set[Buffer], readers: dict[Buffer, set[Kernel]], done: set[Kernel]) -> int:
-    """Bytes that a kernel occupies, less those of what nobody reads after it."""
+    """Return the bytes that a kernel occupies, less the bytes of buffers that nobody reads after it."""
     occupied = sum(buffer.bytes for buffer in kernel.writes - kernel.reads if not buffer.outside)
     freed = sum(buffer.bytes for buffer in kernel.reads if buffer in local and readers[buffer] <= done | {kernel})
     return occupied - freed
 
 
 def _dependencies(run: Sequence[Kernel]) -> dict[Kernel, set[Kernel]]:
-    """Return what must come before each kernel: whoever wrote what it reads, and whoever used what it overwrites."""
+    """Return the kernels that must run before each kernel: those that write what it reads, and those that use what it overwrites."""
     waits: dict[Kernel, set[Kernel]] = {}
     for place, kernel in enumerate(run):
         waits[kernel] = {

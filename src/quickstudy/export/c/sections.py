@@ -1,10 +1,11 @@
 """Cut a captured graph into straight-line code and passes over the support examples, so that memory holds one example at a time.
 
-A graph is captured with any number of examples, so a symbol in a shape marks the axis of the examples. Whatever has that axis is
-computed for one example after the other, inside a pass. What sums it away (a gradient, a class count) is collected over the pass and
-ready after it. A value of one example that depends on something collected, such as a normalised activation on batch statistics, waits
-for a later pass. There its own inputs are computed again where that is cheap (elementwise), or were kept for every example. So what is
-computed is the sum that the graph says, exactly, and memory grows with the number of examples only where the learner needs it to.
+A graph is captured with any number of examples, so a symbol in a shape marks the axis of the examples. A value with that axis is
+computed for one example after the other, inside a pass. A value that sums over that axis (a gradient, the count of a class) is collected
+over the pass and ready after it. A value of one example that depends on a collected one, such as an activation that is normalised by batch
+statistics, waits for a later pass. There its inputs are computed again if that is cheap (elementwise operations); if not, the earlier pass
+keeps them for every example. So the program computes exactly the sum that the graph says, and its memory grows with the number of examples
+only if the learner needs all of them at once.
 """
 
 from __future__ import annotations
@@ -29,9 +30,9 @@ class Section:
     """Nodes to compute together.
 
     Args:
-        loop: the number of the algorithm's loop around it, or None.
-        over: how many examples it passes over, or None for code that runs once.
-        nodes: what to compute, in order; in a pass they may repeat nodes of an earlier one.
+        loop: number of the algorithm's loop around it, or None.
+        over: number of examples that it passes over, or None for code that runs once.
+        nodes: nodes to compute, in order; in a pass they may repeat nodes of an earlier one.
     """
 
     loop: int | None
@@ -48,7 +49,7 @@ class Cut:
 
 
 def example_axis(node: fx.Node) -> tuple[int, sympy.Expr] | None:
-    """Which axis of a node's tensor counts examples, and how many there are; None without such an axis.
+    """Return the axis of a node's tensor that counts examples, and how many there are; None without such an axis.
 
     Raises:
         ModelError: examples are paired, or their axis is merged with another.
@@ -74,15 +75,18 @@ def example_axis(node: fx.Node) -> tuple[int, sympy.Expr] | None:
 
 
 def cut(graph: fx.Graph) -> Cut:
-    """Sections of a graph, in the order to run them."""
+    """Return the sections of a graph, in the order in which they run."""
     return _Cutter(graph).cut()
 
 
 Home = tuple[int, int, Any]
-"""Region (2 * loop + 1 inside a loop), level inside it, and over how many examples."""
+"""Place of a section: its region (2 * loop + 1 inside a loop, even between loops), its level inside the region, and the number of examples
+that it passes over (None for code that runs once)."""
 
 
 class _Cutter:
+    """Finds a section for every node of a graph."""
+
     def __init__(self, graph: fx.Graph) -> None:
         self.live = _live(graph)
         self.position = {node: place for place, node in enumerate(self.live)}
@@ -94,6 +98,7 @@ class _Cutter:
         self.again: dict[Home, set[fx.Node]] = defaultdict(set)
 
     def cut(self) -> Cut:
+        """Return the sections."""
         for node in self.live:
             self._place(node)
         self.kept |= {rows for node in self.live if node.target is ops.TAKE and (rows := self._rows(node)) is not None}
@@ -116,6 +121,7 @@ class _Cutter:
         )
 
     def _place(self, node: fx.Node) -> None:
+        """Find the section of a node whose inputs are placed already, and the level from which its value is there."""
         if node.op in ("placeholder", "output", "get_attr"):
             self.region[node] = 0
             self.ready[node] = 0
@@ -138,7 +144,7 @@ class _Cutter:
         self.ready[node] = level + (over is not None and self.axis[node] is None)
 
     def _rows(self, node: fx.Node) -> fx.Node | None:
-        """Return what a loop takes, if it must be kept for every example."""
+        """Return the rows that a loop takes, if they must be kept for every example."""
         rows: Any = node.args[0]
         return rows if self.axis[rows] is not None and rows.op != "placeholder" else None
 
@@ -155,7 +161,7 @@ class _Cutter:
 
 
 def _live(graph: fx.Graph) -> list[fx.Node]:
-    """Nodes whose values matter to the outputs (shapes alone do not make a value matter), in order."""
+    """Return the nodes whose values, and not only shapes, reach the outputs, in order."""
     wanted: set[fx.Node] = set()
     stack = [*graph.find_nodes(op="output"), *_leaves(graph)]
     while stack:
@@ -167,5 +173,6 @@ def _live(graph: fx.Graph) -> list[fx.Node]:
 
 
 def _leaves(graph: fx.Graph) -> Iterator[fx.Node]:
+    """Yield the marks of loops that matter although no output depends on them."""
     for mark in (ops.LEAVE, ops.TAKE):
         yield from graph.find_nodes(op="call_function", target=mark)

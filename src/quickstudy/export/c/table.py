@@ -1,7 +1,8 @@
-"""What operations that this target has no kernel for are composed of, so that one pass over the examples computes each."""
+"""Compose operations that this target has no kernel for of others, so that one pass over the examples computes each."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ ACTIVATIONS = ("elu", "gelu", "hardsigmoid", "hardswish", "hardtanh", "leaky_rel
 
 
 def table() -> decompositions.Table:
-    """Core operations with reductions and normalisations spelled out."""
+    """Return the table that leaves core operations, with reductions and normalisations spelled out."""
     return {
         **decompositions.core(),
         **get_decompositions(
@@ -37,6 +38,7 @@ def table() -> decompositions.Table:
             operation: _without_alpha(operation)
             for operation in (aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar)
         },
+        aten.split_with_sizes.default: _split,
         aten.addmm.default: lambda bias, a, b, *, beta=1, alpha=1: a @ b * alpha + bias * beta,
     }
 
@@ -48,6 +50,12 @@ def _without_alpha(operation: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return NotImplemented if alpha is None else operation(a, b * alpha)
 
     return composed
+
+
+def _split(x: Tensor, sizes: Sequence[int], dim: int = 0) -> list[Tensor]:
+    """Return the pieces of a tensor along an axis, each as a slice."""
+    ends = list(itertools.accumulate(sizes))
+    return [aten.slice.Tensor(x, dim, end - size, end) for size, end in zip(sizes, ends, strict=True)]
 
 
 def _mean(x: Tensor, dim: Sequence[int] | None = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:

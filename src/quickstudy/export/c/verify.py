@@ -1,4 +1,4 @@
-"""A check of a program between passes: what is read was written, loops close, and what shares memory was declared to.
+"""Check a program between passes: buffers are written before they are read, loops close, and shared memory was declared.
 
 A wrong declaration of a kernel would otherwise become a wrong number on a device, and nothing would say where it came from.
 """
@@ -12,7 +12,7 @@ from quickstudy.export.c.plan import Arena, lifetimes
 
 
 class InvalidProgramError(AssertionError):
-    """A pass of the compiler made a program that cannot be right: a fault of quickstudy, not of the learner."""
+    """Error of a pass that made a program which cannot be right: a fault of quickstudy, not of the learner."""
 
 
 def check_items(items: Sequence[Item], after: str) -> None:
@@ -50,7 +50,7 @@ def check_items(items: Sequence[Item], after: str) -> None:
 
 
 def check_arena(items: Sequence[Item], arena: Arena) -> None:
-    """Raise an InvalidProgramError where two buffers share bytes while both are needed, unless a kernel declares it."""
+    """Raise an InvalidProgramError if two buffers share bytes while both are needed, unless a kernel declares it."""
     needed = lifetimes(items)
     placed = sorted(arena.offsets, key=lambda buffer: (arena.offsets[buffer], buffer.name))
     for number, buffer in enumerate(placed):
@@ -66,7 +66,7 @@ def check_arena(items: Sequence[Item], arena: Arena) -> None:
 
 
 def _declared(items: Sequence[Item], needed: dict[Buffer, tuple[int, int]], first: Buffer, second: Buffer) -> bool:
-    """Return whether the kernel that reads the first for the last time lets the second take its place."""
+    """Say whether the kernel that reads the first for the last time lets the second take its place."""
     place = needed[first][1]
     item = items[place]
     return needed[second][0] == place and isinstance(item, Kernel) and first in item.overwrites and second in item.writes

@@ -1,4 +1,4 @@
-"""Views: the same elements under other indices. Nothing is computed or moved unless an order must change."""
+"""Write views, whose elements are those of another tensor under other indices; they are moved only if their order in memory must change."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def _view(context: Context, node: fx.Node) -> Value:
 
 
 def _as_strided(context: Context, node: fx.Node) -> Value:
-    """Torch counts strides in the memory of the source, which is its row-major order only where nothing was permuted or sliced."""
+    """Return a view by strides. Torch counts them in the memory of the source, whose order is not row-major after permuting or slicing."""
     source: Any = node.args[0]
     given, wanted = source.meta["val"], node.meta["val"]
     first = wanted.storage_offset() - given.storage_offset()
@@ -121,7 +121,7 @@ def _permuted(value: Value, order: Sequence[int]) -> Value:
 
 
 def _refuse_examples(context: Context, node: fx.Node, axis: Any) -> None:
-    """Raise a ModelError for some of the examples by their number: a pass sees one and does not know the others."""
+    """Raise a ModelError if examples are picked by their number: a pass sees one example and does not know the others."""
     source: Any = node.args[0]
     examples = example_axis(source)
     if examples is not None and axis % len(source.meta["val"].shape) == examples[0]:

@@ -1,10 +1,10 @@
-"""int8: the net of a bundle in whole numbers of 8 bits, its learning in float32 as before.
+"""Turn the net of a bundle into whole numbers of 8 bits; its learning stays in float32.
 
-Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", sections 2-3:
-activations in unsigned 8 bits (scale and zero point from their range on real tasks), weights in signed 8 bits with a scale for each
-channel, batch norm folded where its statistics are fixed. Quantised is what multiplies by fixed weights outside of loops; prototypes,
-distances and gradient steps stay float32. All graphs share weights, and scales: those of an activation span its range in every graph, so
-that support set and queries are embedded alike.
+Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", sections 2-3. Activations
+are unsigned, with scale and zero point from their range on real tasks. Weights are signed, with a scale for each channel. Batch norm is
+folded into convolutions if its statistics are fixed. Products with fixed weights outside of loops are quantised; prototypes, distances and
+gradient steps are not. All graphs share weights and scales: the scale of an activation spans its range in every graph, so that the support
+set and the queries are embedded alike.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from quickstudy.errors import ModelError
+from quickstudy.export.facts import having
 from quickstudy.export.measure import named_parts, to_adapt
 from quickstudy.export.onnx.write import quietly, strip, unresolved
 from quickstudy.runtime.bundle import Arrays, Bundle
@@ -38,18 +39,22 @@ from quickstudy.runtime.manifest import ProgramName
 from quickstudy.task import Task
 
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-"""Operations that are quantised, where their second input is a fixed weight."""
+"""Operations that are quantised if their second input is a fixed weight."""
 PASSING = ("Relu", "MaxPool")
-"""Operations that go on in 8 bits where their input is."""
-STORED_ONCE = 64
-"""Bytes from which a tensor is stored in the bundle's weights and not in each graph."""
-
+"""Operations that stay in 8 bits if their input is."""
 Range = tuple[np.float32, np.float32]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Site:
-    """The node that multiplies by a certain weight, in one of the graphs: its activations, and its result before ReLU."""
+    """A node that multiplies by a fixed weight.
+
+    Args:
+        node: its name.
+        input: name of the activation that it reads.
+        output: name of the activation behind it, and behind the ReLU that follows it, if one does.
+        raw: name of its own result.
+    """
 
     node: str
     input: str
@@ -62,7 +67,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
 
     Args:
         bundle: of float32 graphs.
-        tasks: whose images show how large activations become; their query images count as well. A few hundred images are enough.
+        tasks: tasks whose examples, support and query, show how large activations become. A few hundred examples are enough.
 
     Raises:
         ModelError: nothing multiplies by fixed weights outside the inner loop: the learner adapts all of them by gradients.
@@ -72,7 +77,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
     if not sites["predict"]:
         raise ModelError(
             f"{bundle.manifest.learner.get('name')} adapts every weight, which needs float32; for int8 train a learner whose net stays "
-            "as it is, such as protonet, nearest or anil, or export without --int8."
+            f"as it is, such as one that adapts without gradients ({having('gradient_free_adapt')}), or export without --int8."
         )
     ranges = _measured(bundle, models, sites, tasks)
     quantised: dict[ProgramName, ModelProto] = {name: _quantised(model, sites[name], ranges) for name, model in models.items()}
@@ -88,7 +93,7 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
 
 
 def _prepared(bundle: Bundle, name: ProgramName) -> ModelProto:
-    """Return a complete graph: constants computed, batch norm folded into convolutions, ReLU before max-pooling (which is the same)."""
+    """Return a graph with its weights, constants computed, batch norm folded into convolutions, and ReLU before max-pooling."""
     weights = {key: bundle.weights[key] for key in bundle.manifest.programs[name].weights}
     with tempfile.TemporaryDirectory() as folder, quietly():
         given, prepared = pathlib.Path(folder) / "given.onnx", pathlib.Path(folder) / "prepared.onnx"
@@ -102,7 +107,10 @@ def _prepared(bundle: Bundle, name: ProgramName) -> ModelProto:
 
 
 def _put_relu_first(graph: GraphProto) -> None:
-    """Directly behind a convolution, ReLU costs nothing in 8 bits: it is a zero point of 0, and the scale need not span what it hides."""
+    """Exchange each max-pooling with the ReLU behind it, which gives the same.
+
+    Directly behind a convolution, ReLU costs nothing in 8 bits: it is a zero point of 0, and the scale need not span what ReLU hides.
+    """
     readers = _readers(graph)
     for first in graph.node:
         following = readers.get(first.output[0], [])
@@ -116,7 +124,7 @@ def _put_relu_first(graph: GraphProto) -> None:
 
 
 def _sites(graph: GraphProto) -> dict[str, _Site]:
-    """Return what can be quantised, by the content of its weight, which is the same in every graph."""
+    """Return the nodes that can be quantised, by the content of their weight, which is the same in every graph."""
     fixed = {tensor.name: tensor for tensor in graph.initializer if tensor.data_type == onnx.TensorProto.FLOAT}
     inner = {name for node in graph.node for part in node.attribute if part.HasField("g") for name in unresolved(part.g)}
     readers, seen, found = _readers(graph), Counter[str](), {}
@@ -146,7 +154,7 @@ def _measured(
     sites: Mapping[str, Mapping[str, _Site]],
     tasks: Iterable[Task],
 ) -> dict[str, tuple[Range, Range]]:
-    """Least and greatest value before and behind each site, over all tasks, in `adapt` and in `predict`."""
+    """Return the least and the greatest value before and behind each site, over all tasks, in `adapt` and in `predict`."""
     watched = {name: _watched(models[name], sites[name].values()) for name in ("adapt", "predict")}
     found: dict[str, list[Range]] = {}
     for task in tasks:
@@ -159,7 +167,7 @@ def _measured(
 
 
 def _watched(model: ModelProto, sites: Iterable[_Site]) -> onnxruntime.InferenceSession:
-    """Return the graph, with what goes in and out of each site among its outputs."""
+    """Return a session of the graph whose outputs include what goes in and out of each site."""
     watched = ModelProto()
     watched.CopyFrom(model)
     known = {value.name for value in (*model.graph.input, *model.graph.output)}
@@ -173,7 +181,7 @@ def _watched(model: ModelProto, sites: Iterable[_Site]) -> onnxruntime.Inference
 
 
 def _run(session: onnxruntime.InferenceSession, feeds: Arrays) -> dict[str, np.ndarray]:
-    """All inputs and outputs by name."""
+    """Run a graph, and return all its inputs and outputs by name."""
     wanted = {value.name for value in session.get_inputs()}
     feeds = {name: value for name, value in feeds.items() if name in wanted}
     names = [value.name for value in session.get_outputs()]
@@ -182,6 +190,7 @@ def _run(session: onnxruntime.InferenceSession, feeds: Arrays) -> dict[str, np.n
 
 
 def _widen(found: dict[str, list[Range]], sites: Mapping[str, _Site], values: Arrays) -> None:
+    """Widen the ranges that were found so that they span these values too."""
     for key, site in sites.items():
         ranges = found.setdefault(key, [(np.float32(0), np.float32(0))] * 2)
         for place, name in enumerate((site.input, site.output)):
@@ -218,14 +227,14 @@ def _quantised(model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[st
 
 
 def _sorted(model: ModelProto) -> ModelProto:
-    """In an order in which every value is there before it is read, also by loops (onnxruntime's own sorting overlooks these)."""
+    """Return the model with every value computed before it is read, also by loops, which onnxruntime's own sorting overlooks."""
     found = onnx_ir.from_proto(model)
     onnx_ir.passes.common.TopologicalSortPass()(found)
     return onnx_ir.to_proto(found)
 
 
 def _tidy(model: ModelProto) -> None:
-    """Without unused operator sets and what only people read."""
+    """Remove operator sets that no node uses, and notes for people."""
     used = {node.domain for node in model.graph.node}
     kept = [opset for opset in model.opset_import if opset.domain in used | {"", "ai.onnx"}]
     del model.opset_import[:]
@@ -235,10 +244,14 @@ def _tidy(model: ModelProto) -> None:
     strip(model.graph)
 
 
-def _taken_out(graphs: Sequence[GraphProto]) -> dict[str, np.ndarray]:
-    """Move large tensors out of the graphs; each once, by name, however many graphs hold it.
+def _taken_out(graphs: Sequence[GraphProto], least: int = 64) -> dict[str, np.ndarray]:
+    """Move large tensors out of the graphs, and return each once by its name, however many graphs hold it.
 
     Equal ones of one graph stay apart: when onnxruntime changes the type of weights, it must not find a zero point used twice.
+
+    Args:
+        graphs: are changed.
+        least: bytes of a tensor that is large. A smaller one is less than its name and type in a list of weights.
     """
     names: dict[tuple[str, bytes, int], str] = {}
     found: dict[str, np.ndarray] = {}
@@ -246,7 +259,7 @@ def _taken_out(graphs: Sequence[GraphProto]) -> dict[str, np.ndarray]:
         small, seen = [], Counter[tuple[str, bytes]]()
         for tensor in graph.initializer:
             value = onnx.numpy_helper.to_array(tensor)
-            if value.nbytes < STORED_ONCE:
+            if value.nbytes < least:
                 small.append(tensor)
                 continue
             content = (f"{value.dtype} {value.shape}", value.tobytes())
@@ -260,6 +273,7 @@ def _taken_out(graphs: Sequence[GraphProto]) -> dict[str, np.ndarray]:
 
 
 def _rename(graph: GraphProto, old: str, new: str) -> None:
+    """Let all nodes that read one value read another, also in inner graphs."""
     for node in graph.node:
         node.input[:] = [new if name == old else name for name in node.input]
         for attribute in node.attribute:

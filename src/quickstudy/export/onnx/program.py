@@ -1,8 +1,8 @@
-"""A captured graph as the `ExportedProgram` that torch writes as ONNX, without tracing it again.
+"""Turn a captured graph into the `ExportedProgram` that torch writes as ONNX, without tracing it again.
 
-`torch.export.export` would run the graph once more to find the sizes that the graph says already, and torch's exporter runs it a third
-time to compose what ONNX lacks of other operations. Both take most of an export, and the second finds nothing to do wherever our own table
-(`quickstudy.export.trace.decompositions.onnx`) has left only operations that ONNX has.
+`torch.export.export` would run the graph once more, to find sizes that the graph says already. Torch's exporter would run it a third time,
+to compose what ONNX lacks of other operations, and finds nothing to do if our own table (`quickstudy.export.trace.decompositions.onnx`) has
+left only operations that ONNX has. Together the two would take most of an export's time.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from torch.utils._pytree import tree_structure
 
 
 class Exported(ExportedProgram):
-    """A program whose `run_decompositions` returns it as it is where none of its operations stands in the table."""
+    """A program whose `run_decompositions` returns it as it is if none of its operations stands in the table."""
 
     def run_decompositions(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, decomp_table: Mapping[Any, Callable[..., Any]] | None = None, **options: Any
@@ -43,12 +43,12 @@ class Exported(ExportedProgram):
 
 
 def _changes(target: Any) -> bool:
-    """Return whether an operation changes one of its arguments in place."""
+    """Say whether an operation changes one of its arguments in place."""
     return isinstance(target, torch._ops.OpOverload) and target._schema.is_mutable
 
 
 def _functional(module: fx.GraphModule) -> fx.GraphModule:
-    """Return the graph with new tensors in the place of changed ones, as ONNX has no operations in place."""
+    """Return the graph with new tensors instead of changed ones, because ONNX has no operations in place."""
     values = [node.meta["val"] for node in module.graph.find_nodes(op="placeholder")]
     mode = detect_fake_mode(values)
     assert mode is not None
@@ -61,7 +61,7 @@ def exported(module: fx.GraphModule) -> Exported:
     """Return the program of a captured graph; tensors that the graph holds become constants.
 
     Args:
-        module: its nodes hold their tensors, with the sizes that stand for any size, in `meta["val"]`.
+        module: the graph, whose nodes hold in `meta["val"]` tensors with the sizes that stand for any size.
     """
     if any(_changes(node.target) for node in module.graph.nodes):
         module = _functional(module)

@@ -1,4 +1,4 @@
-"""A captured program as an ONNX graph: loops as `Loop`, any number of examples and ways, weights left to the bundle."""
+"""Write a captured program as an ONNX graph: loops as `Loop`, any number of examples and ways, weights left to the bundle."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ INSTEAD = {
     "cholesky": "a fixed number of conjugate-gradient steps",
     "adaptive_avg_pool": "nn.AvgPool2d, or nn.AdaptiveAvgPool2d(1),",
 }
-"""What does the work of operators that ONNX lacks, by a part of their names."""
+"""Replacements for operators that ONNX lacks, by a part of their names, for messages."""
 
 
 def to_onnx(program: Program) -> bytes:
@@ -72,7 +72,7 @@ def to_onnx(program: Program) -> bytes:
 
 
 def unresolved(graph: GraphProto) -> set[str]:
-    """Values that the nodes of a graph read and nothing in it gives: its weights."""
+    """Return the names of the values that a graph reads and nothing in it gives: its weights."""
     given = {value.name for value in graph.input} | {tensor.name for tensor in graph.initializer} | {""}
     read: set[str] = {value.name for value in graph.output}
     for node in graph.node:
@@ -92,7 +92,10 @@ def _max_pool2d(
     dilation: Sequence[int] = (1, 1),
     ceil_mode: bool = False,
 ):
-    """ONNX counts indices over the whole tensor, torch over one image; only derivatives read them, which know (`_check_indices`)."""
+    """Write a max-pooling, whose indices ONNX counts over the whole tensor and torch over one channel.
+
+    So they may be read by derivatives alone, which expect ONNX's way of counting; `_check_indices` makes sure of it.
+    """
     output, indices = op.MaxPool(  # pyright: ignore[reportGeneralTypeIssues]
         self,
         kernel_shape=list(kernel_size),
@@ -148,7 +151,7 @@ def _collect(value, rows, loop: int, place: int):
 
 
 def _count(value):
-    """Return the size of a tensor in all, as a node."""
+    """Return the number of a tensor's elements, as a node."""
     return op.Size(value)
 
 
@@ -168,9 +171,13 @@ def _is_mark(node: torch.fx.Node) -> bool:
 
 
 def _make_loop(graph: GraphProto, loop: int, times: str, marks: dict[str, torch.fx.Node]) -> None:
-    """Put what lies between the marks of a loop into an ONNX `Loop`.
+    """Put the nodes between the marks of a loop into an ONNX `Loop`.
 
-    Its trip count is the input `times`; if that is empty, the length of what the loop takes.
+    Args:
+        graph: is changed.
+        loop: number of the loop.
+        times: name of the input that holds the number of steps; empty for a loop over the rows of a tensor, which has as many steps.
+        marks: nodes of all marks, by the name of their value.
     """
     entering, leaving, taking, collecting = (_marked(marks, loop, kind) for kind in ("enter", "leave", "take", "collect"))
     inside = _between(graph, {*entering.values(), *taking.values()}, {*leaving.values(), *collecting.values()})
@@ -243,7 +250,7 @@ def _marked(marks: dict[str, torch.fx.Node], loop: int, kind: str) -> dict[int, 
 
 
 def _between(graph: GraphProto, entering: set[str], leaving: set[str]) -> list[NodeProto]:
-    """Nodes that depend on what enters, up to what leaves."""
+    """Return the nodes that depend on what enters, up to what leaves."""
     inside, known = [], set(entering)
     for node in graph.node:
         if node.output[0] not in entering and known.intersection(node.input):
@@ -256,7 +263,7 @@ def _between(graph: GraphProto, entering: set[str], leaving: set[str]) -> list[N
 def _replace(
     graph: GraphProto, inside: list[NodeProto], enters: list[NodeProto], loop: list[NodeProto], renamed: dict[str, str]
 ) -> None:
-    """Put the nodes of the loop in the place of its first node."""
+    """Put the nodes of `loop` behind all that they read, in the place of the nodes `inside` and `enters`; rename results after them."""
     gone = {node.output[0] for node in (*inside, *enters)}
     before = [node for node in graph.node if node.output[0] not in gone]
     needed = _ancestors(
@@ -272,7 +279,7 @@ def _replace(
 
 
 def _ancestors(nodes: list[NodeProto], names: Sequence[str]) -> set[str]:
-    """First outputs of the nodes that these values are computed by."""
+    """Return the first outputs of the nodes that compute these values."""
     wanted, found = set(names), set()
     for node in reversed(nodes):
         if wanted.intersection(node.output):
@@ -282,7 +289,10 @@ def _ancestors(nodes: list[NodeProto], names: Sequence[str]) -> set[str]:
 
 
 def _folded(model: ModelProto) -> ModelProto:
-    """Without constant and repeated computations. The optimizer's rewriting rules are left out: they drop `+ 1e-8` as if it were 0."""
+    """Return the model without constant and repeated computations.
+
+    The optimizer's rewriting rules are left out, because they drop `+ 1e-8` as if it were 0.
+    """
     graph = onnx_ir.from_proto(model)
     onnxscript.optimizer.fold_constants(graph)
     onnx_ir.passes.common.IdentityEliminationPass()(graph)
@@ -292,7 +302,7 @@ def _folded(model: ModelProto) -> ModelProto:
 
 
 def _bare(model: ModelProto) -> ModelProto:
-    """Without weights among the inputs, and without what only people read."""
+    """Return the model without weights among its inputs, and without notes for people."""
     for index in reversed([i for i, value in enumerate(model.graph.input) if value.name.startswith("weight.")]):
         del model.graph.input[index]
     model.producer_name, model.producer_version = "quickstudy", ""
@@ -303,7 +313,7 @@ def _bare(model: ModelProto) -> ModelProto:
 
 
 def strip(graph: GraphProto) -> None:
-    """Remove what only people read, also from inner graphs."""
+    """Remove notes for people from a graph and from the graphs inside it."""
     del graph.value_info[:]
     del graph.metadata_props[:]
     for node in graph.node:
@@ -316,7 +326,7 @@ def strip(graph: GraphProto) -> None:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Inside, nothing is printed or logged: the exporter talks of its own affairs, in warnings, logs and on standard output."""
+    """Let nothing be printed or logged inside this context: torch's exporter reports its own steps, which no user can act on."""
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -328,7 +338,7 @@ def quietly() -> Iterator[None]:
 
 
 def _not_expressed(program: Program, exported: torch.export.ExportedProgram | None, error: BaseException) -> ModelError:
-    """Return what to say of an operator without an ONNX form."""
+    """Return the error that names the operator without an ONNX form, its layer, and what to use instead."""
     while error.__cause__ is not None:
         error = error.__cause__
     reason = str(error).strip().splitlines()[0]
@@ -359,5 +369,5 @@ def _rewritten(exported: torch.export.ExportedProgram, operator: str) -> set[str
 
 
 def _name(target: object) -> str:
-    """`aten.relu` of `aten.relu.default`."""
+    """Return an operator's name without its overload: `aten.relu` for `aten.relu.default`."""
     return str(target).rpartition(".")[0]

@@ -1,7 +1,7 @@
-"""The functions of a learner as graphs of core tensor operations: what every target is compiled from.
+"""Capture the functions of a learner as graphs of core tensor operations, from which every target is compiled.
 
-`adapt` (from nothing), `update` (from an earlier state) and `predict` are traced once with all gradients resolved, weights as inputs and
-loops between marks (`quickstudy.repeat`). Nothing of autograd, Python or the algorithm is left.
+`adapt` (from nothing), `update` (from an earlier state) and `predict` are each traced once. In the graphs all gradients are resolved,
+weights are inputs, and loops stand between marks (`quickstudy.functional.loop`). They hold nothing of autograd, Python or the algorithm.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Input
 
 Axes = tuple[str | int, ...]
-"""The size of each axis of a tensor: a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`), or a sum of
-such names."""
+"""Sizes of a tensor's axes: each a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`), or a sum of such
+names such as `earlier + example`."""
 
 SIZES = {"example": 11, "query": 13, "way": 7, "earlier": 17}
-"""Sizes to trace with. They stand for any size."""
+"""Sizes that a trace runs with; in its graph they stand for any size."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,8 +48,8 @@ class Program:
         module: the graph; its placeholders are `inputs` in order, its output is a tuple that begins with `outputs`.
         inputs: shape of each input, by name.
         outputs: shape of each output, by name.
-        types: of each output, by name.
-        loops: the hyperparameter that holds the number of steps, for each loop in the graph.
+        types: type of each output, by name.
+        loops: for each loop in the graph, the hyperparameter that holds its number of steps; empty for a loop over the rows of a tensor.
     """
 
     module: fx.GraphModule
@@ -64,9 +64,9 @@ class Programs:
     """A captured learner.
 
     Args:
-        adapt: `support.NAME` for each part of the input, `support.y`, settings and weights to a state.
-        update: the same, with an earlier state as `state.NAME`; None for a learner that would forget.
-        predict: `query.NAME`, `state.NAME` and weights to `prediction` `[query, way]`.
+        adapt: from `support.NAME` for each part of the input, `support.y`, settings and weights to a state.
+        update: the same, with an earlier state as `state.NAME` among its inputs; None for a learner that would forget.
+        predict: from `query.NAME`, `state.NAME` and weights to `prediction` `[query, way]`.
         weights: the tensors behind the inputs `weight.NAME`.
         settings: default values of the inputs that may be chosen at adaptation, such as `inner_lr` and `inner_steps`.
     """
@@ -85,13 +85,13 @@ class Programs:
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-    """Which sizes are fixed; None is any size.
+    """Sizes that are fixed in the graphs; None leaves a size open.
 
     Args:
-        example: support examples.
-        way: classes (or outputs of a regression).
-        query: queries predicted at once.
-        any: hyperparameters that are sizes, such as that of a mini-batch, traced as the size of an input `size.NAME`.
+        example: number of support examples.
+        way: number of classes (or of outputs of a regression).
+        query: number of queries that are predicted at once.
+        any: hyperparameters that are sizes, such as that of a mini-batch; each stays open, as the size of an input `size.NAME`.
     """
 
     example: int | None = None
@@ -100,14 +100,25 @@ class Sizes:
     any: tuple[str, ...] = ()
 
 
+@dataclasses.dataclass(frozen=True)
+class Backend:
+    """What graphs are written for, and so what they may hold.
+
+    Args:
+        table: the functions that operations without a form there are composed of (`quickstudy.export.trace.decompositions`).
+        sizes: the sizes that are fixed there.
+        dtype: type of all floating-point inputs.
+        state_types: types that the tensors of a state may have there.
+    """
+
+    table: Table
+    sizes: Sizes = Sizes()
+    dtype: torch.dtype = torch.float32
+    state_types: Collection[torch.dtype] = (torch.float32,)
+
+
 def capture(
-    learner: Learner,
-    layout: Mapping[str, TensorLayout],
-    table: Table,
-    sizes: Sizes = Sizes(),
-    dtype: torch.dtype = torch.float32,
-    state_types: Collection[torch.dtype] = (torch.float32,),
-    answers: type[OneHot] | type[Values] = OneHot,
+    learner: Learner, layout: Mapping[str, TensorLayout], backend: Backend, answers: type[OneHot] | type[Values] = OneHot
 ) -> Programs:
     """Trace a learner.
 
@@ -115,10 +126,7 @@ def capture(
         learner: ready to adapt; it is not changed.
         layout: shape and type of each part of an example as the net sees it, by name; a net is given a single part as a bare tensor,
             and several as a dict.
-        table: what operations that the target does not know are composed of (`quickstudy.export.trace.decompositions`).
-        sizes: sizes to fix, for targets without dynamic shapes.
-        dtype: of all floating-point inputs.
-        state_types: that the target lets a state have.
+        backend: what the graphs are for.
         answers: kind of `y` that the learner is given.
 
     Raises:
@@ -126,8 +134,8 @@ def capture(
     """
     if learner.not_exportable:
         raise ModelError(f"{type(learner).__name__} cannot be exported: {learner.not_exportable}")
-    programs = _Tracer(learner, layout, table, sizes, dtype, answers).programs()
-    _check_state_types(type(learner).__name__, programs, state_types)
+    programs = _Tracer(learner, layout, backend, answers).programs()
+    _check_state_types(type(learner).__name__, programs, backend.state_types)
     return programs
 
 
@@ -151,18 +159,17 @@ def _word(dtype: object) -> str:
 
 
 class _Tracer:
-    """The examples to trace with, and how a function is traced."""
+    """Traces the functions of one learner, all with the same fake examples."""
 
     def __init__(
         self,
         learner: Learner,
         layout: Mapping[str, TensorLayout],
-        table: Table,
-        sizes: Sizes,
-        dtype: torch.dtype,
+        backend: Backend,
         answers: type[OneHot] | type[Values],
     ) -> None:
-        self.learner, self.table, self.answers = learner, table, answers
+        self.learner, self.table, self.answers = learner, backend.table, answers
+        sizes, dtype = backend.sizes, backend.dtype
         self.mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
         ways = sizes.way or learner.ways
         self.axes = {
@@ -185,6 +192,7 @@ class _Tracer:
             self.fake_settings = {name: torch.zeros((), dtype=dtype) for name in self.settings}
 
     def programs(self) -> Programs:
+        """Return `adapt`, `predict` and, if the learner goes on without forgetting, `update`."""
         support = {**self.support, "support.y": self.y, **self.fake_settings}
         adapt = self.trace(self._adapt, support)
         shapes = {
@@ -200,7 +208,7 @@ class _Tracer:
     def trace(
         self, function: Callable[[Learner, Mapping[str, Tensor]], Mapping[str, Tensor]], inputs: dict[str, Tensor]
     ) -> Program:
-        """Return a function of the learner and of named inputs, with the weights as further inputs."""
+        """Return the graph of a function of the learner and of named inputs, with the weights as further inputs."""
         inputs = inputs | self.fake_weights | self.fake_sizes
         outputs: dict[str, Tensor] = {}
 
@@ -249,6 +257,7 @@ class _Tracer:
                 )
 
     def _with_weights(self, function: Callable[..., Mapping[str, Tensor]], inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
+        """Return what the function gives for a learner whose weights, settings and sizes are among the inputs."""
         learner = copy.copy(self.learner)  # shares everything, so that only the copy's settings become inputs
         for name in self.fake_sizes:
             setattr(learner, name.removeprefix("size."), inputs[name].shape[0])
@@ -258,6 +267,7 @@ class _Tracer:
         return function(with_tensors(learner, under("weight.", inputs)), inputs)
 
     def _adapt(self, learner: Learner, inputs: Mapping[str, Tensor]) -> State:
+        """Adapt to the inputs `support.NAME`, from the state of the inputs `state.NAME` if there are any."""
         state, support = under("state.", inputs), under("support.", inputs)
         answers = self.answers(support.pop("y"))
         return learner.adapt(Examples(_given(support), answers), state or None)
@@ -279,15 +289,17 @@ class _Tracer:
         return self.mode.from_tensor(torch.zeros(hint), symbolic_context=context).shape[0]
 
     def _axes(self, value: Tensor) -> Axes:
+        """Return the sizes of a tensor's axes, with names for those that are open."""
         names = {str(size): name for name, size in self.axes.items() if not isinstance(size, int)}
         return tuple(size if isinstance(size, int) else _worded(str(size), names) for size in value.shape)
 
     def _sizes(self, axes: Axes) -> list[Any]:
+        """Return the sizes that a trace runs with."""
         return [self.axes[axis] if isinstance(axis, str) else axis for axis in axes]
 
 
 def _given(parts: Mapping[str, Tensor]) -> Input:
-    """Return what a net is given: a single part as a bare tensor, several as a dict."""
+    """Return an input as a net is given it: a single part as a bare tensor, several as a dict."""
     return next(iter(parts.values())) if len(parts) == 1 else dict(parts)
 
 
@@ -297,7 +309,7 @@ def _worded(size: str, names: Mapping[str, str]) -> str:
 
 
 class _FlatLinear(TorchFunctionMode):
-    """Linear layers on more than two axes as on two: torch's own way would read a size as a plain number, and so fix it."""
+    """Computes linear layers on more than two axes as if on two; torch's own way would read a size as a plain number, and so fix it."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
@@ -309,7 +321,7 @@ class _FlatLinear(TorchFunctionMode):
 
 
 def _tidied(program: Program) -> Program:
-    """Without operations and inputs that nothing reads, and without the addresses of source lines."""
+    """Return the program without operations and inputs that nothing reads, and without notes on source lines."""
     module = program.module
     (output,) = module.graph.find_nodes(op="output")
     marks = (torch.ops.quickstudy.leave.default, torch.ops.quickstudy.take.default)

@@ -1,12 +1,13 @@
-"""What operations that a target does not know are composed of: tables for `make_fx`, from operation to function.
+"""Compose operations that a target does not know of others: tables for `make_fx`, from operation to function.
 
-Gradients reach a captured graph as torch's backward operations, which neither ONNX nor anyone else has. Here they become ordinary
-convolutions, sums and scatters, chosen for speed in onnxruntime; `core` alone keeps the convolution's and max-pooling's backward
-operations, for a target that has kernels for them.
+Gradients reach a captured graph as backward operations, which are torch's own. The table of `onnx` makes them ordinary convolutions, sums
+and scatters, chosen for speed in onnxruntime. The table of `core` keeps the backward operations of convolution and max-pooling, for a
+target that has kernels for them.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from torch import Tensor
 from torch._decomp import core_aten_decompositions, get_decompositions
 
 from quickstudy.errors import ModelError
+from quickstudy.export.facts import having
 
 Table = Mapping[Any, Callable[..., Any]]
 Pair = Sequence[int]
@@ -23,8 +25,62 @@ Pair = Sequence[int]
 aten = torch.ops.aten
 
 
+@dataclasses.dataclass(frozen=True)
+class _Convolution:
+    """Options of a convolution over two axes."""
+
+    stride: Pair
+    padding: Pair
+    dilation: Pair
+    groups: int
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pooling:
+    """Options of an average pooling over two axes, as torch gives them."""
+
+    kernel: Pair
+    stride: Pair = ()
+    padding: Pair = (0, 0)
+    ceil_mode: bool = False
+    count_include_pad: bool = True
+    divisor: int | None = None
+
+    @property
+    def step(self) -> Pair:
+        """Return the stride; torch leaves it empty where it is the kernel's size."""
+        return list(self.stride) or list(self.kernel)
+
+    def windows(self, size: int, axis: int) -> int:
+        """Return the number of windows along an axis; with `ceil_mode` the last may reach over the edge, if it does not begin there."""
+        room, step = size + 2 * self.padding[axis] - self.kernel[axis], self.step[axis]
+        count = (-(-room // step) if self.ceil_mode else room // step) + 1
+        return count - 1 if self.ceil_mode and (count - 1) * step >= size + self.padding[axis] else count
+
+    def reach(self, count: int, axis: int) -> int:
+        """Return how many places along an axis so many windows span."""
+        return (count - 1) * self.step[axis] + self.kernel[axis]
+
+    def margins(self, x: Tensor, counts: Pair) -> list[int]:
+        """Return what the windows span beyond `x` (left, right, top, bottom); negative where they leave something out."""
+        over = [self.reach(counts[axis], axis) - x.shape[2 + axis] - self.padding[axis] for axis in (0, 1)]
+        return [self.padding[1], over[1], self.padding[0], over[0]]
+
+    def shares(self, x: Tensor, counts: Pair) -> Tensor | float:
+        """Return one divided by the places that count in each window, `[row, column]`; a number where all windows are alike."""
+        within = all(self.reach(counts[axis], axis) <= x.shape[2 + axis] + 2 * self.padding[axis] for axis in (0, 1))
+        if self.divisor or (within and (self.count_include_pad or not any(self.padding))):
+            return 1.0 / (self.divisor or self.kernel[0] * self.kernel[1])
+        sizes = []
+        for axis in (0, 1):
+            first = torch.arange(counts[axis]) * self.step[axis] - self.padding[axis]
+            border = self.padding[axis] if self.count_include_pad else 0
+            sizes.append((first + self.kernel[axis]).clamp(max=x.shape[2 + axis] + border) - first.clamp(min=-border))
+        return 1.0 / (sizes[0].view(-1, 1) * sizes[1]).to(x.dtype)
+
+
 def core() -> Table:
-    """Core operations, and the backward operations of convolution and max-pooling."""
+    """Return the table that leaves torch's core operations, and the backward operations of convolution and max-pooling."""
     table = dict(core_aten_decompositions())
     table |= get_decompositions(
         [
@@ -56,7 +112,7 @@ def core() -> Table:
 
 
 def onnx() -> Table:
-    """Return what leaves only operations that ONNX has."""
+    """Return the table that leaves only operations that ONNX has."""
     table = dict(core())
     table.pop(aten.squeeze.dim, None)  # which `_squeeze` is composed of
     return {
@@ -91,24 +147,27 @@ def _variance_and_mean(
 
 
 def _power(base: float, exponent: Tensor) -> Tensor:
-    """As a floating-point number also where the exponent is a whole one, which ONNX would take for the type of the result."""
+    """Return a power in floating point, also of a whole exponent, whose type ONNX would give to the result."""
     return aten.pow.Tensor_Tensor(torch.full((), base), exponent.to(torch.get_default_dtype()))
 
 
 def _add_product(start: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
-    """`start` last, and no multiplication by 1: so runtimes see a convolution, a scale and a shift, which they make one."""
+    """Add `start` last, and multiply by no 1: so runtimes see a convolution, a scale and a shift, which they compute as one."""
     product = a * b
     return (product if value == 1 else product * value) + start
 
 
 def _batch_norm(otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    """By statistics of the batch alone, as one product and one sum per value (as torch's kernel computes it); else as torch composes it."""
+    """Return batch norm by the batch's own statistics as one product and one sum per value, which is how torch's kernel computes it.
 
-    def normalised(
-        x: Tensor, weight: Any, bias: Any, mean: Any, var: Any, training: bool, momentum: float, eps: float
-    ) -> tuple[Tensor, ...]:
+    Args:
+        otherwise: computes every other batch norm.
+    """
+
+    def normalised(x: Tensor, weight: Any, bias: Any, mean: Any, *rest: Any) -> tuple[Tensor, ...]:
+        _, training, _, eps = rest
         if not training or mean is not None or weight is None or bias is None:
-            return otherwise(x, weight, bias, mean, var, training, momentum, eps)
+            return otherwise(x, weight, bias, mean, *rest)
         axes, shape = _but_channels(x)
         mean = x.mean(axes)
         inverse = torch.rsqrt((x - mean.view(shape)).square().mean(axes) + eps)
@@ -119,7 +178,11 @@ def _batch_norm(otherwise: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _batch_norm_backward(otherwise: Callable[..., Any]) -> Callable[..., Any]:
-    """Of the above: the gradient is a sum of two tensors, each times a number per channel, and of such a number."""
+    """Return the derivative of such a batch norm: the sum of two tensors, each times a number per channel, and of a number per channel.
+
+    Args:
+        otherwise: computes the derivative of every other batch norm.
+    """
 
     def gradients(grad: Tensor, x: Tensor, weight: Any, *rest: Any) -> tuple[Tensor | None, ...]:
         _, _, mean, inverse, training, _, _ = rest
@@ -144,7 +207,7 @@ def _but_channels(x: Tensor) -> tuple[list[int], list[int]]:
 
 
 def _threshold_backward(grad: Tensor, y: Tensor, threshold: float) -> Tensor:
-    """Of ReLU, from its output: a multiplication by 0 or 1 is faster than a choice."""
+    """Return the derivative of ReLU from its output: to multiply by 0 or 1 is faster than to choose."""
     return grad * torch.sign(y) if threshold == 0 else torch.where(y <= threshold, 0.0, grad)
 
 
@@ -161,37 +224,39 @@ def _convolution_backward(
     groups: int,
     wanted: tuple[bool, bool, bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-    """Gradients of a convolution with respect to input, weight and bias; of a transposed one, which is the derivative of another with
-    respect to its input, by that other convolution."""
+    """Return the gradients of a convolution with respect to input, weight and bias.
+
+    A transposed convolution is the derivative of another convolution with respect to that one's input. So its own derivatives are computed
+    by the other convolution.
+    """
     if x.dim() != 4:
         raise ModelError(
             f"its derivative, on {x.dim() - 2} spatial axes, has no exported form. Use a two-dimensional one (such as nn.Conv2d) instead, "
-            "with axes of length 1, or a learner that takes no gradient of it, such as protonet."
+            f"with axes of length 1, or a learner that adapts without gradients ({having('gradient_free_adapt')})."
         )
-    to_x = to_weight = None
+    convolution, to_x, to_weight = _Convolution(stride, padding, dilation, groups), None, None
     if wanted[0] and transposed:
         to_x = aten.convolution(grad, weight, None, stride, padding, dilation, False, [0, 0], groups)
         to_x = to_x[:, :, : x.shape[2], : x.shape[3]]  # a long output_padding reaches one window further
     elif wanted[0]:
-        to_x = _input_gradient(grad, x, weight, stride, padding, dilation, groups)
+        to_x = _input_gradient(grad, x, weight, convolution)
     if wanted[1]:
         outer, inner = (x, grad) if transposed else (grad, x)
-        to_weight = _weight_gradient(outer, inner, weight, stride, padding, dilation, groups)
+        to_weight = _weight_gradient(outer, inner, weight, convolution)
     return to_x, to_weight, grad.sum((0, 2, 3)) if wanted[2] else None
 
 
-def _input_gradient(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Tensor:
+def _input_gradient(grad: Tensor, x: Tensor, weight: Tensor, convolution: _Convolution) -> Tensor:
     """Convolve with the turned kernel if the stride is 1 (which is faster); otherwise use a transposed convolution."""
+    stride, padding, dilation = convolution.stride, convolution.padding, convolution.dilation
     reach = [dilation[axis] * (weight.shape[2 + axis] - 1) for axis in (0, 1)]
     left_over = [
         x.shape[2 + axis] - ((grad.shape[2 + axis] - 1) * stride[axis] - 2 * padding[axis] + reach[axis] + 1) for axis in (0, 1)
     ]
-    if groups == 1 and all(step == 1 for step in stride) and not any(left_over):
+    if convolution.groups == 1 and all(step == 1 for step in stride) and not any(left_over):
         border = [reach[axis] - padding[axis] for axis in (0, 1)]
         return aten.convolution(grad, _turned(weight), None, [1, 1], border, dilation, False, [0, 0], 1)
-    return aten.convolution(grad, weight, None, stride, padding, dilation, True, left_over, groups)
+    return aten.convolution(grad, weight, None, stride, padding, dilation, True, left_over, convolution.groups)
 
 
 def _turned(weight: Tensor) -> Tensor:
@@ -206,10 +271,10 @@ def _turned(weight: Tensor) -> Tensor:
     return flat.reshape(out_channels, channels, taps).transpose(0, 1).reshape(channels, out_channels, rows, columns)
 
 
-def _weight_gradient(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: Pair, padding: Pair, dilation: Pair, groups: int
-) -> Tensor:
-    """One matrix product of the output's gradient with the patches of the input, per group."""
+def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, convolution: _Convolution) -> Tensor:
+    """Multiply the output's gradient with the patches of the input, by one matrix product for each group."""
+    stride, padding, dilation = convolution.stride, convolution.padding, convolution.dilation
+    groups = convolution.groups
     _, out_channels, rows, columns = grad.shape
     padded = aten.constant_pad_nd(x.transpose(0, 1), [padding[1], padding[1], padding[0], padding[0]])
     patches = []
@@ -231,7 +296,7 @@ def _weight_gradient(
 def _max_pool2d_backward(
     grad: Tensor, x: Tensor, kernel: Pair, stride: Pair, padding: Pair, dilation: Pair, ceil_mode: bool, indices: Tensor
 ) -> Tensor:
-    """Each gradient goes to the place that was the maximum; where windows do not overlap, the target does it in one operation."""
+    """Add each gradient to the place that was the maximum; leave windows that do not overlap to ONNX, which has an operation for them."""
     overlapping = any(kernel[axis] > (list(stride) or kernel)[axis] for axis in (0, 1))
     if not (overlapping or ceil_mode or any(step > 1 for step in dilation)):
         return NotImplemented
@@ -240,69 +305,23 @@ def _max_pool2d_backward(
     return places.scatter_add(2, indices.flatten(2), grad.flatten(2)).reshape(x.shape)
 
 
-def _avg_pool2d(
-    x: Tensor,
-    kernel: Pair,
-    stride: Pair = (),
-    padding: Pair = (0, 0),
-    ceil_mode: bool = False,
-    count_include_pad: bool = True,
-    divisor: int | None = None,
-) -> Tensor:
-    """As it is, but for what ONNX says otherwise (windows over the edge) or not at all (a divisor): there a convolution sums windows."""
-    if not ceil_mode and divisor is None:
+def _avg_pool2d(x: Tensor, *options: Any) -> Tensor:
+    """Sum windows by a convolution if they reach over the edge or have a divisor, of which ONNX has another idea or none."""
+    pooling = _Pooling(*options)
+    if not pooling.ceil_mode and pooling.divisor is None:
         return NotImplemented
-    stride = list(stride) or list(kernel)
-    counts = [_windows(x.shape[2 + axis], kernel[axis], stride[axis], padding[axis], ceil_mode) for axis in (0, 1)]
-    share = _shares(x, counts, kernel, stride, padding, count_include_pad, divisor)
-    padded = aten.constant_pad_nd(x, _margins(x, counts, kernel, stride, padding))
-    ones = x.new_ones((x.shape[1], 1, *kernel))
-    return aten.convolution(padded, ones, None, stride, [0, 0], [1, 1], False, [0, 0], x.shape[1]) * share
+    counts = [pooling.windows(x.shape[2 + axis], axis) for axis in (0, 1)]
+    padded = aten.constant_pad_nd(x, pooling.margins(x, counts))
+    ones = x.new_ones((x.shape[1], 1, *pooling.kernel))
+    sums = aten.convolution(padded, ones, None, pooling.step, [0, 0], [1, 1], False, [0, 0], x.shape[1])
+    return sums * pooling.shares(x, counts)
 
 
-def _avg_pool2d_backward(
-    grad: Tensor,
-    x: Tensor,
-    kernel: Pair,
-    stride: Pair,
-    padding: Pair,
-    ceil_mode: bool,
-    count_include_pad: bool,
-    divisor: int | None,
-) -> Tensor:
-    """Each gradient, divided by the size of its window, goes to all of the window: a transposed convolution, channel by channel."""
-    del ceil_mode  # the gradient's shape says it
-    stride, counts = list(stride) or list(kernel), [grad.shape[2], grad.shape[3]]
-    share = _shares(x, counts, kernel, stride, padding, count_include_pad, divisor)
-    ones = grad.new_ones((x.shape[1], 1, *kernel))
-    spread = aten.convolution(grad * share, ones, None, stride, [0, 0], [1, 1], True, [0, 0], x.shape[1])
-    margins = [-margin for margin in _margins(x, counts, kernel, stride, padding)]
+def _avg_pool2d_backward(grad: Tensor, x: Tensor, *options: Any) -> Tensor:
+    """Give each gradient, divided by the size of its window, to all of the window: a transposed convolution, channel by channel."""
+    pooling, counts = _Pooling(*options), [grad.shape[2], grad.shape[3]]
+    ones = grad.new_ones((x.shape[1], 1, *pooling.kernel))
+    given = grad * pooling.shares(x, counts)
+    spread = aten.convolution(given, ones, None, pooling.step, [0, 0], [1, 1], True, [0, 0], x.shape[1])
+    margins = [-margin for margin in pooling.margins(x, counts)]
     return aten.constant_pad_nd(spread, margins) if any(margins) else spread
-
-
-def _windows(size: int, kernel: int, stride: int, padding: int, ceil_mode: bool) -> int:
-    """Windows of a pooling along an axis; with `ceil_mode` the last may reach over the edge, if it does not begin there."""
-    room = size + 2 * padding - kernel
-    count = (-(-room // stride) if ceil_mode else room // stride) + 1
-    return count - 1 if ceil_mode and (count - 1) * stride >= size + padding else count
-
-
-def _margins(x: Tensor, counts: Pair, kernel: Pair, stride: Pair, padding: Pair) -> list[int]:
-    """Return what the windows span beyond the image (left, right, top, bottom); negative if they leave something out."""
-    over = [(counts[axis] - 1) * stride[axis] + kernel[axis] - x.shape[2 + axis] - padding[axis] for axis in (0, 1)]
-    return [padding[1], over[1], padding[0], over[0]]
-
-
-def _shares(
-    x: Tensor, counts: Pair, kernel: Pair, stride: Pair, padding: Pair, count_include_pad: bool, divisor: int | None
-) -> Tensor | float:
-    """One divided by the places that count in each window, `[row, column]`; one number where all windows are alike."""
-    within = all((counts[a] - 1) * stride[a] + kernel[a] <= x.shape[2 + a] + 2 * padding[a] for a in (0, 1))
-    if divisor or (within and (count_include_pad or not any(padding))):
-        return 1.0 / (divisor or kernel[0] * kernel[1])
-    sizes = []
-    for axis in (0, 1):
-        first = torch.arange(counts[axis]) * stride[axis] - padding[axis]
-        border = padding[axis] if count_include_pad else 0
-        sizes.append((first + kernel[axis]).clamp(max=x.shape[2 + axis] + border) - first.clamp(min=-border))
-    return 1.0 / (sizes[0].view(-1, 1) * sizes[1]).to(x.dtype)

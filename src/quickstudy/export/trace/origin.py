@@ -1,7 +1,7 @@
-"""Where the operations of a captured graph come from: the function that was called, and the layer that called it; for messages.
+"""Note where the operations of a captured graph come from: the function that was called, and the layer that called it; for messages.
 
-torch writes many functions as other operations, and derivatives run long after their layer did. So functions are seen as they are called,
-before torch rewrites them, and derivatives find theirs by the sequence numbers that autograd gives its nodes.
+torch rewrites many functions as other operations, and a derivative runs long after its layer did. So calls are noted before torch rewrites
+them, and the call behind a derivative is found by the sequence number that autograd gives to its node.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Origin:
 
     Args:
         function: what was called, such as `torch.relu`.
-        layer: path and class of the module that called it, such as `net.1 (ReLU)`; empty for the learner.
+        layer: path and class of the module that called it, such as `net.1 (ReLU)`; empty for the learner itself.
     """
 
     function: Callable[..., Any]
@@ -37,13 +37,13 @@ class Origin:
 
 
 def origin_of(node: fx.Node) -> Origin | None:
-    """Where a node of a captured graph comes from; None for one that no function of torch was called for."""
+    """Return where a node of a captured graph comes from; None for one that no call of a function of torch made."""
     return node.meta.get("origin")
 
 
 @contextlib.contextmanager
 def origins(module: nn.Module, graph: fx.Graph) -> Iterator[None]:
-    """Inside, nodes that the module's operations add to the graph say where they come from, and a ModelError names the operation."""
+    """Note in each node that is added to the graph inside this context where it comes from, and name that place in every ModelError."""
     calls = _Calls()
     hooks = [hook for name, layer in module.named_modules() for hook in calls.watch(name, layer)]
     try:
@@ -64,7 +64,7 @@ class _Calls(TorchFunctionMode):
         self.recorded: dict[int, Origin] = {}
 
     def watch(self, name: str, layer: nn.Module) -> list[Any]:
-        """Hooks that say when the layer is running."""
+        """Return hooks that note when the layer begins and ends to run."""
         path = f"{name} ({type(layer).__name__})" if name else ""
         return [
             layer.register_forward_pre_hook(lambda *_: self.layers.append(path)),
