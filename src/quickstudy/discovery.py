@@ -83,8 +83,8 @@ def name_of(instance: object) -> str:
 def summary(folder: str, name: str) -> str:
     """Return the first paragraph of a file's docstring as one line, read without importing it (and torch with it).
 
-    >>> summary("cli", "list").partition(":")[0]
-    'what there is'
+    >>> summary("cli", "adapt").partition(":")[0]
+    'Learn a task from a folder of examples'
     """
     source = (PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(source)) or ""

@@ -12,7 +12,8 @@ import PIL.Image
 import pytest
 from builders import DESCENT, HEAD_DESCENT, MEMORY, ORDERED, PROTOTYPES, Prototypes
 
-from quickstudy import storage
+from quickstudy import discovery, storage
+from quickstudy.objectives.values import Values
 
 Call = Callable[..., Any]
 
@@ -40,7 +41,7 @@ BAD_OPTIONS = {
     "value of the net's choice": (["--net.norm", "bach"], ["net.norm is 'bach'", "batch"]),
     "no number": (["--steps", "many"], ["steps is 'many'", "a whole number"]),
     "no whole number": (["--steps", "1.5"], ["steps is '1.5'", "a whole number"]),
-    "no range": (["--ways", "few"], ["ways is 'few'", "a whole number, or a list [a whole number, a whole number]"]),
+    "no range": (["--ways", "few"], ["ways is 'few'", "a whole number, or a range such as 3-10"]),
     "too long a range": (["--shots", "[1,2,3]"], ["shots is '[1, 2, 3]'"]),
     "no truth value": (["--strict", "perhaps"], ["strict is 'perhaps'", "true or false"]),
     "no channels": (["--net.channels", "0"], ["channels is 0", "expected 1 or more"]),
@@ -61,8 +62,16 @@ BAD_OPTIONS = {
     "no queries": (["--queries", "0"], ["queries is 0"]),
     "unknown augmentation": (["--draw.augment", "flop"], ["augment is 'flop'", "flip"]),
     "fewer classes than ways": (["--ways", "11"], ["10 classes", "11 ways", "Lower ways"]),
-    "fewer validation classes than ways": (["--validation.ways", "4"], ["3 classes", "4 ways"]),
+    "fewer validation classes than ways": (
+        ["--validation.ways", "4"],
+        ["there are no validation tasks: set.npz/val has 3 classes, but a task needs 4 ways. Choose another --validation.ways"],
+    ),
+    "unknown validation split": (
+        ["--validation.split", "vl"],
+        ["there are no validation tasks: the data set set.npz has no split 'vl'", "--validation.split null"],
+    ),
     "too few images for shots and queries": (["--shots", "6"], ["8 images", "6 shots + 3 queries need 9"]),
+    "too few images for the queries": (["--queries", "8"], ["8 images", "1 shot + 8 queries need 9", "With --queries 7 all"]),
     "too few classes in a group": (["--draw.within_groups", "true"], ["largest group", "2 ways"]),
     "unknown split": (["--split", "trian"], ["no split 'trian'", "train, val, test, all"]),
     "unknown ink": (["--ink", "drak"], ["ink is 'drak'", "dark"]),
@@ -117,11 +126,12 @@ def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.P
     [
         (["trian"], ["unknown verb 'trian'", "train"]),
         (["train"], ["lacks --data"]),
-        (["evaluate"], ["lacks SAVED and --data"]),
+        (["evaluate"], ["lacks LEARNER and --data"]),
         (["adapt"], ["LEARNER", "SUPPORT", "--out"]),
         (["predict", "x.qs"], ["IMAGES"]),
         (["list", "--jsn"], ["unknown option --jsn", "--json"]),
         (["info", "nothing.safetensors"], ["there is no file nothing.safetensors"]),
+        (["info", "nothing"], ["unknown learner file", "There is no file or folder 'nothing' in '"]),
         (["evaluate", "nothing.safetensors", "--data", "digits"], ["there is no file nothing.safetensors"]),
         (["adapt", "nothing.safetensors", ".", "-o", "x.qs"], ["there is no file nothing.safetensors"]),
     ],
@@ -149,6 +159,35 @@ def test_errors_speak_in_options_that_exist(refused: Call, train: Call, own_imag
     assert "--strict false" in refused(*train(tmp_path / "run", data=two, size=16, split="all"), "--strict")
     words = train(tmp_path / "run", learner=DESCENT, learner__head_ways=3)
     assert "--learner.head_ways null" in refused(*words)
+
+
+def test_a_net_that_the_data_does_not_fit_is_answered_with_those_that_do(
+    refused: Call, train: Call, tmp_path: pathlib.Path
+) -> None:
+    rows = np.random.default_rng(0).normal(size=(60, 3))
+    np.savez(tmp_path / "rows.npz", rows=rows, labels=np.repeat(np.arange(10), 6))
+    message = refused(*train(tmp_path / "run", data=tmp_path / "rows.npz"))
+    assert "the data has rows [3]" in message
+    assert "--net mlp" in message
+    assert "resnet12" not in message
+
+
+def test_a_table_is_answered_with_how_to_save_it(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "table.csv").write_text("a,label\n1,x\n")
+    assert "numpy.savez('table.npz', rows=numbers, labels=names)" in refused(
+        *train(tmp_path / "r", data=tmp_path / "table.csv")
+    )
+
+
+def test_a_learner_that_cannot_give_the_answers_is_answered_with_those_that_can(refused: Call, tmp_path: pathlib.Path) -> None:
+    message = refused("train", "--tasks", "sinusoid", "--out", tmp_path / "run")
+    able = [name for name in discovery.names("learners") if Values in discovery.load("learners", name).targets]
+    assert able
+    assert f"take another learner: {', '.join(able)}." in message
+
+
+def test_data_is_no_learner(refused: Call, npz: pathlib.Path) -> None:
+    assert "is neither a learner nor a skill" in refused("info", npz)
 
 
 def test_every_verb_works_after_list_in_one_process(cli: Call) -> None:

@@ -95,6 +95,16 @@ def test_a_folder_named_like_a_number_is_trained_on_resumed_and_repeated(
     assert cli("train", "--config", "run/config.yaml", "--out", "again").code == 0
 
 
+@pytest.mark.parametrize("words", [["--ways", "3-10"], ["--ways=3-10"], ["--ways", "[3,10]"], ["--ways=[3, 10]"]])
+def test_a_range_is_written_in_either_way(words: list[str]) -> None:
+    assert chosen(*words).ways == (3, 10)
+
+
+def test_a_text_that_looks_like_a_range_stays_a_text() -> None:
+    assert chosen("--data", "3-10", "--out=3-10").data == "3-10"
+    assert chosen("--data", "3-10", "--out=3-10").out == "3-10"
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32"])
 def test_a_config_of_any_encoding_is_read(cli: Call, npz: pathlib.Path, tmp_path: pathlib.Path, encoding: str) -> None:
     printed = cli("train", "--data", npz, "--learner", DESCENT, "--steps", 7, "--out", "caf\u00e9", "--print_config").out

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -61,6 +62,8 @@ def test_evaluate_on_ranges_and_imbalanced_tasks(cli: Call, refused: Call, evalu
         "results"
     ]
     assert [(row["ways"], row["shots"], row["unequal"]) for row in results] == [("2-3", "1-3", True), ("2-3", 2, True)]
+    (listed,) = json.loads(cli(*evaluate, "--ways", "[2, 3]", "--shots", "1-3", "--draw.unequal", "--json").out)["results"]
+    assert listed["tasks_hash"] == results[0]["tasks_hash"]
     assert "shots is 'few'; expected a number such as 5, or a range such as 1-5" in refused(*evaluate, "--shots", "few")
 
 
@@ -129,7 +132,7 @@ def test_help_lists_every_verb(cli: Call, words: list[str]) -> None:
     assert outcome.code == 0
     for verb in discovery.names("cli"):
         assert f"\n  {verb} " in outcome.out
-    assert "meta-train a learner" in outcome.out
+    assert "Train a learner" in outcome.out
 
 
 @pytest.mark.parametrize("verb", discovery.names("cli"))
@@ -137,6 +140,24 @@ def test_every_verb_has_help(cli: Call, verb: str) -> None:
     outcome = cli(verb, "--help")
     assert outcome.code == 0
     assert outcome.out.startswith(f"usage: quickstudy {verb}")
+    for noise in ("Literal[", "Optional", "tuple[", "(type:", " None", "True)", "configuration file", ", always:"):
+        assert noise not in outcome.out
+
+
+def test_help_speaks_in_the_words_of_the_command_line(cli: Call) -> None:
+    text = " ".join(cli("train", "--help").out.split())
+    assert "classes per task, or a range `least-most` (a whole number, or a range such as 3-10; default: 5)" in text
+    assert "outer optimizer; null for what suits the learner (one of adam, adamw, sgd, or null)" in text
+    assert "(default: false)" in text
+    assert f"options of the learner {PROTOTYPES}:" in text
+    assert "options of the net conv4:" in text
+    assert "settings of the training: engine:" in text
+
+
+def test_info_tells_what_was_measured_in_one_line_each(cli: Call) -> None:
+    text = " ".join(cli("info", "omniglot").out.split())
+    assert re.search(r"results\.measured\.1 accuracy 98\.\d+, ci95 [\d.]+, test_tasks 200, protocol inductive", text)
+    assert "[{" not in text
 
 
 def test_version(cli: Call) -> None:

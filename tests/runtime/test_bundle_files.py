@@ -86,7 +86,7 @@ def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str
         (manifest(format=1), "has bundle format 1; .* export the learner again"),
         (manifest(input={"kind": "image", "height": 10**9}), "damaged manifest: input: .*height"),
         (lambda parts: parts.update({"manifest.json": b"{"}), "damaged manifest"),
-        (lambda parts: parts.pop("manifest.json"), "damaged manifest"),
+        (lambda parts: parts.pop("manifest.json"), "is neither a learner nor a skill: it has no manifest.json"),
         (
             lambda parts: parts.pop("weights.safetensors"),
             "weights.safetensors is in the archive or in its manifest, but not in both",

@@ -225,3 +225,19 @@ def test_values_have_no_probabilities_and_move_to_values_alone() -> None:
     with pytest.raises(ConfigError, match="protonet learns classes, but the skill's examples have values"):
         skill.moved_to(Learner(shipped("protonet").bundle))
     assert np.shape(skill.predict(X)) == (9, 1)
+
+
+def test_skills_and_learners_show_what_they_are() -> None:
+    learner = Learner.load("omniglot")
+    bar, dash = np.ones((2, 28, 28))
+    bar[4:24, 13:15] = dash[13:15, 4:24] = 0.0
+    assert repr(learner) == f"<Learner {learner.manifest.learner['name']}>"
+    assert (
+        repr(learner.adapt([bar, dash], ["bar", "dash"])) == f"<Skill of {learner.manifest.learner['name']}: ['bar', 'dash']>"
+    )
+
+
+def test_a_single_image_is_answered_with_a_list() -> None:
+    learner = Learner.load("omniglot")
+    with pytest.raises(DataError, match=r"shape \(28,\).*give that image in a list: \[image\]"):
+        learner.adapt(np.ones((28, 28)), ["a"] * 28)

@@ -9,7 +9,6 @@ import inspect
 import pathlib
 import re
 import shlex
-import types
 import typing
 from collections.abc import Collection, Sequence
 from typing import Any
@@ -18,6 +17,7 @@ import jsonargparse
 import yaml
 
 from quickstudy import discovery
+from quickstudy.cli import _described
 from quickstudy.errors import ConfigError
 from quickstudy.storage import check_file
 
@@ -59,13 +59,28 @@ class Parser(jsonargparse.ArgumentParser):
             raise ConfigError(self._explained(str(error))) from error
 
     def _with_values(self, arguments: Sequence[str]) -> list[str]:
-        """Return `--strict` alone as `--strict=true`, and so for every option that is true or false."""
-        flags = {word for action in self._actions if self._hint(action.dest) is bool for word in action.option_strings}
+        """Return `--strict` alone as `--strict=true`, and `--ways 3-10` as `--ways [3,10]`; so for all options of these types."""
+        flags = self._with_type(bool)
         following = [*arguments[1:], "-"]  # the last word is followed by nothing
-        return [
+        words = [
             f"{word}=true" if word in flags and after.startswith("-") else word
             for word, after in zip(arguments, following, strict=False)
         ]
+        ranges, before = self._with_type(_described.RANGE), ["", *words]
+        return [
+            _as_list(word) if last in ranges or word.partition("=")[0] in ranges else word
+            for last, word in zip(before, words, strict=False)
+        ]
+
+    def _with_type(self, wanted: Any) -> set[str]:
+        """Return all spellings of the options whose values are of this type, or may be."""
+        hints = ((action, self._hint(action.dest)) for action in self._actions)
+        return {
+            word
+            for action, hint in hints
+            if hint == wanted or wanted in typing.get_args(hint)
+            for word in action.option_strings
+        }
 
     def _explained(self, message: str) -> str:
         """Return jsonargparse's message in our words."""
@@ -86,7 +101,7 @@ class Parser(jsonargparse.ArgumentParser):
             return self._unknown(said["option"], "")
         if said and kind == "invalid" and (hint := self._hint(said["key"])) is not None:
             nearest = _nearest(said["value"], _choices(hint))
-            return f"{said['key']} is {said['value']!r}; expected {_expected(hint)}.{nearest}"
+            return f"{said['key']} is {said['value']!r}; expected {_described.expected(hint)}.{nearest}"
         if said and kind == "missing":
             return f"the command line lacks {' and '.join(self._spelling(name) for name in said['names'].split(', '))}."
         return f"{message.removesuffix('.')}."
@@ -102,8 +117,10 @@ class Parser(jsonargparse.ArgumentParser):
 
     def _spelling(self, name: str) -> str:
         """Return how an argument is written on the command line."""
-        options = [word for action in self._actions if action.dest == name for word in action.option_strings]
-        return options[-1] if options else name.upper()
+        action = next((action for action in self._actions if name in (action.dest, action.metavar)), None)
+        if action is None or not action.option_strings:
+            return str((action and action.metavar) or name).upper()
+        return action.option_strings[-1]
 
     def _hint(self, key: str) -> Any:
         """Return the type of an option's values, None if it has none."""
@@ -112,7 +129,27 @@ class Parser(jsonargparse.ArgumentParser):
 
 def make_parser(verb: str, description: str | None) -> Parser:
     """Return an empty parser for a verb."""
-    return Parser(prog=f"quickstudy {verb}", description=description, exit_on_error=False)
+    return Parser(prog=f"quickstudy {verb}", description=description, exit_on_error=False, formatter_class=_described.Formatter)
+
+
+def add_settings(parser: Parser, kind: type, title: str, key: str | None = None, skip: Collection[str] = ()) -> None:
+    """Add an option for each argument of a class's constructor, under a title in the help.
+
+    Args:
+        parser: to add them to.
+        kind: the class.
+        title: words above the options.
+        key: what the options' names begin with, None for nothing.
+        skip: arguments that get no option.
+    """
+    before = len(parser._action_groups)
+    parser.add_class_arguments(kind, key, skip={*skip}, sub_configs=False)
+    for number, group in enumerate(parser._action_groups[before:]):
+        inner = next((name for name, found in (parser.groups or {}).items() if found is group), "")
+        group.title = f"{title}: {inner}" if number else title
+    for action in parser._actions:
+        if action.dest in (parser.groups or {}):  # `--learner FILE`; here `--learner NAME` chooses by name
+            action.help = jsonargparse.SUPPRESS
 
 
 def in_options(message: str, options: Sequence[str] = _SPOKEN) -> str:
@@ -135,7 +172,7 @@ def add_chosen(parser: Parser, key: str, folder: str, name: str, skip: Collectio
     parser.add_argument(
         f"--{key}.name", default=name, help=f"which {key}: {', '.join(discovery.names(folder))}; --{key} NAME for short"
     )
-    parser.add_class_arguments(discovery.load(folder, name), key, skip={*skip}, sub_configs=False)
+    add_settings(parser, discovery.load(folder, name), f"options of the {key.rpartition('.')[2]} {name}", key, skip)
 
 
 def add_learner(parser: Parser, arguments: Sequence[str], learner: str, net: str) -> None:
@@ -275,23 +312,13 @@ def _is_text(value: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in value)
 
 
-def _expected(hint: Any) -> str:
-    """Return the values of a type in words.
+def _as_list(word: str) -> str:
+    """Return `3-10` as `[3,10]`, also behind an option's name.
 
-    >>> _expected(int | tuple[int, int] | None)
-    'a whole number, or a list [a whole number, a whole number], or null'
+    >>> [_as_list(word) for word in ("3-10", "--ways=3-10", "5")]
+    ['[3,10]', '--ways=[3,10]', '5']
     """
-    of = typing.get_args(hint)
-    if typing.get_origin(hint) is typing.Literal:
-        return f"one of {', '.join(str(value) for value in of)}"
-    if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        return ", or ".join(_expected(one) for one in of)
-    if typing.get_origin(hint) is tuple:
-        return f"a list [{', '.join(_expected(one) for one in of)}]"
-    if of:  # a list or another sequence
-        return f"a list [{_expected(of[0])}, ...]"
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", type(None): "null"}
-    return words.get(hint, getattr(hint, "__name__", str(hint)))
+    return re.sub(r"(^|=)(\d+)-(\d+)$", r"\1[\2,\3]", word)
 
 
 def _choices(hint: Any) -> list[str]:

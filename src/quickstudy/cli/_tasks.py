@@ -33,7 +33,7 @@ def add_arguments(parser: _parser.Parser, arguments: Sequence[str]) -> None:
     if takes_data(source):
         _data.add_arguments(parser, split="train")
         parser.add_argument("--validation.split", type=str | None, default="val", help="split to validate on; null for none")
-    parser.add_class_arguments(source, None, skip={"dataset"})
+    _parser.add_settings(parser, source, f"options of the tasks {name}", skip={"dataset"})
     if "ways" in _names(source):
         parser.add_argument(
             "--validation.ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
@@ -72,7 +72,8 @@ def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
     except (DataError, TaskError) as error:
         or_ways = "--validation.ways or " if isinstance(error, TaskError) and "ways" in _names(source) else ""
         remedy = f"Choose another {or_ways}--validation.split, or --validation.split null to train without validation."
-        raise type(error)(f"validation: {error} {remedy}", subject=str(split), remedy=remedy) from error
+        reason = str(error).removesuffix(error.remedy).strip()  # that remedy is for the training's own tasks
+        raise type(error)(f"there are no validation tasks: {reason} {remedy}", subject=str(split), remedy=remedy) from error
 
 
 def _make(options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any]) -> TaskSource:

@@ -1,4 +1,4 @@
-"""learn a task from a folder of examples: quickstudy adapt omniglot my-classes/ -o mine.qs"""
+"""Learn a task from a folder of examples: quickstudy adapt omniglot my-classes/ -o mine.qs"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""learn to learn from rendered glyphs in two minutes, then meet tasks never seen: quickstudy demo --out runs/demo"""
+"""Train on drawn letters for two minutes, meet scripts never seen before, write a report: quickstudy demo --out runs/demo"""
 
 from __future__ import annotations
 

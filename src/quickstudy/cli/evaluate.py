@@ -1,8 +1,9 @@
-"""measure a learner on tasks it has never seen: quickstudy evaluate runs/first --data omniglot --ways 5 20 --shots 1 5"""
+"""Measure a learner on tasks that it has never seen: quickstudy evaluate runs/first --data omniglot --ways 5 20 --shots 1 5"""
 
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -101,26 +102,28 @@ def _source(saved: SavedLearner | None) -> str:
 
 
 def _range(name: str, value: int | str) -> int | tuple[int, int]:
-    """Return `5` or `"5-20"` as a source of tasks takes it."""
+    """Return `5`, `"5-20"` or `"[5,20]"` as a source of tasks takes it."""
     if isinstance(value, int):
         return value
-    least, dash, most = value.partition("-")
-    if not (dash and least.isdigit() and most.isdigit()):
+    found = re.fullmatch(r"(\d+)-(\d+)|\[(\d+), *(\d+)\]", value)
+    if found is None:
         raise ConfigError(f"{name} is {value!r}; expected a number such as 5, or a range such as 1-5.")
-    return int(least), int(most)
+    least, most = (int(number) for number in found.groups() if number)
+    return least, most
 
 
 def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     """Return the parser of this verb: its options depend on the learner, and on the tasks that it was trained on."""
     parser = _parser.make_parser("evaluate", __doc__)
-    parser.add_argument("saved", type=str, help="a learner's file, the folder of a run, or the name of a shipped learner")
+    parser.add_argument(
+        "saved", metavar="learner", type=str, help="a learner's file, the folder of a run, or the name of a shipped learner"
+    )
     source = discovery.load("tasks", _source(saved))
     if _tasks.takes_data(source):
         _data.add_arguments(parser, split="test")
         _add_sizes(parser)
-        parser.add_class_arguments(source, None, skip={"dataset", "ways", "shots"})
-    else:
-        parser.add_class_arguments(source, None)
+    skip = {"dataset", "ways", "shots"} if _tasks.takes_data(source) else set()
+    _parser.add_settings(parser, source, f"options of the tasks {_source(saved)}", skip=skip)
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
     parser.add_argument(
         "--both_protocols",
@@ -131,8 +134,11 @@ def _build_parser(saved: SavedLearner | None) -> _parser.Parser:
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     if saved is not None:
-        chosen = discovery.load("learners", discovery.name_of(saved.learner))
-        parser.add_class_arguments(chosen, "learner", skip=set(module_arguments(saved.learner)), sub_configs=False)
+        name = discovery.name_of(saved.learner)
+        chosen, modules = discovery.load("learners", name), module_arguments(saved.learner)
+        _parser.add_settings(
+            parser, chosen, f"options of the learner {name}, if other than trained with", "learner", [*modules]
+        )
         parser.set_defaults({f"learner.{name}": value for name, value in hyperparameters(saved.learner).items()})
     return parser
 

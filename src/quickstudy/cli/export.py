@@ -1,4 +1,4 @@
-"""pack a learner into one file that adapts and predicts without PyTorch: quickstudy export runs/mine -o mine.qs --int8"""
+"""Pack a learner into one file that adapts and predicts without PyTorch: quickstudy export runs/mine -o mine.qs --int8"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""what a saved learner or skill is, where it comes from and how good it is: quickstudy info omniglot"""
+"""Show what a saved learner or skill is, where it comes from and how good it is: quickstudy info omniglot"""
 
 from __future__ import annotations
 
@@ -49,10 +49,13 @@ def _in_file(path: pathlib.Path) -> dict[str, Any]:
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:
-    """Return facts within facts as one list, with dots in their names."""
+    """Return facts within facts as one list, with dots in their names; each row of a table within them is one fact."""
     rows: list[tuple[str, object]] = []
     for name, value in facts.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, list) and value and isinstance(value[0], Mapping):
+            for number, inner in enumerate(value, start=1):
+                rows.append((f"{prefix}{name}.{number}", ", ".join(f"{key} {one}" for key, one in inner.items())))
+        elif isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{name}.")
         elif value is not None:
             rows.append((f"{prefix}{name}", value))

@@ -1,4 +1,4 @@
-"""what there is: learners, nets, kinds of input and answer, task sources, data sets, file formats, shipped learners"""
+"""List all learners, nets, kinds of input and answer, sources of tasks, data sets, file formats and shipped learners: quickstudy list"""
 
 from __future__ import annotations
 

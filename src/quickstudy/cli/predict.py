@@ -1,4 +1,4 @@
-"""name images by what a skill knows: quickstudy predict mine.qs photo1.png photo2.jpg"""
+"""Name images by what a skill knows: quickstudy predict mine.qs photo1.png photo2.jpg"""
 
 from __future__ import annotations
 

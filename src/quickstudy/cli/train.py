@@ -1,4 +1,4 @@
-"""meta-train a learner on a data set: quickstudy train --learner protonet --data omniglot --ways 5 --out runs/first"""
+"""Train a learner on many tasks: quickstudy train --learner protonet --data omniglot --ways 5 --out runs/first"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import torch
 from quickstudy import discovery, storage
 from quickstudy.cli import _data, _output, _parser, _tasks
 from quickstudy.data.dataset import DataWarning
-from quickstudy.errors import NotFoundError
+from quickstudy.errors import ConfigError, NotFoundError
 from quickstudy.inputs import InputSpec
 from quickstudy.learner import Learner
 from quickstudy.nets import _sizes
@@ -35,11 +35,15 @@ from quickstudy.training.settings import TrainingSettings
 LEARNER, NET, NET_ON_ROWS = "protonet", "conv4", "mlp"
 """Learner and net if the command line chooses none; the last is for tasks whose inputs are rows of numbers."""
 
+PRINTED = "print all options and their values as YAML, and do nothing else; skip_default leaves out what is not changed"
+"""Help of the option `--print_config`."""
+
 
 def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     """Return the parser for these arguments, spelled out: the options depend on which learner, modules and tasks were chosen."""
     parser = _parser.make_parser("train", __doc__)
     parser.add_argument("--config", action="config", help="YAML file with options, as --print_config prints them")
+    next(action for action in parser._actions if "--print_config" in action.option_strings).help = PRINTED
     parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
     parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
     parser.add_argument("--processes", type=int, default=1, help="processes on this machine that share the tasks of every step")
@@ -50,7 +54,7 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     _tasks.add_arguments(parser, arguments)
     on_rows = _tasks.from_rows(_parser.chosen_name(arguments, "tasks", _tasks.SOURCE))
     _parser.add_learner(parser, arguments, LEARNER, NET_ON_ROWS if on_rows else NET)
-    parser.add_class_arguments(TrainingSettings, None)
+    _parser.add_settings(parser, TrainingSettings, "settings of the training")
     return parser
 
 
@@ -119,7 +123,21 @@ def make_learner(options: jsonargparse.Namespace, spec: InputSpec) -> Learner:
 def make_net(options: jsonargparse.Namespace, spec: InputSpec) -> torch.nn.Module:
     """Return the net of that name, made for inputs of the spec."""
     chosen = discovery.load("nets", options.name)
-    return chosen(**_sizes.fit_to(chosen, spec), **_arguments(options))
+    try:
+        sizes = _sizes.fit_to(chosen, spec)
+    except ConfigError as error:
+        fitting = " or ".join(f"--net {name}" for name in discovery.names("nets") if _fits(name, spec))
+        raise ConfigError(f"{error} Nets that fit: {fitting}.", subject=options.name, remedy=fitting) from error
+    return chosen(**sizes, **_arguments(options))
+
+
+def _fits(net: str, spec: InputSpec) -> bool:
+    """Return whether a net can take inputs of the spec."""
+    try:
+        _sizes.fit_to(discovery.load("nets", net), spec)
+    except ConfigError:
+        return False
+    return True
 
 
 def _resumed(arguments: list[str]) -> list[str]:

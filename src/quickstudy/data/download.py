@@ -169,5 +169,5 @@ def _by_hand(url: str, target: pathlib.Path, reason: str) -> DataError:
     """Return the error for a failed download; it says how to do it by hand."""
     return DataError(
         f"cannot download {url} ({reason}). Download it by hand and put it at {str(target)!r}, "
-        "or give the data_dir that has it."
+        "or name the folder that has it: data_dir='FOLDER'."
     )

@@ -109,7 +109,7 @@ def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str) -> Da
 def check(name: str, split: str, splits: Sequence[str] = SPLITS) -> None:
     """Raise a DataError unless the data set has this split."""
     if split not in splits:
-        raise DataError(f"{name} has no split {split!r}; expected one of {', '.join(splits)}.")
+        raise DataError(f"the data set {name} has no split {split!r}; expected one of {', '.join(splits)}.")
 
 
 def split_of(folder: str) -> str | None:

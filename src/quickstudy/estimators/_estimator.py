@@ -98,4 +98,6 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
     def _check_target(self, engine: Engine) -> None:
         if engine.target != self.target:
             other = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}[engine.target]
-            raise ConfigError(f"{engine.name} was trained to predict {engine.target}, not {self.target}; use {other}.")
+            raise ConfigError(
+                f"{engine.name.removeprefix('_')} was trained to predict {engine.target}, not {self.target}; use {other}."
+            )

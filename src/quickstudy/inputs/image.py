@@ -363,6 +363,8 @@ def _from_array(array: np.ndarray) -> PIL.Image.Image:
 
 
 def _advice(array: np.ndarray) -> str:
+    if array.ndim == 1:
+        return " If this is a part of one image, give that image in a list: [image]."
     first = array.ndim == 3 and array.shape[0] in (1, 3)
     return " Its channels seem to come first; move them last, with .transpose(1, 2, 0) or .permute(1, 2, 0)." if first else ""
 

@@ -136,6 +136,11 @@ def _parts(path: pathlib.Path) -> dict[str, bytes]:
         with zipfile.ZipFile(path) as archive:
             if sum(info.file_size for info in archive.infolist()) > LARGEST:
                 raise TooLargeError(f"{path} would unpack to more than {LARGEST >> 20} MB; expected a bundle. Do not use it.")
+            if "manifest.json" not in archive.namelist():
+                raise FileFormatError(
+                    f"{path} is neither a learner nor a skill: it has no manifest.json. Give a file that quickstudy train, export or "
+                    "adapt wrote."
+                )
             for info in archive.infolist():
                 _check_entry(info, path, known - parts.keys())
                 parts[info.filename] = _content(archive, info, path)

@@ -208,6 +208,9 @@ class Learner:
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         self.engine = OnnxEngine(bundle, threads)
 
+    def __repr__(self) -> str:
+        return f"<Learner {self.engine.name}>"
+
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:
         """Read the learner in a bundle (also in that of a skill), or one that ships with quickstudy, by its name.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import os
+import reprlib
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
@@ -188,6 +189,10 @@ class Skill:
         """
         engine, learned = _files().load(path, **own)
         return cls(engine, learned.choices, learned.known)
+
+    def __repr__(self) -> str:
+        knows = reprlib.repr(self.labels) if self.labels else self.engine.target
+        return f"<Skill of {self.engine.name}: {knows}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_changing"}

@@ -123,9 +123,10 @@ class ClassTasks:
         short = np.flatnonzero(self.dataset.counts < needed)
         if len(short):
             first = short[0]
+            wanted = f"{_number(self.shots[1], 'shot', 'shots')} + {_number(self.queries, 'query', 'queries')} need {needed}"
             raise TaskError(
                 f"class {self.dataset.classes[first]!r} of {self.dataset.name} has {self.dataset.counts[first]} {self.input.nouns}, but "
-                f"{self.shots[1]} shots + {self.queries} queries need {needed} ({len(short)} of {len(self.dataset.classes)} classes "
+                f"{wanted} ({len(short)} of {len(self.dataset.classes)} classes "
                 f"are too small). {self._advice(int(self.dataset.counts.min()))}"
             )
 
@@ -148,7 +149,8 @@ class ClassTasks:
         largest = max(len(pool) for pool in pools)
         if largest < most:
             where = f"the largest group of {self.dataset.name}" if self.draw.within_groups else self.dataset.name
-            raise TaskError(f"{where} has {largest} classes, but a task needs {most} ways. Lower ways or add classes.")
+            remedy = "Lower ways or add classes."
+            raise TaskError(f"{where} has {largest} classes, but a task needs {most} ways. {remedy}", remedy=remedy)
         enough = [np.pad(pool, (0, largest - len(pool))) for pool in pools if len(pool) >= most]
         return np.stack(enough), np.array([len(pool) for pool in pools if len(pool) >= most])
 
@@ -215,6 +217,15 @@ def _range(name: str, value: Range) -> tuple[int, int]:
     if least < 1 or most < least:
         raise ConfigError(f"{name} is {value}; expected a number of at least 1, or a range (least, most) of such numbers.")
     return least, most
+
+
+def _number(count: int, one: str, more: str) -> str:
+    """Return a number of things in words.
+
+    >>> _number(1, "shot", "shots")
+    '1 shot'
+    """
+    return f"{count} {one if count == 1 else more}"
 
 
 def _shown(between: tuple[int, int]) -> int | str:

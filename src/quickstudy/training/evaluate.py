@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
 
+from quickstudy import discovery
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.functional.call import with_tensors
 from quickstudy.layers.attention import attends, plain_attention
@@ -141,8 +142,11 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
     """Raise a ConfigError for tasks whose kind of answer the learner cannot predict."""
     kinds = [target.name for target in learner.targets]
     if tasks.target not in kinds:
+        known = {name: discovery.load("learners", name).targets for name in discovery.names("learners")}
+        able = [name for name, targets in known.items() if tasks.target in [target.name for target in targets]]
         raise ConfigError(
-            f"the tasks ask for {tasks.target}, but {type(learner).__name__} predicts {' or '.join(kinds)} only; take another learner."
+            f"the tasks ask for {tasks.target}, but {type(learner).__name__} predicts {' or '.join(kinds)} only; take another learner: "
+            f"{', '.join(able) or 'none is known'}."
         )
 
 

@@ -87,4 +87,5 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
         if reader.recognises(path):
             return reader.read(path, wanted)
     expected = ", ".join(reader.EXPECTED for reader in readers)
-    raise DataError(f"{str(path)!r} is of no kind that is read here; expected one of: {expected}.")
+    remedy = "Save a table of numbers with numpy.savez('table.npz', rows=numbers, labels=names)."
+    raise DataError(f"{str(path)!r} is no file that can be read as data; expected one of: {expected}. {remedy}", remedy=remedy)

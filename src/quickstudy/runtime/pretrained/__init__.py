@@ -6,7 +6,7 @@ import os
 import pathlib
 
 from quickstudy import discovery
-from quickstudy.errors import unknown_name
+from quickstudy.errors import ConfigError, unknown_name
 from quickstudy.storage import LEARNER
 
 FOLDER = pathlib.Path(__file__).parent
@@ -34,4 +34,7 @@ def find(path: str | os.PathLike[str]) -> pathlib.Path:
         return given / LEARNER
     if os.path.exists(given) or given.suffix or len(given.parts) != 1:
         return given
-    raise unknown_name("learner file, run folder or shipped learner", given.name, names())
+    problem = unknown_name("learner file, run folder or shipped learner", given.name, names())
+    raise ConfigError(
+        f"{problem} There is no file or folder {given.name!r} in {str(pathlib.Path.cwd())!r}.", subject=given.name
+    )
