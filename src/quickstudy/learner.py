@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import copy
 import inspect
 import itertools
 from collections.abc import Iterable, Mapping
@@ -20,6 +21,7 @@ from quickstudy.task import Answers, Examples, Input, Task
 
 State = Mapping[str, Tensor]
 Given = TypeVar("Given")
+L = TypeVar("L", bound="Learner")
 
 
 class Learner(nn.Module, abc.ABC):
@@ -120,6 +122,13 @@ class Learner(nn.Module, abc.ABC):
     def protocol(self) -> str:
         """Return how queries are normalised, named beside every result: `inductive` (each on its own) or `transductive`."""
         return "transductive" if self.statistics == "query" and has_batch_norm(self) else "inductive"
+
+
+def changed(learner: L, **hyperparameters: Any) -> L:
+    """Return the learner with other values of hyperparameters that its functions read; it shares the tensors of the one given."""
+    copied = copy.copy(learner)
+    vars(copied).update(hyperparameters)
+    return copied
 
 
 def _matches(value: Tensor, like: Tensor) -> bool:

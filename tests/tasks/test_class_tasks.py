@@ -21,7 +21,7 @@ from quickstudy.task import Examples, Task, concatenate
 from quickstudy.tasks._draw import Draw
 from quickstudy.tasks._inputs import to_input
 from quickstudy.tasks._random import bits, distinct, keys, uniform
-from quickstudy.tasks.augment.image import AUGMENTATIONS, NUMBERS, affine, flip
+from quickstudy.tasks.augment.image import AUGMENTATIONS, affine, flip
 from quickstudy.tasks.classes import ClassTasks
 
 RARE = 1e-4
@@ -339,7 +339,7 @@ def test_colour_images_arrive_with_their_channels_first(ink: str) -> None:
 
 
 def test_flip_mirrors_half_of_the_images() -> None:
-    images, random = torch.rand(2000, 1, 4, 5), torch.rand(2000, NUMBERS)
+    images, random = torch.rand(2000, 1, 4, 5), torch.rand(2000, 6)
     flipped = flip(images, random)
     turned = (flipped == images.flip(-1)).flatten(1).all(1)
     assert bool((turned | (flipped == images).flatten(1).all(1)).all())
@@ -348,25 +348,25 @@ def test_flip_mirrors_half_of_the_images() -> None:
 
 @pytest.mark.parametrize("name", sorted(AUGMENTATIONS))
 def test_augmentations_keep_shape_and_range_and_change_something(name: str) -> None:
-    images, random = torch.rand(50, 3, 12, 10), torch.rand(50, NUMBERS)
+    images, random = torch.rand(50, 3, 12, 10), torch.rand(50, AUGMENTATIONS[name][1])
     given = images.clone()
-    changed = AUGMENTATIONS[name](images, random)
+    changed = AUGMENTATIONS[name][0](images, random)
     assert changed.shape == images.shape
     assert changed.dtype == images.dtype
     assert float(changed.min()) >= 0
     assert float(changed.max()) <= 1 + 1e-6
     assert torch.equal(images, given)
     assert not torch.equal(changed, images)
-    assert torch.equal(AUGMENTATIONS[name](images[7:8], random[7:8]), changed[7:8]), "each image by its own numbers"
+    assert torch.equal(AUGMENTATIONS[name][0](images[7:8], random[7:8]), changed[7:8]), "each image by its own numbers"
 
 
 def test_affine_is_centred_and_small() -> None:
     """With numbers in the middle nothing moves; at the ends a dot in the centre stays within 8 % of the width, plus a pixel."""
     images = torch.rand(1, 1, 21, 21)
-    assert torch.allclose(affine(images, torch.full((1, NUMBERS), 0.5)), images, atol=1e-5)
+    assert torch.allclose(affine(images, torch.full((1, 6), 0.5)), images, atol=1e-5)
     dot = torch.zeros(64, 1, 41, 41)
     dot[:, :, 20, 20] = 1
-    ends = (torch.arange(64).unsqueeze(1) >> torch.arange(NUMBERS)) % 2
+    ends = (torch.arange(64).unsqueeze(1) >> torch.arange(6)) % 2
     moved = affine(dot, ends.to(torch.float32) * 0.999)
     rows, columns = torch.meshgrid(torch.arange(41.0), torch.arange(41.0), indexing="ij")
     weight = moved.flatten(1).sum(1)

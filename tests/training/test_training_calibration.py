@@ -13,7 +13,7 @@ from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples
-from quickstudy.training.calibration import BINS, Reliability, fit_temperature, input_statistics
+from quickstudy.training.calibration import Reliability, fit_temperature, input_statistics
 from quickstudy.training.processes.group import ALONE
 
 
@@ -68,7 +68,7 @@ def test_the_calibration_error_by_hand() -> None:
     labels = torch.tensor(1 - correct)[None]
     reliability = Reliability()
     reliability.add(logits, queries(labels, 2))
-    places = np.ceil(confidences * BINS).astype(int) - 1
+    places = np.ceil(confidences * 15).astype(int) - 1
     expected = sum(
         (places == place).mean() * abs(correct[places == place].mean() - confidences[places == place].mean())
         for place in set(places.tolist())

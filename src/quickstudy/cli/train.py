@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import inspect
 import pathlib
 import warnings
 from collections.abc import Sequence
@@ -27,7 +28,7 @@ from quickstudy.training.folder import CONFIG, RunFolder
 from quickstudy.training.measures import measure_in
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.processes.group import is_first, launched
-from quickstudy.training.processes.launch import RESTARTS, launch
+from quickstudy.training.processes.launch import launch
 from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
@@ -47,8 +48,9 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
     parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
     parser.add_argument("--processes", type=int, default=1, help="processes on this machine that share the tasks of every step")
+    restarts = inspect.signature(launch).parameters["restarts"].default
     parser.add_argument(
-        "--max_restarts", type=int, default=RESTARTS, help="how often all processes start again when one was killed"
+        "--max_restarts", type=int, default=restarts, help="how often all processes start again when one was killed"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _tasks.add_arguments(parser, arguments)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import pathlib
 import tempfile
@@ -20,7 +19,7 @@ from quickstudy.functional.call import with_tensors
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs._layout import as_array, check_several
 from quickstudy.inputs.rows import RowsSpec, column_names
-from quickstudy.learner import Learner, hyperparameters
+from quickstudy.learner import Learner, changed, hyperparameters
 from quickstudy.nets.identity import Identity
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.bundle import Bundle
@@ -176,10 +175,8 @@ class TorchEngine:
 
     def _adapted(self, inputs: Arrays, y: np.ndarray, state: Arrays | None, settings: Arrays) -> dict[str, np.ndarray]:
         learner = self.learner
-        changed = {name: value.item() for name, value in settings.items() if value.item() != getattr(learner, name)}
-        if changed:
-            learner = copy.copy(learner)
-            vars(learner).update(changed)
+        others = {name: value.item() for name, value in settings.items() if value.item() != getattr(learner, name)}
+        learner = changed(learner, **others) if others else learner
         x = self._input(inputs)
         rows = torch.from_numpy(np.ascontiguousarray(y)).to(x.device if isinstance(x, Tensor) else None, self._dtype())
         answers = discovery.load("objectives", self.target)(rows)

@@ -84,16 +84,11 @@ class _Convolution(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], output: Tensor) -> None:
-        x, weight, ctx.geometry = inputs
-        ctx.save_for_backward(x, weight)
+        _keep(ctx, inputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        (grad,) = grads
-        x, weight = ctx.saved_tensors
-        to_x = _apply(_InputGradient, grad, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
-        to_weight = _apply(_WeightGradient, grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
-        return to_x, to_weight, None
+        return _gradients(ctx, grads[0], place=0)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Axis, ...], *args: Any) -> tuple[Tensor, int]:
@@ -123,16 +118,11 @@ class _InputGradient(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], output: Tensor) -> None:
-        grad, weight, ctx.geometry = inputs
-        ctx.save_for_backward(grad, weight)
+        _keep(ctx, inputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        (x,) = grads
-        grad, weight = ctx.saved_tensors
-        to_grad = _apply(_Convolution, x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
-        to_weight = _apply(_WeightGradient, grad, x, ctx.geometry) if ctx.needs_input_grad[1] else None
-        return to_grad, to_weight, None
+        return _gradients(ctx, grads[0], place=1)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Axis, ...], *args: Any) -> tuple[Tensor, int]:
@@ -163,16 +153,11 @@ class _WeightGradient(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry], output: Tensor) -> None:
-        grad, x, ctx.geometry = inputs
-        ctx.save_for_backward(grad, x)
+        _keep(ctx, inputs)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> tuple[Any, ...]:
-        (weight,) = grads
-        grad, x = ctx.saved_tensors
-        to_grad = _apply(_Convolution, x, weight, ctx.geometry) if ctx.needs_input_grad[0] else None
-        to_x = _apply(_InputGradient, grad, weight, ctx.geometry) if ctx.needs_input_grad[1] else None
-        return to_grad, to_x, None
+        return _gradients(ctx, grads[0], place=2)
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Axis, ...], *args: Any) -> tuple[Tensor, int]:
@@ -182,6 +167,31 @@ class _WeightGradient(torch.autograd.Function):
             return torch.stack([_WeightGradient.apply(*each, geometry) for each in zip(grad, x, strict=True)]), 0  # pyright: ignore
         rows = torch.bmm(_as_rows(grad).mT, _patches(x, geometry))
         return rows.unflatten(2, (*geometry.kernel, x.shape[2])).permute(0, 1, 4, 2, 3), 0
+
+
+def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry]) -> None:
+    """Keep what the gradients are computed of."""
+    *tensors, ctx.geometry = inputs
+    ctx.save_for_backward(*tensors)
+
+
+def _gradients(ctx: Any, given: Tensor, place: int) -> tuple[Tensor | None, Tensor | None, None]:
+    """Return the gradients of an operation with respect to its two tensors.
+
+    Of output, input and weight (0, 1, 2) an operation takes two, in this order, and gives what stands in the third place. Its gradient with
+    respect to one of them is the operation that gives that place, of the other one and of `given`, which stands in the place of the result.
+    """
+    others = [each for each in range(3) if each != place]
+    tensors = dict(zip(others, ctx.saved_tensors, strict=True)) | {place: given}
+    operations = (_Convolution, _InputGradient, _WeightGradient)
+
+    def towards(wanted: int) -> Tensor:
+        first, second = (tensors[each] for each in range(3) if each != wanted)
+        return _apply(operations[wanted], first, second, ctx.geometry)
+
+    needed = zip(others, ctx.needs_input_grad[:2], strict=True)
+    to_first, to_second = (towards(wanted) if asked else None for wanted, asked in needed)
+    return to_first, to_second, None
 
 
 def _apply(function: type[torch.autograd.Function], first: Tensor, second: Tensor, geometry: Geometry) -> Tensor:

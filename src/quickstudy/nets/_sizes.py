@@ -6,18 +6,13 @@ names the one that holds its width, or a width for each layer.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
 
 from quickstudy.errors import ConfigError
 from quickstudy.inputs import InputSpec
-
-WIDTHS = (48, 32, 16, 8)
-"""Filters of narrower nets whose layers are all equally wide."""
-
-FRACTIONS = (3 / 4, 1 / 2, 1 / 4, 1 / 8)
-"""Widths of narrower nets with a width for each layer, as fractions of the widths that they have."""
 
 
 def input_shape(spec: InputSpec, net: str, axes: int) -> tuple[int, ...]:
@@ -54,11 +49,19 @@ def width_of(net: type[nn.Module]) -> str:
     return getattr(net, "width", "")
 
 
-def narrower(net: nn.Module) -> list[dict[str, Any]]:
-    """Return changes of hyperparameters that make a net narrower, the widest first; none for a net without a width."""
+def narrower(
+    net: nn.Module, widths: Sequence[int] = (48, 32, 16, 8), fractions: Sequence[float] = (3 / 4, 1 / 2, 1 / 4, 1 / 8)
+) -> list[dict[str, Any]]:
+    """Return changes of hyperparameters that make a net narrower, the widest first; none for a net without a width.
+
+    Args:
+        net: what is made narrower.
+        widths: filters of narrower nets whose layers are all equally wide.
+        fractions: of the widths that a net with a width for each layer has.
+    """
     argument = width_of(type(net))
     given: Any = getattr(net, argument, ())
     if isinstance(given, int):
-        return [{argument: width} for width in WIDTHS if width < given]
-    found = dict.fromkeys(tuple(max(1, int(width * fraction)) for width in given) for fraction in FRACTIONS)
-    return [{argument: widths} for widths in found if widths != tuple(given)]
+        return [{argument: width} for width in widths if width < given]
+    found = dict.fromkeys(tuple(max(1, int(width * fraction)) for width in given) for fraction in fractions)
+    return [{argument: narrow} for narrow in found if narrow != tuple(given)]

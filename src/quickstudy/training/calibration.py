@@ -17,18 +17,20 @@ from quickstudy.inputs import InputSpec
 from quickstudy.task import Examples
 from quickstudy.training.processes.group import Group
 
-BINS = 15
-"""Number of equal bins of confidence, as in the paper."""
 SEARCH = {"lowest": 1e-3, "highest": 1e3, "halvings": 60}
 """Bounds of `1 / T` (logits of squared distances may be in the thousands), and bisections of the interval between them on a scale of
 logarithms: more than float64 can tell apart."""
 
 
 class Reliability:
-    """Counts, mean confidences and accuracies of predictions, by bin of confidence."""
+    """Counts, mean confidences and accuracies of predictions, by bin of confidence.
 
-    def __init__(self) -> None:
-        self.sums = np.zeros((BINS, 3))
+    Args:
+        bins: number of equal bins, as in the paper.
+    """
+
+    def __init__(self, bins: int = 15) -> None:
+        self.bins, self.sums = bins, np.zeros((bins, 3))
         """Sums `[bin, 3]` of weight, confidence and correct predictions."""
 
     def add(self, logits: Tensor, queries: Examples) -> None:
@@ -36,14 +38,14 @@ class Reliability:
         confidence, way = logits.double().softmax(-1).max(-1)
         correct = (way == queries.y.rows.argmax(-1)).double()
         weight = queries.weight.double()
-        place = (confidence * BINS).ceil().long().sub(1).clamp(0, BINS - 1)
+        place = (confidence * self.bins).ceil().long().sub(1).clamp(0, self.bins - 1)
         for column, values in enumerate((weight, weight * confidence, weight * correct)):
-            self.sums[:, column] += torch.bincount(place.flatten(), values.flatten(), BINS).cpu().numpy()
+            self.sums[:, column] += torch.bincount(place.flatten(), values.flatten(), self.bins).cpu().numpy()
 
     def gathered(self, group: Group) -> Reliability:
         """Return what all processes of a group have counted together."""
-        all_sums = Reliability()
-        all_sums.sums = np.array(group.gather(self.sums.flatten().tolist())).reshape(group.size, BINS, 3).sum(0)
+        all_sums = Reliability(self.bins)
+        all_sums.sums = np.array(group.gather(self.sums.flatten().tolist())).reshape(group.size, self.bins, 3).sum(0)
         return all_sums
 
     def error(self) -> float:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
 
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, changed
 from quickstudy.task import Task
 
 
@@ -26,7 +24,6 @@ def _adapting_diverges(learner: Learner, tasks: Task, large: float = 1e4) -> boo
         return False
     if any(not float(value.detach().abs().max()) < large for value in learner.parameters()):
         return False
-    still = copy.deepcopy(learner)
-    setattr(still, still.rate, 0.0)
+    still = changed(learner, **{learner.rate: 0.0})
     with torch.no_grad():
         return all(bool(torch.isfinite(still.loss(tasks[index]))) for index in range(tasks.count))

@@ -12,9 +12,6 @@ import rich.progress
 
 from quickstudy.training.measures import MEASURES
 
-PAUSE = 10.0
-"""Seconds between two lines of text, away from a terminal."""
-
 
 class Progress(Protocol):
     """Who is told how far a training is."""
@@ -47,10 +44,11 @@ class Line:
     Args:
         console: where to write.
         bar: the bar that is drawn, None away from a terminal.
+        pause: seconds between two lines of text, away from a terminal.
     """
 
-    def __init__(self, console: rich.console.Console, bar: rich.progress.Progress | None) -> None:
-        self._console, self._bar = console, bar
+    def __init__(self, console: rich.console.Console, bar: rich.progress.Progress | None, pause: float = 10.0) -> None:
+        self._console, self._bar, self._pause = console, bar, pause
         self._task = bar.add_task("training", total=1.0, text="") if bar else None
         self._loss: float | None = None
         self._validation = ""
@@ -68,7 +66,7 @@ class Line:
             self._start, self._began, self._written = done, now, now
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=done, text=text)
-        elif now - self._written > PAUSE or done >= 1:
+        elif now - self._written > self._pause or done >= 1:
             self._written = now
             left = (now - self._began) * (1 - done) / max(done - self._start, 1e-9)
             self._console.print(f"{100 * done:3.0f} %  {text}  {left / 60:.1f} min left", highlight=False, soft_wrap=True)
@@ -95,13 +93,16 @@ def progress_line(console: rich.console.Console | None = None) -> Iterator[Line]
 
 
 @contextlib.contextmanager
-def counted(what: str, total: int, console: rich.console.Console | None = None) -> Iterator[Callable[[int], None]]:
+def counted(
+    what: str, total: int, console: rich.console.Console | None = None, pause: float = 10.0
+) -> Iterator[Callable[[int], None]]:
     """Yield a function that is told how many of `total` pieces of work were done since its last call, and shows it on stderr.
 
     Args:
         what: the work in words, such as `evaluating`.
         total: number of pieces.
         console: where to write instead.
+        pause: seconds between two lines of text, away from a terminal.
     """
     console = console or rich.console.Console(stderr=True)
     if console.is_terminal:
@@ -116,7 +117,7 @@ def counted(what: str, total: int, console: rich.console.Console | None = None) 
         nonlocal done, written
         done += count
         now = time.monotonic()
-        if now - written > PAUSE:
+        if now - written > pause:
             written = now
             left = (now - began) * (total - done) / max(done, 1)
             line = f"{what}: {done} of {total} tasks, {left / 60:.1f} min left"

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
-
 from quickstudy.layers.batch_norm import has_batch_norm
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, changed
 
 
 def under_each_protocol(learner: Learner) -> list[Learner]:
@@ -21,6 +18,4 @@ def under_each_protocol(learner: Learner) -> list[Learner]:
     """
     if not learner.statistics or not has_batch_norm(learner):
         return [learner]
-    other: Any = copy.copy(learner)
-    other.statistics = "support" if learner.protocol == "transductive" else "query"
-    return [learner, other]
+    return [learner, changed(learner, statistics="support" if learner.protocol == "transductive" else "query")]

@@ -6,7 +6,6 @@ weights are inputs, and loops stand between marks (`quickstudy.functional.loop`)
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 from collections.abc import Callable, Collection, Mapping
 from typing import Any
@@ -27,7 +26,7 @@ from quickstudy.export.trace.origin import origins
 from quickstudy.functional.call import under, with_tensors
 from quickstudy.functional.loop import as_loops
 from quickstudy.inputs import TensorLayout
-from quickstudy.learner import Learner, State
+from quickstudy.learner import Learner, State, changed
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Input
@@ -258,12 +257,9 @@ class _Tracer:
 
     def _with_weights(self, function: Callable[..., Mapping[str, Tensor]], inputs: dict[str, Tensor]) -> Mapping[str, Tensor]:
         """Return what the function gives for a learner whose weights, settings and sizes are among the inputs."""
-        learner = copy.copy(self.learner)  # shares everything, so that only the copy's settings become inputs
-        for name in self.fake_sizes:
-            setattr(learner, name.removeprefix("size."), inputs[name].shape[0])
-        for name in self.settings:
-            if name in inputs:
-                setattr(learner, name, inputs[name])
+        sizes = {name.removeprefix("size."): inputs[name].shape[0] for name in self.fake_sizes}
+        settings = {name: inputs[name] for name in self.settings if name in inputs}
+        learner = changed(self.learner, **sizes, **settings)
         return function(with_tensors(learner, under("weight.", inputs)), inputs)
 
     def _adapt(self, learner: Learner, inputs: Mapping[str, Tensor]) -> State:

@@ -27,4 +27,4 @@ def augmentation(kind: str, name: str) -> tuple[Augmentation, int]:
             subject="augment",
             expected=", ".join(["none", *known]),
         )
-    return known[name], module.NUMBERS if module else 0
+    return known[name]

@@ -10,9 +10,6 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-NUMBERS = 6
-"""Random numbers per image; the affine change takes five, and rows of an even number stay aligned."""
-
 
 def flip(
     images: Float[Tensor, "image channel height width"], random: Float[Tensor, "image number"]
@@ -21,7 +18,7 @@ def flip(
 
     Args:
         images: float `[image, channel, height, width]`.
-        random: uniform in [0, 1), `[image, NUMBERS]`.
+        random: uniform in [0, 1), `[image, number]`.
     """
     return torch.where(random[:, 0].view(-1, 1, 1, 1) < 0.5, images.flip(-1), images)
 
@@ -47,5 +44,6 @@ def _centres(size: int, like: Tensor) -> Float[Tensor, " pixel"]:
     return (2 * torch.arange(size, dtype=like.dtype, device=like.device) + 1) / size - 1
 
 
-AUGMENTATIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {"flip": flip, "affine": affine}
-"""Changes by the name that `ClassTasks` takes."""
+AUGMENTATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {"flip": (flip, 6), "affine": (affine, 6)}
+"""Changes by the name that `Draw` takes, with how many random numbers each draws per image: the affine one uses five, and rows of an even
+number stay aligned."""

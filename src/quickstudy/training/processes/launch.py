@@ -22,19 +22,13 @@ from quickstudy.errors import ConfigError, ProcessError, QuickstudyError, Traini
 from quickstudy.training.processes.group import check_devices
 from quickstudy.training.progress import Progress, silent
 
-RESTARTS = 3
-"""Times that all processes are started again unless the caller says otherwise."""
 LOST = 75
 """Exit code of a process that lost another one: a temporary failure, in the words of sysexits.h."""
 CONSEQUENCES = (LOST, -signal.SIGTERM)
 """Exit codes of processes that ended because another one had died."""
-PATIENCE = 10.0
-"""Seconds that the others have to end by themselves once one has ended badly."""
 
 
-def launch(
-    work: Callable[..., None], processes: int, *arguments: Any, restarts: int = RESTARTS, progress: Progress = silent
-) -> None:
+def launch(work: Callable[..., None], processes: int, *arguments: Any, restarts: int = 3, progress: Progress = silent) -> None:
     """Call `work(*arguments)` in each of several new processes, in which `fit` trains together with the others.
 
     Ctrl-C (or SIGTERM) is passed on: training stops in all of them after the same step, saved. A second one stops at once.
@@ -77,8 +71,13 @@ def launch(
     )
 
 
-def _attempt(work: Callable[..., None], arguments: tuple[Any, ...], place: dict[str, str]) -> str | None:
-    """Start all processes and wait for them; None when they have done their work, else which one died."""
+def _attempt(
+    work: Callable[..., None], arguments: tuple[Any, ...], place: dict[str, str], patience: float = 10.0
+) -> str | None:
+    """Start all processes and wait for them; None when they have done their work, else which one died.
+
+    Once one has ended badly, the others have `patience` seconds to end by themselves.
+    """
     processes, told = int(place["WORLD_SIZE"]), multiprocessing.get_context("spawn").SimpleQueue()
     exited: list[ProcessExitedException] = []
     raised: list[ProcessRaisedException] = []
@@ -86,7 +85,7 @@ def _attempt(work: Callable[..., None], arguments: tuple[Any, ...], place: dict[
         done = False
         while not done:
             try:
-                done = context.join(grace_period=PATIENCE)
+                done = context.join(grace_period=patience)
             except ProcessExitedException as failure:
                 exited.append(failure)
             except ProcessRaisedException as failure:

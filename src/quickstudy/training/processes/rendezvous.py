@@ -13,9 +13,6 @@ import uuid
 
 import torch.distributed as dist
 
-PATIENCE = 300.0
-"""Seconds that a process waits for the others, as torch's stores do."""
-
 
 def meet(rank: int, size: int) -> dist.Store | None:
     """Return the part of the launcher's store that belongs to this start of all `size` processes; None if the launcher keeps no store.
@@ -28,15 +25,15 @@ def meet(rank: int, size: int) -> dist.Store | None:
     return dist.PrefixStore(_name(dist.PrefixStore("quickstudy", store), rank, size), store)
 
 
-def _name(store: dist.Store, rank: int, size: int) -> str:
-    """Return the name of this start, the same in all its processes."""
+def _name(store: dist.Store, rank: int, size: int, patience: float = 300.0) -> str:
+    """Return the name of this start, the same in all its processes, which wait `patience` seconds for the first, as torch's stores do."""
     me = uuid.uuid4().hex
     if rank == 0:
         store.set("name", me)
         answers = [store.get(f"{me}/{other}").decode() for other in range(1, size)]
         store.set(f"{me}/heard", json.dumps(answers))
         return me
-    until = time.monotonic() + PATIENCE
+    until = time.monotonic() + patience
     while time.monotonic() < until:
         name = store.get("name").decode()  # perhaps that of an earlier start, so look again
         store.set(f"{name}/{rank}", me)
