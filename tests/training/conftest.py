@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import multiprocessing
+import pathlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,6 +24,7 @@ from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples, Task
 from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings
+from quickstudy.training.tracking import read_metrics
 
 FEATURES = 4
 KINDS = sorted(
@@ -135,3 +138,20 @@ def settings() -> Callable[..., TrainingSettings]:
         return TrainingSettings(**(usual | changes), validation=validation)
 
     return make
+
+
+def table(out: pathlib.Path, *columns: str) -> list[list[str]]:
+    """Return columns of a run's metrics, row by row."""
+    return [[row[column] for column in columns] for row in read_metrics(out / "metrics.csv")]
+
+
+@pytest.fixture
+def nothing_left_behind() -> Iterator[None]:
+    """No process outlives its test, however that ends; those of other tests' pools are theirs."""
+    before = set(multiprocessing.active_children())
+    yield
+    left = [process for process in multiprocessing.active_children() if process not in before]
+    for process in left:
+        process.kill()
+        process.join()
+    assert not left
