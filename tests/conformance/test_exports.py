@@ -27,6 +27,7 @@ from quickstudy.nets.resnet12 import ResNet12
 from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import learner as runtime
 from quickstudy.runtime.bundle import check_state
+from quickstudy.runtime.engines import settings_of
 from quickstudy.runtime.manifest import ProgramName, StateTensor
 from quickstudy.task import Examples, Task
 from quickstudy.training.saving import SavedLearner
@@ -69,7 +70,7 @@ def run(
     part = next(iter(shipped.manifest.layout))
     own = {"support_x": f"support.{part}", "support_y": "support.y", "query_x": f"query.{part}"}
     named = {own.get(name, name.replace("state_", "state.", 1)): np.asarray(value) for name, value in values.items()}
-    return shipped.run(graph, named | shipped.engine.settings(settings or {}, {}))
+    return shipped.run(graph, named | settings_of(shipped.engine, settings or {}, {}))
 
 
 def check(found: dict[str, np.ndarray], single: dict[str, Tensor], double: dict[str, Tensor]) -> None:

@@ -20,6 +20,7 @@ from exports import shipped
 from quickstudy import ImageSpec, SavedLearner, Skill, UnlikeTrainingWarning
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
 from quickstudy.estimators._engine import TorchEngine
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.runtime import Learner
@@ -82,7 +83,7 @@ def test_examples_are_kept_and_given_back(engine: str, name: str, tmp_path: path
         one.forget("b")
         assert one.examples is not None
         assert one.examples.y == [label for label in LABELS if label != "b"]
-    assert (begin(engine, name).add(X, LABELS).examples is None) == skill.engine.continues
+    assert (begin(engine, name).add(X, LABELS).examples is None) == skill.engine.facts.continues
 
 
 def test_forgetting_is_never_having_seen(engine: str, name: str) -> None:
@@ -166,14 +167,10 @@ def test_columns_are_part_of_a_saved_skill(engine: str, tmp_path: pathlib.Path) 
 
 def test_inputs_far_from_those_of_training_are_said_once() -> None:
     learner = make_learner("protonet", dtype=torch.float32)
-    saved = SavedLearner(learner, statistics={"location": 0.0, "scale": 1.0})
-    far = TorchEngine(saved)
-    far.saved = SavedLearner(learner, shipped("protonet").engine.spec, statistics={"location": 0.0, "scale": 1.0})
+    far = TorchEngine(SavedLearner(learner, RowsSpec(6), statistics={"location": 0.0, "scale": 1.0}))
     begun(far, None, False, {}).add(X, LABELS).predict(X)
     skill = begun(far, None, False, {})
-    with pytest.warns(
-        UnlikeTrainingWarning, match=r"protonet: the rows have mean .*; scale them as its training data was"
-    ) as said:
+    with pytest.warns(UnlikeTrainingWarning, match=r"^the rows have mean .*; scale them as its training data was") as said:
         skill.add(100 * X + 50, LABELS).predict(100 * X + 50)
     assert len(said) == 1
     later = begun(far, None, False, {}).add(X, LABELS)

@@ -20,8 +20,8 @@ INTERRUPTED = 130
 HUNG_UP = 141
 """Exit code if nobody reads the output any more, as after `| head`: 128 and the number of SIGPIPE."""
 
-DISTRIBUTIONS = {"PIL": "pillow", "sklearn": "scikit-learn", "yaml": "pyyaml"}
-"""Names under which modules are installed, if these differ from the modules' own."""
+DISTRIBUTIONS = {"sklearn": "scikit-learn", "yaml": "pyyaml"}
+"""Names under which modules are installed, if these differ from the modules' own and are not part of every installation."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -81,7 +81,7 @@ def _explained(problem: OSError | ModuleNotFoundError, verb: str) -> QuickstudyE
 
 
 def _installable(module: str) -> str:
-    """Return what to install for a module: the extra of quickstudy that needs it, or its own distribution."""
+    """Return what to install for a module: the extra of quickstudy that needs it, its own distribution, or all that quickstudy needs."""
     wanted = _plain(DISTRIBUTIONS.get(module, module))
     try:
         needs = importlib.metadata.requires(quickstudy.__name__) or []
@@ -90,9 +90,9 @@ def _installable(module: str) -> str:
     for need in needs:
         name = re.match(r"[\w.-]+", need)
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", need)
-        if name and extra and _plain(name[0]) == wanted:
-            return f"'quickstudy[{extra[1]}]'"
-    return wanted
+        if name and _plain(name[0]) == wanted:
+            return f"'quickstudy[{extra[1]}]'" if extra else wanted
+    return quickstudy.__name__ if needs else wanted
 
 
 def _plain(name: str) -> str:
@@ -101,9 +101,9 @@ def _plain(name: str) -> str:
 
 
 def _plain_warning(message: Warning | str, category: type[Warning], *where: object) -> str:
-    """Return a warning as a user reads it: what is wrong, not the line of code that says so."""
+    """Return a warning as a user reads it: what is wrong, in the words of the command line, not the line of code that says so."""
     del where
-    return f"{category.__name__}: {message}\n"
+    return f"{category.__name__}: {_parser.in_options(str(message))}\n"
 
 
 def _help() -> int:

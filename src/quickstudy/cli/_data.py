@@ -13,13 +13,6 @@ from quickstudy.data import known
 from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import InputSpec
 
-HELP = {
-    "size": "height and width of your images, in pixels",
-    "channels": "your own images: 1 (grey) or 3 (colour)",
-    "ink": "your own images: dark (drawn dark on light) or light (light on dark, and photos)",
-}
-"""Words for what owners can say of their data."""
-
 
 def add_arguments(parser: Parser, split: str) -> None:
     """Add `--data` and what goes with it."""
@@ -34,11 +27,23 @@ def add_arguments(parser: Parser, split: str) -> None:
         "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
     )
     for name, hint in inputs.wishes().items():
-        words = HELP.get(name, "of your own data")
-        parser.add_argument(f"--{name}", type=hint, default=None, help=f"{words}; null: as the data or the learner has it")
+        words = f"{inputs.explained(name)}; null: as the data or the learner has it"
+        parser.add_argument(f"--{name}", type=hint, default=None, help=words)
     parser.add_argument(
         "--strict", type=bool, default=False, help="stop at the first unreadable file instead of leaving it out"
     )
+
+
+def add_readings(parser: Parser) -> None:
+    """Add the options that say how examples are read."""
+    for name, hint in inputs.readings().items():
+        words = f"{inputs.explained(name)}; null: as the learner has it"
+        parser.add_argument(f"--{name}", type=hint, default=None, help=words)
+
+
+def readings(options: jsonargparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of how examples are read."""
+    return {name: options[name] for name in inputs.readings() if options[name] is not None}
 
 
 @functools.cache

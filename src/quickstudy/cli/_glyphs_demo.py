@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import itertools
 import math
 import pathlib
 import shutil
 
 import numpy as np
-import PIL.Image
 import torch
 
 from quickstudy import data, discovery
@@ -30,8 +29,11 @@ from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings, ValidationSettings
 from quickstudy.training.tracking import read_metrics
 
-KINDS = ((5, 1), (5, 5), (10, 1), (10, 5))
-"""Ways and shots of the table."""
+KINDS = tuple(itertools.product((5, 10), (1, 5)))
+"""Ways and shots of the table's rows."""
+
+COUNTS = {"queries": 5, "slow tasks": 10}
+"""Number of queries per class in each test task; number of tasks for the network trained from scratch, which takes a second for each."""
 
 MARK = ".demo"
 """File that tells a demo's folder, which the next demo may replace, from a run that somebody needs."""
@@ -53,12 +55,6 @@ EXAMPLES, QUESTIONS = "examples", "questions"
 
 NAMES = [f"letter{number}" for number in range(1, 6)]
 """Names of the classes of a pictured task."""
-
-QUERIES = 5
-"""Number of query images per class in each test task."""
-
-SLOW_TASKS = 10
-"""Tasks for the network trained from scratch, which takes a second for each."""
 
 
 def show(out: str, minutes: float, tasks: int, as_json: bool) -> None:
@@ -89,7 +85,7 @@ def train(out: pathlib.Path, minutes: float) -> SavedLearner:
     """Meta-train prototypes on the glyphs of the training scripts."""
     torch.manual_seed(0)
     tasks = ClassTasks(data.load("glyphs", "train"), ways=30, shots=1, queries=5, draw=Draw(augment="affine"))
-    validation = ClassTasks(data.load("glyphs", "val"), ways=5, shots=1, queries=QUERIES, seed=1)
+    validation = ClassTasks(data.load("glyphs", "val"), ways=5, shots=1, queries=COUNTS["queries"], seed=1)
     settings = TrainingSettings(
         steps=10**6, minutes=minutes, tasks_per_step=1, lr=2e-3, validation=ValidationSettings(every=100, tasks=100)
     )
@@ -101,20 +97,23 @@ def compare(saved: SavedLearner, sets: dict[str, Dataset], count: int) -> dict[s
     """Return results by method and data set, one for each of `KINDS`."""
     torch.manual_seed(1)
     untrained = _made(LEARNER)
-    calibration = ClassTasks(sets["held-out scripts"], 5, 5, QUERIES, seed=2).batch(range(8))
+    calibration = ClassTasks(sets["held-out scripts"], 5, 5, COUNTS["queries"], seed=2).batch(range(8))
     untrained.calibrate(calibration[index] for index in range(8))
     pixels = sum(math.prod(part.shape) for part in sets["held-out scripts"].spec.layout().values())
     methods: dict[str, tuple[Learner | SavedLearner, int]] = {
         "quickstudy, meta-trained": (saved, count),
         "same net, untrained": (untrained, count),
         "nearest neighbour on pixels": (discovery.load("learners", PIXELS)(Identity(pixels)), count),
-        "same net, from scratch": (_made(SCRATCH, adapt_steps=30, inner_batch=25), min(count, SLOW_TASKS)),
+        "same net, from scratch": (_made(SCRATCH, adapt_steps=30, inner_batch=25), min(count, COUNTS["slow tasks"])),
     }
     total = len(sets) * len(KINDS) * sum(number for _, number in methods.values())
     with counted("meeting new tasks", total) as advance:
         return {
             name: {
-                where: [evaluate(learner, ClassTasks(dataset, ways, shots, QUERIES), number, advance) for ways, shots in KINDS]
+                where: [
+                    evaluate(learner, ClassTasks(dataset, ways, shots, COUNTS["queries"]), number, advance)
+                    for ways, shots in KINDS
+                ]
                 for where, dataset in sets.items()
             }
             for name, (learner, number) in methods.items()
@@ -122,16 +121,19 @@ def compare(saved: SavedLearner, sets: dict[str, Dataset], count: int) -> dict[s
 
 
 def picture(learner: Learner, dataset: Dataset, ways: int, seed: int) -> PicturedTask:
-    """Return one task with its predictions, as images to look at."""
-    task = ClassTasks(dataset, ways, 1, QUERIES, seed=seed)[0]
+    """Return one task with its predictions, to be looked at."""
+    task = ClassTasks(dataset, ways, 1, COUNTS["queries"], seed=seed)[0]
     with torch.no_grad():
         predicted = learner.predict(learner.adapt(task.support), task.query.x).argmax(-1)
-    shown = [(255 * (1 - np.asarray(part.x))).astype(np.uint8).transpose(0, 2, 3, 1) for part in (task.support, task.query)]
+    ((name, layout),) = dataset.spec.layout().items()
+    support, query = (
+        [dataset.spec.shown({name: one}) for one in layout.to_stored(np.asarray(part.x))] for part in (task.support, task.query)
+    )
     return PicturedTask(
         NAMES[:ways],
-        shown[0],
+        support,
         task.support.y.rows.argmax(-1).numpy(),
-        shown[1],
+        query,
         task.query.y.rows.argmax(-1).numpy(),
         predicted.numpy(),
     )
@@ -202,16 +204,9 @@ def _next(out: pathlib.Path) -> list[str]:
 def _write_images(out: pathlib.Path, task: PicturedTask) -> None:
     """Write a task as folders of images: examples to adapt to, and one question for each class."""
     for way, name in enumerate(task.names):
-        for index, image in enumerate(task.support[task.support_ways == way]):
-            write_atomically(out / EXAMPLES / name / f"{index + 1}.png", _png(image))
-        write_atomically(out / QUESTIONS / f"{name}.png", _png(task.query[task.query_ways == way][0]))
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """Return an image of one channel as the content of a file."""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels[..., 0]).save(buffer, "PNG")
-    return buffer.getvalue()
+        for number, index in enumerate(np.flatnonzero(task.support_ways == way), start=1):
+            write_atomically(out / EXAMPLES / name / f"{number}.png", task.support[index].content)
+        write_atomically(out / QUESTIONS / f"{name}.png", task.query[np.argmax(task.query_ways == way)].content)
 
 
 def _report(
@@ -220,7 +215,7 @@ def _report(
     """Return what the report shows."""
     curves = {
         where: {
-            shots: round(100 * evaluate(saved, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2)
+            shots: round(100 * evaluate(saved, ClassTasks(dataset, 5, shots, COUNTS["queries"]), 30).mean, 2)
             for shots in (1, 2, 3, 5, 10)
         }
         for where, dataset in sets.items()
@@ -232,7 +227,7 @@ def _report(
         "quickstudy: a learner that has learned how to learn",
         f"Prototypical network on Conv4, {saved.info['minutes']} minutes of meta-training on rendered glyphs "
         f"({saved.info['steps']} steps). "
-        f"{len(first.scores)} test tasks per cell ({SLOW_TASKS} from scratch), {first.protocol}, tasks hash {first.tasks_hash}.",
+        f"{len(first.scores)} test tasks per cell ({COUNTS['slow tasks']} from scratch), {first.protocol}, tasks hash {first.tasks_hash}.",
         _columns(results),
         _rows(results),
         {f"A task of {where}, one example per class": picture(saved.learner, d, 5, seed=7) for where, d in sets.items()},

@@ -16,9 +16,6 @@ import rich.console
 import rich.markup
 import rich.table
 
-WIDTH = 160
-"""Characters in a line of a table that goes to a file or a pipe."""
-
 
 @contextlib.contextmanager
 def streams() -> Iterator[None]:
@@ -109,8 +106,15 @@ def following(*words: object) -> None:
     text(f"next: {command(*words)}")
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    """Print a table, with numbers to the right."""
+def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None, width: int = 160) -> None:
+    """Print a table, with numbers to the right.
+
+    Args:
+        columns: headlines.
+        rows: cells.
+        title: line above the table.
+        width: characters in a line of a table that goes to a file or a pipe; on a terminal, lines are as wide as that.
+    """
     if title is not None:
         text(title)  # not the table's own, which would break a long path into lines as wide as the table
     drawn = rich.table.Table(box=rich.box.SIMPLE_HEAD)
@@ -119,7 +123,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str |
         drawn.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for row in rows:
         drawn.add_row(*(rich.markup.escape(str(value)) for value in row))
-    rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else WIDTH).print(drawn)
+    rich.console.Console(highlight=False, width=None if sys.stdout.isatty() else width).print(drawn)
 
 
 def error(problem: Mapping[str, Any], as_json: bool) -> None:

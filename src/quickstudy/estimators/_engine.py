@@ -18,12 +18,13 @@ from quickstudy.estimators._ridge import KernelRidge
 from quickstudy.functional.call import with_tensors
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs._layout import as_array, check_several
-from quickstudy.inputs.rows import RowsSpec, column_names
+from quickstudy.inputs._rows import Rows, column_names
 from quickstudy.learner import Learner, changed, hyperparameters
 from quickstudy.nets.identity import Identity
-from quickstudy.runtime import skill_file
-from quickstudy.runtime.bundle import Bundle
-from quickstudy.runtime.skill import Arrays, Learned
+from quickstudy.runtime import manifest as manifests
+from quickstudy.runtime.bundle import Arrays, Bundle
+from quickstudy.runtime.engines import Facts
+from quickstudy.runtime.manifest import Manifest
 from quickstudy.storage import LEARNER
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner, describe, load_learner, to_arrays
@@ -32,17 +33,13 @@ DEFAULT = "protonet"
 """Name of the learner of a classifier that is given none."""
 
 
-class FreeRows(RowsSpec, frozen=True):
+class FreeRows(Rows, frozen=True):
     """Rows of numbers in double precision, for learners that take rows of any length and do not say so."""
 
-    def read_all(self, things: Any, **how: Any) -> dict[str, np.ndarray]:
-        """Return the rows, float64 `[example, feature]`."""
-        check_several(things)
-        rows = as_array(self._ordered(things), "a table of rows", f"[example, {self.features}]")
-        if rows.dtype.kind == "f" and rows.dtype != np.float32:
-            super().read_all(rows, **how)  # which checks them
-            return {"rows": np.array(rows, np.float64, order="C")}
-        return {"rows": super().read_all(rows, **how)["rows"].astype(np.float64)}
+    @staticmethod
+    def precision() -> type[np.floating]:
+        """Return float64."""
+        return np.float64
 
     def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the rows as they are."""
@@ -58,7 +55,16 @@ class TorchEngine:
 
     def __init__(self, saved: SavedLearner) -> None:
         self.saved = saved
-        self.learner = with_tensors(saved.learner, {}).eval()  # a copy of the structure: the caller's keeps its mode
+        self.learner = learner = with_tensors(saved.learner, {}).eval()  # a copy of the structure: the caller's keeps its mode
+        self.facts = Facts(
+            name=discovery.name_of(learner),
+            target=saved.target,
+            continues=learner.continues,
+            ways=learner.ways,
+            rate=learner.rate,
+            temperature=saved.temperature,
+            statistics=saved.statistics,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         return {"saved": self.saved}
@@ -67,44 +73,11 @@ class TorchEngine:
         self.__init__(**found)
 
     @property
-    def name(self) -> str:
-        """Return the learner's name."""
-        return discovery.name_of(self.saved.learner)
-
-    @property
-    def target(self) -> str:
-        """Return the kind of answer."""
-        return self.saved.target
-
-    @property
-    def continues(self) -> bool:
-        """Return whether `adapt` with a state remembers what the state has learned."""
-        return self.learner.continues
-
-    @property
-    def temperature(self) -> float:
-        """Return the number by which logits are divided to become probabilities."""
-        return self.saved.temperature
-
-    @property
-    def statistics(self) -> Mapping[str, float]:
-        """Return statistics of the inputs of training."""
-        return self.saved.statistics
-
-    @property
-    def threshold(self) -> float | None:
-        """Return None: thresholds for unknown classes are measured when a learner is exported."""
-        return None
-
-    @property
-    def ways(self) -> int | None:
-        """Return the number of ways of a fixed head."""
-        return self.learner.ways
-
-    @property
-    def rate(self) -> str:
-        """Return the setting to lower if adapting diverges."""
-        return self.learner.rate
+    def defaults(self) -> dict[str, np.ndarray]:
+        """Return the learner's own value of each setting: a whole number, or one in double precision."""
+        numbers = hyperparameters(self.learner)
+        chosen = {name: value for name, value in numbers.items() if name in self.learner.adjustable or name.endswith("steps")}
+        return {name: np.array(value, np.int64 if isinstance(value, int) else np.float64) for name, value in chosen.items()}
 
     def reader_for(self, things: Any) -> InputSpec:
         """Return the learner's spec; rows as long as these if it has none."""
@@ -122,27 +95,12 @@ class TorchEngine:
         """Return the spec in a skill's file; rows in double precision if the learner has no spec of its own."""
         return saved if self.saved.spec is not None else FreeRows(**saved.model_dump())
 
-    def settings(self, changes: Mapping[str, Any], earlier: Arrays) -> dict[str, np.ndarray]:
-        """Return values of all settings: the changes, before those of an earlier task, before the learner's own."""
-        numbers = hyperparameters(self.learner)
-        defaults = {name: value for name, value in numbers.items() if name in self.learner.adjustable or name.endswith("steps")}
-        for name, value in changes.items():
-            if name not in defaults:
-                known = ", ".join(sorted(defaults)) or "none"
-                raise ConfigError(f"{name} is no setting of {self.name}; it has: {known}.")
-            whole = isinstance(defaults[name], int)
-            number = isinstance(value, int | float | np.number) and not isinstance(value, bool) and np.isfinite(value)
-            if not number or value < 0 or (whole and int(value) != value):
-                raise ConfigError(f"{name} is {value!r}; expected {'a whole number' if whole else 'a number'}, 0 or more.")
-        kinds = {name: np.int64 if isinstance(value, int) else np.float64 for name, value in defaults.items()}
-        return {name: np.array({**defaults, **earlier, **changes}[name], kinds[name]) for name in defaults}
-
     def adapt(self, inputs: Arrays, y: np.ndarray, settings: Arrays) -> dict[str, np.ndarray]:
         """Return the state after these examples."""
         return self._adapted(inputs, y, None, settings)
 
     def update(self, inputs: Arrays, y: np.ndarray, state: Arrays, settings: Arrays) -> dict[str, np.ndarray]:
-        """Return the state after these examples and the earlier ones."""
+        """Return the state after these examples and the earlier ones; ways that are new begin as zeros."""
         return self._adapted(inputs, y, state, settings)
 
     def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
@@ -153,7 +111,7 @@ class TorchEngine:
     def without(self, state: Arrays, way: int, spec: InputSpec) -> dict[str, np.ndarray]:
         """Return the state without one way: along each axis that is longer for a task of one way more."""
         inputs = {name: np.zeros((2, *layout.shape), np.float32) for name, layout in spec.layout().items()}
-        small, large = (self.adapt(inputs, np.eye(2, ways), self.settings({}, {})) for ways in (3, 4))
+        small, large = (self.adapt(inputs, np.eye(2, ways), self.defaults) for ways in (3, 4))
         left = {}
         for name, value in state.items():
             axes = [axis for axis in range(value.ndim) if small[name].shape[axis] != large[name].shape[axis]]
@@ -161,17 +119,30 @@ class TorchEngine:
         return left
 
     def same_as(self, other: Any) -> bool:
-        """Return whether a state of the one is a state of the other."""
+        """Return whether a state of this engine's learner is a state of the other's too."""
         if not isinstance(other, TorchEngine):
             return False
         one, two = self.saved.learner.state_dict(), other.saved.learner.state_dict()
         alike = type(self.saved.learner) is type(other.saved.learner) and one.keys() == two.keys()
         return alike and all(torch.equal(value, two[name]) for name, value in one.items())
 
-    def save(self, path: str | os.PathLike[str], learned: Learned) -> None:
-        """Write the learner, as `save_learner` does, and what it has learned to one file."""
+    def packed(self, spec: InputSpec) -> Bundle:
+        """Return the learner, as `save_learner` writes it, as a bundle."""
+        facts = self.facts
+        manifest = Manifest(
+            format=manifests.FORMAT,
+            kind="learner",
+            learner={"name": facts.name},
+            input=spec,
+            layout=spec.layout(),
+            target=manifests.Target(kind=facts.target, outputs=facts.ways),
+            continues=facts.continues,
+            protocol="",
+            temperature=facts.temperature,
+            statistics=dict(facts.statistics),
+        )
         content = storage.packed("learner", to_arrays(self.saved.learner.state_dict()), describe(self.saved))
-        skill_file.save_with_learner(path, content, learned, self)
+        return Bundle(manifest, {}, {}, learner=content)
 
     def _adapted(self, inputs: Arrays, y: np.ndarray, state: Arrays | None, settings: Arrays) -> dict[str, np.ndarray]:
         learner = self.learner
@@ -179,7 +150,7 @@ class TorchEngine:
         learner = changed(learner, **others) if others else learner
         x = self._input(inputs)
         rows = torch.from_numpy(np.ascontiguousarray(y)).to(x.device if isinstance(x, Tensor) else None, self._dtype())
-        answers = discovery.load("objectives", self.target)(rows)
+        answers = discovery.load("objectives", self.facts.target)(rows)
         with torch.no_grad():
             return to_arrays(learner.adapt(Examples(x, answers), None if state is None else self._tensors(state)))
 

@@ -9,10 +9,13 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from quickstudy.errors import ConfigError
+from quickstudy import inputs
+from quickstudy.errors import ConfigError, check_choice
 from quickstudy.estimators import _sklearn
 from quickstudy.runtime import skill_file
-from quickstudy.runtime.skill import Choices, Engine, Skill, reading_options
+from quickstudy.runtime.engines import Choices, Engine, settings_of
+from quickstudy.runtime.learner import begun
+from quickstudy.runtime.skill import Skill
 
 
 class Estimator(_sklearn.BaseEstimator, abc.ABC):
@@ -23,27 +26,30 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
     n_features_in_: int
     feature_names_in_: np.ndarray
 
-    def __init__(self, learner: Any = None, ink: Any = None) -> None:
+    def __init__(self, learner: Any = None, **reading: Any) -> None:
+        for name in reading:
+            check_choice("option", name, inputs.readings())
         self.learner = learner
-        self.ink = ink
+        vars(self).update(reading)  # each is an attribute, as scikit-learn expects of all that a constructor takes
 
     @classmethod
-    def from_pretrained(cls, name: str | os.PathLike[str], ink: Any = None) -> Self:
+    def from_pretrained(cls, name: str | os.PathLike[str], **reading: Any) -> Self:
         """Return an estimator on a learner that ships with quickstudy (`"omniglot"`, `"glyphs"`), or on a saved one."""
-        return cls(name, ink)
+        return cls(name, **reading)
 
     @classmethod
-    def load(cls, path: str | os.PathLike[str], ink: Any = None, net: Any = None, learner: Any = None) -> Self:
+    def load(cls, path: str | os.PathLike[str], net: Any = None, learner: Any = None, **reading: Any) -> Self:
         """Return an estimator that goes on from a file that `save` or `quickstudy adapt` wrote.
 
         Args:
             path: a `.qs` file.
-            ink: polarity of images given from now on, if it is another.
             net: the net, if it is your own.
             learner: the learner's class, if it is your own.
+            reading: how examples that are given from now on are read, if it is another way; see the class.
         """
         skill = Skill.load(path, net=net, learner=learner)
-        found = cls(skill.engine, skill.choices.reading.get("ink") if ink is None else ink)
+        skill = begun(skill.engine, skill, False, reading)
+        found = cls(skill.engine, **skill.choices.reading)
         found._check_target(skill.engine)
         found.skill_ = skill
         if skill.known is not None and skill.known.spec.kind == "rows":
@@ -52,6 +58,11 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
             if columns is not None:
                 found.feature_names_in_ = np.array(columns, dtype=object)
         return found
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return what the constructor takes, by name, as scikit-learn expects."""
+        del deep
+        return {"learner": self.learner, **{name: getattr(self, name, None) for name in inputs.readings()}}
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn the task from the examples `X`, forgetting what was learned before.
@@ -84,8 +95,9 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         else:
             engine = skill_file.engine_of(self.learner, self.target)
         self._check_target(engine)
-        said = {"ink": self.ink} if self.ink is not None and "ink" in reading_options(engine.reader_for(None)) else {}
-        return Skill(engine, Choices(said, engine.settings({}, {}), expected=expected))
+        given = {name: getattr(self, name, None) for name in engine.reader_for(None).readings()}
+        said = {name: value for name, value in given.items() if value is not None}
+        return Skill(engine, Choices(said, settings_of(engine, {}, {}), expected=expected))
 
     def _examples(self, skill: Skill, X: Any, reset: bool) -> Any:
         is_rows = skill.engine.reader_for(None).kind == "rows"
@@ -96,8 +108,8 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         return self.skill_.logits(self._examples(self.skill_, X, reset=False))
 
     def _check_target(self, engine: Engine) -> None:
-        if engine.target != self.target:
-            other = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}[engine.target]
-            raise ConfigError(
-                f"{engine.name.removeprefix('_')} was trained to predict {engine.target}, not {self.target}; use {other}."
-            )
+        facts = engine.facts
+        if facts.target != self.target:
+            other = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}[facts.target]
+            name = facts.name.removeprefix("_")
+            raise ConfigError(f"{name} was trained to predict {facts.target}, not {self.target}; use {other}.")

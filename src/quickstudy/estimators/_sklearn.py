@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.errors import TaskError
-from quickstudy.inputs.rows import column_names
+from quickstudy.inputs._rows import column_names
 
 __all__ = [
     "BaseEstimator",

@@ -12,7 +12,7 @@ from quickstudy.errors import DataError
 from quickstudy.estimators import _sklearn
 from quickstudy.estimators._estimator import Estimator
 from quickstudy.runtime import skill_file
-from quickstudy.runtime.skill import Engine
+from quickstudy.runtime.engines import Engine
 from quickstudy.targets.classes import as_array
 
 
@@ -22,7 +22,8 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
     Args:
         learner: a `SavedLearner` or a `Learner`; the path of a bundle, of a learner's file or of a run; the name of a shipped learner
             (`"omniglot"`); or None for prototypes of the rows themselves (nearest class mean), which needs PyTorch.
-        ink: polarity of the images given, if it differs from the training data's: `"dark"` on light or `"light"` on dark.
+        reading: how examples are read, if it is not the learner's own way. Of images: `ink="dark"` for dark strokes on a light ground,
+            `ink="light"` for light ones on a dark ground.
 
     Attributes:
         classes_: the labels, sorted if they can be; the order of the columns of `predict_proba`.

@@ -9,7 +9,7 @@ import numpy as np
 from quickstudy.estimators import _sklearn
 from quickstudy.estimators._estimator import Estimator
 from quickstudy.runtime import skill_file
-from quickstudy.runtime.skill import Engine
+from quickstudy.runtime.engines import Engine
 
 
 class FewShotRegressor(_sklearn.RegressorMixin, Estimator):
@@ -18,7 +18,8 @@ class FewShotRegressor(_sklearn.RegressorMixin, Estimator):
     Args:
         learner: a `SavedLearner` or a `Learner` that was trained on values; the path of a bundle, of a learner's file or of a run; or
             None for kernel ridge regression on the rows themselves, which needs PyTorch.
-        ink: polarity of the images given, if it differs from the training data's: `"dark"` on light or `"light"` on dark.
+        reading: how examples are read, if it is not the learner's own way. Of images: `ink="dark"` for dark strokes on a light ground,
+            `ink="light"` for light ones on a dark ground.
 
     Attributes:
         n_features_in_: length of a row, on rows of numbers.

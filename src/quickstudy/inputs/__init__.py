@@ -12,9 +12,21 @@ import pydantic
 
 from quickstudy import discovery
 from quickstudy.errors import DataError
-from quickstudy.inputs._layout import InputSpec, TensorLayout
+from quickstudy.inputs._layout import InputSpec, Shown, TensorLayout
 
-__all__ = ["AnySpec", "InputSpec", "TensorLayout", "from_dict", "kind_of_array", "kind_of_files", "kinds", "wishes"]
+__all__ = [
+    "AnySpec",
+    "InputSpec",
+    "Shown",
+    "TensorLayout",
+    "explained",
+    "from_dict",
+    "kind_of_array",
+    "kind_of_files",
+    "kinds",
+    "readings",
+    "wishes",
+]
 
 
 def kinds() -> dict[str, type[InputSpec]]:
@@ -84,6 +96,24 @@ def wishes() -> dict[str, Any]:
         for name, parameter in inspect.signature(kind.own).parameters.items()
         if parameter.kind is inspect.Parameter.KEYWORD_ONLY
     }
+
+
+def readings() -> dict[str, Any]:
+    """Return what may be said of examples when they are read, over all kinds: each name with its type.
+
+    >>> list(readings())
+    ['ink']
+    """
+    return {name: typing.get_type_hints(kind.read_all)[name] for kind in kinds().values() for name in kind.readings()}
+
+
+def explained(name: str) -> str:
+    """Return what a wish or a reading means, in words, as its kind explains it.
+
+    >>> explained("size")
+    'height and width of your images, in pixels'
+    """
+    return next((kind.words[name] for kind in kinds().values() if name in kind.words), "of your own data")
 
 
 def _parsed(given: Any) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
 import pydantic
@@ -46,6 +47,24 @@ class TensorLayout(pydantic.BaseModel):
             return moved
         return moved.astype(np.float32, copy=False) * np.float32(self.scale) + np.float32(self.offset)
 
+    def to_stored(self, inputs: np.ndarray) -> np.ndarray:
+        """Return the stored examples `[example, *axes]` of a network's inputs `[example, *shape]`: `to_network` undone."""
+        values = inputs if self.dtype == "int64" else (inputs - self.offset) / self.scale
+        values = values if self.dtype == "float32" else np.rint(values)
+        return values.astype(self.dtype).transpose(0, *(axis + 1 for axis in np.argsort(self.order)))
+
+
+class Shown(NamedTuple):
+    """One example as a file that a browser can show.
+
+    Attributes:
+        media: type of the content, such as `image/png`, `image/svg+xml` or `text/plain`.
+        content: bytes of the file; text is UTF-8.
+    """
+
+    media: str
+    content: bytes
+
 
 class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     """The example that a network expects; a kind of input is one subclass in a file of its own.
@@ -58,6 +77,9 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
 
     nouns: ClassVar[str] = "examples"
     """Examples of this kind, in errors and warnings."""
+
+    words: ClassVar[Mapping[str, str]] = {}
+    """Explanation of each wish of `own` and each reading of `read_all`, for the help of commands."""
 
     resizing: ClassVar[frozenset[str]] = frozenset()
     """Wishes of `own` that settle a size, to which any data of this kind can be brought."""
@@ -132,6 +154,12 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
             DataError: there is no example, or one cannot be read as this kind of input.
         """
 
+    @classmethod
+    def readings(cls) -> list[str]:
+        """Return the names of what may be said of examples when they are read: the keyword-only arguments of `read_all`."""
+        parameters = inspect.signature(cls.read_all).parameters.values()
+        return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
+
     @abc.abstractmethod
     def statistics(self, stored: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Return simple statistics of stored examples, to be kept with a learner that was trained on them."""
@@ -149,6 +177,12 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the inputs of a network by name, float32 `[example, ...]`."""
         return {name: layout.to_network(stored[name]) for name, layout in self.layout().items()}
+
+    def shown(self, stored: Mapping[str, np.ndarray]) -> Shown:
+        """Return one stored example for people to look at: its first numbers as text, unless the kind has something better."""
+        numbers = np.concatenate([np.ravel(part) for part in stored.values()])
+        words = [f"{number:.4g}" for number in numbers[:8].tolist()] + ["..."] * (len(numbers) > 8)
+        return Shown("text/plain", ", ".join(words).encode())
 
     def fitted_to(self, things: Any) -> Self:
         """Return the spec with what only a task's own examples tell, such as the names of their columns."""

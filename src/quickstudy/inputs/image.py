@@ -16,8 +16,8 @@ import numpy as np
 import PIL.ExifTags
 import PIL.Image
 
-from quickstudy.errors import DataError
-from quickstudy.inputs._layout import InputSpec, TensorLayout, as_array, check_several
+from quickstudy.errors import DataError, NotFoundError
+from quickstudy.inputs._layout import InputSpec, Shown, TensorLayout, as_array, check_several
 
 ImageLike = Any
 """Type of what `load_image` takes: a path, an encoded file, a Pillow image, an array, a tensor or nested lists."""
@@ -40,11 +40,18 @@ TURNS = {
 """Turns that bring a picture upright, by EXIF orientation."""
 
 ROUNDING = 1e-3
-"""Brightness in 0..1 that float images may lie outside by: less than half of 1/255, so that no byte changes."""
-FAR, LEAST_SPREAD = 3.0, 0.1
+"""Brightness by which float images may lie outside of 0..1: less than half of 1/255, so that no byte changes."""
+UNLIKE = {"spreads": 3.0, "least": 0.1}
 """Spreads of the training images beyond which a support set is called far from them; brightness that counts as one spread if they vary
 less. Measured with 200 support sets each of Omniglot, glyphs, MNIST, digits and CIFAR-FS: no set of new classes was called far, nor
 drawings of one set for another's, nor negatives of photographs; negatives of drawings always were."""
+BRIGHTNESS = {
+    "border": "brightness at the edges",
+    "centre": "brightness in the middle",
+    "brightness": "brightness",
+    "contrast": "contrast",
+}
+"""Names of the statistics of images in files, with the words for them in warnings."""
 
 
 class ImageSpec(InputSpec, frozen=True):
@@ -62,6 +69,11 @@ class ImageSpec(InputSpec, frozen=True):
     """
 
     nouns: ClassVar[str] = "images"
+    words: ClassVar[Mapping[str, str]] = {
+        "size": "height and width of your images, in pixels",
+        "channels": "your own images: 1 (grey) or 3 (colour)",
+        "ink": "your own images: dark (drawn dark on light) or light (light on dark, and photos)",
+    }
     resizing: ClassVar[frozenset[str]] = frozenset(["size"])
 
     kind: Literal["image"] = "image"
@@ -193,14 +205,23 @@ class ImageSpec(InputSpec, frozen=True):
         """
         images = self.to_network(stored)["image"].mean(axis=1, dtype=np.float64)
         name, distance = _farthest(statistics, images)
-        if distance <= FAR:
+        if distance <= UNLIKE["spreads"]:
             return None
         here = float(_brightness(images)[name].mean())
-        found = f"the images have {name} {here:.2f} as the network sees them, but this learner was trained on {statistics[name]:.2f}"
+        found = (
+            f"the images have a {BRIGHTNESS[name]} of {here:.2f} (from 0 to 1, as the network sees them), but those that the learner was "
+            f"trained on have {statistics[name]:.2f}"
+        )
         if _farthest(statistics, 1 - images)[1] < distance / 2:
             other = "light" if (how.get("ink") or self.ink) == "dark" else "dark"
-            return f"{found}: they look like negatives of its training images. If they are, say so with ink={other!r}."
+            return f"{found}; they look like negatives of its training images. If they are, say so with ink={other!r}."
         return f"{found}; prepare them as its training images were (same ground, exposure and crop)."
+
+    def shown(self, stored: Mapping[str, np.ndarray]) -> Shown:
+        """Return one stored image as a PNG file."""
+        pixels, buffer = stored["image"], io.BytesIO()
+        PIL.Image.fromarray(pixels[..., 0] if self.channels == 1 else pixels).save(buffer, "PNG")
+        return Shown("image/png", buffer.getvalue())
 
 
 def _brightness(images: np.ndarray) -> dict[str, np.ndarray]:
@@ -220,7 +241,7 @@ def _brightness(images: np.ndarray) -> dict[str, np.ndarray]:
 def _farthest(statistics: Mapping[str, float], images: np.ndarray) -> tuple[str, float]:
     """Return which number of the images is farthest from the training images', and how far in spreads of these."""
     distances = {
-        name: abs(float(values.mean()) - statistics[name]) / max(statistics[f"{name}_spread"], LEAST_SPREAD)
+        name: abs(float(values.mean()) - statistics[name]) / max(statistics[f"{name}_spread"], UNLIKE["least"])
         for name, values in _brightness(images).items()
         if name in statistics
     }
@@ -228,13 +249,13 @@ def _farthest(statistics: Mapping[str, float], images: np.ndarray) -> tuple[str,
 
 
 def load_image(image: ImageLike, spec: ImageSpec, *, ink: Ink | None = None) -> np.ndarray:
-    """One image of any size and kind, as the spec stores it: uint8 `[height, width, channel]`.
+    """Return one image of any size and kind as the spec stores it: uint8 `[height, width, channel]`.
 
-    In this order: turned upright (EXIF), laid on a ground where it is transparent, made grey or colour (16-bit and float
+    The image is turned upright (EXIF), laid on a ground if parts of it are transparent, made grey or colour (16-bit and float
     images keep their full range: white stays white), resized with antialiasing (stretched to the spec's shape, not cropped),
-    and inverted where the file's polarity is declared and is not the spec's. Nothing is guessed from the pixels.
+    and inverted if its polarity is declared and is not the spec's, in this order. Nothing is guessed from the pixels.
 
-    The ground behind transparency is white, except for grey light-on-dark images, where it is black.
+    The ground behind transparency is black for grey light-on-dark images, and white for all others.
 
     Args:
         image: path, encoded file (`bytes`), Pillow image, or array `[height, width]` or `[height, width, channel]` with 1 to 4
@@ -247,7 +268,8 @@ def load_image(image: ImageLike, spec: ImageSpec, *, ink: Ink | None = None) -> 
         uint8 `[height, width, channel]`, a new array.
 
     Raises:
-        DataError: the file is missing or damaged, or the array is none of the above.
+        NotFoundError: there is no such file.
+        DataError: the file is damaged, or the array is none of the above.
 
     >>> drawing = np.ones((105, 105))  # white paper, floats in 0..1
     >>> drawing[:, 50:55] = 0.0  # one dark stroke
@@ -266,7 +288,7 @@ def load_image(image: ImageLike, spec: ImageSpec, *, ink: Ink | None = None) -> 
                 return _as_stored(opened, spec, ink or spec.ink)
         return _as_stored(picture, spec, ink or spec.ink)
     except FileNotFoundError:
-        raise DataError(f"there is no image file {str(image)!r}; check the path.") from None
+        raise NotFoundError(f"there is no image file {str(image)!r}; check the path.", subject=str(image)) from None
     except PIL.UnidentifiedImageError as error:
         raise DataError(f"{_label(image)} is not in an image format that Pillow reads; convert it to PNG or JPEG.") from error
     except DataError as error:
@@ -338,7 +360,7 @@ def _upright(picture: PIL.Image.Image) -> PIL.Image.Image:
 
 
 def _eight_bit(picture: PIL.Image.Image) -> PIL.Image.Image:
-    """16-bit and float images, scaled to 8 bits; Pillow's own convert() would clip them at 255."""
+    """Return 16-bit and float images scaled to 8 bits; Pillow's own convert() would clip them at 255."""
     if picture.mode.startswith("I"):
         values = np.asarray(picture).astype(np.int64)
         if values.min() < 0 or values.max() > 65535:

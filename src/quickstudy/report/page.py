@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 
 import matplotlib.figure
 import numpy as np
-import PIL.Image
 
+from quickstudy.inputs import Shown
 from quickstudy.storage import write_atomically
 
 PAGE, WAY = (
@@ -27,16 +27,16 @@ class PicturedTask:
     """One task, to be looked at.
 
     Args:
-        names: of the ways.
-        support: uint8 `[example, height, width, channel]`, and `support_ways` `[example]`.
-        query: uint8 `[example, height, width, channel]`, and `query_ways` `[example]`.
+        names: names of the ways.
+        support: the examples that were learned from, as their spec shows them; `support_ways` says the way of each.
+        query: the examples that were asked for, as their spec shows them; `query_ways` says the way of each.
         predicted: way predicted for each query, `[example]`.
     """
 
     names: Sequence[str]
-    support: np.ndarray
+    support: Sequence[Shown]
     support_ways: np.ndarray
-    query: np.ndarray
+    query: Sequence[Shown]
     query_ways: np.ndarray
     predicted: np.ndarray
 
@@ -46,11 +46,11 @@ class Report:
     """What a report shows.
 
     Args:
-        title: headline.
-        facts: a line below it.
-        columns: of the table of results; the first one names the tasks, the second is ours.
-        rows: of that table.
-        tasks: tasks in pictures, by headline.
+        title: headline of the page.
+        facts: line below the headline.
+        columns: headlines of the table of results; the first one names the tasks, the second is ours.
+        rows: rows of that table.
+        tasks: tasks whose examples are shown, by headline.
         shots: accuracy in percent by number of shots, for each named curve.
         learning: (minutes, accuracy in percent) of each validation.
         commands: what to try next.
@@ -94,30 +94,30 @@ def _task(task: PicturedTask) -> str:
         for index in np.flatnonzero(task.query_ways == way):
             predicted = int(task.predicted[index])
             kind = "right" if predicted == way else "wrong"
-            queries.append(_image(task.query[index], kind, f"predicted {task.names[predicted]}"))
-        support = "".join(_image(image, "", name) for image in task.support[task.support_ways == way])
+            queries.append(_example(task.query[index], kind, f"predicted {task.names[predicted]}"))
+        support = "".join(_example(task.support[index], "", name) for index in np.flatnonzero(task.support_ways == way))
         ways.append(WAY.substitute(name=html.escape(name), support=support, queries="".join(queries)))
     return f"<div class=task>{''.join(ways)}</div>"
 
 
-def _image(pixels: np.ndarray, kind: str, title: str) -> str:
-    """Return an image for the page, with a class for its frame and words that are shown beside the mouse."""
-    buffer = io.BytesIO()
-    PIL.Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+def _example(example: Shown, kind: str, title: str) -> str:
+    """Return an example for the page, with a class for its frame and words that are shown beside the mouse."""
     label = html.escape(title, quote=True)
-    return f'<img class="{kind}" alt="{label}" title="{label}" src="{_inline(buffer)}">'
+    if example.media.startswith("image/"):
+        return f'<img class="{kind}" alt="{label}" title="{label}" src="{_inline(example)}">'
+    return f'<span class="{kind}" title="{label}">{html.escape(example.content.decode())}</span>'
 
 
 def _plot(figure: matplotlib.figure.Figure, alt: str) -> str:
     """Return a figure for the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
-    return f'<img class=plot alt="{alt}" src="{_inline(buffer)}">'
+    return f'<img class=plot alt="{alt}" src="{_inline(Shown("image/png", buffer.getvalue()))}">'
 
 
-def _inline(png: io.BytesIO) -> str:
-    """Return the address of a picture that the page itself holds."""
-    return f"data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}"
+def _inline(file: Shown) -> str:
+    """Return the address of a file that the page itself holds."""
+    return f"data:{file.media};base64,{base64.b64encode(file.content).decode()}"
 
 
 def _shots_figure(curves: Mapping[str, Mapping[int, float]]) -> matplotlib.figure.Figure:

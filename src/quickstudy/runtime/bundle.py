@@ -26,8 +26,8 @@ TENSORS = ("weights.safetensors", "state.safetensors", "support.safetensors")
 """Names of the parts that hold tensors: a learner's weights, a skill's state, and the examples that a skill keeps."""
 TORCH_LEARNER = "learner.safetensors"
 """Name of the part that holds, in place of graphs, a learner for PyTorch as `save_learner` writes it."""
-LARGEST = 2**30
-"""Largest size in bytes of all parts together."""
+LIMITS = {"parts": 2**30, "manifest": 2**20}
+"""Largest size in bytes of all parts together, and of manifest.json; the browser has the same limit for the latter."""
 KINDS = {"float32": 1, "uint8": 2, "int8": 3, "int32": 6, "int64": 7, "bool": 9, "float16": 10, "float64": 11}
 """Types that a weight may have, with ONNX's number of each."""
 UNREADABLE = (
@@ -83,9 +83,9 @@ def write(path: str | os.PathLike[str], bundle: Bundle) -> None:
             parts[name] = safetensors.numpy.save({key: np.ascontiguousarray(value) for key, value in sorted(arrays.items())})
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     about = bundle.manifest.model_copy(update={"parts": hashes}).model_dump_json(indent=1, exclude_none=True).encode()
-    if len(about) > manifests.MOST_BYTES:
+    if len(about) > LIMITS["manifest"]:
         raise DataError(
-            f"{path} would have a manifest of {len(about)} bytes; expected at most {manifests.MOST_BYTES}. Use fewer or shorter labels."
+            f"{path} would have a manifest of {len(about)} bytes; expected at most {LIMITS['manifest']}. Use fewer or shorter labels."
         )
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
@@ -134,8 +134,10 @@ def _parts(path: pathlib.Path) -> dict[str, bytes]:
     parts: dict[str, bytes] = {}
     try:
         with zipfile.ZipFile(path) as archive:
-            if sum(info.file_size for info in archive.infolist()) > LARGEST:
-                raise TooLargeError(f"{path} would unpack to more than {LARGEST >> 20} MB; expected a bundle. Do not use it.")
+            if sum(info.file_size for info in archive.infolist()) > LIMITS["parts"]:
+                raise TooLargeError(
+                    f"{path} would unpack to more than {LIMITS['parts'] >> 20} MB; expected a bundle. Do not use it."
+                )
             if "manifest.json" not in archive.namelist():
                 raise FileFormatError(
                     f"{path} is neither a learner nor a skill: it has no manifest.json. Give a file that quickstudy train, export or "
@@ -169,9 +171,9 @@ def _check_entry(info: zipfile.ZipInfo, path: pathlib.Path, expected: Collection
             f"{path} is damaged or no bundle ({info.filename} is compressed by method {info.compress_type}); expected one that "
             "quickstudy export wrote."
         )
-    if info.filename == "manifest.json" and info.file_size > manifests.MOST_BYTES:
+    if info.filename == "manifest.json" and info.file_size > LIMITS["manifest"]:
         raise FileFormatError(
-            f"{path}: manifest.json has {info.file_size} bytes; expected at most {manifests.MOST_BYTES}. Do not use it."
+            f"{path}: manifest.json has {info.file_size} bytes; expected at most {LIMITS['manifest']}. Do not use it."
         )
 
 

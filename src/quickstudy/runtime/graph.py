@@ -23,7 +23,6 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from quickstudy.errors import FileFormatError
 from quickstudy.runtime.bundle import KINDS
-from quickstudy.targets.classes import plain
 
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
 """Of inputs and outputs, by onnxruntime's name."""
@@ -128,20 +127,6 @@ class Graph:
         with _explained(f"{self.name} fails when it runs"):
             found = self.session.run(list(self.outputs), {name: values[name] for name in self.kinds})
         return dict(zip(self.outputs, map(np.asarray, found), strict=True))
-
-
-def takes(kind: np.dtype[Any], value: Any) -> bool:
-    """Whether a value is a number, 0 or more, that an input of this type can hold.
-
-    >>> takes(np.dtype("int64"), 3), takes(np.dtype("int64"), 2.5), takes(np.dtype("float32"), "3")
-    (True, False, False)
-    """
-    value = plain(value)
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        return False
-    if kind.kind == "i":
-        return 0 <= value <= int(np.iinfo(kind).max) and int(value) == value
-    return 0 <= value <= float(np.finfo(kind).max)
 
 
 @contextlib.contextmanager

@@ -14,8 +14,6 @@ from quickstudy.inputs import AnySpec, TensorLayout
 
 FORMAT = 3
 """Version of the bundle format; bundles of other versions are refused by name."""
-MOST_BYTES = 2**20
-"""Largest size of manifest.json in bytes; the browser has the same limit."""
 AXES = ("example", "way", "query", "earlier")
 """Names of axes whose size is not fixed: support examples, classes or output values, queries, and examples that a state holds."""
 

@@ -3,176 +3,39 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import os
 import reprlib
 import threading
 import warnings
-from collections.abc import Mapping, Sequence
-from types import ModuleType
-from typing import Any, NamedTuple, Protocol, Self
+from collections.abc import Sequence
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from quickstudy import targets
 from quickstudy.errors import ConfigError, DataError, TaskError, UnlikeTrainingWarning
 from quickstudy.inputs import InputSpec
+from quickstudy.runtime import skill_file
 from quickstudy.runtime import state as states
-
-BATCH = 256
-"""Number of queries predicted at once, so that memory does not grow with their number."""
-
-Arrays = Mapping[str, np.ndarray]
-
-
-class Engine(Protocol):
-    """Three functions over arrays, and what is true of the learner behind them. onnxruntime runs bundles, torch runs learners."""
-
-    @property
-    def name(self) -> str:
-        """Return the learner's name, for errors."""
-        ...
-
-    @property
-    def target(self) -> str:
-        """Return the kind of answer, a name of `quickstudy.targets`."""
-        ...
-
-    @property
-    def continues(self) -> bool:
-        """Return whether `update` remembers what the state has learned."""
-        ...
-
-    @property
-    def temperature(self) -> float:
-        """Return the number by which logits are divided to become probabilities."""
-        ...
-
-    @property
-    def statistics(self) -> Mapping[str, float]:
-        """Return statistics of the inputs of training; empty if they are not known."""
-        ...
-
-    @property
-    def threshold(self) -> float | None:
-        """Return the largest logit below which an example belongs to no class; None if it was not measured."""
-        ...
-
-    @property
-    def ways(self) -> int | None:
-        """Return the number of ways of a fixed head; None if any number will do."""
-        ...
-
-    @property
-    def rate(self) -> str:
-        """Return the setting to lower if adapting diverges; empty if there is none."""
-        ...
-
-    def reader_for(self, things: Any) -> InputSpec:
-        """Return what reads examples like these."""
-        ...
-
-    def reader_as(self, saved: InputSpec) -> InputSpec:
-        """Return what reads the examples of a skill whose file names this spec."""
-        ...
-
-    def settings(self, changes: Mapping[str, float], earlier: Arrays) -> Arrays:
-        """Return values of all settings: the changes, before the earlier ones, before the learner's own."""
-        ...
-
-    def adapt(self, inputs: Arrays, y: np.ndarray, settings: Arrays) -> Arrays:
-        """Return the state after these examples."""
-        ...
-
-    def update(self, inputs: Arrays, y: np.ndarray, state: Arrays, settings: Arrays) -> Arrays:
-        """Return the state after these examples and the earlier ones."""
-        ...
-
-    def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
-        """Return outputs, `[example, way]` or `[example, output]`."""
-        ...
-
-    def without(self, state: Arrays, way: int, spec: InputSpec) -> Arrays:
-        """Return the state without one way; `spec` reads the task's examples."""
-        ...
-
-    def same_as(self, other: Any) -> bool:
-        """Return whether a state of the one is a state of the other."""
-        ...
-
-    def save(self, path: str | os.PathLike[str], learned: Learned) -> None:
-        """Write the learner and what it has learned to one file."""
-        ...
-
-
-class Kept(NamedTuple):
-    """Examples that a skill keeps: `adapt(*skill.examples)` learns the same again.
-
-    Attributes:
-        x: stored inputs, one array or several by name.
-        y: one label, or one row of values, per example.
-    """
-
-    x: Any
-    y: list[Any]
-
-
-@dataclasses.dataclass(frozen=True)
-class Known:
-    """What a skill knows at one moment; replaced as a whole, so that threads never see half of it.
-
-    Args:
-        state: of the learner.
-        labels: what each way stands for; empty for values.
-        x: kept inputs in their stored form, by name; empty if examples are not kept.
-        y: the kept examples' rows `[example, output]`.
-        spec: what reads the task's examples.
-    """
-
-    state: Arrays
-    labels: tuple[Any, ...]
-    x: Arrays
-    y: np.ndarray
-    spec: InputSpec
-
-
-@dataclasses.dataclass(frozen=True)
-class Choices:
-    """What was chosen when a task was begun.
-
-    Args:
-        reading: how examples are read, as keywords of `spec.read_all`, such as `{"ink": "dark"}`.
-        settings: of `adapt`, such as `inner_steps`.
-        keep: keep the examples as they were given, in their stored form, even if the learner does not need them.
-        expected: labels that will come, in the order of their ways.
-    """
-
-    reading: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    settings: Arrays = dataclasses.field(default_factory=dict)
-    keep: bool = False
-    expected: tuple[Any, ...] = ()
-
-
-@dataclasses.dataclass(frozen=True)
-class Learned:
-    """What a file holds of a skill beside its learner."""
-
-    known: Known
-    choices: Choices
+from quickstudy.runtime.bundle import Arrays
+from quickstudy.runtime.engines import Choices, Engine, Kept, Known, Learned, settings_of
 
 
 class Skill:
     """A learned task. `Learner.adapt` makes it and `Skill.load` reads it; `predict` may run while another thread adds.
 
     Args:
-        engine: that runs the learner.
-        choices: how the task was begun.
+        engine: runs the learner.
+        choices: how the task was begun; None if nothing was chosen.
         known: what it knows; None for nothing yet.
     """
 
-    def __init__(self, engine: Engine, choices: Choices = Choices(), known: Known | None = None) -> None:
-        self.engine, self.choices, self.known = engine, choices, known
-        self._target = targets.find(engine.target)
+    batch: ClassVar[int] = 256
+    """Number of queries that are predicted at once, so that memory does not grow with their number."""
+
+    def __init__(self, engine: Engine, choices: Choices | None = None, known: Known | None = None) -> None:
+        self.engine, self.choices, self.known = engine, choices or Choices(), known
+        self._target = targets.find(engine.facts.target)
         self._warned = False
         self._changing = threading.Lock()
 
@@ -187,7 +50,7 @@ class Skill:
         Raises:
             FileFormatError: the file is damaged, foreign, older, newer, or holds a learner that has learned no task yet.
         """
-        engine, learned = _files().load(path, **own)
+        engine, learned = skill_file.load(path, **own)
         return cls(engine, learned.choices, learned.known)
 
     def __repr__(self) -> str:
@@ -218,7 +81,7 @@ class Skill:
     @property
     def temperature(self) -> float:
         """Return the number by which logits are divided to become probabilities."""
-        return self.engine.temperature
+        return self.engine.facts.temperature
 
     @property
     def examples(self) -> Kept | None:
@@ -273,7 +136,7 @@ class Skill:
             rest = known.y[:, way] == 0
             x = {name: value[rest] for name, value in known.x.items()} if known.x else {}
             y = np.delete(known.y[rest], way, axis=1)
-            if self.engine.continues:
+            if self.engine.facts.continues:
                 state = self.engine.without(known.state, way, known.spec)
             else:
                 state = self._adapted(self.engine.adapt(known.spec.to_network(x), y, self.settings))
@@ -303,8 +166,9 @@ class Skill:
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """Return the probability of each class, `[example, class]`, in the order of `labels`: softmax of logits / temperature."""
-        if self.engine.target != "classes":
-            raise ConfigError(f"{self.engine.name} predicts {self.engine.target}, which have no probabilities; call predict.")
+        facts = self.engine.facts
+        if facts.target != "classes":
+            raise ConfigError(f"{facts.name} predicts {facts.target}, which have no probabilities; call predict.")
         logits = self.logits(x) / self.temperature
         powers = np.exp(logits - logits.max(-1, keepdims=True))
         return powers / powers.sum(-1, keepdims=True)
@@ -327,11 +191,11 @@ class Skill:
         known, kept = self.known, self.examples
         if known is None or kept is None:
             raise TaskError("this skill has kept no examples to move; adapt with keep=True.")
-        engine = _files().engine_of(other)
-        if engine.target != self.engine.target:
-            raise ConfigError(f"{engine.name} learns {engine.target}, but the skill's examples have {self.engine.target}.")
-        expected = () if engine.target == "values" else known.labels
-        choices = Choices(settings=engine.settings(settings, {}), keep=True, expected=expected)
+        engine = skill_file.engine_of(other)
+        theirs, ours = engine.facts, self.engine.facts
+        if theirs.target != ours.target:
+            raise ConfigError(f"{theirs.name} learns {theirs.target}, but the skill's examples have {ours.target}.")
+        choices = Choices(settings=settings_of(engine, settings, {}), keep=True, expected=known.labels)
         skill = Skill(engine, choices)
         return skill._taught(known.x, known.spec, kept.y)
 
@@ -339,7 +203,7 @@ class Skill:
         """Write the skill, with its learner, to one `.qs` file."""
         known = self._checked()
         self._target.check_savable(known.labels)
-        self.engine.save(path, Learned(known, self.choices))
+        skill_file.write(path, self.engine.packed(known.spec), Learned(known, self.choices))
 
     def _taught(self, x: Arrays, spec: InputSpec, y: Sequence[Any]) -> Skill:
         """Return the skill after examples in another learner's stored form."""
@@ -347,11 +211,9 @@ class Skill:
         reader = self.engine.reader_for(first)
         if len(x) > 1 and reader.layout() != spec.layout():
             raise ConfigError(
-                f"the examples have the parts {', '.join(x)}, which {self.engine.name} stores otherwise; adapt it anew."
+                f"the examples have the parts {', '.join(x)}, which {self.engine.facts.name} stores otherwise; adapt it anew."
             )
-        # what may be said of things that are read (the ink of images) is a field of the spec that stored them
-        said = {name: getattr(spec, name) for name in reading_options(reader) if hasattr(spec, name)}
-        self.choices = dataclasses.replace(self.choices, reading=said)
+        self.choices = dataclasses.replace(self.choices, reading=spec.as_read() if spec.kind == reader.kind else {})
         self.add(first, y, least=1)
         self.choices = dataclasses.replace(self.choices, reading={})
         return self
@@ -367,20 +229,21 @@ class Skill:
 
     def _compare(self, spec: InputSpec, stored: Arrays) -> None:
         """Warn once if examples are far from those of the learner's training."""
-        if self._warned or not self.engine.statistics:
+        statistics = self.engine.facts.statistics
+        if self._warned or not statistics:
             return
-        said = spec.unlike(self.engine.statistics, stored, **self.choices.reading)
+        said = spec.unlike(statistics, stored, **self.choices.reading)
         if said is not None:
             self._warned = True
-            warnings.warn(f"{self.engine.name}: {said}", UnlikeTrainingWarning, stacklevel=3)
+            warnings.warn(said, UnlikeTrainingWarning, stacklevel=3)
 
     def _outputs(self, x: Any) -> tuple[np.ndarray, Known]:
         known = self._checked()
         spec, stored = self._read(x)
         self._compare(spec, stored)
         parts = []
-        for at in range(0, _count(stored), BATCH):
-            inputs = spec.to_network({name: value[at : at + BATCH] for name, value in stored.items()})
+        for at in range(0, _count(stored), self.batch):
+            inputs = spec.to_network({name: value[at : at + self.batch] for name, value in stored.items()})
             parts.append(self.engine.predict(known.state, inputs))
         return self._checked_prediction(np.concatenate(parts), known), known
 
@@ -394,7 +257,7 @@ class Skill:
         return found
 
     def _strange(self, outputs: np.ndarray) -> np.ndarray:
-        threshold = self.engine.threshold
+        threshold = self.engine.facts.threshold
         if threshold is None:
             raise ConfigError(
                 "this learner has no calibrated threshold for unknown classes; export it with --data, which measures one."
@@ -405,7 +268,7 @@ class Skill:
         """Return what is known after these examples too. A learner that would forget adapts to all examples again."""
         earlier, engine = self.known, self.engine
         self._check_ways(rows.shape[1], labels)
-        keeps = self.choices.keep or not engine.continues
+        keeps = self.choices.keep or not engine.facts.continues
         if keeps and earlier is not None and not earlier.x:
             raise ConfigError(
                 "the earlier examples of this skill were not kept, so keep=True is too late; adapt to all of them."
@@ -415,7 +278,7 @@ class Skill:
             x = {name: np.concatenate([earlier.x[name], value]) for name, value in stored.items()}
         else:
             x, y = stored, rows
-        if earlier is not None and engine.continues:
+        if earlier is not None and engine.facts.continues:
             found = engine.update(spec.to_network(stored), rows, earlier.state, self.settings)
         else:
             found = engine.adapt(spec.to_network(x), y, self.settings)
@@ -427,7 +290,7 @@ class Skill:
         diverged = states.first_not_finite(state)
         if diverged is None:
             return state
-        said, rate = f"gave a {diverged} that is no number any more; what was learned before stays.", self.engine.rate
+        said, rate = f"gave a {diverged} that is no number any more; what was learned before stays.", self.engine.facts.rate
         if rate in self.settings:
             raise ConfigError(
                 f"adapting with {rate}={self.settings[rate].item():g} {said} Try a smaller {rate}, or scale the examples "
@@ -436,21 +299,10 @@ class Skill:
         raise DataError(f"adapting {said} The examples' values are too large: scale them as in training.")
 
     def _check_ways(self, outputs: int, labels: Sequence[Any]) -> None:
-        fixed = self.engine.ways
+        fixed = self.engine.facts.ways
         if fixed is not None and outputs != fixed:
             what = f"{outputs} ways" if labels else f"{outputs} values per example"
             raise TaskError(f"the task has {what}, but this learner's head is fixed to {fixed}; give it tasks of {fixed} ways.")
-
-
-def reading_options(spec: InputSpec) -> set[str]:
-    """Return the names of what may be said about examples when they are read, such as `ink` of images."""
-    code = type(spec).read_all.__code__
-    return set(code.co_varnames[code.co_argcount : code.co_argcount + code.co_kwonlyargcount])
-
-
-def _files() -> ModuleType:
-    """Return the module that opens files and finds engines; it needs the engines, and these need skills."""
-    return importlib.import_module("quickstudy.runtime.skill_file")
 
 
 def _count(stored: Arrays) -> int:

@@ -1,7 +1,8 @@
-"""Files of skills, and which engine runs what is in them."""
+"""Files of skills: what a skill has learned is written beside its learner, and read again with the engine that runs the learner."""
 
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import importlib.util
 import os
@@ -12,29 +13,68 @@ import numpy as np
 
 from quickstudy.errors import ConfigError, FileFormatError
 from quickstudy.runtime import bundle as bundles
-from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
-from quickstudy.runtime.learner import Learner, OnnxEngine, skill_facts
-from quickstudy.runtime.manifest import Manifest
-from quickstudy.runtime.skill import Choices, Engine, Known, Learned, Skill
+from quickstudy.runtime.engines import Choices, Engine, Known, Learned, settings_of
+from quickstudy.runtime.onnx_engine import OnnxEngine
+from quickstudy.storage import check_file
+
+LEARNER = "expected a learner's file, a run's folder, a shipped learner, or a skill that `save` or quickstudy adapt wrote"
+SKILL = "expected a skill, as `save` or quickstudy adapt writes it"
+
+
+def write(path: str | os.PathLike[str], learner: Bundle, learned: Learned) -> None:
+    """Write a learner and what it has learned to one file.
+
+    Args:
+        path: file to write.
+        learner: the learner, as its engine packs it.
+        learned: what it has learned.
+    """
+    known, choices = learned.known, learned.choices
+    facts = {
+        "kind": "skill",
+        "labels": known.labels,
+        "reading": dict(choices.reading),
+        "settings": {name: value.item() for name, value in choices.settings.items()},
+    }
+    y = known.y if learner.learner is not None else known.y.astype(np.float32)  # graphs take no other type
+    support = {**known.x, "y": y} if known.x else {}
+    manifest = learner.manifest.model_copy(update=facts)
+    bundles.write(path, dataclasses.replace(learner, manifest=manifest, state=known.state, support=support))
 
 
 def load(path: str | os.PathLike[str], **own: Any) -> tuple[Engine, Learned]:
-    """Return the engine and what it has learned; `own` are modules and classes of the user's own, for the PyTorch engine.
+    """Return the engine that runs a skill's learner, and what it has learned.
+
+    Args:
+        path: a skill's file.
+        own: modules and classes of the user's own, for the PyTorch engine.
 
     Raises:
+        NotFoundError: there is no such file.
         FileFormatError: the file is damaged, foreign, newer, or holds no skill, or it needs PyTorch, which is not installed.
     """
-    engine, learned = opened(path, **own)
+    engine, learned = opened(path, SKILL, **own)
     if learned is None:
         raise FileFormatError(f"{path} is a learner that has learned no task yet; adapt it first.")
     return engine, learned
 
 
-def opened(path: str | os.PathLike[str], **own: Any) -> tuple[Engine, Learned | None]:
-    """Return the engine of a learner, and what it has learned if the file is a skill's; other arguments and errors as of `load`."""
+def opened(path: str | os.PathLike[str], expected: str = LEARNER, **own: Any) -> tuple[Engine, Learned | None]:
+    """Return the engine that runs a learner, and what it has learned if the file is a skill's.
+
+    Args:
+        path: a file, the folder of a run, or the name of a shipped learner.
+        expected: the end of the message if there is no such file.
+        own: modules and classes of the user's own, for the PyTorch engine.
+
+    Raises:
+        NotFoundError: there is no such file.
+        FileFormatError: the file is damaged, foreign or newer, or it needs PyTorch, which is not installed.
+    """
     found = pretrained.find(path)
+    check_file(found, expected)
     given = {name: value for name, value in own.items() if value is not None}
     if not bundles.is_bundle(found):
         return torch_engine(f"{path} holds a learner for PyTorch").load_engine(found, **given), None
@@ -45,58 +85,31 @@ def opened(path: str | os.PathLike[str], **own: Any) -> tuple[Engine, Learned | 
         raise ConfigError(f"{path} brings its learner along as graphs; leave out {', '.join(given)}.")
     else:
         engine = OnnxEngine(bundle)
-    return engine, None if bundle.manifest.kind == "learner" else learned_in(bundle, engine)
+    return engine, None if bundle.manifest.kind == "learner" else _learned(bundle, engine)
 
 
-def learned_in(bundle: Bundle, engine: Engine) -> Learned:
+def _learned(bundle: Bundle, engine: Engine) -> Learned:
     """Return what the learner in a bundle has learned."""
     manifest, support = bundle.manifest, dict(bundle.support)
     rows = support.pop("y", np.zeros((0, 0), np.float32))
     known = Known(bundle.state, manifest.labels or (), support, rows, engine.reader_as(manifest.input))
-    return Learned(
-        known, Choices(manifest.reading, engine.settings(manifest.settings, {}), bool(support) and manifest.continues)
-    )
-
-
-def save_with_learner(path: str | os.PathLike[str], learner: bytes, learned: Learned, engine: Engine) -> None:
-    """Write a skill whose learner is one for PyTorch.
-
-    Args:
-        path: of the file.
-        learner: bytes of the learner's own file.
-        learned: what it has learned.
-        engine: that runs the learner.
-    """
-    known = learned.known
-    facts: dict[str, Any] = {
-        "format": manifests.FORMAT,
-        "learner": {"name": engine.name},
-        "layout": known.spec.layout(),
-        "target": manifests.Target(kind=engine.target, outputs=engine.ways),
-        "continues": engine.continues,
-        "protocol": "",
-        "temperature": engine.temperature,
-        "statistics": dict(engine.statistics),
-    }
-    support = {**known.x, "y": known.y} if known.x else {}
-    manifest = Manifest(**{**facts, **skill_facts(learned)})
-    bundles.write(path, Bundle(manifest, {}, {}, known.state, support, learner))
+    kept = bool(support) and manifest.continues
+    return Learned(known, Choices(manifest.reading, settings_of(engine, manifest.settings, {}), kept))
 
 
 def engine_of(other: Any, target: str | None = None) -> Engine:
     """Return the engine of a learner, however it is given.
 
     Args:
-        other: an engine, a learner, a skill, or a path or name of one of these.
+        other: an engine, what has one (a learner of the runtime, a skill), a learner for PyTorch, or a path or name of one of these.
         target: kind of answer, for a learner that can learn several.
 
     Raises:
         ConfigError: it is no learner.
     """
-    if isinstance(other, Learner | Skill):
-        return other.engine
-    if hasattr(other, "reader_for"):
-        return other
+    found = getattr(other, "engine", other)
+    if isinstance(found, Engine):
+        return found
     if isinstance(other, str | os.PathLike):
         return opened(other)[0]
     if importlib.util.find_spec("torch") is None:
@@ -105,7 +118,10 @@ def engine_of(other: Any, target: str | None = None) -> Engine:
 
 
 def torch_engine(why: str) -> ModuleType:
-    """Return the module of the PyTorch engine, which lies further up: nothing here may need it in order to be imported.
+    """Return the module of the PyTorch engine. It lies further up and is found by its name, so that no import here needs it.
+
+    Args:
+        why: what PyTorch is needed for: the beginning of the message if it is not installed.
 
     Raises:
         FileFormatError: PyTorch is not installed.
