@@ -20,7 +20,7 @@ import safetensors.numpy
 from quickstudy.errors import FileFormatError, NotFoundError, StorageError
 
 FORMAT = 2
-"""Version of the file format; files of another one are refused by name."""
+"""Version of the file format; a file of another version is refused, with the version that it has."""
 
 LEARNER = "learner.safetensors"
 """Name of the learner's file in the folder of a run."""
@@ -44,8 +44,8 @@ class Content(NamedTuple):
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file so that at any moment `path` is the old file or the new one: write beside it, fsync, rename.
 
-    A link is followed, an existing file keeps its mode, a new one has the mode that the umask leaves. What is no regular file (a pipe,
-    a device) is written into instead.
+    A link is followed. An existing file keeps its mode, a new one has the mode that the umask leaves. A pipe or a device is not
+    replaced but written into.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written; the old file stays.
@@ -149,12 +149,12 @@ def check_file(path: str | os.PathLike[str], expected: str) -> None:
     """Raise an error unless `path` is a file that may be read.
 
     Args:
-        path: of the file.
+        path: file to look at.
         expected: the end of the message, such as `expected a saved learner`.
 
     Raises:
         NotFoundError: there is no such file.
-        FileFormatError: the system does not allow to read it.
+        FileFormatError: the system does not let this process read it.
     """
     try:
         if stat.S_ISREG(os.stat(path).st_mode):

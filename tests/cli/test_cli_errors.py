@@ -298,6 +298,10 @@ def test_unreadable_images_to_predict(
     assert "there is no image file" in refused("predict", task, tmp_path / "none.png")
     (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     assert "broken.png" in refused("predict", task, tmp_path / "broken.png")
+    missing = refused("predict", tmp_path / "none.qs", "x.png")
+    assert f"there is no file {tmp_path / 'none.qs'}; expected a skill, as `save` or quickstudy adapt writes it." in missing
+    missing = refused("adapt", tmp_path / "none.qs", examples, "-o", task)
+    assert "expected a learner's file, a run's folder, a shipped learner, or a skill" in missing
     assert "is a learner that has learned no task yet" in refused("predict", finished / "learner.safetensors", "x.png")
     assert "ink is 'drak'" in refused("predict", task, "x.png", "--ink", "drak")
     assert "ink is 'drak'" in refused("adapt", finished, examples, "-o", task, "--ink", "drak")

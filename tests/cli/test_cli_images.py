@@ -14,7 +14,8 @@ import PIL.Image
 import pytest
 from builders import PROTOTYPES, Prototypes
 
-from quickstudy import FewShotClassifier, ImageSpec, SavedLearner, save_learner, storage
+from quickstudy import FewShotClassifier, ImageSpec, SavedLearner, UnlikeTrainingWarning, save_learner, storage
+from quickstudy.cli import _plain_warning
 from quickstudy.data import DataWarning
 from quickstudy.nets.identity import Identity
 
@@ -68,7 +69,7 @@ def test_predicts_files_of_every_kind(cli: Call, task: pathlib.Path, picture: Ca
     assert outcome.code == 0
     [found] = json.loads(outcome.out)["predictions"]
     right = "upright" if upright else "level"
-    assert (found["image"], found["class"]) == (str(image), right)
+    assert (found["file"], found["class"]) == (str(image), right)
     assert found["probabilities"][right] > 0.99
     assert sum(found["probabilities"].values()) == pytest.approx(1)
 
@@ -96,12 +97,21 @@ def test_support_images_of_the_other_ink(
         assert json.loads(outcome.out)["predictions"][0]["class"] == "upright"
 
 
+def test_a_warning_of_negatives_says_which_option_to_give(cli: Call, picture: Call, tmp_path: pathlib.Path) -> None:
+    for name, upright in (("upright", True), ("level", False)):
+        picture(f"support/{name}/1.png", upright=upright, light=True)
+    with pytest.warns(UnlikeTrainingWarning, match="^the brightness .* look like negatives") as said:
+        assert cli("adapt", "omniglot", tmp_path / "support", "-o", tmp_path / "mine.qs").code == 0
+    assert _plain_warning(said[0].message, UnlikeTrainingWarning).endswith("say so with --ink light.\n")
+    assert cli("adapt", "omniglot", tmp_path / "support", "-o", tmp_path / "mine.qs", "--ink", "light").code == 0
+
+
 def test_a_table_of_several_images(cli: Call, task: pathlib.Path, picture: Call) -> None:
     images = [picture("a.png", upright=True), picture("b.png", upright=False)]
     outcome = cli("predict", task, *images)
     assert outcome.code == 0
     lines = [line.split() for line in outcome.out.splitlines()]
-    assert ["image", "class", "probability", "runner-up"] in lines
+    assert ["file", "class", "probability", "runner-up"] in lines
     assert any(words[:2] == [str(images[0]), "upright"] and words[2:4] == ["100.0", "%"] for words in lines)
     assert any(words[:2] == [str(images[1]), "level"] and "upright" in words[4] for words in lines)
 

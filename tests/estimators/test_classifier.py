@@ -279,6 +279,16 @@ def test_saved_and_loaded(tmp_path: pathlib.Path) -> None:
     assert twin.classes_.tolist() == ["x", "y"]
 
 
+def test_a_loaded_classifier_reads_images_as_it_is_told(tmp_path: pathlib.Path) -> None:
+    images = drawings(4)
+    dark = FewShotClassifier(saved("pixels"), ink="dark").fit(images, ["a", "b"] * 2)
+    dark.save(tmp_path / "my.qs")
+    assert FewShotClassifier.load(tmp_path / "my.qs").get_params()["ink"] == "dark"
+    light = FewShotClassifier.load(tmp_path / "my.qs", ink="light")
+    np.testing.assert_array_equal(light.predict_proba(255 - images), dark.predict_proba(images))
+    assert light.get_params()["ink"] == "light"
+
+
 def test_a_classifier_on_a_file_a_run_or_rows(tmp_path: pathlib.Path) -> None:
     save_learner(tmp_path / "learner.safetensors", saved())
     from_file = FewShotClassifier(tmp_path / "learner.safetensors").fit(drawings(2), [0, 1])

@@ -11,7 +11,7 @@ import pytest
 from drawings import drawings, saved
 
 from quickstudy import FewShotClassifier
-from quickstudy.errors import DataError
+from quickstudy.errors import ConfigError, DataError, NotFoundError
 from quickstudy.runtime.learner import Learner as RuntimeLearner
 
 
@@ -50,13 +50,15 @@ def test_bad_images(tmp_path: pathlib.Path) -> None:
         classifier.fit("x.png", ["a"])
     with pytest.raises(DataError, match="no example was given"):
         classifier.fit([], [])
-    with pytest.raises(DataError, match="there is no image file"):
+    with pytest.raises(NotFoundError, match="there is no image file"):
         classifier.fit([tmp_path / "none.png"], ["a"])
     (tmp_path / "broken.png").write_bytes(b"broken")
     with pytest.raises(DataError, match=r"broken\.png"):
         classifier.fit([tmp_path / "broken.png"], ["a"])
     with pytest.raises(DataError, match="y to be passed"):
         classifier.fit(drawings(1), None)
+    with pytest.raises(ConfigError, match="option is 'inc'; expected one of ink"):
+        FewShotClassifier(saved(), inc="dark")
     with pytest.raises(DataError, match="ink is 'drak'"):
         FewShotClassifier(saved(), ink="drak").fit(drawings(1), ["a"])  # type: ignore[arg-type]
 

@@ -9,7 +9,7 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from quickstudy.errors import DataError
+from quickstudy.errors import DataError, NotFoundError
 from quickstudy.inputs.image import ImageSpec, load_image
 
 GREY = ImageSpec(8, 8, 1)
@@ -145,7 +145,7 @@ def test_unusable_array_is_named(array: np.ndarray, message: str) -> None:
 
 
 def test_unusable_files_are_named(tmp_path: pathlib.Path) -> None:
-    with pytest.raises(DataError, match=r"there is no image file .*missing\.png"):
+    with pytest.raises(NotFoundError, match=r"there is no image file .*missing\.png"):
         load_image(tmp_path / "missing.png", GREY)
     (tmp_path / "text.png").write_text("this is not an image")
     with pytest.raises(DataError, match=r"text\.png.* not in an image format"):

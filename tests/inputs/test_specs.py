@@ -366,6 +366,9 @@ def test_negatives_of_drawings_are_called_so_with_the_remedy(ink: Any) -> None:
     other = "light" if ink == "dark" else "dark"
     assert f"ink='{other}'" in words
     assert "negatives" in words
+    assert words.startswith(
+        "the brightness at the edges of the images is 1.00 (from 0 to 1, as the network sees them), but 0.00 in those"
+    )
     said = spec.unlike(statistics, {"image": 255 - drawings(5, spec, seed=1)["image"]}, ink=other)
     assert said is not None
     assert f"ink='{ink}'" in said  # the remedy is the other of what was said, not of what the learner takes
@@ -387,6 +390,28 @@ def test_photographs_are_not_taken_for_negatives_and_dim_ones_are_named() -> Non
     words = spec.unlike(statistics, {"image": np.full((5, 16, 16, 3), 255, dtype=np.uint8)})
     assert words is not None
     assert "prepare them as its training images were" in words
+
+
+@pytest.mark.parametrize("spec", ALL, ids=str)
+def test_what_a_network_got_can_be_stored_again_and_shown(spec: InputSpec) -> None:
+    examples = stored(spec)
+    for name, part in spec.layout().items():
+        again = part.to_stored(part.to_network(examples[name]))
+        assert again.dtype == part.dtype
+        np.testing.assert_array_equal(again, examples[name])
+    shown = spec.shown({name: array[0] for name, array in examples.items()})
+    if shown.media == "text/plain":
+        assert shown.content.decode() == ", ".join(f"{number:.4g}" for number in next(iter(examples.values()))[0])
+    else:
+        again = spec.read(shown.content)
+        np.testing.assert_array_equal(again["image"], examples["image"][0])
+    assert RowsSpec(20).shown({"rows": np.arange(20.0)}).content == b"0, 1, 2, 3, 4, 5, 6, 7, ..."
+
+
+def test_every_word_that_can_be_said_of_data_is_explained() -> None:
+    for name in [*inputs.wishes(), *inputs.readings()]:
+        assert inputs.explained(name) != "of your own data"
+    assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {"image": ["ink"], "rows": []}
 
 
 def test_rows_in_other_units_are_named() -> None:

@@ -128,12 +128,12 @@ export class Skill {
 
   /** Return examples in their stored form; the first time that they are unlike those of training, say so. */
   private async read(examples: readonly Example[], given: Given): Promise<Inputs> {
-    const { input, layout, statistics, learner } = this.model.manifest;
+    const { input, layout, statistics } = this.model.manifest;
     const reading = { ...this.reading, ...asReading(given) };
     const inputs = await readAll(examples, input, layout, reading);
     if (this.said !== null) return inputs;
     this.said = kindOf(input).unlike(inputs, layout, input, statistics, reading);
-    if (this.said !== null) console.warn(`${learner.name}: ${this.said}`);
+    if (this.said !== null) console.warn(this.said);
     return inputs;
   }
 

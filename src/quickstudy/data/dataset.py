@@ -21,15 +21,15 @@ class Dataset:
     """Examples of one spec, sorted by class.
 
     Args:
-        stored: by each name of the spec's layout, an array `[row, *axes]`. It may be a memory map, and may hold rows of other
-            classes too. For a kind with one name the array alone will do.
-        counts: number of examples of each class, `[class]`; each class owns a run of rows.
+        stored: an array `[row, *axes]` for each name of the spec's layout. It may be a memory map, and may hold rows of other
+            classes too. If the layout has a single name, the array alone will do.
+        counts: number of examples of each class, `[class]`. The rows of a class lie next to each other.
         classes: name of each class, such as `"Greek/character01"`.
         groups: group of each class, such as its alphabet; the class's own name if there are no groups.
         spec: what an example is, and how a stored row becomes a network's input.
         name: shown in results.
         fingerprint: hash of the content; equal data, equal fingerprint.
-        first: row at which the run of each class begins, `[class]`; None: one after the other, and there are no other rows.
+        first: first row of each class, `[class]`; None if the classes lie one after the other and there are no other rows.
     """
 
     stored: Mapping[str, np.ndarray]

@@ -1,8 +1,9 @@
-"""Files of known sets: taken from the data folder, or downloaded into it, resumed where that broke off, and checked.
+"""Files of known sets: they are taken from the data folder, or downloaded into it and checked. A download that broke off goes on.
 
-The digest that is pinned is one of content, so that it does not depend on how the content was packed: of a .gz, SHA-256 of
-what it unpacks to; of a .zip, SHA-256 over the path and SHA-256 of every example; of any other file, .tar.gz among them, SHA-256
-of its bytes. Files put in place by hand are not checked against it: readers find damage, and every dataset has a fingerprint.
+Each file has a pinned digest of its content, which does not depend on how the content was packed. For a .gz it is the SHA-256 of
+the unpacked content; for a .zip it is the SHA-256 over path and SHA-256 of every example; for any other file, .tar.gz among them, it
+is the SHA-256 of the bytes. Files that were put in place by hand are not compared with it: readers find damage, and every dataset
+has a fingerprint.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ class Remote:
     Args:
         folder: the set's folder in the data folder.
         file: path in that folder.
-        url: where it can be downloaded.
-        digest: of its content, as `content_digest` computes it.
+        url: address from which it can be downloaded.
+        digest: digest of its content, as `content_digest` computes it.
     """
 
     folder: str
@@ -52,7 +53,7 @@ def obtain(remote: Remote, data_dir: str | pathlib.Path | None = None) -> pathli
     """Return the local file, downloaded if need be.
 
     Raises:
-        DataError: it is not there and cannot be downloaded; says from where, and where to put it by hand.
+        DataError: it is not there and cannot be downloaded; the message names the address, and the place to put the file by hand.
         StorageError: it cannot be written.
     """
     found = places.find(remote.folder, remote.file, data_dir)
@@ -63,7 +64,7 @@ def obtain(remote: Remote, data_dir: str | pathlib.Path | None = None) -> pathli
 
 
 def download(url: str, target: pathlib.Path, digest: str) -> None:
-    """Download to `target`, by way of a `.part` file that a later call resumes; `target` appears only if it is right."""
+    """Download to a `.part` file, which a later call resumes, and rename it to `target` if its content is right."""
     part = target.with_name(f"{target.name}.part")
     try:
         with places.exclusive(target.with_name(f"{target.name}.lock")):
@@ -74,7 +75,7 @@ def download(url: str, target: pathlib.Path, digest: str) -> None:
 
 
 def _attempt(url: str, part: pathlib.Path, target: pathlib.Path, digest: str) -> None:
-    """Fetch what is missing, and rename it if it is right; what was resumed and is wrong is removed, to be fetched from its beginning."""
+    """Fetch what is missing and rename the file if it is right. A wrong file that was resumed is removed, to be fetched as a whole."""
     resumed = part.is_file() and part.stat().st_size > 0
     _transfer(url, part, target)
     found = content_digest(part, target.name)
@@ -130,7 +131,7 @@ def _transfer(url: str, part: pathlib.Path, target: pathlib.Path) -> None:
 
 
 def _start(reply: http.client.HTTPResponse, have: int) -> int:
-    """Return where in the file the reply begins: a server may ignore the wish to resume, and then sends all of it."""
+    """Return the place in the file at which the reply begins: 0 if the server ignores the wish to resume and sends the whole file."""
     if reply.status != http.client.PARTIAL_CONTENT:
         return 0
     match = re.match(r"bytes (\d+)-", reply.headers.get("Content-Range", ""))
@@ -166,7 +167,7 @@ def _progress(name: str, start: int, total: int | None) -> Iterator[Callable[[in
 
 
 def _by_hand(url: str, target: pathlib.Path, reason: str) -> DataError:
-    """Return the error for a failed download; it says how to do it by hand."""
+    """Return the error for a failed download; it says how to download the file by hand."""
     return DataError(
         f"cannot download {url} ({reason}). Download it by hand and put it at {str(target)!r}, "
         "or name the folder that has it: data_dir='FOLDER'."

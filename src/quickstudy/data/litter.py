@@ -12,7 +12,7 @@ LITTER = frozenset(
         *("lost+found", "__pycache__"),
     ]
 )
-"""Names in lower case."""
+"""Names of such files and folders, in lower case."""
 
 
 def is_litter(path: str) -> bool:

@@ -32,8 +32,8 @@ def load(
             of classes: those in its folders `train`, `val` and `test`, or else shared out by class name
             (`SplitOptions.select` shares them out otherwise).
         spec: what examples must become, such as a saved learner's `spec`; None: what the data itself is.
-        data_dir: where known sets are, or are downloaded to. None: environment variable `QUICKSTUDY_DATA`, or the user's cache
-            folder.
+        data_dir: folder in which known sets are, or to which they are downloaded. None: environment variable
+            `QUICKSTUDY_DATA`, or the user's cache folder.
         strict: True: the first unreadable file is an error; False: unreadable files are left out, with a `DataWarning`.
         wishes: what only you know of your own data. Of images: `size` (height and width in pixels), `channels` (1 or 3), and
             `ink` (`"dark"` for drawings in dark on light; `"light"` for light on dark, and for photos). Known sets take `size`.
@@ -70,7 +70,7 @@ def _said(wishes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _missing(name: str, path: pathlib.Path) -> ConfigError | NotFoundError:
-    """Return the error for what is neither a known set nor a path; it says where a relative path was looked for."""
+    """Return the error for a name that is neither a known set nor a path; it names the folder in which a relative path was looked for."""
     where = "" if path.is_absolute() else f" in {str(pathlib.Path.cwd())!r}"
     if len(path.parts) == 1 and not path.suffix:
         try:

@@ -83,8 +83,8 @@ def exclusive(lock: pathlib.Path, wait: bool = True) -> Iterator[bool]:
     The lock is the system's, on an empty file: it is gone when its process is, however that ended.
 
     Args:
-        lock: the file.
-        wait: for the process that holds the lock; False: go on without it.
+        lock: file that stands for the lock.
+        wait: True waits for the process that holds the lock; False goes on without the lock.
 
     Yields:
         Whether the lock is ours.

@@ -23,9 +23,9 @@ FOLDERS = {
     **dict.fromkeys(["val", "valid", "validation", "validate", "dev", "development", "metaval"], "val"),
     **dict.fromkeys(["test", "testing", "tst", "eval", "evaluation", "holdout", "heldout", "metatest", "novel"], "test"),
 }
-"""Splits by what folders of theirs are called."""
+"""Split that a folder stands for, by the folder's name."""
 EXTRA = frozenset(["set", "data", "dataset", "img", "imgs", "split", "classes", "files"])
-"""Words that such names may hold beside, as they may the kind of input."""
+"""Words that may stand beside these in a folder's name (`train_set`), as may the name of a kind of input (`train_images`)."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class SplitOptions:
     """The way in which classes are shared out among the splits.
 
     Args:
-        fractions: of train, val and test; they add up to 1.
+        fractions: shares of train, val and test; they add up to 1.
         by_group: keep the classes of a group (such as an alphabet) together in one split.
         seed: another seed, another split.
     """
@@ -127,10 +127,10 @@ def split_of(folder: str) -> str | None:
 def own_splits(classes: Sequence[ClassFiles], label: str) -> tuple[list[ClassFiles], list[str] | None]:
     """Take folders such as `train`, `val` and `test` off the class names.
 
-    Only if all examples lie in folders of such names, in any spelling, that stand for two splits or more. Examples directly in
-    such a folder, as competitions have them in `test`, are of no class and are left out, with a warning. If two such folders
-    share a class, theirs is a split of examples, not of classes: the examples of a class are put together, with a warning. If
-    other folders stand beside them, all are taken for groups, with a warning.
+    This is done only if all examples lie in folders with such names, in any spelling, and if the folders stand for two splits or
+    more. Examples that lie directly in such a folder, as competitions have them in `test`, have no class and are left out, with a
+    warning. If two such folders share a class, they split examples and not classes: then the examples of each class are put
+    together, with a warning. If other folders stand beside them, all are taken for groups, with a warning.
 
     Returns:
         The classes without these folders, and the split of each, or None if the data has no splits of its own.
@@ -209,12 +209,12 @@ def merged(classes: Sequence[ClassFiles]) -> list[ClassFiles]:
 
 
 def _order(unit: str, seed: int) -> bytes:
-    """Return what classes are sorted by."""
+    """Return the hash by which classes are sorted."""
     return hashlib.sha256(encoded(f"{seed}/{unit}")).digest()
 
 
 def _shared_out(units: int, fractions: Sequence[float]) -> list[str]:
-    """Return `units` names of splits, in proportion, rounded; the largest split takes what rounding leaves over or lacks."""
+    """Return the name of a split for each of `units` classes or groups, in proportion; the largest split makes up for the rounding."""
     counts = [max(1, round(units * fraction)) if fraction > 0 else 0 for fraction in fractions]
     counts[fractions.index(max(fractions))] += units - sum(counts)
     return [split for split, count in zip(SPLITS, counts, strict=False) for _ in range(count)]

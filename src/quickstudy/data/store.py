@@ -1,10 +1,10 @@
 """Files are read once, into one array per part of an example in the cache folder, memory-mapped (copy on write) from then on.
 
-`<key>.<name>.npy` holds the stored examples, `<key>.json` beside it the paths that could not be read, a fingerprint, and size and
+`<key>.<name>.npy` holds the stored examples. `<key>.json` holds notes: the paths that could not be read, a fingerprint, and size and
 CRC-32 of every array's file. The key is a hash of the source's identity, the paths, the spec and `VERSION`. All files are written
-under another name and renamed, notes last, so that a reader sees a whole cache or none. Of several processes that want the same
-cache, one builds it while the others wait; if the file system has no locks all build it, and write the same bytes. A cache that
-does not fit its notes is built again. What a killed process left half-written is removed by the next one that builds.
+under another name and renamed, the notes last, so that a reader sees a whole cache or none. If several processes want the same
+cache, one builds it while the others wait; if the file system has no locks, all build it and write the same bytes. A cache that
+does not fit its notes is built again. Files that a killed process left half-written are removed by the next process that builds.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ mean bytes per file from which threads pay (below, Python's own work, which thre
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """Files to read: these paths of a tree, in this order, as the spec says, with the options `how` of its `read`."""
+    """Files to read: paths of a tree, in this order. The spec reads them, with the options `how` of its `read`."""
 
     tree: Tree
     paths: tuple[str, ...]
@@ -57,7 +57,7 @@ class Job:
 
 @dataclasses.dataclass(frozen=True)
 class Decoded:
-    """Stored examples by name, in the order of the job and without the unreadable; a hash of their content."""
+    """Stored examples by name, in the order of the job; the paths that could not be read; and a hash of the content."""
 
     stored: dict[str, np.ndarray]
     unreadable: tuple[str, ...]

@@ -91,8 +91,8 @@ def classes_of(tree: Tree, kind: type[InputSpec], strict: bool = False) -> list[
     """Return the classes of a tree, sorted by name; a `DataWarning` counts and names what is left out.
 
     Args:
-        tree: where the files are.
-        kind: whose files are read, by their endings.
+        tree: the files.
+        kind: kind of input; files with its endings are read.
         strict: True: a folder or file that cannot be listed is an error.
 
     Raises:
@@ -153,7 +153,7 @@ def _warn(tree: Tree, words: str) -> None:
 
 
 def _nothing(tree: Tree, suffixes: frozenset[str], loose: int) -> str:
-    """Return the words for a tree without any class."""
+    """Return the message about a tree that has no class."""
     common = [suffix for suffix in (".png", ".jpg", ".jpeg", ".webp", ".gif", ".tif") if suffix in suffixes]
     endings = ", ".join(common or sorted(suffixes))
     return (
@@ -186,7 +186,7 @@ def printable(name: str) -> str:
 
 
 def counted(things: Sized, one: str, several: str) -> str:
-    """Return how many things there are, in words.
+    """Return the number of things with the words that fit it.
 
     >>> counted([7], "file was", "files were"), counted([7, 8], "file was", "files were")
     ('1 file was', '2 files were')

@@ -63,6 +63,7 @@ class TorchEngine:
             ways=learner.ways,
             rate=learner.rate,
             temperature=saved.temperature,
+            threshold=saved.threshold,
             statistics=saved.statistics,
         )
 

@@ -24,8 +24,8 @@ class KernelRidge(Learner):
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
-        penalty: of large coefficients (lambda). The default is a middle way over four data sets with 10, 30 and 150 examples: 0.1 is
-            better for curves without noise, 1 for noisy lines.
+        penalty: weight of the penalty for large coefficients (lambda). The default is a middle way over four data sets with 10,
+            30 and 150 examples: 0.1 is better for curves without noise, 1 for noisy lines.
         linear: share of the linear kernel beside the Gaussian one.
 
     >>> from quickstudy.nets.identity import Identity

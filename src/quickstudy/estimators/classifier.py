@@ -44,9 +44,9 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
         """Learn from more examples, of known or of new classes.
 
         Args:
-            X: as in `fit`.
+            X: examples, as `fit` takes them.
             y: one hashable label per example.
-            classes: labels to expect; may be given the first time.
+            classes: all labels that will come; may be given in the first call.
         """
         first = not hasattr(self, "skill_")
         expected = [] if classes is None or not first else targets.find(self.target).read(classes)

@@ -7,23 +7,25 @@ distances, that is minus the distance to the nearest class.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from torch.utils._pytree import tree_map
 
 from quickstudy.errors import TaskError, check_at_least
 from quickstudy.export.measure import logits
 from quickstudy.objectives.classes import OneHot
-from quickstudy.runtime.learner import Learner
 from quickstudy.runtime.manifest import Unknown
+from quickstudy.runtime.skill_file import engine_of
 from quickstudy.task import Examples
 from quickstudy.tasks.classes import ClassTasks
 
 
-def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200, rejected: float = 0.05) -> Unknown:
-    """Return the threshold for a bundle.
+def calibrate(learner: Any, tasks: ClassTasks, known: int, count: int = 200, rejected: float = 0.05) -> Unknown:
+    """Return the threshold of a learner.
 
     Args:
-        learner: the bundle, for classification.
+        learner: a bundle's `Learner`, or a saved learner, that tells classes apart.
         tasks: tasks of classes that training never saw. The learner is shown the first `known` ways of each, and asked for all.
         known: number of ways that the learner is shown.
         count: number of tasks; the threshold is chosen on the first half of them, and its effect is measured on the other half.
@@ -36,7 +38,8 @@ def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200,
     check_at_least("count", count, 2)
     if tasks.ways[0] <= known:
         raise TaskError(f"the tasks have {tasks.ways[0]} ways; expected more than the {known} that the learner is shown.")
-    of_known, of_others = zip(*(_largest(learner, tasks, known, index) for index in range(count)), strict=True)
+    engine = engine_of(learner)
+    of_known, of_others = zip(*(_largest(engine, tasks, known, index) for index in range(count)), strict=True)
     half = count // 2
     threshold = float(np.quantile(np.concatenate(of_known[:half]), rejected))
     measured = [float((np.concatenate(part[half:]) < threshold).mean()) for part in (of_known, of_others)]
@@ -45,7 +48,7 @@ def calibrate(learner: Learner, tasks: ClassTasks, known: int, count: int = 200,
     return Unknown(threshold=threshold, rejected=measured[0], detected=measured[1], tasks=words)
 
 
-def _largest(learner: Learner, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:
+def _largest(learner: Any, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the largest logit of each query of a task, first for queries of known classes, then for those of other classes."""
     task = tasks[index]
     shown = (task.support.weight > 0) & (task.support.y.rows.argmax(-1) < known)

@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_map
 
 from quickstudy.runtime.learner import Learner
 from quickstudy.runtime.manifest import Manifest
+from quickstudy.runtime.skill_file import engine_of
 from quickstudy.task import Examples, Input
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
@@ -31,21 +32,27 @@ def to_adapt(support: Examples, manifest: Manifest) -> dict[str, np.ndarray]:
 
 def named_parts(part: str, x: Input, manifest: Manifest) -> dict[str, np.ndarray]:
     """Return inputs as a graph takes them, `PART.NAME`; a bare tensor is the input's single part."""
-    parts = {next(iter(manifest.layout)): x} if isinstance(x, Tensor) else x
-    return {f"{part}.{name}": value.numpy() for name, value in parts.items()}
+    return {f"{part}.{name}": value for name, value in _arrays(x, next(iter(manifest.layout))).items()}
 
 
-def logits(learner: Learner, support: Examples, x: Input) -> np.ndarray:
-    """Adapt a bundle to a task, and return its predictions, `[query, way]`.
+def logits(learner: Any, support: Examples, x: Input) -> np.ndarray:
+    """Adapt a learner to a task, and return its predictions, `[query, way]`.
 
     Args:
-        learner: the bundle, as the runtime loads it.
+        learner: a bundle's `Learner`, a saved learner, or the engine of one of these.
         support: support set of the task, as the network sees it.
         x: inputs of the task's queries.
     """
-    state = learner.run("adapt", to_adapt(support, learner.manifest))
-    query = named_parts("query", x, learner.manifest)
-    return learner.run("predict", query | {f"state.{name}": value for name, value in state.items()})["prediction"]
+    engine = engine_of(learner)
+    name, real = next(iter(engine.reader_for(None).layout())), support.weight > 0
+    shown = _arrays(tree_map(lambda part: part[real], support.x), name)
+    state = engine.adapt(shown, support.y.rows[real].numpy(), engine.defaults)
+    return engine.predict(state, _arrays(x, name))
+
+
+def _arrays(x: Input, name: str) -> dict[str, np.ndarray]:
+    """Return inputs as arrays by name; a bare tensor is the input's single part, of this name."""
+    return {part: value.numpy() for part, value in ({name: x} if isinstance(x, Tensor) else x).items()}
 
 
 def accuracy(learner: Learner, tasks: ClassTasks, count: int) -> Result:

@@ -18,10 +18,10 @@ class TensorLayout(pydantic.BaseModel):
 
     Args:
         axes: sizes of the axes of one stored example, such as `(height, width, channel)`.
-        order: for each axis of the network's input, which stored axis it is; `(2, 0, 1)` puts the channels first.
+        order: the stored axis that each axis of the network's input is; `(2, 0, 1)` puts the channels first.
         dtype: type of the stored numbers.
         scale: factor of the stored numbers.
-        offset: what is added after scaling.
+        offset: number that is added after scaling.
 
     >>> TensorLayout(axes=(28, 32, 3), order=(2, 0, 1), dtype="uint8", scale=1 / 255).shape
     (3, 28, 32)
@@ -76,13 +76,13 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     model_config = pydantic.ConfigDict(extra="forbid", allow_inf_nan=False)
 
     nouns: ClassVar[str] = "examples"
-    """Examples of this kind, in errors and warnings."""
+    """Name of several examples of this kind, in errors and warnings."""
 
     words: ClassVar[Mapping[str, str]] = {}
     """Explanation of each wish of `own` and each reading of `read_all`, for the help of commands."""
 
     resizing: ClassVar[frozenset[str]] = frozenset()
-    """Wishes of `own` that settle a size, to which any data of this kind can be brought."""
+    """Names of the wishes of `own` that settle a size. Data of this kind can be brought to any size."""
 
     kind: str
 
@@ -169,9 +169,9 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
         """Return a warning if stored examples are far from those that `statistics` describes: what is far, and the remedy.
 
         Args:
-            statistics: of the training inputs.
-            stored: examples.
-            how: the options of `read_all` with which they were read.
+            statistics: statistics of the training inputs.
+            stored: examples to compare.
+            how: options of `read_all` with which the examples were read.
         """
 
     def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -209,8 +209,8 @@ class ImageSpec(InputSpec, frozen=True):
             return None
         here = float(_brightness(images)[name].mean())
         found = (
-            f"the images have a {BRIGHTNESS[name]} of {here:.2f} (from 0 to 1, as the network sees them), but those that the learner was "
-            f"trained on have {statistics[name]:.2f}"
+            f"the {BRIGHTNESS[name]} of the images is {here:.2f} (from 0 to 1, as the network sees them), but "
+            f"{statistics[name]:.2f} in those that the learner was trained on"
         )
         if _farthest(statistics, 1 - images)[1] < distance / 2:
             other = "light" if (how.get("ink") or self.ink) == "dark" else "dark"

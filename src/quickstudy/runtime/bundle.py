@@ -36,7 +36,7 @@ UNREADABLE = (
 )
 """Errors that zipfile raises, in practice, for a damaged or foreign file."""
 EXTERNAL = b"location"
-"""Part of every graph that refers to other files: the name of the entry that says where they are."""
+"""Bytes that every graph has which refers to other files: the name of the entry that says where these are."""
 
 Arrays = Mapping[str, np.ndarray]
 
@@ -46,10 +46,10 @@ class Bundle:
     """Content of a bundle.
 
     Args:
-        manifest: what it says about itself.
+        manifest: what the bundle says about itself.
         graphs: ONNX without weights, by file name, such as `adapt.onnx`; empty if the bundle holds a learner for PyTorch.
         weights: the weights of all graphs.
-        state: what a skill knows.
+        state: what a skill knows; empty in a learner's bundle.
         support: the examples that a skill keeps, by the names of the input's layout, as stored, and `y`.
         learner: a file as `save_learner` writes it, in place of graphs; None if there are graphs.
     """
@@ -98,7 +98,8 @@ def read(path: str | os.PathLike[str]) -> Bundle:
     """Read a bundle.
 
     Raises:
-        FileFormatError: there is no such file, or it is foreign, damaged, truncated, newer, or made to harm.
+        NotFoundError: there is no such file.
+        FileFormatError: the file is foreign, damaged, truncated, newer, or made to harm.
     """
     parts = _parts(pathlib.Path(path))
     manifest = manifests.parse(parts.pop("manifest.json", b""), str(path))
@@ -127,7 +128,7 @@ def _graph_files(manifest: Manifest) -> list[str]:
 
 
 def _parts(path: pathlib.Path) -> dict[str, bytes]:
-    """Return the parts of the archive, by name: none that is unknown or twice, and together no larger than they may be."""
+    """Return the parts of the archive by name, or raise an error if one is unknown or there twice, or if they are too large together."""
     if not path.is_file():
         raise NotFoundError(f"{path} is not a file; expected a bundle, written by quickstudy export.", subject=str(path))
     known = {"manifest.json", TORCH_LEARNER, *(f"{name}.onnx" for name in manifests.program_names(continues=True)), *TENSORS}
@@ -154,7 +155,7 @@ def _parts(path: pathlib.Path) -> dict[str, bytes]:
 
 
 def _content(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: pathlib.Path) -> bytes:
-    """Return the bytes of an entry, which are as many as it says."""
+    """Return the bytes of an entry, or raise a FileFormatError if they are not as many as the entry says."""
     with archive.open(info) as file:
         found = file.read(info.file_size + 1)
     if len(found) != info.file_size:
@@ -234,10 +235,10 @@ def check_layout(values: Arrays, layout: Mapping[str, StateTensor], sizes: Mappi
     """Raise a FileFormatError unless values have the shapes and types that `layout` says; an axis has one size wherever it is named.
 
     Args:
-        values: by name.
-        layout: of each.
-        sizes: of named axes, where they are known.
-        name: what the values are, for the message.
+        values: arrays by name.
+        layout: shape and type of each array.
+        sizes: sizes of named axes, as far as they are known.
+        name: name of the values, for the message.
     """
     known: dict[str | int, int] = {**sizes}
     for key, tensor in layout.items():
@@ -291,7 +292,7 @@ def _sizes(manifest: Manifest) -> dict[str, int]:
 
 
 def same_learner(one: Bundle, other: Bundle) -> bool:
-    """Return whether a state of one is a state of the other: equal graphs, weights and inputs, wherever they were read."""
+    """Return whether a state of one is a state of the other: their graphs, weights and inputs are equal."""
     if one is other:
         return True
     alike = (

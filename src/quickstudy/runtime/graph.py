@@ -25,12 +25,12 @@ from quickstudy.errors import FileFormatError
 from quickstudy.runtime.bundle import KINDS
 
 _TYPES = {"tensor(float)": "float32", "tensor(int64)": "int64"}
-"""Of inputs and outputs, by onnxruntime's name."""
+"""Types that inputs and outputs may have, by onnxruntime's name of each."""
 FAILURES = (
     *(EPFail, Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NoSuchFile, NotImplemented, RuntimeException),
     UnicodeDecodeError,  # a name that is no text, in a message
 )
-"""What onnxruntime raises, in practice, for a damaged or foreign graph."""
+"""Errors that onnxruntime raises, in practice, for a damaged or foreign graph."""
 
 
 def with_weights(graph: bytes, weights: Mapping[str, np.ndarray]) -> bytes:
@@ -50,7 +50,7 @@ def _field(number: int, content: bytes) -> bytes:
 
 
 def _varint(value: int) -> bytes:
-    """Seven bits a byte, lowest first, the highest bit set where more follow.
+    """Return a whole number as protocol buffers write it: seven bits a byte, lowest first, with the highest bit set if more follow.
 
     >>> _varint(300).hex()
     'ac02'
@@ -64,8 +64,9 @@ def _varint(value: int) -> bytes:
 
 @functools.cache
 def has_vnni() -> bool:
-    """Whether the processor is known to add products of 8 bits without loss. Others of its kind saturate, unless onnxruntime takes a
-    slower way; on processors other than x86 that way has no bearing.
+    """Return whether the processor is known to add products of 8 bits without loss.
+
+    Other x86 processors saturate unless onnxruntime takes a slower way; on processors of another kind, the way makes no difference.
     """
     facts = pathlib.Path("/proc/cpuinfo")
     return facts.exists() and "vnni" in facts.read_text()
@@ -75,11 +76,11 @@ class Graph:
     """A graph with its weights, ready to run.
 
     Args:
-        name: of the part of the bundle, for messages.
+        name: name of the part of the bundle, for messages.
         graph: ONNX without weights.
-        weights: by name.
+        weights: the weights that the graph reads, by name.
         outputs: type of each output, by name.
-        threads: that one operation may use; several threads may call at the same time in any case.
+        threads: number of threads that one operation may use; several threads may call the graph at the same time in any case.
 
     Raises:
         FileFormatError: onnxruntime cannot load it, or it takes or gives other types than it should.
@@ -131,7 +132,7 @@ class Graph:
 
 @contextlib.contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Turn a failure of onnxruntime into one of the file."""
+    """Turn an error of onnxruntime into a FileFormatError that begins with `what`."""
     try:
         yield
     except FAILURES as error:

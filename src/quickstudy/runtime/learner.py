@@ -22,7 +22,7 @@ class Learner:
     """A learner from a bundle. Several threads may adapt and predict at the same time.
 
     Args:
-        bundle: as `bundle.read` returns it.
+        bundle: content of the file, as `bundle.read` returns it.
         threads: number of threads that one operation may use.
 
     >>> learner = Learner.load("omniglot")
@@ -40,9 +40,10 @@ class Learner:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:
-        """Read the learner in a bundle (also in that of a skill), or one that ships with quickstudy, by its name.
+        """Read the learner in a bundle (a skill's bundle holds one too), or one that ships with quickstudy, by its name.
 
         Raises:
+            NotFoundError: there is no such file.
             FileFormatError: the file is damaged, foreign, newer or made to harm.
         """
         return cls(bundles.read(pretrained.find(path)), threads)

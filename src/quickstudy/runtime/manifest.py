@@ -62,9 +62,9 @@ class Unknown(_Part):
     """Threshold below which a query belongs to no class.
 
     Attributes:
-        threshold: on the largest logit.
-        rejected: fraction of queries of known classes that are called unknown, measured.
-        detected: fraction of queries of other classes that are called unknown, measured.
+        threshold: largest logit below which a query belongs to no class.
+        rejected: measured fraction of queries of known classes that are called unknown.
+        detected: measured fraction of queries of other classes that are called unknown.
         tasks: what it was measured on, in words.
     """
 
@@ -130,7 +130,7 @@ def _check_format(found: Any, name: str) -> None:
 
 
 def program_names(continues: bool) -> tuple[ProgramName, ...]:
-    """Return the programs of a learner: `update` only if it goes on from a state without forgetting.
+    """Return the names of a learner's programs; `update` is one only if the learner goes on from a state without forgetting.
 
     >>> program_names(False)
     ('adapt', 'predict')

@@ -22,7 +22,7 @@ class OnnxEngine:
     """A bundle's graphs as the engine of a skill. Several threads may use it at the same time, and it can be pickled.
 
     Args:
-        bundle: as `bundle.read` returns it.
+        bundle: content of the file, as `bundle.read` returns it.
         threads: number of threads that one operation may use.
     """
 

@@ -45,9 +45,10 @@ class Skill:
 
         Args:
             path: a `.qs` file.
-            own: for the PyTorch engine, `net=` and `learner=` of your own, as `load_learner` takes them.
+            own: `net=` and `learner=` of your own, as `load_learner` takes them, for a skill whose learner runs with PyTorch.
 
         Raises:
+            NotFoundError: there is no such file.
             FileFormatError: the file is damaged, foreign, older, newer, or holds a learner that has learned no task yet.
         """
         engine, learned = skill_file.load(path, **own)
@@ -147,7 +148,7 @@ class Skill:
         """Return the most likely label of each example, or its values.
 
         Args:
-            x: as `add` takes it.
+            x: examples, as `add` takes them.
             unknown: answer for an example that belongs to no class, by the learner's calibrated threshold; None: always name a class.
 
         Raises:
@@ -174,7 +175,7 @@ class Skill:
         return powers / powers.sum(-1, keepdims=True)
 
     def logits(self, x: Any) -> np.ndarray:
-        """Return what the learner returns, `[example, way]` or `[example, output]`."""
+        """Return the outputs of the learner itself, `[example, way]` or `[example, output]`."""
         return self._outputs(x)[0]
 
     def moved_to(self, other: Any, **settings: float) -> Skill:

@@ -42,8 +42,8 @@ def page_server(bundle: str | os.PathLike[str], port: int = 0, folder: pathlib.P
 
     Args:
         bundle: file that the page opens at its start.
-        port: to listen on; 0 is any that is free, then found in `server_port`.
-        folder: where the built page is.
+        port: port to listen on; 0 takes any that is free, which `server_port` then tells.
+        folder: folder of the built page.
 
     Raises:
         ConfigError: the page was not built, or the port is taken.

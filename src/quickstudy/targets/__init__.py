@@ -13,7 +13,7 @@ __all__ = ["Target", "find"]
 
 
 class Target(Protocol):
-    """What every kind of answer does: it turns what users give into rows of numbers, and rows into answers."""
+    """A kind of answer: it turns what users give into rows of numbers, and rows into answers."""
 
     name: str
 

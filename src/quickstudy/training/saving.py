@@ -32,6 +32,7 @@ class SavedLearner:
         target: kind of answers, a name of `quickstudy.objectives`.
         temperature: number by which logits are divided to become probabilities: `softmax(logits / temperature)`.
         statistics: simple statistics of the training inputs, as `spec.statistics` returns them; empty if they were not measured.
+        threshold: largest logit below which an example belongs to no class; None if it was not measured.
     """
 
     learner: Learner
@@ -40,6 +41,7 @@ class SavedLearner:
     target: str = "classes"
     temperature: float = 1.0
     statistics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    threshold: float | None = None
 
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
@@ -88,6 +90,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
         "target": manifest.target.kind,
         "temperature": manifest.temperature,
         "statistics": manifest.statistics,
+        "threshold": None if manifest.unknown is None else manifest.unknown.threshold,
     }
 
 
@@ -104,6 +107,7 @@ def describe(saved: SavedLearner) -> dict[str, Any]:
         "target": saved.target,
         "temperature": float(saved.temperature),
         "statistics": plain(saved.statistics, "statistics"),
+        "threshold": saved.threshold,
     }
 
 
@@ -135,7 +139,8 @@ def _build(
     except RuntimeError as error:
         modules = described["modules"]
         raise FileFormatError(f"{path}: the weights do not fit {name} on {modules}: {error}") from error
-    return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"])
+    threshold = meta.get("threshold")  # files of version 0.2.0 have none
+    return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"], threshold)
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

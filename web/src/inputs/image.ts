@@ -30,6 +30,13 @@ export type Ink = "dark" | "light";
 
 /** Spreads of the training images beyond which examples are called far from them. */
 const FAR = 3;
+/** Names of the statistics of images in files, with the words for them in warnings. */
+const BRIGHTNESS: Readonly<Record<string, string>> = {
+  border: "brightness at the edges",
+  centre: "brightness in the middle",
+  brightness: "brightness",
+  contrast: "contrast",
+};
 /** Brightness in 0..1 that counts as one spread, if the training images vary less. */
 const LEAST_SPREAD = 0.1;
 /** Brightness in 0..1 that float images may lie outside by: less than half of 1/255, so that no byte changes. */
@@ -60,11 +67,13 @@ export const imageKind: Kind<ImageSpec> = {
     const farthest = farthestFrom(statistics, images, spec);
     if (farthest === null || farthest.distance <= FAR) return null;
     const { name, distance, value } = farthest;
-    const found = `the images have ${name} ${value.toFixed(2)} as the network sees them, but this learner was trained on ${statistics[name]!.toFixed(2)}`;
+    const found =
+      `the ${BRIGHTNESS[name]} of the images is ${value.toFixed(2)} (from 0 to 1, as the network sees them), ` +
+      `but ${statistics[name]!.toFixed(2)} in those that the learner was trained on`;
     const negatives = images.map((image) => image.map((grey) => 1 - grey));
     if (farthestFrom(statistics, negatives, spec)!.distance < distance / 2) {
       const other = (reading["ink"] ?? spec.ink) === "dark" ? "light" : "dark";
-      return `${found}: they look like negatives of its training images. If they are, say that their ink is "${other}".`;
+      return `${found}; they look like negatives of its training images. If they are, say that their ink is "${other}".`;
     }
     return `${found}; prepare them as its training images were (same ground, exposure and crop).`;
   },

@@ -196,7 +196,7 @@ test("images unlike those that the learner was trained on are noted, once", asyn
   await page.fill("#label", "night");
   await page.setInputFiles("#files", [file, file, file]);
   await says(page, "#status", /^Adapted in/);
-  await says(page, "#warning", /^Note: the images have border \d\.\d\d as the network sees them, but .* trained on 0\.00/);
+  await says(page, "#warning", /^Note: the brightness at the edges of the images is \d\.\d\d .*, but 0\.00 in those/);
   await page.setInputFiles("#files", file);
   await expect.poll(() => page.locator("#classes .pictures canvas").count()).toBe(5);
   expect(await page.textContent("#warning")).toBe("");

@@ -41,7 +41,7 @@ def examples_in(root: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
 
 
 class FolderTree:
-    """The files below a folder; links to folders are followed, once each, and a folder counts under its own name.
+    """The files below a folder. Links to folders are followed, but a folder is read once: under its own name, if it lies below too.
 
     Args:
         root: an existing folder.
@@ -117,7 +117,7 @@ class FolderTree:
 
 
 def _kind(entry: os.DirEntry[str], path: str, stats: dict[str, os.stat_result], refused: dict[str, str]) -> str:
-    """Return `folder`, `link` (to a folder) or nothing, and note a file's size and time, or why it cannot be looked at."""
+    """Return `folder`, `link` for a link to a folder, else nothing; note a file's size and time, or why it cannot be looked at."""
     try:
         if entry.is_dir():
             return "link" if entry.is_symlink() else "folder"

@@ -93,7 +93,7 @@ class ZipTree:
         return hashlib.sha256("\n".join([*lines, f"{stat.st_size} {stat.st_mtime_ns}"]).encode()).hexdigest()
 
     def content_digest(self) -> str:
-        """Return the SHA-256 over path and SHA-256 of every example: equal for the same files zipped again. Reads the whole zip."""
+        """Return the SHA-256 over path and SHA-256 of every example, the same if the files are zipped again. Reads the whole zip."""
         known = _known_suffixes()
         paths = [path for path in self._members if suffix_of(path) in known]
         lines = [f"{path} {hashlib.sha256(self.read(path)).hexdigest()}\n" for path in paths]
@@ -143,7 +143,8 @@ class ZipTree:
 def _path(member: zipfile.ZipInfo, plain: bool) -> str:
     """Return the path of a member with `/`.
 
-    Zips from Windows may hold `\\`, and some of them call themselves of another system: then no path is `plain`, with `/`.
+    Zips from Windows may separate folders by `\\`, and some of these name another system as their own. A backslash is therefore part of
+    a name only if the zip names another system and is `plain`: some path in it has a `/`.
     """
     return member.filename if plain and member.create_system not in WINDOWS else member.filename.replace("\\", "/")
 

@@ -1,4 +1,4 @@
-"""Learners that ship with quickstudy, and how a path, a run's folder or a shipped name becomes a file. No torch here."""
+"""Learners that ship with quickstudy; `find` turns a path, a run's folder or a shipped name into a file. No torch here."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def names() -> list[str]:
 
 
 def find(path: str | os.PathLike[str]) -> pathlib.Path:
-    """Return the file meant by a path, the folder of a run, or the name of a learner that ships with quickstudy.
+    """Return the file that a path, the folder of a run, or the name of a shipped learner stands for.
 
     >>> find("omniglot").name
     'omniglot.qs'
