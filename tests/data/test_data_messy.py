@@ -73,7 +73,7 @@ def test_files_that_are_not_looked_at_are_counted_and_classes_that_vanish_are_na
         others, vanished = said(read)
         assert "4 files were not looked at" in others
         assert all(part in others for part in (".heic (2)", ".txt (1)", "no ending (1)"))
-        assert vanished.endswith("2 folders are no classes for want of images: empty, phone.")
+        assert vanished.endswith("2 folders hold no images, and no class: empty, phone.")
     assert small_counts(tmp_path / "d") == {"cat": 1}
 
 
@@ -123,7 +123,7 @@ def test_a_dead_link_and_a_folder_with_the_name_of_an_image(tmp_path: pathlib.Pa
     for read in (lambda: small(tmp_path / "d"), lambda: examples_in(tmp_path / "d")):
         dead, empty = said(read)
         assert dead.endswith("left out what cannot be read: 'a/2.png' (a link that leads nowhere).")
-        assert empty.endswith("1 folder is no class for want of images: a/3.png.")
+        assert empty.endswith("1 folder holds no images, and no class: a/3.png.")
     assert small_counts(tmp_path / "d") == {"a": 1}
 
 
@@ -193,7 +193,7 @@ def test_a_file_that_may_not_be_read_is_named_and_counted(
     root = make_folder("cat", "dog")
     refuse(root / "dog" / "1.png")
     (words,) = said(lambda: small(root))
-    assert "left out 1 of 6 images, as they cannot be read: dog/1.png" in words
+    assert "left out 1 of 6 images that cannot be read: dog/1.png" in words
 
 
 @pytest.mark.parametrize("name", ["d", "d.zip", "d.npz", "d-images-idx3-ubyte"])
@@ -251,7 +251,7 @@ def test_a_damaged_file_whose_name_is_no_utf8_is_named(tmp_path: pathlib.Path) -
     with open(os.path.join(os.fsencode(tmp_path), b"d/cat/\xe9.png"), "wb") as stream:
         stream.write(b"broken")
     (words,) = said(lambda: small(tmp_path / "d"))
-    assert words.encode().endswith(b"left out 1 of 2 images, as they cannot be read: cat/\\udce9.png.")
+    assert words.encode().endswith(b"left out 1 of 2 images that cannot be read: cat/\\udce9.png.")
 
 
 # ---------------------------------------------------------------------------------------------------- zips
@@ -335,7 +335,7 @@ def test_a_folder_beside_the_splits_is_warned_of(make_folder: MakeFolder) -> Non
 def test_unlabelled_test_images_of_a_competition_are_no_class(make_folder: MakeFolder) -> None:
     root = make_folder("train/a", "train/b", "test")
     (words,) = said(lambda: small(root))
-    assert words.endswith("left out 3 files in test, as they are in no class folder there.")
+    assert words.endswith("left out 3 files in test, because they lie in no class folder there.")
     assert small_counts(root) == {"a": 3, "b": 3}
 
 

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
+
 import numpy as np
 import pytest
 
+from quickstudy import FewShotClassifier, load_learner, save_learner
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.export import calibrate as unknown
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.pack import Packing, pack
 from quickstudy.export.source import Source
+from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime.learner import Learner
 
 
@@ -32,6 +37,31 @@ def test_the_threshold_is_the_quantile_that_was_asked_for(learner: Learner, prot
     assert thresholds == sorted(thresholds)
     of_known = np.concatenate([unknown._largest(learner, tasks, known, index)[0] for index in range(10)])
     assert np.mean(of_known < thresholds[2]) == pytest.approx(0.5, abs=0.02)
+
+
+def test_both_engines_find_and_use_the_same_threshold(learner: Learner, protonet: Source, tmp_path: pathlib.Path) -> None:
+    tasks, known = protonet.tasks_with_others("train")
+    here, there = (unknown.calibrate(one, tasks, known, 20) for one in (protonet.saved, learner))
+    assert here.threshold == pytest.approx(there.threshold, rel=1e-4)
+    assert (here.rejected, here.detected) == pytest.approx((there.rejected, there.detected), abs=0.01)
+    saved = dataclasses.replace(protonet.saved, threshold=there.threshold)
+    bundles.write(
+        tmp_path / "learner.qs",
+        dataclasses.replace(learner.bundle, manifest=learner.manifest.model_copy(update={"unknown": there})),
+    )
+    save_learner(tmp_path / "learner.safetensors", saved)
+    split = protonet.split("train")
+    (images,), labels = split.examples.values(), split.labels
+    shown = labels < known
+    found = [
+        FewShotClassifier(one).fit(images[shown], labels[shown]).unknown(images)
+        for one in (tmp_path / "learner.qs", tmp_path / "learner.safetensors", load_learner(tmp_path / "learner.qs"), saved)
+    ]
+    assert found[0].mean() == pytest.approx((~shown).mean(), abs=0.3)  # neither none nor all
+    for one in found[1:]:
+        np.testing.assert_array_equal(one, found[0])
+    with pytest.raises(ConfigError, match="no calibrated threshold"):
+        FewShotClassifier(protonet.saved).fit(images[shown], labels[shown]).unknown(images)
 
 
 def test_others_are_never_shown(learner: Learner, protonet: Source) -> None:

@@ -51,7 +51,7 @@ def _report_unreadable(job: store.Job, paths: list[str], strict: bool) -> None:
             f"{label}: cannot read {shortened(paths[:1])!r} ({len(paths)} of {total} {nouns}); mend it, or read with strict=False."
         )
     warnings.warn(
-        f"{label}: left out {len(paths)} of {total} {nouns}, as they cannot be read: {shortened(paths)}.",
+        f"{label}: left out {len(paths)} of {total} {nouns} that cannot be read: {shortened(paths)}.",
         DataWarning,
         stacklevel=3,
     )

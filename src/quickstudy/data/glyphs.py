@@ -59,7 +59,7 @@ TWINS = {"near": 0.4, "alike": 0.75, "stretch": 0.3}
 window of twins differs (see `_excess`); difference of the logarithms of width over height up to which they may be stretched to fit, as
 much as `_affine` does. All were set by looking at the pairs on either side of them."""
 
-# In these, letters are where Unicode says. Other fonts of matplotlib have symbols in their place (cmmi, cmsy, cmex), or boxes.
+# In these fonts, letters have the code points that Unicode gives them. Other fonts have symbols there (cmmi, cmsy, cmex), or boxes.
 UNICODE_FONTS = re.compile(r"(DejaVuSans|DejaVuSansMono|DejaVuSerif|STIXGeneral)(-?(Bold|Bol)?(Oblique|Italic|Ita)?)\.ttf")
 ASCII_FONTS = re.compile(r"cm(b|r|ss|ti|tt)10\.ttf")
 
@@ -68,9 +68,9 @@ class GlyphClass(NamedTuple):
     """One letter, and the typefaces that have it.
 
     Attributes:
-        character: such as `"α"`.
+        character: the letter itself, such as `"α"`.
         name: its Unicode name, such as `"GREEK SMALL LETTER ALPHA"`.
-        script: such as `"GREEK"`.
+        script: the script that it belongs to, such as `"GREEK"`.
         fonts: files that draw it, each in a shape that no other class has in that file.
     """
 
@@ -86,7 +86,7 @@ def load_glyphs(split: Split, *, copies: int = 20, seed: int = 0) -> Dataset:
     Args:
         split: `"train"`, `"val"`, `"test"` or `"all"`. No script is in two of the first three.
         copies: images per class. They go through the typefaces of the class in turn.
-        seed: of the distortions. Any whole number from 0.
+        seed: seed of the distortions, a whole number from 0 on.
 
     Returns:
         Images uint8 `[class * copies, 28, 28, 1]`; classes such as `"GREEK/GREEK SMALL LETTER ALPHA"`; the scripts as groups.
@@ -258,7 +258,7 @@ def _drawn(pens: _Pens, glyphs: Sequence[GlyphClass]) -> tuple[np.ndarray, list[
 
 
 class _Frame(NamedTuple):
-    """Return ink of all drawings `[image, 28, 28]`; the same a pixel thicker; and on a coarser grid, `[image, 196]`, whole to 255."""
+    """Ink of all drawings `[image, 28, 28]`; the same a pixel thicker; and the same on a coarser grid, `[image, 196]`, whole to 255."""
 
     ink: np.ndarray
     thick: np.ndarray
@@ -271,7 +271,7 @@ class _Frame(NamedTuple):
 
 
 class _Shapes(NamedTuple):
-    """Return drawings in proportion, and stretched to a square; and the logarithm of width over height, `[image]`."""
+    """Drawings in proportion; the same stretched to a square; and the logarithm of width over height, `[image]`."""
 
     plain: _Frame
     stretched: _Frame
@@ -284,7 +284,7 @@ class _Shapes(NamedTuple):
 
 
 def _first_of_its_kind(shapes: _Shapes, rows: np.ndarray) -> np.ndarray:
-    """Return those of `rows` (ascending) that are unlike every earlier one that stays."""
+    """Return those of `rows` (ascending) that are unlike every earlier row that stays."""
     stays = dict.fromkeys(rows.tolist(), True)
     for early, late in zip(*_twins(shapes, rows, rows, np.less), strict=True):  # ascending: `early` is already decided
         if stays[early]:
@@ -338,7 +338,7 @@ def _alike(frame: _Frame, one: np.ndarray, other: np.ndarray) -> np.ndarray:
 def _excess(ink: np.ndarray, thick: np.ndarray) -> np.ndarray:
     """Return the most ink of a letter, in a 3 x 3 window, outside another letter a pixel thicker; `[pair, 28, 28]` to pixels `[pair]`.
 
-    A stroke that is a little bolder, or elsewhere by a pixel, gives nothing; an accent more gives its area.
+    A stroke that is a little bolder, or that lies a pixel away, gives nothing; an additional accent gives its area.
     """
     outside = (np.maximum(ink, thick) - thick).astype(np.uint16)
     rows = outside[:, :-2] + outside[:, 1:-1] + outside[:, 2:]

@@ -1,20 +1,23 @@
-"""Handwriting out of type: a pen of another width, an affine map and an elastic one. Whole-number pixels, so the same everywhere."""
+"""Handwriting made from typefaces: a pen of another width draws the letters, and an affine and an elastic map bend them.
+
+All pixels are whole numbers, so that the drawings are the same on every machine.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 SIDE, FINE = 28, 3
-"""Pixels of an image's side; how many times finer than the image a letter is drawn, so on 84 x 84 pixels."""
+"""Pixels of an image's side; how many times finer than the image a letter is drawn: on 84 x 84 pixels."""
 
 
 def handwritten(letters: np.ndarray, copies: int, random: np.random.Generator) -> np.ndarray:
     """Return distorted copies of one class.
 
     Args:
-        letters: ink, uint8 `[typeface, 84, 84]`.
-        copies: how many; they go through the typefaces in turn, in random order.
-        random: where all chance comes from.
+        letters: ink of the letter in each typeface, uint8 `[typeface, 84, 84]`.
+        copies: number of copies; they go through the typefaces in turn, in random order.
+        random: source of all random numbers.
 
     Returns:
         Ink, uint8 `[copy, 28, 28]`.
@@ -45,7 +48,7 @@ def grow(ink: np.ndarray) -> np.ndarray:
 
 
 def shrink(ink: np.ndarray) -> np.ndarray:
-    """Return letters drawn with a thinner pen, `[image, row, column]`: strokes lose a pixel on each side, unless they are too thin."""
+    """Return letters drawn with a thinner pen, `[image, row, column]`: strokes lose a pixel on each side unless they are too thin."""
     smallest = 255 - grow(255 - ink)
     return np.maximum(smallest, ink - np.minimum(ink, grow(smallest)))
 
@@ -67,7 +70,7 @@ def with_pen(letters: np.ndarray, typeface: np.ndarray, width: np.ndarray) -> np
 
 
 def _elastic(copies: int, random: np.random.Generator) -> np.ndarray:
-    """Return smooth random displacements in image pixels, `[copy, (x, y), 56, 56]`, a bump per knot of a 6 x 6 grid."""
+    """Return smooth random displacements in image pixels, `[copy, (x, y), 56, 56]`: sums of bumps, one at each knot of a 6 x 6 grid."""
     knots, places = np.linspace(0, 2 * SIDE - 1, 6), np.arange(2 * SIDE)
     bumps = np.exp(-0.5 * ((places[:, None] - knots) / 10.0) ** 2)
     bumps /= np.sqrt((bumps**2).sum(1, keepdims=True))
@@ -90,7 +93,7 @@ def _affine(copies: int, random: np.random.Generator) -> np.ndarray:
 def _fitted(
     matrix: np.ndarray, inked: np.ndarray, margin: np.ndarray, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Scale each map down until its letter stays `margin` pixels inside the image, and put it somewhere that it fits.
+    """Scale each map down until its letter stays `margin` pixels inside the image, and choose a random place in which it fits.
 
     Returns:
         The maps `[copy, 2, 2]`, and where they send the middle of the drawing: pixels off the image's middle, `[copy, (x, y)]`.
@@ -110,7 +113,7 @@ def _fitted(
 
 
 def sample(inked: np.ndarray, at: np.ndarray) -> np.ndarray:
-    """Return the bilinear interpolation of `[copy, 84, 84]` at `[copy, (x, y), row, column]`, in steps of 1/16 pixel: whole, so exact."""
+    """Return the bilinear interpolation of `[copy, 84, 84]` at `[copy, (x, y), row, column]`, in steps of 1/16 pixel, which are exact."""
     side = inked.shape[1] + 2
     padded = np.pad(inked, ((0, 0), (1, 1), (1, 1))).reshape(-1).astype(np.int32)
     fixed = np.rint(16 * np.clip(at + 1, 0, side - 1.0625)).astype(np.int32)

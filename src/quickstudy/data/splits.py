@@ -157,7 +157,8 @@ def own_splits(classes: Sequence[ClassFiles], label: str) -> tuple[list[ClassFil
     if loose:
         count = sum(len(entry.paths) for entry in loose)
         _warn(
-            label, f"left out {count} files in {', '.join(entry.name for entry in loose)}, as they are in no class folder there"
+            label,
+            f"left out {count} files in {', '.join(entry.name for entry in loose)}, because they lie in no class folder there",
         )
     return _by_folder(inside, {name: split for name, split in found.items() if split}, label)
 

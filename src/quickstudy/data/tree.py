@@ -108,7 +108,7 @@ def classes_of(tree: Tree, kind: type[InputSpec], strict: bool = False) -> list[
     if not members:
         raise DataError(_nothing(tree, kind.suffixes(), len(loose)))
     if loose:
-        _warn(tree, f"left out, as they are in no class folder: {shortened(loose)}")
+        _warn(tree, f"left out, because they lie in no class folder: {shortened(loose)}")
     _report_others(tree, [path for path in others if "/" in path], kind)
     _report_empty(tree, members, kind)
     return [ClassFiles(name, group_of(name), tuple(sorted(members[name]))) for name in sorted(members)]
@@ -132,7 +132,7 @@ def _report_others(tree: Tree, others: list[str], kind: type[InputSpec]) -> None
         found = [f"{ending} ({count})" for ending, count in endings.most_common()]
         _warn(
             tree,
-            f"{counted(others, 'file was', 'files were')} not looked at, as these are no endings of {kind.nouns}: {shortened(found)}",
+            f"{counted(others, 'file was', 'files were')} not looked at, because these are no endings of {kind.nouns}: {shortened(found)}",
         )
 
 
@@ -144,7 +144,7 @@ def _report_empty(tree: Tree, members: Mapping[str, list[str]], kind: type[Input
     if tops:
         _warn(
             tree,
-            f"{counted(tops, 'folder is no class', 'folders are no classes')} for want of {kind.nouns}: {shortened(tops)}",
+            f"{counted(tops, 'folder holds', 'folders hold')} no {kind.nouns}, and no class: {shortened(tops)}",
         )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import abc
+import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,6 +17,14 @@ from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Choices, Engine, settings_of
 from quickstudy.runtime.learner import begun
 from quickstudy.runtime.skill import Skill
+
+
+def _signature(constructor: Callable[..., None]) -> inspect.Signature:
+    """Return the signature of a constructor, with an argument for each way of reading in place of `reading`."""
+    named, keyword_only = inspect.signature(constructor), inspect.Parameter.KEYWORD_ONLY
+    kept = [parameter for parameter in named.parameters.values() if parameter.kind is not parameter.VAR_KEYWORD]
+    ways = [inspect.Parameter(name, keyword_only, default=None, annotation=hint) for name, hint in inputs.readings().items()]
+    return named.replace(parameters=[*kept, *ways])
 
 
 class Estimator(_sklearn.BaseEstimator, abc.ABC):
@@ -30,7 +39,10 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         for name in reading:
             check_choice("option", name, inputs.readings())
         self.learner = learner
-        vars(self).update(reading)  # each is an attribute, as scikit-learn expects of all that a constructor takes
+        vars(self).update({name: reading.get(name) for name in inputs.readings()})
+
+    # scikit-learn reads the names of an estimator's parameters from its constructor's signature
+    __init__.__signature__ = _signature(__init__)  # type: ignore[attr-defined]
 
     @classmethod
     def from_pretrained(cls, name: str | os.PathLike[str], **reading: Any) -> Self:
@@ -58,11 +70,6 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
             if columns is not None:
                 found.feature_names_in_ = np.array(columns, dtype=object)
         return found
-
-    def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return what the constructor takes, by name, as scikit-learn expects."""
-        del deep
-        return {"learner": self.learner, **{name: getattr(self, name, None) for name in inputs.readings()}}
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn the task from the examples `X`, forgetting what was learned before.

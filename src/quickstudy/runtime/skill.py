@@ -212,7 +212,7 @@ class Skill:
         reader = self.engine.reader_for(first)
         if len(x) > 1 and reader.layout() != spec.layout():
             raise ConfigError(
-                f"the examples have the parts {', '.join(x)}, which {self.engine.facts.name} stores otherwise; adapt it anew."
+                f"the examples have the parts {', '.join(x)}, which {self.engine.facts.name} stores in another way; adapt it to them again."
             )
         self.choices = dataclasses.replace(self.choices, reading=spec.as_read() if spec.kind == reader.kind else {})
         self.add(first, y, least=1)
@@ -246,14 +246,16 @@ class Skill:
         for at in range(0, _count(stored), self.batch):
             inputs = spec.to_network({name: value[at : at + self.batch] for name, value in stored.items()})
             parts.append(self.engine.predict(known.state, inputs))
-        return self._checked_prediction(np.concatenate(parts), known), known
+        return self._checked_prediction(np.concatenate(parts)), known
 
-    def _checked_prediction(self, found: np.ndarray, known: Known) -> np.ndarray:
+    def _checked_prediction(self, found: np.ndarray) -> np.ndarray:
+        """Return a prediction if all of it are numbers."""
         finite = np.isfinite(found).all(-1)
         if not finite.all():
+            rate = self.engine.facts.rate
+            again = f", or adapt again with a smaller {rate}" if rate in self.settings else ""
             raise DataError(
-                f"the prediction for example {int(finite.argmin())} is no number; scale the examples as in training, or adapt again "
-                "with a smaller inner_lr."
+                f"the prediction for example {int(finite.argmin())} is no number; scale the examples as in training{again}."
             )
         return found
 
@@ -261,7 +263,8 @@ class Skill:
         threshold = self.engine.facts.threshold
         if threshold is None:
             raise ConfigError(
-                "this learner has no calibrated threshold for unknown classes; export it with --data, which measures one."
+                "this learner has no calibrated threshold for unknown classes; export it with --data, which measures one, and use "
+                "the exported learner."
             )
         return outputs.max(-1) < threshold
 

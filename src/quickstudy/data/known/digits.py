@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test", "all")
 
 
 def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
-    """Return the digits of one split, light on dark. `data_dir` and `strict` have no bearing: the images are part of scikit-learn."""
+    """Return the digits of one split, light on dark. The images are part of scikit-learn: `data_dir` and `strict` change nothing."""
     try:
         import sklearn.datasets
     except ImportError as error:

@@ -21,7 +21,7 @@ SPLITS = ("train", "val", "test", "all")
 def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
     """Return the letters of one split's scripts, rendered once and then kept in the cache folder.
 
-    `data_dir` and `strict` have no bearing: the fonts are part of matplotlib.
+    The fonts are part of matplotlib: `data_dir` and `strict` change nothing.
     """
     if spec != SPEC:
         raise DataError(f"glyphs are drawn at 28x28 pixels, but size is {spec.height}; leave out the size.")
