@@ -131,7 +131,7 @@ def test_a_graph_that_is_none_is_an_error_when_it_is_needed(tmp_path: pathlib.Pa
 
 
 def test_a_bomb_is_not_unpacked(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bundles, "LARGEST", 10**6)
+    monkeypatch.setitem(bundles.LIMITS, "parts", 10**6)
     bomb = rewritten(pretrained.find("omniglot"), tmp_path / "bomb.qs", with_part("predict.onnx", b"\0" * 10**7))
     assert bomb.stat().st_size < 10**6
     with pytest.raises(TooLargeError, match="would unpack to more than"):
