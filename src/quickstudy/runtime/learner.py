@@ -36,7 +36,7 @@ class Learner:
         self.engine = OnnxEngine(bundle, threads)
 
     def __repr__(self) -> str:
-        return f"<Learner {self.engine.name}>"
+        return f"<Learner {self.engine.facts.name}>"
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], threads: int = 1) -> Learner:

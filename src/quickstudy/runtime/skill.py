@@ -55,8 +55,8 @@ class Skill:
         return cls(engine, learned.choices, learned.known)
 
     def __repr__(self) -> str:
-        knows = reprlib.repr(self.labels) if self.labels else self.engine.target
-        return f"<Skill of {self.engine.name}: {knows}>"
+        facts = self.engine.facts
+        return f"<Skill of {facts.name}: {reprlib.repr(self.labels) if self.labels else facts.target}>"
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in vars(self).items() if name != "_changing"}
