@@ -128,7 +128,7 @@ def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.P
         (["train"], ["lacks --data"]),
         (["evaluate"], ["lacks LEARNER and --data"]),
         (["adapt"], ["LEARNER", "SUPPORT", "--out"]),
-        (["predict", "x.qs"], ["IMAGES"]),
+        (["predict", "x.qs"], ["FILES"]),
         (["list", "--jsn"], ["unknown option --jsn", "--json"]),
         (["info", "nothing.safetensors"], ["there is no file nothing.safetensors"]),
         (["info", "nothing"], ["unknown learner file", "There is no file or folder 'nothing' in '"]),
