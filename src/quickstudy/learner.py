@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import copy
+import functools
 import inspect
 import itertools
 from collections.abc import Iterable, Mapping
@@ -135,6 +136,12 @@ def _matches(value: Tensor, like: Tensor) -> bool:
     return value.device == like.device and (value.dtype == like.dtype or not value.is_floating_point())
 
 
+@functools.lru_cache
+def _arguments(kind: type[nn.Module]) -> tuple[str, ...]:
+    """Return the names of the constructor's arguments; kept, because reading a signature takes longer than a small step's other Python."""
+    return tuple(inspect.signature(kind.__init__).parameters)[1:]
+
+
 def hyperparameters(module: nn.Module) -> dict[str, Any]:
     """Return the values that a module was built with, by name; nested modules are left out.
 
@@ -142,6 +149,5 @@ def hyperparameters(module: nn.Module) -> dict[str, Any]:
     >>> hyperparameters(MLP(in_features=3, hidden=(8,)))
     {'in_features': 3, 'hidden': (8,), 'norm': 'none'}
     """
-    names = list(inspect.signature(type(module).__init__).parameters)[1:]
-    values = {name: getattr(module, name) for name in names}
+    values = {name: getattr(module, name) for name in _arguments(type(module))}
     return {name: value for name, value in values.items() if not isinstance(value, nn.Module)}

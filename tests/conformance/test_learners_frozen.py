@@ -31,9 +31,9 @@ each_variant = pytest.mark.parametrize(
 )
 
 
-def half_frozen(name: str, **changes: Any) -> Learner:
+def half_frozen(name: str, norm: str = "batch", **changes: Any) -> Learner:
     """Return a learner on a net of two layers, the first of which is frozen, batch norm's weights included."""
-    learner = make_learner(name, norm="batch", **changes)
+    learner = make_learner(name, norm=norm, **changes)
     for parameter, value in learner.named_parameters():
         value.requires_grad_(not parameter.startswith("net.layers.1"))
     if learner.rate:
@@ -99,6 +99,37 @@ def test_statistics_of_a_frozen_net_are_those_of_the_support_set(name: str, chan
     assert expected.keys() & state.keys() == (expected.keys() if learner.statistics == "support" else set())
     for key in expected.keys() & state.keys():
         torch.testing.assert_close(state[key], expected[key])
+
+
+@each_variant
+@pytest.mark.parametrize("norm", ["none", "batch"])
+def test_layers_frozen_in_front_count_as_if_each_step_computed_them(name: str, changes: dict[str, Any], norm: str) -> None:
+    learner, task = half_frozen(name, norm, **changes), make_tasks(ragged=True)[0]
+    found, loss = learner.adapt(task.support), learner.loss(task)
+    learner.net.register_forward_hook(lambda *seen: None)  # who watches a net sees all of it in each step
+    expected = learner.adapt(task.support)
+    assert found.keys() == expected.keys()
+    assert all(apart(found[key], expected[key]) < 1e-12 for key in found)
+    torch.testing.assert_close(loss, learner.loss(task), rtol=1e-12, atol=1e-12)
+
+
+class Counted(nn.Linear):
+    """A layer that counts how often it is used."""
+
+    used = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        Counted.used += 1
+        return super().forward(x)
+
+
+@each_variant
+def test_layers_frozen_in_front_are_computed_once(name: str, changes: dict[str, Any]) -> None:
+    learner, task = half_frozen(name, "none", **changes), make_tasks()[0]
+    learner.net.layers[1][0].__class__ = Counted
+    Counted.used = 0
+    learner.adapt(task.support)
+    assert Counted.used == 1
 
 
 @each_learner

@@ -156,7 +156,7 @@ def test_what_cannot_be_saved_is_refused_before_the_first_step(
     learner = {
         "learner": lambda: Kept(net, np.arange(3)),
         "forgetful": lambda: Forgetful(net),
-        "type": lambda: Prototypes(net).bfloat16(),
+        "type": lambda: Prototypes(net).to(torch.float8_e5m2),
     }.get(culprit, lambda: Prototypes(net))()
     tasks, validation = (Odd() if culprit == name else rows() for name in ("tasks", "validation"))
     steps = Steps()
@@ -166,7 +166,7 @@ def test_what_cannot_be_saved_is_refused_before_the_first_step(
         "tasks": r"tasks.describe\(\).made by.object is a object",
         "validation": r"tasks.describe\(\).made by.object is a object",
         "forgetful": r"does not keep a constructor argument .*secret",
-        "type": r"type bfloat16 cannot all be saved",
+        "type": r"type float8_e5m2 cannot all be saved",
     }[culprit]
     with pytest.raises((ConfigError, ModelError), match=message):
         fit(learner, tasks, validation, settings(), tmp_path / "run", progress=steps)

@@ -23,6 +23,9 @@ from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.runtime import bundle, pretrained
 from quickstudy.task import Examples
+from quickstudy.training.evaluate import evaluate
+from quickstudy.training.fit import fit
+from quickstudy.training.folder import RunFolder
 from quickstudy.training.saving import SavedLearner, load_learner, save_learner, to_arrays
 
 Make = Callable[..., Any]
@@ -149,8 +152,27 @@ def test_what_no_file_can_keep_is_named(make_learner: Make, tmp_path: pathlib.Pa
 
 
 def test_weights_that_numpy_lacks_are_refused(make_learner: Make, tmp_path: pathlib.Path) -> None:
-    with pytest.raises(ModelError, match=r"type bfloat16 cannot all be saved .* learner.float\(\) first"):
-        save_learner(tmp_path / "x", SavedLearner(make_learner(dtype=torch.bfloat16)))
+    with pytest.raises(ModelError, match=r"type float8_e5m2 cannot all be saved .* learner.float\(\) first"):
+        save_learner(tmp_path / "x", SavedLearner(make_learner(dtype=torch.float8_e5m2)))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64], ids=str)
+def test_a_learner_comes_back_in_its_own_type(
+    rows: Make, make_learner: Make, settings: Make, tmp_path: pathlib.Path, dtype: torch.dtype
+) -> None:
+    def train(resume: bool) -> SavedLearner:
+        learner = make_learner(norm="batch", dtype=dtype)
+        learner.net.layers[1][0].bias.requires_grad_(False)
+        return fit(learner, rows(), rows(seed=1), settings(), RunFolder(tmp_path, resume=resume))
+
+    saved, again, found = train(resume=False), train(resume=True), load_learner(tmp_path)
+    for one in (again, found):
+        for name, value in saved.learner.state_dict().items():
+            assert one.learner.state_dict()[name].dtype == value.dtype == dtype
+            assert torch.equal(one.learner.state_dict()[name], value)
+    trains = [[value.requires_grad for value in each.learner.parameters()] for each in (found, saved)]
+    assert trains[0] == trains[1]
+    np.testing.assert_array_equal(evaluate(found, rows(), 20).scores, evaluate(saved, rows(), 20).scores)
 
 
 def test_a_net_of_ones_own_must_be_given(tmp_path: pathlib.Path) -> None:

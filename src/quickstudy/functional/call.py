@@ -46,8 +46,8 @@ def original(module: nn.Module) -> nn.Module:
 
 def trainable(module: nn.Module) -> Parameters:
     """Return the parameters to train, by name: those with `requires_grad`, also in a copy that holds plain tensors in their place."""
-    names = {name for name, value in original(module).named_parameters() if value.requires_grad}
-    return {name: value for name, value in module.named_parameters() if name in names}
+    found = {name: value for name, value in original(module).named_parameters() if value.requires_grad}
+    return found if original(module) is module else {name: value for name, value in module.named_parameters() if name in found}
 
 
 def trains(module: nn.Module) -> bool:

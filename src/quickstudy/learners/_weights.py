@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import numbers
-from typing import Literal, Protocol, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
@@ -13,12 +13,13 @@ from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
-from quickstudy.functional.call import Parameters, call, trainable, under
+from quickstudy.functional.call import Parameters, trainable, under, with_tensors
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.functional.features import features_of
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
+from quickstudy.layers.stages import run, stages, unchanged
 from quickstudy.learner import State
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Input
@@ -67,26 +68,59 @@ def make_head(learner: HasHead) -> nn.Linear | None:
     return None if ways is None else nn.Linear(features, ways)
 
 
-def adapt_head(learner: HasSteps, support: Examples, state: State | None) -> State:
-    """Return the state after gradient steps of the head alone, for which the support set passes through the net once."""
-    with batch_statistics(support.mask, keep=learner.statistics == "support") as recording:
-        features = features_of(learner.net, support.x)
-    seen = counted(support, state)
-    head = gradient_descent(
-        lambda head: loss_of(through_head(learner, features, head), support, seen),
-        check_moves(start_head(learner, support, state)),
+class Front(NamedTuple):
+    """Support set after the stages of the net that no inner step changes.
+
+    Attributes:
+        support: the examples, with what comes out of these stages in place of their inputs.
+        depth: how many stages these are; None for the whole net.
+        statistics: mean and variance of each BatchNorm among them, under their names in a state; empty if queries need none.
+    """
+
+    support: Examples
+    depth: int | None
+    statistics: State
+
+
+def adapt(learner: HasSteps, support: Examples, state: State | None, start: Parameters, recompute: bool = False) -> State:
+    """Return the state after gradient steps from the weights in `start`; what none of them changes is computed once."""
+    seen, front = counted(support, state), pass_front(learner, support, start)
+    weights = gradient_descent(
+        lambda weights: loss(learner, weights, front.support, seen, front.depth),
+        start,
         inner_lr=learner.inner_lr,
         steps=learner.inner_steps,
         first_order=learner.first_order,
+        recompute=recompute,
     )
-    return head | recording.of(learner.net, "net.") | seen
+    return to_state(learner, weights, front, seen)
+
+
+def pass_front(learner: HasHead, support: Examples, moved: Parameters, in_batches: bool = False) -> Front:
+    """Let the support set pass the stages of the net before the first one that has a weight in `moved`.
+
+    Args:
+        learner: whose net it is.
+        support: all examples.
+        moved: weights that change, under their names in a state.
+        in_batches: each step sees some of the examples only; stages whose batch norm would see all of them are then left out.
+    """
+    net, depth = learner.net, unchanged(learner.net, under("net.", check_moves(moved)))
+    if in_batches and any(isinstance(stage, nn.Module) and has_batch_norm(stage) for stage in stages(net)[:depth]):
+        depth = 0
+    if depth == 0:
+        return Front(support, 0, {})
+    whole = depth == len(stages(net))
+    with batch_statistics(support.mask, keep=learner.statistics == "support") as recording:
+        x = features_of(net, support.x) if whole else run(net, support.x, end=depth)
+    return Front(dataclasses.replace(support, x=x), None if whole else depth, recording.of(net, "net."))
 
 
 def start(learner: HasHead, support: Examples, state: State | None) -> Parameters:
     """Return the weights where adaptation starts, without frozen ones; the net's under their names with `net.` in front."""
     learned = {f"net.{name}": value for name, value in trainable(learner.net).items()}
     net = learned if state is None else {name: state[name] for name in learned}
-    return check_moves(net | start_head(learner, support, state))
+    return net | start_head(learner, support, state)
 
 
 def start_head(learner: HasHead, support: Examples, state: State | None) -> Parameters:
@@ -116,9 +150,15 @@ def check_moves(weights: Parameters) -> Parameters:
     return weights
 
 
-def outputs(learner: HasHead, weights: State, x: Input) -> Tensor:
-    """Return the net's features through the head, `[example, output]`, with the weights (and statistics) in `weights`."""
-    return through_head(learner, features_of(learner.net, x, under("net.", weights)), weights)
+def features(learner: HasHead, weights: State, x: Input, depth: int | None = 0) -> Tensor:
+    """Return the net's features under the weights (and statistics) in `weights`, `[example, feature]`.
+
+    `depth` stages of the net have made `x` already, or all of them if it is None.
+    """
+    tensors = under("net.", weights)
+    if depth is None:
+        return x  # pyright: ignore[reportReturnType]
+    return run(with_tensors(learner.net, tensors), x, depth) if depth else features_of(learner.net, x, tensors)
 
 
 def through_head(learner: HasHead, features: Tensor, weights: State) -> Tensor:
@@ -128,25 +168,20 @@ def through_head(learner: HasHead, features: Tensor, weights: State) -> Tensor:
     return F.linear(features, both["head.weight"], both["head.bias"])
 
 
-def loss(learner: HasHead, weights: State, examples: Examples, seen: State) -> Tensor:
+def loss(learner: HasHead, weights: State, examples: Examples, seen: State, depth: int | None = 0) -> Tensor:
     """Return how wrong the net and its head are on examples that they normalise by their own statistics, a scalar."""
     with batch_statistics(examples.mask):
-        prediction = outputs(learner, weights, examples.x)
-    return loss_of(prediction, examples, seen)
-
-
-def loss_of(prediction: Tensor, examples: Examples, seen: State) -> Tensor:
-    """Return how wrong a prediction is, a scalar, with ways hidden of which `seen` counts no example."""
+        prediction = through_head(learner, features(learner, weights, examples.x, depth), weights)
     return examples.y.loss(hide_unseen(prediction, seen), examples.weight)
 
 
-def to_state(learner: HasHead, weights: Parameters, support: Examples, seen: State) -> State:
+def to_state(learner: HasHead, weights: Parameters, front: Front, seen: State) -> State:
     """Return the state after adaptation: weights, batch-norm statistics of the support set if queries need them, and ways seen."""
-    if learner.statistics != "support" or not has_batch_norm(learner.net):
-        return {**weights, **seen}
-    with batch_statistics(support.mask, keep=True) as recording:
-        call(learner.net, under("net.", weights), support.x)
-    return {**weights, **recording.of(learner.net, "net."), **seen}
+    if learner.statistics != "support" or front.depth is None or not has_batch_norm(learner.net):
+        return {**weights, **front.statistics, **seen}
+    with batch_statistics(front.support.mask, keep=True) as recording:
+        features(learner, weights, front.support.x, front.depth)
+    return {**weights, **front.statistics, **recording.of(learner.net, "net."), **seen}
 
 
 def counted(support: Examples, state: State | None) -> Parameters:
@@ -165,7 +200,7 @@ def hide_unseen(prediction: Tensor, seen: State) -> Tensor:
 def predict(learner: HasHead, state: State, x: Input) -> Tensor:
     """Return predictions `[example, output]` under a state, with ways that were never seen hidden."""
     with batch_statistics() if learner.statistics == "query" else contextlib.nullcontext():
-        return hide_unseen(outputs(learner, state, x), state)
+        return hide_unseen(through_head(learner, features(learner, state, x), state), state)
 
 
 def mini_batch(support: Examples, step: int | Tensor, size: int) -> Examples:

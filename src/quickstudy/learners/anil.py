@@ -45,7 +45,8 @@ class ANIL(Learner):
         self.head, self.ways = _weights.make_head(self), self.head_ways
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
-        return _weights.adapt_head(self, self.matched(support), state)
+        support = self.matched(support)
+        return _weights.adapt(self, support, state, _weights.start_head(self, support, state))
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self, state, self.matched(x))

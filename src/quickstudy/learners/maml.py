@@ -12,8 +12,6 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional.call import trains
-from quickstudy.functional.descent import gradient_descent
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
@@ -60,18 +58,7 @@ class MAML(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        if not trains(self.net):  # a frozen net has the same features in every step
-            return _weights.adapt_head(self, support, state)
-        seen = _weights.counted(support, state)
-        weights = gradient_descent(
-            lambda weights: _weights.loss(self, weights, support, seen),
-            _weights.start(self, support, state),
-            inner_lr=self.inner_lr,
-            steps=self.inner_steps,
-            first_order=self.first_order,
-            recompute=self.recompute,
-        )
-        return _weights.to_state(self, weights, support, seen)
+        return _weights.adapt(self, support, state, _weights.start(self, support, state), self.recompute)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self, state, self.matched(x))

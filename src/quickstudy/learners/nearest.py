@@ -63,7 +63,7 @@ class Nearest(Learner):
 
     def calibrate(self, tasks: Iterable[Task]) -> None:
         with torch.no_grad():
-            _metric.measure_population(self.net, tasks)
+            _metric.measure_population(self.net, map(self.matched, tasks))
 
 
 def _logits(

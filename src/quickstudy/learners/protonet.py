@@ -117,7 +117,7 @@ class ProtoNet(Learner):
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
         if self.statistics == "population":
-            _metric.measure_population(self.net, tasks)
+            _metric.measure_population(self.net, map(self.matched, tasks))
 
     def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Seen]:
         """Return the features of the support set, and the statistics that the state must carry."""

@@ -63,29 +63,32 @@ class Reptile(Learner):
         self.head, self.ways = _weights.make_head(self), self.head_ways
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
-        support = self.matched(support)
-        seen = _weights.counted(support, state)
-        weights = self._train(_weights.start(self, support, state), support, seen, "adapt_steps")
-        return _weights.to_state(self, weights, support, seen)
+        start, front, seen = self._begin(support, state)
+        return _weights.to_state(self, self._train(start, front, seen, "adapt_steps"), front, seen)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self, state, self.matched(x))
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return half the squared distance to the adapted weights, whose gradient is `start - adapted`."""
-        support = self.matched(task.support)
-        start, seen = _weights.start(self, support, None), _weights.counted(support, None)
+        start, front, seen = self._begin(task.support, None)
         detached = {name: value.detach() for name, value in start.items()}
-        adapted = self._train(detached, support, seen, "inner_steps")
+        adapted = self._train(detached, front, seen, "inner_steps")
         first, *others = ((start[name] - adapted[name].detach()).square().sum() for name in start)
         return sum(others, first) / 2
 
-    def _train(self, weights: Parameters, support: Examples, seen: State, steps: str) -> Parameters:
+    def _begin(self, support: Examples, state: State | None) -> tuple[Parameters, _weights.Front, State]:
+        """Return the weights at the beginning, the support set after what stays frozen, and how often each way was seen."""
+        support = self.matched(support)
+        start = _weights.start(self, support, state)
+        return start, _weights.pass_front(self, support, start, in_batches=True), _weights.counted(support, state)
+
+    def _train(self, weights: Parameters, front: _weights.Front, seen: State, steps: str) -> Parameters:
         """Return the weights after as many mini-batches as the hyperparameter `steps` says."""
 
         def step(index: int | Tensor, carried: tuple[Parameters, Parameters]) -> tuple[Parameters, Parameters]:
-            batch = _weights.mini_batch(support, index, self.inner_batch)
-            gradients = torch.func.grad(lambda weights: _weights.loss(self, weights, batch, seen))(carried[0])
+            batch = _weights.mini_batch(front.support, index, self.inner_batch)
+            gradients = torch.func.grad(lambda weights: _weights.loss(self, weights, batch, seen, front.depth))(carried[0])
             if self.inner_optimizer == "sgd":
                 return sgd(carried[0], gradients, self.inner_lr), carried[1]
             return adam(carried[0], gradients, carried[1], self.inner_lr, index + 1)

@@ -71,6 +71,10 @@ class Conv4(nn.Module):
     def forward(self, x: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example feature"]:
         return self.blocks(x).flatten(1)
 
+    def stages(self) -> list[nn.Module]:
+        """Return the layers one after the other, so that frozen ones are run once."""
+        return [*self.blocks, nn.Flatten()]
+
     @classmethod
     def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
         """Return the hyperparameters that inputs of the spec decide."""

@@ -50,6 +50,10 @@ class MLP(nn.Module):
     def forward(self, x: Float[Tensor, " example *shape"]) -> Float[Tensor, "example feature"]:
         return self.layers(x)
 
+    def stages(self) -> list[nn.Module]:
+        """Return the layers one after the other, so that frozen ones are run once."""
+        return list(self.layers)
+
     @classmethod
     def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
         """Return the hyperparameters that inputs of the spec decide."""

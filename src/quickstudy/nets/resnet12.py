@@ -7,7 +7,7 @@ learner is a pure function.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -50,6 +50,10 @@ class ResNet12(nn.Module):
 
     def forward(self, x: Float[Tensor, "example channel height width"]) -> Float[Tensor, "example feature"]:
         return self.blocks(x).mean((2, 3))
+
+    def stages(self) -> list[Callable[[Tensor], Tensor]]:
+        """Return the layers one after the other, so that frozen ones are run once."""
+        return [*self.blocks, lambda x: x.mean((2, 3))]
 
     @classmethod
     def fit_to(cls, spec: InputSpec) -> dict[str, Any]:

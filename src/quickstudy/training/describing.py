@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from quickstudy import discovery
@@ -75,9 +76,13 @@ def describe_module(module: nn.Module) -> dict[str, Any]:
         ) from error
     what = {"name": discovery.name_of(module)} if known else {"class": f"{own}.{type(module).__qualname__}"}
     modules = {name: describe_module(inner) for name, inner in module_arguments(module).items()}
-    frozen = [name for name, value in module.named_parameters() if not value.requires_grad]
     described = what | {"args": plain(values, type(module).__name__), "modules": modules}
-    return described | {"frozen": frozen} if frozen and isinstance(module, Learner) else described
+    if isinstance(module, Learner):
+        tensors = {**dict(module.named_parameters()), **dict(module.named_buffers())}
+        frozen = [name for name, value in module.named_parameters() if not value.requires_grad]
+        small = [name for name, value in tensors.items() if value.dtype == torch.bfloat16]  # which files hold as float32
+        described |= {name: value for name, value in (("frozen", frozen), ("bfloat16", small)) if value}
+    return described
 
 
 def build_net(described: Mapping[str, Any], argument: str = "net") -> nn.Module:

@@ -30,12 +30,13 @@ class Engine:
         """Set the gradients and return the mean loss over the tasks, a scalar."""
         count = tasks.count
         parameters, others = tensors_of(self.learner)
-        chunks = [tasks[part] for part in self.chunks(count)]
+        parts = self.chunks(count)
+        chunks = [tasks[part] for part in parts] if len(parts) > 1 else [tasks]
         if self.captured is None:
-            parts = [self.gradient(parameters, others, chunk) for chunk in chunks]
+            found = [self.gradient(parameters, others, chunk) for chunk in chunks]
         else:
-            parts = self.captured.replay(parameters, others, chunks, self.plan.workers or 1)
-        gradients, loss = added(parts)
+            found = self.captured.replay(parameters, others, chunks, self.plan.workers or 1)
+        gradients, loss = added(found)
         for name, parameter in trainable(self.learner).items():
             parameter.grad = gradients[name] / count
         return loss / count

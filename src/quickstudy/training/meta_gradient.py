@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
 
 from quickstudy.errors import ModelError
-from quickstudy.functional.call import trainable, with_tensors
+from quickstudy.functional.call import with_tensors
 from quickstudy.layers.attention import attends, plain_attention
 from quickstudy.learner import Learner
 from quickstudy.task import Task
@@ -102,6 +102,7 @@ def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
 
 def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:
     """Return the parameters that train, detached, and all other tensors (buffers and frozen parameters), by name."""
-    trained = {name: value.detach() for name, value in trainable(learner).items()}
-    frozen = {name: value.detach() for name, value in learner.named_parameters() if name not in trained}
-    return trained, frozen | dict(learner.named_buffers())
+    trained, others = {}, dict(learner.named_buffers())
+    for name, value in learner.named_parameters():
+        (trained if value.requires_grad else others)[name] = value.detach()
+    return trained, others

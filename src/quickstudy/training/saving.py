@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -127,9 +128,12 @@ def _build(
     try:
         spec = from_dict(meta["input"]) if meta["input"] else None
         learner = build_module(chosen or discovery.load("learners", name), described, changes)
-        learner.load_state_dict({key: torch.from_numpy(value) for key, value in arrays.items()})
-        for parameter, value in learner.named_parameters():
-            value.requires_grad_(parameter not in described.get("frozen", ()))
+        weights = {key: torch.from_numpy(value) for key, value in arrays.items()}
+        for key, value in itertools.chain(learner.named_parameters(), learner.named_buffers()):
+            saved = weights.get(key, value).dtype
+            value.data = value.data.to(torch.bfloat16 if key in described.get("bfloat16", ()) else saved)
+            value.requires_grad_(value.requires_grad and key not in described.get("frozen", ()))
+        learner.load_state_dict(weights)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
     except DataError as error:
@@ -144,13 +148,14 @@ def _build(
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    """Return the tensors as NumPy arrays.
+    """Return the tensors as NumPy arrays; bfloat16, which NumPy lacks, as float32, which holds it exactly.
 
     Raises:
-        ModelError: a tensor has a type that NumPy lacks, such as bfloat16.
+        ModelError: a tensor has another type that NumPy lacks.
     """
     try:
-        return {name: value.detach().cpu().contiguous().numpy() for name, value in tensors.items()}
+        wide = {name: value.float() if value.dtype == torch.bfloat16 else value for name, value in tensors.items()}
+        return {name: value.detach().cpu().contiguous().numpy() for name, value in wide.items()}
     except TypeError as error:
         kinds = sorted({str(value.dtype).removeprefix("torch.") for value in tensors.values()})
         raise ModelError(
