@@ -217,7 +217,7 @@ def test_foreign_files(learner_file: pathlib.Path, tmp_path: pathlib.Path) -> No
     (tmp_path / "text").write_text("hello")
     (tmp_path / "empty").mkdir()
     for file in (tmp_path / "torch.pt", tmp_path / "text"):
-        with pytest.raises(FileFormatError, match=r"no safetensors file|no part of a bundle"):
+        with pytest.raises(FileFormatError, match=r"no safetensors file|no part of a bundle|neither a learner nor a skill"):
             load_learner(file)
     storage.save(tmp_path / "other", "checkpoint", {}, {})
     with pytest.raises(FileFormatError, match="is a saved checkpoint; expected a saved learner"):
