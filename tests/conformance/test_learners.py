@@ -11,7 +11,22 @@ from typing import Any
 
 import pytest
 import torch
-from builders import SHAPES, WAYS, apart, as_values, case, furthest, gradients, make_learner, make_tasks, rows, shown, variants
+from builders import (
+    DESCENT,
+    PROTOTYPES,
+    SHAPES,
+    WAYS,
+    apart,
+    as_values,
+    case,
+    furthest,
+    gradients,
+    make_learner,
+    make_tasks,
+    rows,
+    shown,
+    variants,
+)
 from torch import Tensor, nn
 from torch.fx.experimental.proxy_tensor import make_fx
 
@@ -19,7 +34,6 @@ from quickstudy import discovery
 from quickstudy.functional.call import with_tensors
 from quickstudy.functional.classes import ABSENT
 from quickstudy.learner import Learner, hyperparameters
-from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task, concatenate
@@ -28,25 +42,25 @@ from quickstudy.training.meta_gradient import summed_gradient, tensors_of
 from quickstudy.training.saving import SavedLearner, load_learner, save_learner
 
 LEARNERS = discovery.names("learners")
+EXACT = [name for name in LEARNERS if discovery.load("learners", name).exact_gradient]
 VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
-NETS_AND_NORMS = [
-    ("mlp", "none"),
-    ("mlp", "batch"),
-    ("mlp", "group"),
-    ("mlp", "layer"),
-    ("conv4", "batch"),
-    ("conv4", "instance"),
-]
 NORMS = ["none", "batch"]
+OTHER_NETS = [("mlp", "group"), ("mlp", "layer"), ("conv4", "batch"), ("conv4", "instance")]
+EVERY_NET = (DESCENT, PROTOTYPES)
+"""The two learners that meet every net and normalisation; the others do so in `make test-all` only, and meet an MLP's always."""
+
+
+def on(names: list[str], *nets: tuple[Any, ...], always: tuple[str, ...] = EVERY_NET) -> list[Any]:
+    """Return learners with nets: those of `always` as usual, the product of the others marked as one."""
+    return [pytest.param(name, *net, marks=() if name in always else pytest.mark.product) for name in names for net in nets]
+
 
 each_learner = pytest.mark.parametrize("name", LEARNERS)
-each_exact = pytest.mark.parametrize("name", [name for name in LEARNERS if discovery.load("learners", name).exact_gradient])
-each_other = pytest.mark.parametrize("name", [name for name in LEARNERS if not discovery.load("learners", name).exact_gradient])
+each_other = pytest.mark.parametrize("name", [name for name in LEARNERS if name not in EXACT])
 each_of_values = pytest.mark.parametrize(
     "name", [name for name in LEARNERS if Values in discovery.load("learners", name).targets]
 )
 each_variant = pytest.mark.parametrize(("name", "changes"), VARIANTS, ids=shown)
-each_net = pytest.mark.parametrize(("kind", "norm"), NETS_AND_NORMS)
 each_norm = pytest.mark.parametrize("norm", NORMS)
 even_or_ragged = pytest.mark.parametrize("ragged", [False, True], ids=["even", "ragged"])
 
@@ -73,8 +87,16 @@ def check_engines(learner: Learner, tasks: Task) -> None:
         assert furthest(gradients(learner), looped) < 1e-8
 
 
-@each_learner
-@each_net
+@pytest.mark.parametrize(
+    ("name", "kind", "norm"),
+    [
+        *on(LEARNERS, *(("mlp", norm) for norm in NORMS), always=tuple(LEARNERS)),
+        *on(LEARNERS, ("mlp", "layer"), ("conv4", "batch")),
+        *on(
+            LEARNERS, ("mlp", "group"), ("conv4", "instance"), always=()
+        ),  # test_nets.py has every net and norm, without padding
+    ],
+)
 @even_or_ragged
 def test_batched_is_looped(name: str, kind: str, norm: str, ragged: bool) -> None:
     check_engines(make_learner(name, kind, norm), make_tasks(3, kind=kind, ragged=ragged))
@@ -105,8 +127,10 @@ def check_derivative(learner: Learner, task: Task) -> None:
     assert float(scale) > 1e-4
 
 
-@each_exact
-@each_net
+@pytest.mark.parametrize(
+    ("name", "kind", "norm"),
+    [*on(EXACT, *(("mlp", norm) for norm in NORMS), always=tuple(EXACT)), *on(EXACT, *OTHER_NETS)],
+)
 @even_or_ragged
 def test_gradient_is_finite_difference(name: str, kind: str, norm: str, ragged: bool) -> None:
     check_derivative(make_learner(name, kind, norm), make_tasks(kind=kind, shots=2, ragged=ragged, seed=3))
@@ -219,20 +243,20 @@ def test_adapt_predict_and_loss_are_pure(name: str, norm: str, changes: dict[str
 
 @each_variant
 def test_threads_get_their_own_answers_and_leave_the_learner_alone(name: str, changes: dict[str, Any]) -> None:
-    """Eight tasks adapted to and predicted by four threads at once: all as if alone, and no tensor of the learner changes."""
-    learner, tasks = make_learner(name, norm="batch", **changes), make_tasks(8, ragged=True)
+    """Four tasks adapted to and predicted by four threads at once: all as if alone, and no tensor of the learner changes."""
+    learner, tasks = make_learner(name, norm="batch", **changes), make_tasks(4, ragged=True)
     things, values = contents(learner), {key: value.clone() for key, value in learner.state_dict().items()}
-    expected = [predicted(learner, tasks[index].support, tasks[index].query.x) for index in range(8)]
-    states = [learner.adapt(tasks[index].support) for index in range(8)]
+    expected = [predicted(learner, tasks[index].support, tasks[index].query.x) for index in range(4)]
+    states = [learner.adapt(tasks[index].support) for index in range(4)]
 
     def answer(index: int) -> Tensor:
-        support, x = tasks[index % 8].support, tasks[index % 8].query.x
+        support, x = tasks[index % 4].support, tasks[index % 4].query.x
         with torch.no_grad():
-            return learner.predict(states[index % 8], x) if index % 3 else predicted(learner, support, x)
+            return learner.predict(states[index % 4], x) if index % 3 else predicted(learner, support, x)
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        answers = list(pool.map(answer, range(96)))
-    assert all(torch.equal(found, expected[index % 8]) for index, found in enumerate(answers))
+        answers = list(pool.map(answer, range(48)))
+    assert all(torch.equal(found, expected[index % 4]) for index, found in enumerate(answers))
     assert contents(learner).keys() == things.keys()
     assert all(value is things[key] for key, value in contents(learner).items())
     assert all(torch.equal(value, values[key]) for key, value in learner.state_dict().items())
@@ -251,7 +275,7 @@ def test_threads_may_compute_meta_gradients_of_one_learner(name: str) -> None:
         return torch.equal(loss, expected[mapping][1]) and furthest(found, expected[mapping][0]) == 0
 
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        assert all(pool.map(once, range(16)))
+        assert all(pool.map(once, range(8)))
 
 
 @each_variant
@@ -396,15 +420,21 @@ def test_saved_and_loaded_it_is_the_same(name: str, changes: dict[str, Any], tmp
     assert torch.equal(predicted(loaded.learner, task.support, task.query.x), expected)
 
 
-@each_learner
 @pytest.mark.parametrize(
-    ("kind", "norm", "masked"),
-    [("mlp", "batch", True), ("mlp", "layer", False), pytest.param("conv4", "none", False, marks=pytest.mark.slow)],
+    ("name", "kind", "norm", "masked"),
+    [
+        *on(LEARNERS, ("mlp", "batch", True), always=tuple(LEARNERS)),
+        *on(LEARNERS, ("mlp", "layer", False)),
+        *on(
+            LEARNERS, ("conv4", "none", False), always=(PROTOTYPES,)
+        ),  # test_exports.py runs traced convolutions at other sizes
+    ],
 )
 def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool) -> None:
     """One graph of `adapt` and one of `predict` serve every number of examples, of queries and of ways."""
     hyper = inspect.signature(discovery.load("learners", name).__init__).parameters
-    fewer = {key: 1 for key in ("inner_steps", "adapt_steps") if key in hyper and kind == "conv4"}  # tracing takes seconds
+    steps = 1 if kind == "conv4" else 2  # tracing takes seconds
+    fewer = {key: steps for key in ("inner_steps", "adapt_steps") if key in hyper}
     learner = make_learner(name, kind, norm, **fewer)
     values = {key: value.detach() for key, value in learner.state_dict().items()}
 
@@ -430,50 +460,6 @@ def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool)
         state = adapt_graph(*support)
         expected = learner.predict(adapt(learner, *support), x)
         assert apart(predict_graph(state, x), expected) < 1e-9
-
-
-# ---------------------------------------------------------------------------------------------------- it learns
-
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
-
-
-def nuisance_tasks(count: int, seed: int) -> Task:
-    """Blobs that differ along 2 directions of 8; along the other 6 there is loud noise, which a learner must learn to ignore."""
-    generator = torch.Generator().manual_seed(seed)
-    turn = torch.linalg.qr(torch.randn(8, 8, generator=torch.Generator().manual_seed(99)))[0]
-    centres = torch.zeros(count, 3, 8)
-    centres[..., :2] = 1.5 * torch.randn(count, 3, 2, generator=generator)
-    noise = torch.tensor([0.3] * 2 + [2.0] * 6)
-    parts = []
-    for per_way in (2, 5):
-        labels = torch.arange(3).repeat(per_way)
-        x = centres[:, labels] + noise * torch.randn(count, len(labels), 8, generator=generator)
-        parts.append(Examples(x @ turn, OneHot(one_hot(labels, 3).rows.expand(count, -1, -1))))
-    return Task(*parts)
-
-
-def accuracy(learner: Learner) -> float:
-    tasks = nuisance_tasks(100, seed=1)
-    right = []
-    for index in range(100):
-        task = tasks[index]
-        right.append(predicted(learner, task.support, task.query.x).argmax(-1) == task.query.y.labels)
-    return float(torch.cat(right).float().mean())
-
-
-@each_learner
-def test_learns_a_synthetic_task(name: str) -> None:
-    """On new tasks it is at least 15 points better than before meta-training, if its case does not say otherwise."""
-    how = case(name, "LEARNS", {})
-    learner = discovery.load("learners", name)(MLP(in_features=8, hidden=(16, 16)), **how.get("changes", {}))
-    before = accuracy(learner)
-    outer = learner.meta_optimizer
-    lr = outer["lr"] * (5 if outer["optimizer"] == "adam" else 1)  # few steps, small net
-    optimizer = OPTIMIZERS[outer["optimizer"]](learner.parameters(), lr=lr)
-    for step in range(how.get("steps", 50)):
-        meta_gradient(learner, nuisance_tasks(8, seed=1000 + step), "vmap")
-        optimizer.step()
-    assert accuracy(learner) > before + how.get("margin", 0.15)
 
 
 def test_cases_are_of_something_that_exists() -> None:
