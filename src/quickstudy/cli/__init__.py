@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import quickstudy
 from quickstudy import discovery
-from quickstudy.cli import _output, _parser
+from quickstudy.cli import _garbage, _output, _parser
 from quickstudy.errors import ConfigError, DataError, QuickstudyError, StorageError
 
 INTERRUPTED = 130
@@ -50,7 +50,9 @@ def _run(verb: str = "--help", *rest: str) -> int:
         return 0
     try:
         discovery.check_name("cli", verb)
-        importlib.import_module(f"quickstudy.cli.{verb}").run(rest)
+        with _garbage.rarely_collected():
+            loaded = importlib.import_module(f"quickstudy.cli.{verb}")
+        loaded.run(rest)
     except BrokenPipeError:
         raise
     except (QuickstudyError, OSError, ModuleNotFoundError) as problem:

@@ -10,7 +10,7 @@ from typing import Literal
 import jsonargparse
 import numpy as np
 
-from quickstudy.cli import _output, _parser
+from quickstudy.cli import _garbage, _output, _parser
 from quickstudy.errors import ConfigError
 from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
@@ -34,13 +34,15 @@ def run(arguments: Sequence[str]) -> None:
     saved = load_learner(pretrained.find(options.learner))
     source = Source(saved, options.data, options.data_dir)
     if options.target == "c":
-        _write_c(options, source)
+        with _garbage.rarely_collected():
+            _write_c(options, source)
         return
     if options.budget or options.latency:
         packed, tried = _within(options, source)
     else:
         known = source if options.data else None
-        packed = pack(saved, known, Packing(options.features, options.licence), int8=options.int8)
+        with _garbage.rarely_collected():
+            packed = pack(saved, known, Packing(options.features, options.licence), int8=options.int8)
         tried = []
     bundles.write(options.out, packed.bundle)
     _show(options, packed, tried)
