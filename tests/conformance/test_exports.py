@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import functools
+import copy
 import pathlib
 from typing import Any
 
+import exports
 import numpy as np
 import pytest
 import torch
-from builders import SHAPES, make_learner, make_tasks
-from torch import Tensor, nn
+from builders import DESCENT, HEAD_DESCENT, PROTOTYPES, Prototypes, make_learner, make_tasks, shown, variants
+from networks import NETS
+from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
@@ -18,12 +20,8 @@ from quickstudy import discovery
 from quickstudy.errors import ConfigError, FileFormatError, ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.layers.conv2d import Conv2d
-from quickstudy.layers.norm import make_norm
 from quickstudy.learner import Learner
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
-from quickstudy.nets.resnet12 import ResNet12
+from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import learner as runtime
 from quickstudy.runtime.bundle import check_state
@@ -32,35 +30,32 @@ from quickstudy.runtime.manifest import ProgramName, StateTensor
 from quickstudy.task import Examples, Task
 from quickstudy.training.saving import SavedLearner
 
+
+def marks(group: str, always: bool) -> list[pytest.MarkDecorator]:
+    """Keep the tests of one exported learner together on a worker of pytest-xdist; those that are not run always are a product."""
+    return [pytest.mark.xdist_group(group), *([] if always else [pytest.mark.product])]
+
+
 LEARNERS = discovery.names("learners")
 PAIRS = [
-    pytest.param(
-        name,
-        kind,
-        norm,
-        marks=() if kind == "mlp" or discovery.load("learners", name) in (MAML, ProtoNet) else pytest.mark.product,
-    )
+    pytest.param(name, kind, norm, marks=marks(f"{name} {kind}", kind == "mlp" or name in (PROTOTYPES, HEAD_DESCENT)))
     for name in LEARNERS
     for kind, norm in (("mlp", "none"), ("conv4", "batch"))
 ]
-"""A sum, not a product: every learner on the small net, and every net with one gradient and one metric learner; the rest in full runs."""
+"""A sum, not a product: every learner on the small net, and the convolutional one with two learners; the rest in full runs."""
 ROUNDING = 8
 """Times torch's own float32 error (its difference from float64) that another runtime may be off."""
 FLOOR = 2e-5
-"""Relative error that is always allowed: some roundings of float32, which Adam (in Reptile) divides by the size of the gradient."""
+"""Relative error that is always allowed: some roundings of float32, which Adam divides by the size of the gradient."""
 
 
-def exported(learner: Learner, shape: tuple[int, ...]) -> runtime.Learner:
-    """Return the learner as it runs without torch."""
-    spec = ImageSpec(shape[1], shape[2], shape[0]) if len(shape) == 3 else None
-    return runtime.Learner(to_bundle(SavedLearner(learner.float(), spec), features=shape[0]))
-
-
-@functools.cache
 def pair(name: str, kind: str, norm: str) -> tuple[Learner, Learner, runtime.Learner]:
     """Return a learner in float64 and in float32, and exported."""
-    single = make_learner(name, kind, norm, dtype=torch.float32)
-    return make_learner(name, kind, norm), single, exported(single, SHAPES[kind])
+    return (
+        make_learner(name, kind, norm),
+        make_learner(name, kind, norm, dtype=torch.float32),
+        exports.shipped(name, kind, norm),
+    )
 
 
 def run(
@@ -165,66 +160,41 @@ def test_steps_and_rate_may_be_chosen_on_the_device(name: str) -> None:
     assert np.abs(run(shipped, "adapt", **given)["head.weight"] - state32["head.weight"].numpy()).max() > 1e-3
 
 
-class Separable(nn.Module):
-    """Depthwise-separable convolutions with what mobile nets are made of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.layers = nn.Sequential(
-            nn.Conv2d(1, 8, 3, stride=2, padding=1), make_norm("group", 8), nn.Hardswish(),
-            nn.Conv2d(8, 8, 3, padding=1, groups=8), nn.ReLU6(), nn.Conv2d(8, 12, 1), nn.SiLU(),
-            nn.AvgPool2d(2), nn.Conv2d(12, 12, 3, stride=2, padding=1, groups=12), nn.GELU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
-        )  # fmt: skip
-        self.features = 12
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+@pytest.mark.product
+@pytest.mark.parametrize(("name", "changes"), [(name, changes) for name in LEARNERS for changes in variants(name)], ids=shown)
+def test_every_option_is_exported(name: str, changes: dict[str, Any]) -> None:
+    double, single = (make_learner(name, norm="batch", dtype=dtype, **changes) for dtype in (torch.float64, torch.float32))
+    check_graphs(double, single, exports.shipped(name, norm="batch", **changes), make_tasks()[0])
 
 
-class Attentive(nn.Module):
-    """A small vision transformer: patches, layer norm, attention."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.patches = Conv2d(1, 16, 4, stride=4)
-        self.block = nn.TransformerEncoderLayer(16, 2, 32, dropout=0.0, batch_first=True, activation="gelu")
-        self.features = 16
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.block(self.patches(x).flatten(2).transpose(1, 2)).mean(1)
+OTHER_PAIRS = [
+    pytest.param(name, net, marks=marks(f"{name} {net}", name == PROTOTYPES)) for name in (DESCENT, PROTOTYPES) for net in NETS
+]
+"""The derivatives of these nets, without a learner around them, are in tests/export/test_onnx_derivatives.py."""
 
 
-OTHER_NETS = {"resnet12": lambda: ResNet12(1, (4, 8)), "separable": Separable, "transformer": Attentive}
-
-
-@functools.cache
-def other(learner: type[Learner], net: str) -> tuple[Learner, Learner, runtime.Learner]:
+def other(name: str, net: str) -> tuple[Learner, Learner, runtime.Learner]:
     """Return a learner on one of the other nets, in float64 and in float32, and exported."""
     torch.manual_seed(0)
-    single = learner(OTHER_NETS[net]())
-    double = learner(OTHER_NETS[net]()).double()
-    double.load_state_dict(single.state_dict())
-    return double, single, exported(single, (1, 16, 16))
+    learner = discovery.load("learners", name)(NETS[net]())
+    single = copy.deepcopy(learner)
+    return learner.double(), single, exports.exported(f"{name}-{net}", SavedLearner(single, ImageSpec(16, 16, 1)))
 
 
-@pytest.mark.parametrize("learner", [MAML, ProtoNet])
-@pytest.mark.parametrize("net", OTHER_NETS)
-def test_other_nets(learner: type[Learner], net: str) -> None:
-    check_graphs(*other(learner, net), make_tasks(kind="conv4", shots=2)[0])
+@pytest.mark.parametrize(("name", "net"), OTHER_PAIRS)
+def test_other_nets(name: str, net: str) -> None:
+    check_graphs(*other(name, net), make_tasks(kind="conv4", shots=2)[0])
 
 
-@pytest.mark.parametrize("learner", [MAML, ProtoNet])
-@pytest.mark.parametrize("net", OTHER_NETS)
-def test_the_same_answers_of_other_nets_on_a_thousand_tasks(
-    learner: type[Learner], net: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize(("name", "net"), OTHER_PAIRS)
+def test_the_same_answers_of_other_nets_on_a_thousand_tasks(name: str, net: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.backends.mha, "_is_fastpath_enabled", False)
-    _, single, shipped = other(learner, net)
+    _, single, shipped = other(name, net)
     check_answers(single, shipped, make_tasks(1000, kind="conv4", shots=2, queries=1, dtype=torch.float32, seed=9))
 
 
 def test_graphs_hold_no_weights_and_no_traces() -> None:
-    bundle = pair("maml", "conv4", "batch")[2].bundle
+    bundle = exports.shipped(PROTOTYPES, "conv4", "batch").bundle
     largest = max(value.nbytes for value in bundle.weights.values())
     assert sum(value.nbytes for value in bundle.weights.values()) > largest > 0
     for graph in bundle.graphs.values():
@@ -233,20 +203,20 @@ def test_graphs_hold_no_weights_and_no_traces() -> None:
 
 
 def test_a_learner_that_cannot_be_exported_says_why() -> None:
-    class Deciding(ProtoNet):
+    class Deciding(Prototypes):
         def predict(self, state: Any, x: Tensor) -> Tensor:
             return super().predict(state, x) * (2 if float(x.sum()) > 0 else 1)
 
-    learner = make_learner("protonet", dtype=torch.float32)
+    learner = make_learner(PROTOTYPES, dtype=torch.float32)
     deciding = Deciding(learner.net)
     with pytest.raises(ModelError, match=r"Deciding cannot be captured for export: .*whose course does not depend on values"):
-        exported(deciding, SHAPES["mlp"])
+        to_bundle(SavedLearner(deciding))
     deciding.__class__.not_exportable = "it asks an oracle."
     with pytest.raises(ModelError, match="Deciding cannot be exported: it asks an oracle"):
-        exported(deciding, SHAPES["mlp"])
+        to_bundle(SavedLearner(deciding))
 
 
-class Tallying(ProtoNet):
+class Tallying(Prototypes):
     """Prototypes that count their examples in whole numbers."""
 
     dtype: torch.dtype = torch.int64
@@ -259,24 +229,12 @@ class Tallying(ProtoNet):
         return super().predict({**state, "counts": state["counts"].to(x.dtype)}, x)
 
 
-def test_distances_that_are_not_squared() -> None:
-    net = make_learner("protonet", "conv4", "batch", dtype=torch.float32).net
-    task = make_tasks(kind="conv4", dtype=torch.float32)[0]
-    learner = ProtoNet(net, distance="euclidean")
-    shipped = exported(learner, SHAPES["conv4"])
-    state = run(shipped, "adapt", support_x=task.support.x, support_y=task.support.y.rows)
-    found = run(shipped, "predict", query_x=task.query.x, **{f"state_{key}": value for key, value in state.items()})
-    with torch.no_grad():
-        expected = learner.predict(learner.adapt(task.support), task.query.x)
-    np.testing.assert_allclose(found["prediction"], expected, rtol=1e-4)
-
-
 def test_a_state_of_whole_numbers_stays_one(tmp_path: pathlib.Path) -> None:
-    net = make_learner("protonet", dtype=torch.float32).net
+    net = make_learner(PROTOTYPES, dtype=torch.float32).net
     bundle = to_bundle(SavedLearner(Tallying(net)), features=6)
     assert bundle.manifest.state["counts"] == StateTensor(shape=("way",), dtype="int64")
     shipped = runtime.Learner(bundle)
-    task, plain = make_tasks(dtype=torch.float32)[0], exported(ProtoNet(net), SHAPES["mlp"])
+    task, plain = make_tasks(dtype=torch.float32)[0], exports.shipped(PROTOTYPES)
     x, labels = task.support.x.numpy(), task.support.y.labels.tolist()
     assert shipped.manifest.learner["name"].endswith(".Tallying")  # a class of the user's own is named by where it is
     shipped.adapt(x[:5], labels[:5]).save(tmp_path / "mine.qs")
@@ -295,33 +253,33 @@ def test_a_state_of_whole_numbers_stays_one(tmp_path: pathlib.Path) -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bool])
 def test_a_state_of_another_type_is_refused_by_name(dtype: torch.dtype) -> None:
-    learner = Tallying(make_learner("protonet", dtype=torch.float32).net)
+    learner = Tallying(make_learner(PROTOTYPES, dtype=torch.float32).net)
     learner.dtype = dtype
     words = rf"counts in the state of Tallying is {str(dtype)[6:]}; expected float32 or int64\. Convert it at the end of adapt"
     with pytest.raises(ModelError, match=words):
-        exported(learner, SHAPES["mlp"])
+        to_bundle(SavedLearner(learner))
 
 
 def test_a_state_that_changes_its_type_is_refused_by_name() -> None:
     class Fickle(Tallying):
         def adapt(self, support: Examples, state: Any = None) -> Any:
-            return ProtoNet.adapt(self, support, state) if state else super().adapt(support)
+            return Prototypes.adapt(self, support, state) if state else super().adapt(support)
 
     with pytest.raises(ModelError, match="counts in the state of Fickle is int64, but float32 after going on"):
-        exported(Fickle(make_learner("protonet", dtype=torch.float32).net), SHAPES["mlp"])
+        to_bundle(SavedLearner(Fickle(make_learner(PROTOTYPES, dtype=torch.float32).net)))
 
 
 def test_pixels_reach_the_network_alike() -> None:
     for ink in ("dark", "light"):
-        saved = SavedLearner(make_learner("protonet", "conv4", "batch", dtype=torch.float32), ImageSpec(16, 16, 1, ink))
+        saved = SavedLearner(Prototypes(Identity(256)), ImageSpec(16, 16, 1, ink))
         expected = to_bundle(saved).manifest.layout["image"]
         assert (expected.scale, expected.offset) == ((-1 / 255, 1.0) if ink == "dark" else (1 / 255, 0.0))
 
 
 def test_a_size_read_as_a_number_is_noticed() -> None:
-    class Counting(ProtoNet):
+    class Counting(Prototypes):
         def predict(self, state: Any, x: Tensor) -> Tensor:
             return super().predict(state, x) * len(state["counts"])
 
     with pytest.raises(ModelError, match="Counting cannot be captured for any number of way axes"):
-        exported(Counting(make_learner("protonet", dtype=torch.float32).net), SHAPES["mlp"])
+        to_bundle(SavedLearner(Counting(make_learner(PROTOTYPES, dtype=torch.float32).net)))

@@ -8,6 +8,7 @@ import pathlib
 
 import pytest
 import torch
+from builders import Prototypes
 
 from quickstudy.cli.export import run
 from quickstudy.errors import ConfigError
@@ -15,7 +16,6 @@ from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
 from quickstudy.export.pack import Packed, Packing
 from quickstudy.export.source import Source
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
@@ -26,33 +26,34 @@ from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner, save_learner
 from quickstudy.training.settings import EngineSettings, TrainingSettings
 
+pytestmark = pytest.mark.xdist_group("budget")
 QUICK = TrainingSettings(steps=3, tasks_per_step=1, engine=EngineSettings("loop", capture=False))
+TIGHT = Limit(bytes=14 * 1024)
+"""A budget for half the channels of the learner that was trained."""
 SUPPORT = Examples(torch.rand(3, 1, 16, 16), one_hot(torch.arange(3), 3))
 
 
 @pytest.fixture(scope="module")
-def tried(protonet: Source) -> list[Candidate]:
-    return budget.search(protonet, Limit(bytes=2**20), QUICK, Packing(count=4))
+def tried(prototypes: Source) -> list[Candidate]:
+    """Return what is tried for a budget that the learner itself does not fit."""
+    return budget.search(prototypes, TIGHT, QUICK, Packing(count=4))
 
 
-def test_the_learner_itself_where_it_fits(tried: list[Candidate]) -> None:
-    assert [one.name for one in tried] == ["conv4 16 float32", "conv4 16 int8"]
-    assert tried[1].bytes < tried[0].bytes
-    assert budget.best(tried, Limit(bytes=tried[1].bytes)) is tried[1]
-
-
-def test_a_student_where_it_does_not_fit(protonet: Source, tried: list[Candidate]) -> None:
-    limit = Limit(bytes=tried[1].bytes - 1)
-    tried = budget.search(protonet, limit, QUICK, Packing(count=4))
-    assert [one.name for one in tried[2:]] == ["conv4 8 float32", "conv4 8 int8"]
-    chosen = budget.best(tried, limit)
-    assert chosen.bytes <= limit.bytes
+def test_a_student_where_the_learner_does_not_fit(tried: list[Candidate]) -> None:
+    assert [one.name for one in tried] == ["conv4 16 float32", "conv4 16 int8", "conv4 8 float32", "conv4 8 int8"]
+    assert tried[0].bytes > tried[1].bytes > TIGHT.bytes
+    chosen = budget.best(tried, TIGHT)
+    assert chosen.bytes <= TIGHT.bytes
     assert chosen.packed.bundle.manifest.results["distilled"]["steps"] == 3
+    assert budget.best(tried[:2], Limit(bytes=tried[1].bytes)) is tried[1]
 
 
-def test_nothing_fits_and_the_smallest_is_offered(protonet: Source) -> None:
-    with pytest.raises(ConfigError, match=r"smallest that is possible is conv4 8 int8, with \d+ KB"):
-        budget.search(protonet, Limit(bytes=1000), QUICK, Packing(count=4))
+def test_nothing_fits_and_the_smallest_is_offered(prototypes: Source) -> None:
+    small = dataclasses.replace(
+        prototypes, saved=dataclasses.replace(prototypes.saved, learner=Prototypes(MLP(256, hidden=(2,))))
+    )
+    with pytest.raises(ConfigError, match=r"smallest that is possible is mlp 1 \w+, with \d+ KB"):
+        budget.search(small, Limit(bytes=1000), QUICK, Packing(count=4))
 
 
 @pytest.mark.parametrize(
@@ -67,17 +68,17 @@ def test_nothing_fits_and_the_smallest_is_offered(protonet: Source) -> None:
     ids=["resnet12", "mlp", "conv4", "as narrow as can be", "identity"],
 )
 def test_students_are_narrower_nets_of_the_same_kind(net: torch.nn.Module, narrower: list[str]) -> None:
-    students = list(budget._students(ProtoNet(net)))
+    students = list(budget._students(Prototypes(net)))
     assert [words for words, _ in students] == narrower
-    sizes = [sum(value.numel() for value in one.parameters()) for one in (ProtoNet(net), *(one for _, one in students))]
+    sizes = [sum(value.numel() for value in one.parameters()) for one in (Prototypes(net), *(one for _, one in students))]
     assert sizes == sorted(sizes, reverse=True)
     assert all(student.adapt(SUPPORT)["sums"].isfinite().all() for _, student in students)
 
 
-def test_a_student_of_a_net_with_hidden_layers(protonet: Source) -> None:
+def test_a_student_of_a_net_with_hidden_layers(prototypes: Source) -> None:
     torch.manual_seed(0)
-    teacher = dataclasses.replace(protonet.saved, learner=ProtoNet(MLP(256, hidden=(64, 32))))
-    source = dataclasses.replace(protonet, saved=teacher)
+    teacher = dataclasses.replace(prototypes.saved, learner=Prototypes(MLP(256, hidden=(64, 32))))
+    source = dataclasses.replace(prototypes, saved=teacher)
     tried = budget.search(source, Limit(bytes=22 * 1024), QUICK, Packing(count=2))
     assert [one.name for one in tried[:2]] == ["mlp 64-32 float32", "mlp 64-32 int8"]
     assert tried[-1].name.startswith("mlp 48-24")
@@ -85,8 +86,8 @@ def test_a_student_of_a_net_with_hidden_layers(protonet: Source) -> None:
     assert chosen.bytes <= 22 * 1024
 
 
-def test_a_net_without_narrower_ones_is_offered_its_smallest_form(protonet: Source) -> None:
-    plain = dataclasses.replace(protonet, saved=dataclasses.replace(protonet.saved, learner=ProtoNet(Identity(256))))
+def test_a_net_without_narrower_ones_is_offered_its_smallest_form(prototypes: Source) -> None:
+    plain = dataclasses.replace(prototypes, saved=dataclasses.replace(prototypes.saved, learner=Prototypes(Identity(256))))
     with pytest.raises(
         ConfigError,
         match=r"smallest that is possible is identity.*, with \d+ KB.*no narrower ones",
@@ -96,7 +97,7 @@ def test_a_net_without_narrower_ones_is_offered_its_smallest_form(protonet: Sour
 
 def test_a_learner_on_rows_fits_as_it_is_or_is_refused_with_what_to_do(tmp_path: pathlib.Path, capsys) -> None:
     saved, out = tmp_path / "learner.safetensors", tmp_path / "rows.qs"
-    save_learner(saved, SavedLearner(ProtoNet(MLP(5, hidden=(64, 64)))))
+    save_learner(saved, SavedLearner(Prototypes(MLP(5, hidden=(64, 64)))))
     run([str(saved), "-o", str(out), "--budget", "64KB", "--latency", "1s"])
     printed = " ".join(capsys.readouterr().out.split())
     assert "mlp 64-64 float32" in printed
@@ -119,7 +120,7 @@ def test_the_length_of_a_row_that_the_net_does_not_say() -> None:
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             return self.layer(x)
 
-    source = Source(SavedLearner(ProtoNet(Own())))
+    source = Source(SavedLearner(Prototypes(Own())))
     (only,) = budget.search(source, Limit(), QUICK, Packing(features=5))
     assert only.packed.bundle.manifest.input.features == 5
     with pytest.raises(ConfigError, match="give features"):
@@ -149,12 +150,16 @@ def test_other_quantities_are_refused(text: str) -> None:
         budget.quantity(text, ("KB", "MB", "B"))
 
 
-def test_the_command_writes_bundle_table_and_picture(protonet: Source, tmp_path: pathlib.Path, capsys) -> None:
+def test_the_command_writes_bundle_table_and_picture(prototypes: Source, tmp_path: pathlib.Path, capsys) -> None:
     torch.set_num_threads(1)
     saved, out = tmp_path / "learner.safetensors", tmp_path / "new" / "mine.qs"
-    save_learner(saved, dataclasses.replace(protonet.saved))
-    run([str(saved), "-o", str(out), "--budget", "40KB", "--data", str(protonet.name), "--licence", "MIT", "--json"])
+    save_learner(saved, dataclasses.replace(prototypes.saved))
+    run([str(saved), "-o", str(out), "--budget", "40KB", "--data", str(prototypes.name), "--licence", "MIT", "--json"])
     facts = json.loads(capsys.readouterr().out)
+    assert [one["learner"] for one in facts["tried"]] == [
+        "conv4 16 float32",
+        "conv4 16 int8",
+    ]  # which fits: no student is taught
     assert [one["chosen"] for one in facts["tried"]].count(True) == 1
     assert out.stat().st_size == facts["bytes"] <= 40 * 1024
     assert bundles.read(out).manifest.unknown is not None
@@ -162,7 +167,7 @@ def test_the_command_writes_bundle_table_and_picture(protonet: Source, tmp_path:
     assert out.with_suffix(".svg").read_text().startswith("<?xml")
 
 
-def test_int8_and_a_budget_exclude_each_other(protonet: Source, tmp_path: pathlib.Path) -> None:
-    save_learner(tmp_path / "learner.safetensors", protonet.saved)
+def test_int8_and_a_budget_exclude_each_other(prototypes: Source, tmp_path: pathlib.Path) -> None:
+    save_learner(tmp_path / "learner.safetensors", prototypes.saved)
     with pytest.raises(ConfigError, match="leave out --int8"):
         run([str(tmp_path / "learner.safetensors"), "-o", str(tmp_path / "x.qs"), "--int8", "--budget", "40KB"])

@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import re
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from builders import Descent, Prototypes
+from networks import NETS
 from torch import Tensor, nn
 
 from quickstudy.errors import ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.measure import logits
 from quickstudy.export.trace.decompositions import onnx
+from quickstudy.functional.call import call, trainable
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.layers.batch_norm import BatchNorm
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
+from quickstudy.layers.batch_norm import BatchNorm, batch_statistics
+from quickstudy.learner import Learner
 from quickstudy.objectives.classes import one_hot
-from quickstudy.runtime.learner import Learner
+from quickstudy.runtime.learner import Learner as Runnable
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner
 
@@ -51,19 +55,67 @@ POOLS = {
 }
 
 
+@dataclasses.dataclass(eq=False, repr=False)
+class Derivative(Learner):
+    """State: the derivative of a loss with respect to the weights of a net, and to the inputs. It learns nothing else.
+
+    Args:
+        net: `[example, ...]` to `[example, feature]`.
+    """
+
+    net: nn.Module
+
+    def adapt(self, support: Examples, state: Any = None) -> dict[str, Tensor]:
+        def loss(weights: dict[str, Tensor], x: Tensor) -> Tensor:
+            with batch_statistics():
+                squares = call(self.net, weights, x).square().sum(1)
+            return (squares * (1 + support.y.rows[:, 0])).sum()
+
+        to_weights, to_x = torch.func.grad(loss, (0, 1))(trainable(self.net), support.x)
+        return {**to_weights, "x": to_x}
+
+    def predict(self, state: Any, x: Tensor) -> Tensor:
+        return x.flatten(1)
+
+
+def check_derivative(net: nn.Module, x: Tensor) -> None:
+    """Hold the derivative without torch against torch's in float64."""
+    shipped = Runnable(to_bundle(SavedLearner(Derivative(net), ImageSpec(*x.shape[2:], x.shape[1]))))
+    y = one_hot(torch.arange(len(x)) % 3, 3)
+    found = shipped.run("adapt", {"support.image": x.numpy(), "support.y": y.rows.numpy()})
+    state = Derivative(net.double()).adapt(Examples(x.double(), y))
+    expected = {name: value.detach() for name, value in state.items()}
+    assert found.keys() == expected.keys()
+    largest = max(float(value.abs().max()) for value in expected.values())
+    for name, value in expected.items():
+        np.testing.assert_allclose(
+            found[name], value, rtol=0, atol=2e-4 * float(value.abs().max()) + 1e-5 * largest, err_msg=name
+        )
+
+
 @pytest.mark.parametrize("kind", list(POOLS))
-def test_adapted_predictions_equal_torch(kind: str) -> None:
-    learner = MAML(Pooled(POOLS[kind], groups=2 if kind == "apart" else 1), inner_lr=0.1, inner_steps=2)
-    x, query = torch.rand(6, 1, 11, 11), torch.rand(4, 1, 11, 11)
+def test_the_derivative_of_a_layer_is_torchs(kind: str) -> None:
+    x = torch.rand(6, 1, 11, 11)
     x[:, :, :6] = 0.5  # a blank ground: many values tie
+    check_derivative(Pooled(POOLS[kind], groups=2 if kind == "apart" else 1), x)
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_the_derivative_of_a_net_is_torchs(name: str) -> None:
+    check_derivative(NETS[name](), torch.rand(6, 1, 16, 16))
+
+
+def test_predictions_after_gradient_steps_equal_torch() -> None:
+    learner = Descent(Pooled(POOLS["overlapping"]), inner_lr=0.1, inner_steps=2)
+    x, query = torch.rand(6, 1, 11, 11), torch.rand(4, 1, 11, 11)
     support = Examples(x, one_hot(torch.arange(6) % 3, 3))
-    found = logits(Learner(to_bundle(SavedLearner(learner, ImageSpec(11, 11, 1)))), support, query)
-    exact = MAML(learner.net.double(), inner_lr=0.1, inner_steps=2)
-    double = Examples(support.x.double(), one_hot(torch.arange(6) % 3, 3, torch.float64))  # type: ignore[union-attr]
+    found = logits(Runnable(to_bundle(SavedLearner(learner, ImageSpec(11, 11, 1)))), support, query)
+    exact = Descent(learner.net.double(), inner_lr=0.1, inner_steps=2)
+    double = Examples(x.double(), one_hot(torch.arange(6) % 3, 3, torch.float64))
     expected = exact.predict(exact.adapt(double), query.double()).detach().numpy()
     np.testing.assert_allclose(found, expected, atol=2e-4 * np.abs(expected).max())
-    start = exact.predict({**exact.adapt(double), "head.weight": torch.zeros(3, exact.net.features).double()}, query.double())  # type: ignore[dict-item]
-    assert np.abs(expected - start.detach().numpy()).max() > 0.1 * np.abs(expected).max()  # it did adapt
+    unmoved = exact.predict({**exact.adapt(double), "head.weight": torch.zeros(3, exact.net.features).double()}, query.double())
+    assert np.abs(expected - unmoved.detach().numpy()).max() > 0.1 * np.abs(expected).max()  # it did adapt
 
 
 aten = torch.ops.aten
@@ -117,7 +169,7 @@ def test_a_net_that_reads_indices_is_refused() -> None:
             return (values * places).flatten(1)
 
     with pytest.raises(ModelError, match="indices of a max-pooling"):
-        to_bundle(SavedLearner(MAML(Reading(), inner_steps=1), ImageSpec(6, 6, 1)))
+        to_bundle(SavedLearner(Derivative(Reading()), ImageSpec(6, 6, 1)))
 
 
 class Between(nn.Module):
@@ -144,7 +196,7 @@ class Whitening(nn.Module):
         return torch.linalg.solve(x.mT @ x + torch.eye(8), x.mT).mT
 
 
-@pytest.mark.parametrize("learner", [MAML, ProtoNet])
+@pytest.mark.parametrize("learner", [Derivative, Prototypes], ids=["derivative", "layer"])
 @pytest.mark.parametrize(
     ("layer", "function", "instead"),
     [
@@ -155,7 +207,7 @@ class Whitening(nn.Module):
     ids=["rewritten", "named otherwise", "inside another"],
 )
 def test_an_operator_that_onnx_lacks_is_named_with_its_layer_and_a_way_out(
-    learner: type, layer: nn.Module, function: str, instead: str
+    learner: Any, layer: nn.Module, function: str, instead: str
 ) -> None:
     with pytest.raises(ModelError, match=rf"{re.escape(function)} has no ONNX form.* Use .*{instead}"):
         to_bundle(SavedLearner(learner(Between(layer))), features=8)
@@ -173,9 +225,9 @@ def test_an_operator_that_onnx_lacks_is_named_with_its_layer_and_a_way_out(
 def test_a_derivative_without_an_exported_form_is_named_with_its_layer(layer: nn.Module, function: str, instead: str) -> None:
     net = Between(nn.Sequential(nn.Unflatten(1, (2, 2, 2) if "Pool" in str(layer) else (2, 4)), layer))
     with pytest.raises(ModelError, match=rf"{re.escape(function)}.* has no .*form.* Use .*{instead}"):
-        to_bundle(SavedLearner(MAML(net)), features=8)
+        to_bundle(SavedLearner(Derivative(net)), features=8)
     x = torch.rand(6, 8)
     support = Examples(x, one_hot(torch.arange(6) % 3, 3))
-    found = logits(Learner(to_bundle(SavedLearner(ProtoNet(net)), features=8)), support, x)  # it takes no derivative
-    expected = ProtoNet(net).eval().predict(ProtoNet(net).adapt(support), x).detach().numpy()
+    found = logits(Runnable(to_bundle(SavedLearner(Prototypes(net)), features=8)), support, x)  # it takes no derivative
+    expected = Prototypes(net).eval().predict(Prototypes(net).adapt(support), x).detach().numpy()
     np.testing.assert_allclose(found, expected, atol=1e-5)

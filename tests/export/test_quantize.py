@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import exports
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 import torch
-from exports import shipped
+from builders import DESCENT
 
 from quickstudy.errors import ModelError
 from quickstudy.export.bundle import to_bundle
@@ -20,15 +21,26 @@ from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.graph import has_vnni, with_weights
 from quickstudy.runtime.learner import Learner
 
-
-def calibrated(source: Source) -> tuple[Bundle, Bundle]:
-    bundle, tasks = to_bundle(source.saved), source.tasks("train", 3, 3, seed=1)
-    return bundle, to_int8(bundle, (tasks[index] for index in range(5)))
+pytestmark = pytest.mark.xdist_group("trained learners")
+Pair = tuple[Bundle, Bundle]
 
 
-@pytest.fixture(scope="module")
-def pair(protonet: Source) -> tuple[Bundle, Bundle]:
-    return calibrated(protonet)
+@pytest.fixture(scope="session")
+def pair(prototypes: Source, shipped: Learner) -> Pair:
+    """Return the bundle of prototypes in float32 and in 8 bits."""
+    return shipped.bundle, quantised(shipped.bundle, prototypes)
+
+
+@pytest.fixture(scope="session")
+def head_pair(head_descent: Source) -> Pair:
+    """Return the bundle of a head that takes gradient steps in float32 and in 8 bits."""
+    bundle = to_bundle(head_descent.saved)
+    return bundle, quantised(bundle, head_descent)
+
+
+def quantised(bundle: Bundle, source: Source) -> Bundle:
+    tasks = source.tasks("train", 3, 3, seed=1)
+    return to_int8(bundle, (tasks[index] for index in range(5)))
 
 
 def signal_to_noise(exact: np.ndarray, found: np.ndarray) -> float:
@@ -36,10 +48,10 @@ def signal_to_noise(exact: np.ndarray, found: np.ndarray) -> float:
     return float(10 * np.log10((exact**2).sum() / ((exact - found) ** 2).sum()))
 
 
-@pytest.mark.parametrize("which", ["protonet", "anil"])
-def test_predictions_stay(which: str, request: pytest.FixtureRequest) -> None:
-    source: Source = request.getfixturevalue(which)
-    exact, quantised = (Learner(bundle) for bundle in calibrated(source))
+@pytest.mark.parametrize(("bundles_of", "data_of"), [("pair", "prototypes"), ("head_pair", "head_descent")])
+def test_predictions_stay(bundles_of: str, data_of: str, request: pytest.FixtureRequest) -> None:
+    source: Source = request.getfixturevalue(data_of)
+    exact, quantised = (Learner(bundle) for bundle in request.getfixturevalue(bundles_of))
     agree, tasks = [], source.tasks("test", 3, 5)
     for index in range(20):
         task = tasks[index]
@@ -49,7 +61,7 @@ def test_predictions_stay(which: str, request: pytest.FixtureRequest) -> None:
     assert np.mean(agree) > 0.95
 
 
-def test_weights_are_8_bit_stored_once_and_shared(pair: tuple[Bundle, Bundle]) -> None:
+def test_weights_are_8_bit_stored_once_and_shared(pair: Pair) -> None:
     exact, quantised = pair
     assert quantised.manifest.precision == "int8"
     convolutions = {name: value for name, value in quantised.weights.items() if value.ndim == 4}
@@ -62,7 +74,7 @@ def test_weights_are_8_bit_stored_once_and_shared(pair: tuple[Bundle, Bundle]) -
     assert size < 0.35 * before
 
 
-def test_every_convolution_computes_in_8_bits(pair: tuple[Bundle, Bundle], tmp_path) -> None:
+def test_every_convolution_computes_in_8_bits(pair: Pair, tmp_path) -> None:
     _, quantised = pair
     options = onnxruntime.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
@@ -76,16 +88,16 @@ def test_every_convolution_computes_in_8_bits(pair: tuple[Bundle, Bundle], tmp_p
     assert not {"Conv", "FusedConv", "Relu"} & set(kinds)
 
 
-def test_support_and_queries_are_embedded_alike(pair: tuple[Bundle, Bundle], protonet: Source) -> None:
+def test_support_and_queries_are_embedded_alike(pair: Pair, prototypes: Source) -> None:
     """The prototype of a single example is its embedding, at distance 0 from the same example as a query."""
-    task = protonet.tasks("test", 1, 1)[0]
+    task = prototypes.tasks("test", 1, 1)[0]
     found = logits(Learner(pair[1]), task.support, torch.as_tensor(task.support.x))
     assert (np.diag(found) == 0).all()
     assert (found[~np.eye(5, dtype=bool)] < 0).all()
 
 
-def test_update_equals_adapting_to_all(pair: tuple[Bundle, Bundle], protonet: Source) -> None:
-    learner, task = Learner(pair[1]), protonet.tasks("test", 2, 1)[0]
+def test_update_equals_adapting_to_all(pair: Pair, prototypes: Source) -> None:
+    learner, task = Learner(pair[1]), prototypes.tasks("test", 2, 1)[0]
     x, y = torch.as_tensor(task.support.x).numpy(), task.support.y.rows.numpy()
     whole = learner.run("adapt", {"support.image": x, "support.y": y})
     state = learner.run("adapt", {"support.image": x[:5], "support.y": y[:5]})
@@ -96,21 +108,19 @@ def test_update_equals_adapting_to_all(pair: tuple[Bundle, Bundle], protonet: So
         np.testing.assert_allclose(later[name], value, rtol=1e-6)
 
 
-def test_written_and_read(pair: tuple[Bundle, Bundle], protonet: Source, tmp_path) -> None:
+def test_written_and_read(pair: Pair, prototypes: Source, tmp_path) -> None:
     path = tmp_path / "learner.qs"
     bundles.write(path, pair[1])
-    task = protonet.tasks("test", 1, 1)[0]
+    task = prototypes.tasks("test", 1, 1)[0]
     one, two = (
         logits(Learner(bundle), task.support, torch.as_tensor(task.query.x)) for bundle in (pair[1], bundles.read(path))
     )
     np.testing.assert_array_equal(one, two)
 
 
-def test_processors_without_vnni_predict_as_well(
-    pair: tuple[Bundle, Bundle], protonet: Source, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_processors_without_vnni_predict_as_well(pair: Pair, prototypes: Source, monkeypatch: pytest.MonkeyPatch) -> None:
     """There, onnxruntime takes another way, since the usual one saturates; on those that have it, both ways are exact."""
-    task = protonet.tasks("test", 1, 3)[0]
+    task = prototypes.tasks("test", 1, 3)[0]
 
     def found(bundle: Bundle, vnni: bool) -> np.ndarray:
         monkeypatch.setattr(graph, "has_vnni", lambda: vnni)
@@ -123,6 +133,6 @@ def test_processors_without_vnni_predict_as_well(
 
 
 def test_a_learner_that_adapts_every_weight_is_refused() -> None:
-    bundle = shipped("maml").bundle
-    with pytest.raises(ModelError, match=r"maml adapts every weight.*protonet, nearest or anil"):
+    bundle = exports.shipped(DESCENT).bundle
+    with pytest.raises(ModelError, match=f"{DESCENT} adapts every weight, which needs float32"):
         to_int8(bundle, [])

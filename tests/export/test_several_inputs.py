@@ -9,13 +9,12 @@ from typing import Any, Literal, Self
 import numpy as np
 import pytest
 import torch
+from builders import DESCENT, PROTOTYPES
 from torch import Tensor, nn
 
 from quickstudy import discovery, inputs
 from quickstudy.export.bundle import to_bundle
 from quickstudy.inputs import InputSpec, TensorLayout
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.objectives.classes import one_hot
 from quickstudy.runtime import Learner, bundle
 from quickstudy.task import Examples
@@ -86,10 +85,10 @@ def _notes(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-@pytest.mark.parametrize("make", [ProtoNet, MAML])
-def test_a_dict_of_numbers_and_symbols_runs_without_torch_as_in_torch(make: Any, tmp_path: pathlib.Path) -> None:
+@pytest.mark.parametrize("name", [PROTOTYPES, DESCENT])
+def test_a_dict_of_numbers_and_symbols_runs_without_torch_as_in_torch(name: str, tmp_path: pathlib.Path) -> None:
     torch.manual_seed(0)
-    learner, random = make(Reader()), np.random.default_rng(0)
+    learner, random = discovery.load("learners", name)(Reader()), np.random.default_rng(0)
     things = [(random.normal(size=3), random.integers(0, SYMBOLS, WORDS)) for _ in range(9)]
     spec = NotesSpec()
     bundle.write(tmp_path / "notes.qs", to_bundle(SavedLearner(learner, spec)))

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from builders import apart, drawn, make_learner, make_tasks
+from exports import shipped
 from sklearn.neighbors import NearestCentroid
 
 from quickstudy.errors import ConfigError
+from quickstudy.export.measure import logits
 from quickstudy.layers.batch_norm import masked_moments
 from quickstudy.learners.protonet import Distance, ProtoNet
 from quickstudy.nets.identity import Identity
@@ -70,3 +73,11 @@ def test_protonet_calibrates_on_support_and_query_without_padding() -> None:
     layer = learner.net.layers[1][1]
     assert apart(layer.mean, means.mean(0)) < 1e-12
     assert apart(layer.var, variances.mean(0) + means.var(0, correction=0)) < 1e-12
+
+
+def test_distances_that_are_not_squared_are_exported() -> None:
+    learner, task = make_learner("protonet", dtype=torch.float32, distance="euclidean"), make_tasks(dtype=torch.float32)[0]
+    found = logits(shipped("protonet", distance="euclidean"), task.support, task.query.x)
+    with torch.no_grad():
+        expected = learner.predict(learner.adapt(task.support), task.query.x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)

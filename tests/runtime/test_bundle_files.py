@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 import safetensors.numpy
+from builders import DESCENT
 from exports import shipped
 
 from quickstudy.errors import DataError, FileFormatError, TooLargeError
@@ -177,7 +178,7 @@ def test_a_state_with_holes_is_refused(tmp_path: pathlib.Path, omniglot: Learner
 @pytest.fixture(scope="module")
 def forgetful(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
     """Return a task, on rows, of a learner that would forget its examples."""
-    learner = shipped("maml")
+    learner = shipped(DESCENT)
     path = tmp_path_factory.mktemp("task") / "mine.qs"
     learner.adapt(np.random.default_rng(0).random((4, 6)), ["a", "b", "a", "b"]).save(path)
     return path

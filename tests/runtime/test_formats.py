@@ -1,7 +1,7 @@
 """Files of this and of earlier releases: those of 0.2.0 are read from now on, and older ones are refused with what to do.
 
-`learner-0.2.0.qs` is prototypes on rows of six numbers, `skill-0.2.0.qs` is what it learned of `X` and `LABELS`, and `maml-0.2.0.qs` is a
-skill of a learner that would forget, so that the file keeps its examples.
+`learner-0.2.0.qs` is prototypes on rows of six numbers, `skill-0.2.0.qs` is what it learned of `X` and `LABELS`, and
+`forgetful-0.2.0.qs` is a skill of a learner that would forget, so that the file keeps its examples.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ def test_a_learner_and_a_skill_of_0_2_0_adapt_and_go_on() -> None:
 
 
 def test_a_skill_of_0_2_0_that_keeps_its_examples_learns_more() -> None:
-    skill = Skill.load(HERE / "maml-0.2.0.qs")
-    again = Learner.load(HERE / "maml-0.2.0.qs").adapt(X, LABELS)
+    skill = Skill.load(HERE / "forgetful-0.2.0.qs")
+    again = Learner.load(HERE / "forgetful-0.2.0.qs").adapt(X, LABELS)
     np.testing.assert_allclose(skill.predict_proba(X), again.predict_proba(X), atol=1e-5)
     assert skill.add(X[:1], ["d"]).labels == ["a", "b", "c", "d"]
 
 
-@pytest.mark.parametrize("name", ["learner-0.2.0.qs", "skill-0.2.0.qs", "maml-0.2.0.qs"])
+@pytest.mark.parametrize("name", ["learner-0.2.0.qs", "skill-0.2.0.qs", "forgetful-0.2.0.qs"])
 def test_a_file_that_is_read_and_written_holds_the_same_parts(name: str, tmp_path: pathlib.Path) -> None:
     bundles.write(tmp_path / name, bundles.read(HERE / name))
     with zipfile.ZipFile(HERE / name) as before, zipfile.ZipFile(tmp_path / name) as after:

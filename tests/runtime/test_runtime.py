@@ -11,13 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import make_learner, make_tasks
+from builders import DESCENT, MEMORY, PROTOTYPES, make_learner, make_tasks
 from exports import shipped
 
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
 from quickstudy.estimators.classifier import FewShotClassifier
 from quickstudy.export.bundle import to_bundle
-from quickstudy.inputs.image import ImageSpec
 from quickstudy.runtime import Learner, Skill, pretrained
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime.graph import with_weights
@@ -25,6 +24,7 @@ from quickstudy.training.saving import SavedLearner, load_learner
 
 pytestmark = pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # noise is no drawing
 
+SORTS = [PROTOTYPES, DESCENT, MEMORY]
 Rows = tuple[np.ndarray, list[str], np.ndarray]
 
 
@@ -33,7 +33,7 @@ def omniglot() -> Learner:
     return Learner.load(pretrained.find("omniglot"))
 
 
-@pytest.fixture(scope="module", params=["protonet", "maml", "nearest"])
+@pytest.fixture(scope="module", params=SORTS)
 def on_rows(request: pytest.FixtureRequest) -> Learner:
     return shipped(request.param)
 
@@ -104,7 +104,7 @@ def test_a_saved_task_goes_on_here_and_with_torch(on_rows: Learner, rows: Rows, 
 
 
 def test_settings_are_chosen_and_kept(rows: Rows, tmp_path: pathlib.Path) -> None:
-    learner = shipped("maml")
+    learner = shipped(DESCENT)
     x, labels, queries = rows
     task = learner.adapt(x, labels, inner_steps=9, inner_lr=0.2)
     assert not np.allclose(task.logits(queries), learner.adapt(x, labels).logits(queries), atol=1e-3)
@@ -119,7 +119,7 @@ def test_settings_are_chosen_and_kept(rows: Rows, tmp_path: pathlib.Path) -> Non
         expected = learner.adapt(x, labels, inner_steps=2, inner_lr=0.2).logits(queries)
         np.testing.assert_allclose(fewer.logits(queries), expected, atol=1e-5)
         assert earlier.settings == task.settings
-    with pytest.raises(ConfigError, match="inner_rate is no setting of maml; it has: inner_lr, inner_steps"):
+    with pytest.raises(ConfigError, match=f"inner_rate is no setting of {DESCENT}; it has: inner_lr, inner_steps"):
         learner.adapt(x, labels, inner_rate=1)
     for bad in (-1, 2.5, float("nan")):
         with pytest.raises(ConfigError, match=r"inner_steps is .*; expected a whole number, 0 or more"):
@@ -163,7 +163,7 @@ def test_more_bad_input(omniglot: Learner, on_rows: Learner, rows: Rows, drawing
         omniglot.adapt(75 * drawings, list("aabbcc"))
     with pytest.raises(ConfigError, match="the skill is one of another learner"):
         omniglot.adapt(drawings, list("aabbcc"), on_rows.adapt(*rows[:2]))
-    fixed = shipped("maml", head_ways=3)
+    fixed = shipped(DESCENT, head_ways=3)
     with pytest.raises(TaskError, match="the task has 2 ways, but this learner's head is fixed to 3"):
         fixed.adapt(rows[0][:2], ["a", "b"])
     with pytest.raises(DataError, match=r"label \('a', 1\) is a tuple"):
@@ -208,7 +208,7 @@ def test_int8_bundles_are_for_the_runtime_alone(tmp_path: pathlib.Path, omniglot
 
 
 def test_equal_content_equal_bytes(tmp_path: pathlib.Path) -> None:
-    saved = SavedLearner(make_learner("protonet", "conv4", "batch", dtype=torch.float32), ImageSpec(16, 16, 1))
+    saved = SavedLearner(make_learner(PROTOTYPES, norm="batch", dtype=torch.float32))
     for name in ("one.qs", "two.qs"):
         bundles.write(tmp_path / name, to_bundle(saved))
     assert (tmp_path / "one.qs").read_bytes() == (tmp_path / "two.qs").read_bytes()

@@ -14,14 +14,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from builders import make_learner
+from builders import DESCENT, MEMORY, PROTOTYPES, Prototypes, make_learner
 from exports import shipped
 
 from quickstudy import ImageSpec, SavedLearner, Skill, UnlikeTrainingWarning
 from quickstudy.errors import ConfigError, DataError, FileFormatError, TaskError
 from quickstudy.estimators._engine import TorchEngine
 from quickstudy.inputs.rows import RowsSpec
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.runtime import Learner
 from quickstudy.runtime.learner import begun
@@ -29,7 +28,7 @@ from quickstudy.runtime.learner import begun
 X = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
 LABELS = list("abcabcabc")
 ENGINES = ["onnxruntime", "torch"]
-LEARNERS = ["protonet", "maml", "nearest"]
+LEARNERS = [PROTOTYPES, DESCENT, MEMORY]
 
 
 class Table:
@@ -99,18 +98,18 @@ def test_forgetting_is_never_having_seen(engine: str, name: str) -> None:
 def test_a_skill_moves_between_learners_and_engines(engine: str, name: str) -> None:
     skill = begin(engine, name, keep=True).add(X, LABELS)
     other = "torch" if engine == "onnxruntime" else "onnxruntime"
-    moved = skill.moved_to(begin(other, "protonet"))
+    moved = skill.moved_to(begin(other, PROTOTYPES))
     assert moved.labels == skill.labels
     assert moved.examples is not None
     np.testing.assert_array_equal(moved.examples.x, X)
-    expected = begin(other, "protonet").add(X, LABELS)
+    expected = begin(other, PROTOTYPES).add(X, LABELS)
     np.testing.assert_allclose(moved.predict_proba(X), expected.predict_proba(X), atol=1e-6)
     back = moved.moved_to(skill)
     np.testing.assert_allclose(back.predict_proba(X), skill.predict_proba(X), atol=1e-6)
 
 
 def test_a_skill_without_examples_does_not_move(engine: str) -> None:
-    skill = begin(engine, "protonet").add(X, LABELS)
+    skill = begin(engine, PROTOTYPES).add(X, LABELS)
     with pytest.raises(TaskError, match=r"kept no examples to move; adapt with keep=True"):
         skill.moved_to(skill)
     with pytest.raises(ConfigError, match="were not kept, so keep=True is too late"):
@@ -118,8 +117,8 @@ def test_a_skill_without_examples_does_not_move(engine: str) -> None:
 
 
 def test_images_move_to_a_learner_of_another_size_and_ink() -> None:
-    dark = SavedLearner(ProtoNet(Identity(256)), ImageSpec(16, 16, 1, "dark"))
-    light = SavedLearner(ProtoNet(Identity(64 * 3)), ImageSpec(8, 8, 3, "light"))
+    dark = SavedLearner(Prototypes(Identity(256)), ImageSpec(16, 16, 1, "dark"))
+    light = SavedLearner(Prototypes(Identity(64 * 3)), ImageSpec(8, 8, 3, "light"))
     bar, dash = np.ones((2, 16, 16))
     bar[:, 7:9] = dash[7:9] = 0.0
     skill = begun(TorchEngine(dark), None, True, {"ink": "light"}).add([1 - bar, 1 - dash], ["bar", "dash"])
@@ -131,7 +130,7 @@ def test_images_move_to_a_learner_of_another_size_and_ink() -> None:
 
 
 def test_probabilities_are_softmax_of_logits_by_temperature() -> None:
-    learner = make_learner("protonet", dtype=torch.float32)
+    learner = make_learner(PROTOTYPES, dtype=torch.float32)
     skill = begun(TorchEngine(SavedLearner(learner, temperature=2.5)), None, False, {}).add(X, LABELS)
     expected = torch.softmax(torch.from_numpy(skill.logits(X)) / 2.5, dim=-1)
     np.testing.assert_allclose(skill.predict_proba(X), expected, rtol=1e-5)
@@ -147,7 +146,7 @@ def test_pickle_and_copy(engine: str, name: str) -> None:
 
 
 def test_a_process_pool() -> None:
-    skill, learner = begin("onnxruntime", "protonet").add(X, LABELS), shipped("protonet")
+    skill, learner = begin("onnxruntime", PROTOTYPES).add(X, LABELS), shipped(PROTOTYPES)
     with concurrent.futures.ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
         np.testing.assert_array_equal(pool.submit(skill.predict_proba, X).result(), skill.predict_proba(X))
         assert pool.submit(learner.adapt, X, LABELS).result().labels == skill.labels
@@ -155,7 +154,7 @@ def test_a_process_pool() -> None:
 
 def test_columns_are_part_of_a_saved_skill(engine: str, tmp_path: pathlib.Path) -> None:
     names = [f"c{index}" for index in range(6)]
-    skill = begin(engine, "protonet").add(Table(X, names), LABELS)
+    skill = begin(engine, PROTOTYPES).add(Table(X, names), LABELS)
     skill.save(tmp_path / "mine.qs")
     order = [3, 1, 0, 5, 4, 2]
     for one in (skill, Skill.load(tmp_path / "mine.qs")):
@@ -166,7 +165,7 @@ def test_columns_are_part_of_a_saved_skill(engine: str, tmp_path: pathlib.Path) 
 
 
 def test_inputs_far_from_those_of_training_are_said_once() -> None:
-    learner = make_learner("protonet", dtype=torch.float32)
+    learner = make_learner(PROTOTYPES, dtype=torch.float32)
     far = TorchEngine(SavedLearner(learner, RowsSpec(6), statistics={"location": 0.0, "scale": 1.0}))
     begun(far, None, False, {}).add(X, LABELS).predict(X)
     skill = begun(far, None, False, {})
@@ -180,20 +179,20 @@ def test_inputs_far_from_those_of_training_are_said_once() -> None:
 
 def test_settings_of_both_engines_are_checked_alike(engine: str) -> None:
     for changes, words in (
-        ({"inner_rate": 1}, "inner_rate is no setting of maml; it has: inner_lr, inner_steps"),
+        ({"inner_rate": 1}, f"inner_rate is no setting of {DESCENT}; it has: inner_lr, inner_steps"),
         ({"inner_steps": 2.5}, r"inner_steps is 2\.5; expected a whole number, 0 or more"),
         ({"inner_lr": -1.0}, r"inner_lr is -1\.0; expected a number, 0 or more"),
     ):
         with pytest.raises(ConfigError, match=words):
-            begin(engine, "maml", **changes)
-    longer = begin(engine, "maml", inner_steps=9, inner_lr=0.2).add(X, LABELS)
-    assert not np.allclose(longer.logits(X), begin(engine, "maml").add(X, LABELS).logits(X), atol=1e-3)
+            begin(engine, DESCENT, **changes)
+    longer = begin(engine, DESCENT, inner_steps=9, inner_lr=0.2).add(X, LABELS)
+    assert not np.allclose(longer.logits(X), begin(engine, DESCENT).add(X, LABELS).logits(X), atol=1e-3)
     with pytest.raises(ConfigError, match=r"inner_lr=1e\+30 gave a .* no number any more.* Try a smaller inner_lr"):
-        begin(engine, "maml", inner_lr=1e30).add(X, LABELS)
+        begin(engine, DESCENT, inner_lr=1e30).add(X, LABELS)
 
 
 def test_a_torch_skill_is_refused_by_name_without_torch(tmp_path: pathlib.Path) -> None:
-    begin("torch", "protonet").add(X, LABELS).save(tmp_path / "mine.qs")
+    begin("torch", PROTOTYPES).add(X, LABELS).save(tmp_path / "mine.qs")
     code = (
         "import importlib.util; importlib.util.find_spec = lambda *_: None\n"
         "from quickstudy.runtime import Skill\nfrom quickstudy.errors import FileFormatError\n"
@@ -205,22 +204,22 @@ def test_a_torch_skill_is_refused_by_name_without_torch(tmp_path: pathlib.Path) 
 
 
 def test_a_file_without_a_skill_and_own_parts_that_are_not_wanted(tmp_path: pathlib.Path) -> None:
-    begin("onnxruntime", "protonet").add(X, LABELS).save(tmp_path / "mine.qs")
+    begin("onnxruntime", PROTOTYPES).add(X, LABELS).save(tmp_path / "mine.qs")
     with pytest.raises(ConfigError, match="brings its learner along as graphs; leave out net"):
         Skill.load(tmp_path / "mine.qs", net=Identity(6))
     with pytest.raises(FileFormatError, match="has learned no task yet"):
         Skill.load("omniglot")
     with pytest.raises(ConfigError, match=r"int is no learner; expected a Learner, a SavedLearner"):
-        begin("torch", "protonet", keep=True).add(X, LABELS).moved_to(3)
+        begin("torch", PROTOTYPES, keep=True).add(X, LABELS).moved_to(3)
 
 
 def test_values_have_no_probabilities_and_move_to_values_alone() -> None:
-    saved = SavedLearner(make_learner("maml", dtype=torch.float32), target="values")
+    saved = SavedLearner(make_learner(DESCENT, dtype=torch.float32), target="values")
     skill = begun(TorchEngine(saved), None, True, {}).add(X, X[:, :1])
-    with pytest.raises(ConfigError, match="maml predicts values, which have no probabilities; call predict"):
+    with pytest.raises(ConfigError, match=f"{DESCENT} predicts values, which have no probabilities; call predict"):
         skill.predict_proba(X)
-    with pytest.raises(ConfigError, match="protonet learns classes, but the skill's examples have values"):
-        skill.moved_to(Learner(shipped("protonet").bundle))
+    with pytest.raises(ConfigError, match=f"{PROTOTYPES} learns classes, but the skill's examples have values"):
+        skill.moved_to(Learner(shipped(PROTOTYPES).bundle))
     assert np.shape(skill.predict(X)) == (9, 1)
 
 

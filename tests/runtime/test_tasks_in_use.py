@@ -13,16 +13,13 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-import torch
-from builders import make_learner
+from builders import DESCENT, MEMORY, PROTOTYPES
 from exports import shipped
 
 from quickstudy.errors import ConfigError, DataError
-from quickstudy.export.bundle import to_bundle
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.runtime import Learner, Skill, pretrained
 from quickstudy.runtime import bundle as bundles
-from quickstudy.training.saving import SavedLearner
 
 pytestmark = pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # noise is no drawing
 
@@ -30,28 +27,23 @@ X = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
 LABELS = list("abcabcabc")
 
 
-def on_rows(name: str, **changes: Any) -> Learner:
-    return shipped(name, **changes)
-
-
-@pytest.fixture(scope="module", params=["protonet", "maml", "nearest"])
+@pytest.fixture(scope="module", params=[PROTOTYPES, DESCENT, MEMORY])
 def learner(request: pytest.FixtureRequest) -> Learner:
-    return on_rows(request.param)
+    return shipped(request.param)
 
 
 @pytest.fixture(scope="module")
-def maml() -> Learner:
-    return on_rows("maml")
+def descent() -> Learner:
+    return shipped(DESCENT)
 
 
 @pytest.fixture(scope="module")
 def regression() -> Learner:
-    saved = SavedLearner(make_learner("maml", dtype=torch.float32), target="values")
-    return Learner(to_bundle(saved, features=6))
+    return shipped(DESCENT, target="values")
 
 
-def test_a_learner_is_gone_when_nobody_has_it(maml: Learner) -> None:
-    learner = Learner(maml.bundle)
+def test_a_learner_is_gone_when_nobody_has_it(descent: Learner) -> None:
+    learner = Learner(descent.bundle)
     task = learner.adapt(X, LABELS)
     task.predict(X)
     gone = weakref.ref(learner)
@@ -94,34 +86,34 @@ def test_a_task_goes_on_with_its_learner_wherever_both_were_read(learner: Learne
             Learner(stranger).adapt(X, LABELS, Skill.load(tmp_path / "mine.qs"))
 
 
-def test_a_diverged_task_is_an_error_and_leaves_what_was_learned(maml: Learner) -> None:
+def test_a_diverged_task_is_an_error_and_leaves_what_was_learned(descent: Learner) -> None:
     with pytest.raises(ConfigError, match=r"inner_lr=1e\+30 gave a .* no number any more.* Try a smaller inner_lr"):
-        maml.adapt(X, LABELS, inner_lr=1e30)
-    task = maml.adapt(X, LABELS)
+        descent.adapt(X, LABELS, inner_lr=1e30)
+    task = descent.adapt(X, LABELS)
     before = task.predict_proba(X)
     with pytest.raises(ConfigError, match=r"inner_lr=0\.05 gave a .* scale the examples"):
         task.add(np.full((1, 6), 1e30), ["d"])
     assert task.labels == ["a", "b", "c"]
     np.testing.assert_array_equal(task.predict_proba(X), before)
-    protonet = on_rows("protonet")
+    prototypes = shipped(PROTOTYPES)
     with pytest.raises(DataError, match="values are too large: scale them as in training"):
-        protonet.adapt(np.full((4, 6), 3e38), ["a", "a", "b", "b"])
+        prototypes.adapt(np.full((4, 6), 3e38), ["a", "a", "b", "b"])
     with pytest.raises(DataError, match="the prediction for example 1 is no number"):
-        protonet.adapt(X, LABELS).predict([X[0], np.full(6, 3e38)])
+        prototypes.adapt(X, LABELS).predict([X[0], np.full(6, 3e38)])
 
 
 @pytest.mark.parametrize("value", ["3", None, [3], True, -1, 2.5, float("nan"), float("inf"), 10**400, 2**63])
-def test_settings_that_are_no_whole_numbers(maml: Learner, value: Any) -> None:
+def test_settings_that_are_no_whole_numbers(descent: Learner, value: Any) -> None:
     with pytest.raises(ConfigError, match=r"inner_steps is .*; expected a whole number, 0 or more"):
-        maml.adapt(X, LABELS, inner_steps=value)
+        descent.adapt(X, LABELS, inner_steps=value)
 
 
-def test_settings_of_any_type_of_number(maml: Learner) -> None:
-    expected = maml.adapt(X, LABELS, inner_steps=3, inner_lr=0.5).predict_proba(X)
+def test_settings_of_any_type_of_number(descent: Learner) -> None:
+    expected = descent.adapt(X, LABELS, inner_steps=3, inner_lr=0.5).predict_proba(X)
     for steps, rate in ((np.int64(3), np.float16(0.5)), (3.0, np.float64(0.5))):
-        np.testing.assert_array_equal(maml.adapt(X, LABELS, inner_steps=steps, inner_lr=rate).predict_proba(X), expected)
+        np.testing.assert_array_equal(descent.adapt(X, LABELS, inner_steps=steps, inner_lr=rate).predict_proba(X), expected)
     with pytest.raises(ConfigError, match=r"inner_lr is 1e\+39; expected a number"):
-        maml.adapt(X, LABELS, inner_lr=1e39)
+        descent.adapt(X, LABELS, inner_lr=1e39)
 
 
 @pytest.mark.parametrize(
@@ -159,14 +151,14 @@ def test_images_as_nested_lists_are_arrays() -> None:
         (5, "the labels are a int; expected a list"),
     ],
 )
-def test_labels_that_are_none(maml: Learner, y: Any, words: str) -> None:
+def test_labels_that_are_none(descent: Learner, y: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
-        maml.adapt(X[:2], y)
+        descent.adapt(X[:2], y)
 
 
-def test_a_label_of_a_broken_file_name_is_not_saved(maml: Learner, tmp_path: pathlib.Path) -> None:
+def test_a_label_of_a_broken_file_name_is_not_saved(descent: Learner, tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataError, match="is no valid Unicode, and could not be saved; rename it"):
-        maml.adapt(X[:2], ["a\udcff", "b"]).save(tmp_path / "mine.qs")
+        descent.adapt(X[:2], ["a\udcff", "b"]).save(tmp_path / "mine.qs")
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import torch
 from boards import program
+from builders import Descent, Prototypes
 
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples
@@ -37,7 +36,7 @@ def trial(seed: int = 0) -> program.Trial:
 @pytest.mark.parametrize("flags", [(), ("-DQS_SMALL", "-Os")], ids=["fast", "small"])
 def test_integers_are_equal_bit_for_bit(board: str, flags: tuple[str, ...], build: Callable) -> None:
     task = trial()
-    host = build(SavedLearner(ProtoNet(Conv4(channels=8, image_size=20)), SPEC), examples=10, calibration=task.support)
+    host = build(SavedLearner(Prototypes(Conv4(channels=8, image_size=20)), SPEC), examples=10, calibration=task.support)
     program.write_program(host.folder, task)
     measured = boards.run(host.folder, boards.BOARDS[board], flags)
     assert host.adapt(task.support, task.targets) == 0 == measured.output["adapt"][0]
@@ -51,9 +50,10 @@ def test_integers_are_equal_bit_for_bit(board: str, flags: tuple[str, ...], buil
 
 
 @pytest.mark.parametrize("board", boards.BOARDS)
-def test_maml_is_equal_to_torch(board: str, tmp_path: pathlib.Path, build: Callable) -> None:
+def test_gradient_steps_are_equal_to_torch(board: str, tmp_path: pathlib.Path, build: Callable) -> None:
     task = trial()
-    learner = MAML(Conv4(channels=4, image_size=20, norm="none", halving="stride"), inner_lr=0.5, inner_steps=3)
+    net = Conv4(channels=4, image_size=20, norm="none", halving="stride")
+    learner = Descent(net, inner_lr=0.5, inner_steps=3)
     host = build(SavedLearner(learner, SPEC), examples=10)
     program.write_program(host.folder, task)
     measured = boards.run(host.folder, boards.BOARDS[board])

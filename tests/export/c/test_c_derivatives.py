@@ -12,6 +12,7 @@ from torch import Tensor
 
 from .functions import Compiled, Function, built, compiled
 
+pytestmark = pytest.mark.xdist_group("derivatives in C")  # which are compiled at once
 COUNT = 5
 SHAPES = {
     "image": (COUNT, 3, 7, 6),

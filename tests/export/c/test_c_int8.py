@@ -18,7 +18,6 @@ from quickstudy.export.c.program import Request
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.layers.batch_norm import BatchNorm, batch_statistics, set_population_statistics
 from quickstudy.learner import Learner
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.resnet12 import ResNet12
@@ -30,9 +29,9 @@ from quickstudy.training.saving import SavedLearner
 WAYS = 5
 
 
-def learner(net: nn.Module) -> ProtoNet:
+def learner(net: nn.Module) -> Learner:
     """One whose batch norms have statistics and weights of every sign."""
-    made = ProtoNet(net)
+    made = Prototypes(net)
     for name, value in [*made.named_parameters(), *made.named_buffers()]:
         if value.dim() == 1:
             value.data = torch.rand_like(value) + 0.5 if name.endswith("var") else torch.randn_like(value)
@@ -90,7 +89,7 @@ def test_bit_for_bit(name: str, build: Callable) -> None:
 def test_close_to_float(build: Callable) -> None:
     spec = ImageSpec(21, 21, 1, "dark")
     images, classes = drawings(60, spec)
-    made = ProtoNet(Conv4(channels=16, image_size=21))
+    made = Prototypes(Conv4(channels=16, image_size=21))
     with torch.no_grad(), batch_statistics(keep=True) as recording:
         made.net(to_input(torch.from_numpy(images), spec.layout()["image"]))
     set_population_statistics(made.net, [recording.of(made.net)])
@@ -139,22 +138,25 @@ def then(*after: nn.Module | Callable[[Tensor], Tensor]) -> nn.Module:
 
 
 REFUSED: dict[str, tuple[Callable[[], Learner], str]] = {
-    "group norm": (lambda: ProtoNet(Conv4(image_size=16, norm="group", channels=4)), "operator"),
-    "residual net": (lambda: ProtoNet(ResNet12(1, (4, 4, 6, 6))), "operator"),
-    "support statistics": (lambda: ProtoNet(Conv4(image_size=16, channels=4), statistics="support"), "statistics='population'"),
+    "group norm": (lambda: Prototypes(Conv4(image_size=16, norm="group", channels=4)), "operator"),
+    "residual net": (lambda: Prototypes(ResNet12(1, (4, 4, 6, 6))), "operator"),
+    "support statistics": (
+        lambda: Prototypes(Conv4(image_size=16, channels=4), statistics="support"),
+        "statistics='population'",
+    ),
     "a norm after pooling": (
         lambda: learner(then(nn.MaxPool2d(2), BatchNorm(3), nn.ReLU())),
         r"mul.*layer net.2",
     ),
-    "a slice": (lambda: ProtoNet(then(lambda x: x[:, :, 1:-1], nn.ReLU())), "slice"),
+    "a slice": (lambda: Prototypes(then(lambda x: x[:, :, 1:-1], nn.ReLU())), "slice"),
     "a flip of axes": (
-        lambda: ProtoNet(then(nn.ReLU(), lambda x: x.transpose(2, 3), nn.Conv2d(3, 2, 3), nn.ReLU())),
+        lambda: Prototypes(then(nn.ReLU(), lambda x: x.transpose(2, 3), nn.Conv2d(3, 2, 3), nn.ReLU())),
         "convolution",
     ),
-    "a shift along columns": (lambda: ProtoNet(then(nn.ReLU(), nn.Conv2d(3, 3, 14), Shift(), nn.ReLU())), "add"),
-    "a skip": (lambda: ProtoNet(then(lambda x: x * x, nn.ReLU())), "mul"),
-    "a linear layer": (lambda: ProtoNet(then(nn.ReLU(), nn.Flatten(), nn.Linear(768, 8))), "mm"),
-    "too many features": (lambda: ProtoNet(then(nn.ReLU(), nn.Conv2d(3, 130, 1), nn.ReLU())), "33,280 features"),
+    "a shift along columns": (lambda: Prototypes(then(nn.ReLU(), nn.Conv2d(3, 3, 14), Shift(), nn.ReLU())), "add"),
+    "a skip": (lambda: Prototypes(then(lambda x: x * x, nn.ReLU())), "mul"),
+    "a linear layer": (lambda: Prototypes(then(nn.ReLU(), nn.Flatten(), nn.Linear(768, 8))), "mm"),
+    "too many features": (lambda: Prototypes(then(nn.ReLU(), nn.Conv2d(3, 130, 1), nn.ReLU())), "33,280 features"),
 }
 
 
@@ -175,7 +177,7 @@ def test_a_scale_after_pooling_that_turns_no_maximum_around() -> None:
     images, _ = drawings(24, spec)
     net = then(nn.MaxPool2d(2), lambda x: x * 0.5 + 0.25, nn.ReLU())
     x = to_input(torch.from_numpy(images), spec.layout()["image"])
-    layers = integer_layers(ProtoNet(net), Request(WAYS, 20, spec), lambda: images)
+    layers = integer_layers(Prototypes(net), Request(WAYS, 20, spec), lambda: images)
     with torch.no_grad():
         exact = net(x).unflatten(1, (3, 8, 8)).permute(0, 2, 3, 1).numpy()
     mine = layers[0](images) * (exact.max() / 255)
@@ -191,4 +193,4 @@ def test_a_learner_without_prototypes_is_told_which_learners_have_them(tmp_path:
 
 def test_colours_need_images(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match="give calibration"):
-        write_firmware(tmp_path, SavedLearner(ProtoNet(Conv4(3, 16, 4)), ImageSpec(16, 16, 3)))
+        write_firmware(tmp_path, SavedLearner(Prototypes(Conv4(3, 16, 4)), ImageSpec(16, 16, 3)))

@@ -11,17 +11,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import Descent, HeadDescent, Memory, Prototypes
+from builders import Descent, HeadDescent, Memory, Prototypes, learner_class
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.learner import Learner
-from quickstudy.learners.anil import ANIL
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import ProtoNet
-from quickstudy.learners.reptile import Reptile
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.nets.resnet12 import ResNet12
@@ -30,6 +25,7 @@ from quickstudy.objectives.values import Values
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner
 
+MiniBatches = learner_class(takes="adapt_steps inner_batch inner_optimizer")
 IMAGE = (1, 16, 16)
 
 
@@ -62,23 +58,23 @@ def conv4(norm: str = "none", halving: str = "stride") -> Conv4:
 
 
 CASES: dict[str, Callable[[], Learner]] = {
-    "maml": lambda: MAML(conv4(), inner_lr=1.0, inner_steps=4),
-    "maml, pooling": lambda: MAML(conv4("none", "pool"), inner_lr=1.0, inner_steps=4),
-    "maml, batch norm": lambda: MAML(conv4("batch", "pool"), inner_lr=0.1, inner_steps=2),
-    "maml, group norm": lambda: MAML(conv4("group"), inner_lr=0.1),
-    "maml, layer norm": lambda: MAML(conv4("layer", "pool"), inner_lr=0.1, inner_steps=2),
-    "maml, learned head": lambda: MAML(conv4(), head_ways=5, inner_lr=0.5),
-    "maml, strange net": lambda: MAML(Strange(), inner_lr=0.5),
-    "maml, torch's convolutions": lambda: MAML(Biased(), inner_lr=0.5),
-    "maml, mlp": lambda: MAML(MLP(256, (20, 10)), inner_lr=0.5),
-    "anil": lambda: ANIL(conv4(), inner_lr=1.0),
-    "anil, batch norm": lambda: ANIL(conv4("batch", "pool"), inner_lr=0.1),
-    "reptile": lambda: Reptile(conv4(), inner_lr=0.002, adapt_steps=5, inner_batch=4),
-    "reptile, sgd, batch norm": lambda: Reptile(conv4("batch"), inner_lr=0.05, adapt_steps=3, inner_optimizer="sgd"),
-    "protonet": lambda: ProtoNet(conv4("batch", "pool")),
-    "protonet, support statistics": lambda: ProtoNet(conv4("batch", "pool"), statistics="support"),
-    "protonet, resnet12": lambda: ProtoNet(ResNet12(1, (4, 4, 6, 6))),
-    "nearest": lambda: Nearest(conv4("batch")),
+    "gradient steps": lambda: Descent(conv4(), inner_lr=1.0, inner_steps=4),
+    "gradient steps, pooling": lambda: Descent(conv4("none", "pool"), inner_lr=1.0, inner_steps=4),
+    "gradient steps, batch norm": lambda: Descent(conv4("batch", "pool"), inner_lr=0.1, inner_steps=2),
+    "gradient steps, group norm": lambda: Descent(conv4("group"), inner_lr=0.1),
+    "gradient steps, layer norm": lambda: Descent(conv4("layer", "pool"), inner_lr=0.1, inner_steps=2),
+    "gradient steps, learned head": lambda: Descent(conv4(), head_ways=5, inner_lr=0.5),
+    "gradient steps, strange net": lambda: Descent(Strange(), inner_lr=0.5),
+    "gradient steps, torch's convolutions": lambda: Descent(Biased(), inner_lr=0.5),
+    "gradient steps, mlp": lambda: Descent(MLP(256, (20, 10)), inner_lr=0.5),
+    "the head": lambda: HeadDescent(conv4(), inner_lr=1.0),
+    "the head, batch norm": lambda: HeadDescent(conv4("batch", "pool"), inner_lr=0.1),
+    "in order": lambda: MiniBatches(conv4(), inner_lr=0.002, adapt_steps=5, inner_batch=4),
+    "in order, sgd, batch norm": lambda: MiniBatches(conv4("batch"), inner_lr=0.05, adapt_steps=3, inner_optimizer="sgd"),
+    "prototypes": lambda: Prototypes(conv4("batch", "pool")),
+    "prototypes, support statistics": lambda: Prototypes(conv4("batch", "pool"), statistics="support"),
+    "prototypes, resnet12": lambda: Prototypes(ResNet12(1, (4, 4, 6, 6))),
+    "examples": lambda: Memory(conv4("batch")),
 }
 
 
@@ -145,7 +141,9 @@ class First(nn.Module):
 def test_memory_does_not_grow_with_shots_without_batch_norm(tmp_path: pathlib.Path) -> None:
     for norm, grows in (("none", False), ("group", False), ("batch", True)):
         sizes = [
-            write_firmware(tmp_path, SavedLearner(Rows(MAML(conv4(norm)))), FirmwareSettings(examples=examples), features=256)
+            write_firmware(
+                tmp_path, SavedLearner(Rows(Descent(conv4(norm)))), FirmwareSettings(examples=examples), features=256
+            )
             for examples in (5, 50)
         ]
         assert (sizes[1].arena > sizes[0].arena) == grows == sizes[0].grows
@@ -177,7 +175,7 @@ def test_a_result_that_is_not_a_number_is_reported_though_an_activation_follows(
 
 
 def test_regression(build: Callable) -> None:
-    learner = MAML(MLP(1, (10, 10)), inner_lr=0.05)
+    learner = Descent(MLP(1, (10, 10)), inner_lr=0.05)
     host = build(SavedLearner(learner, target="values"), ways=1, examples=10)
     x = torch.linspace(-1, 1, 10).unsqueeze(1)
     assert host.adapt(x.numpy(), x.sin().numpy()) == 0
@@ -199,10 +197,10 @@ def test_regression(build: Callable) -> None:
 def test_what_has_no_c_form_is_named(net: nn.Module, words: str, tmp_path: pathlib.Path) -> None:
     net.features = 4 * 12 * 12 if words == "dilation" else 4  # type: ignore[assignment]
     with pytest.raises(ModelError, match=rf"(?s){words}.*(Use|Write|export)"):
-        write_firmware(tmp_path, SavedLearner(Rows(MAML(net))), features=256)
+        write_firmware(tmp_path, SavedLearner(Rows(Descent(net))), features=256)
 
 
-class Tallying(ProtoNet):
+class Tallying(Prototypes):
     """Prototypes that count their examples in whole numbers."""
 
     def adapt(self, support: Examples, state: Any = None) -> Any:
@@ -216,13 +214,13 @@ def test_a_state_of_whole_numbers_is_named(tmp_path: pathlib.Path) -> None:
 
 
 def test_queries_are_not_normalised_by_a_batch(tmp_path: pathlib.Path) -> None:
-    saved = SavedLearner(MAML(MLP(4, (4,), norm="batch"), statistics="query"))
+    saved = SavedLearner(Descent(MLP(4, (4,), norm="batch"), statistics="query"))
     with pytest.raises(ModelError, match="statistics='support'"):
         write_firmware(tmp_path, saved)
 
 
 def test_arguments_out_of_range(tmp_path: pathlib.Path) -> None:
-    saved = SavedLearner(MAML(MLP(4, (4,))))
+    saved = SavedLearner(Descent(MLP(4, (4,))))
     for options in ({"ways": 0}, {"examples": 0}, {"precision": "int4"}):
         with pytest.raises(ConfigError):
             write_firmware(tmp_path, saved, FirmwareSettings(**options))

@@ -20,6 +20,7 @@ from .test_c_derivatives import CASES as DERIVATIVES
 from .test_c_derivatives import SHAPES as GIVEN
 from .test_c_derivatives import derivative
 
+pytestmark = pytest.mark.xdist_group("operators in C")  # which are compiled at once
 aten = torch.ops.aten
 SHAPES = {
     "a": (3, 4),

@@ -6,12 +6,11 @@ import pathlib
 
 import pytest
 import torch
+from builders import Descent, Prototypes
 
 from quickstudy.errors import ConfigError
 from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.training.saving import SavedLearner
@@ -47,9 +46,9 @@ int main(void)
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 def test_two_learners_link_into_one_program(precision: str, tmp_path: pathlib.Path) -> None:
     torch.manual_seed(0)
-    rows = SavedLearner(MAML(MLP(in_features=4, hidden=(8,)), inner_lr=0.5))
+    rows = SavedLearner(Descent(MLP(in_features=4, hidden=(8,)), inner_lr=0.5))
     write_firmware(tmp_path / "doors", rows, FirmwareSettings(ways=2, prefix="doors"))
-    images = SavedLearner(ProtoNet(Conv4(1, 16, channels=4)), ImageSpec(16, 16, 1))
+    images = SavedLearner(Prototypes(Conv4(1, 16, channels=4)), ImageSpec(16, 16, 1))
     settings = FirmwareSettings(ways=3, precision=precision, prefix="walls")  # type: ignore[arg-type]
     write_firmware(tmp_path / "walls", images, settings)
     for file in [*tmp_path.glob("*/*.[ch]"), *tmp_path.glob("*/README.md")]:

@@ -10,11 +10,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from builders import Descent, Prototypes
 
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.training.saving import SavedLearner
 
@@ -52,8 +51,8 @@ for (const query of task.queries) {
 console.log(JSON.stringify({ code, answers, scores }));
 """
 LEARNERS: dict[str, Callable[[], Learner]] = {
-    "int8": lambda: ProtoNet(Conv4(channels=8, image_size=16)),
-    "float32": lambda: MAML(Conv4(channels=4, image_size=16, norm="none", halving="stride"), inner_lr=0.5),
+    "int8": lambda: Prototypes(Conv4(channels=8, image_size=16)),
+    "float32": lambda: Descent(Conv4(channels=4, image_size=16, norm="none", halving="stride"), inner_lr=0.5),
 }
 
 

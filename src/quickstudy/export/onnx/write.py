@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import logging
 import re
@@ -19,6 +20,8 @@ import torch
 from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 from onnxscript import opset20 as op
 from torch._decomp import decomposition_table
+from torch.onnx._internal.exporter import _core
+from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from quickstudy.errors import ModelError
 from quickstudy.export.onnx.program import exported
@@ -26,6 +29,8 @@ from quickstudy.export.trace.capture import Program
 from quickstudy.export.trace.origin import origin_of
 from quickstudy.runtime.bundle import EXTERNAL
 
+OPSET = op.version
+"""Version of ONNX's operators that graphs are written in."""
 INSTEAD = {
     "solve": "a fixed number of conjugate-gradient steps",
     "cholesky": "a fixed number of conjugate-gradient steps",
@@ -45,15 +50,14 @@ def to_onnx(program: Program) -> bytes:
     with quietly():
         try:
             given = exported(program.module)
-            written = torch.onnx.export(
+            written = _core.export(
                 given,
-                dynamo=True,
+                registry=_registry(),
                 verbose=False,
                 optimize=False,
-                custom_translation_table=_TRANSLATIONS,
+                opset_version=OPSET,
                 input_names=list(program.inputs),
             )
-            assert written is not None
             assert written.exported_program is not None
         except torch.onnx.OnnxExporterError as error:
             raise _not_expressed(program, given, error) from error
@@ -164,6 +168,15 @@ _TRANSLATIONS = {
     torch.ops.aten.max_pool2d_with_indices.default: _max_pool2d,
     torch.ops.aten.max_pool2d_with_indices_backward.default: _max_pool2d_backward,
 }
+
+
+@functools.cache
+def _registry() -> ONNXRegistry:
+    """Return the ONNX forms of operators. `torch.onnx.export` collects them in each call, which takes most of a small graph's time."""
+    found = ONNXRegistry.from_torchlib(OPSET)
+    for operator, form in _TRANSLATIONS.items():
+        found.register_op(operator, form)
+    return found
 
 
 def _is_mark(node: torch.fx.Node) -> bool:
