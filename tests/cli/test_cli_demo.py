@@ -17,6 +17,7 @@ import pytest
 from quickstudy.cli import _glyphs_demo as demo
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.readers.npz import from_arrays
+from quickstudy.inputs import Shown
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.report.page import PicturedTask, Report, write_report
 
@@ -111,7 +112,10 @@ EVIL = "<script>alert(1)</script> & \"quotes\" 'too'"
 
 def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path: pathlib.Path) -> None:
     rng = np.random.default_rng(0)
-    grey, colour = (rng.integers(0, 255, (4, 8, 8, channels), dtype=np.uint8) for channels in (1, 3))
+    grey, colour = (
+        [ImageSpec(8, 8, channels).shown({"image": one}) for one in rng.integers(0, 255, (4, 8, 8, channels), dtype=np.uint8)]
+        for channels in (1, 3)
+    )
     ways = np.array([0, 0, 1, 1])
     task = PicturedTask([EVIL, "b"], grey, ways, colour, ways, np.array([0, 1, 1, 0]))
     report = Report(
@@ -121,6 +125,11 @@ def test_a_report_is_one_file_and_escapes_what_it_shows(tmp_path: pathlib.Path) 
     text = (tmp_path / "sub" / "report.html").read_text(encoding="utf-8")
     page = assert_self_contained(text)
     assert page.text.count(EVIL) >= 7  # shown, not run
+    grey[0] = Shown("text/plain", EVIL.encode())
+    write_report(tmp_path / "words.html", report)
+    words = assert_self_contained((tmp_path / "words.html").read_text(encoding="utf-8"))
+    assert words.tags.count("img") == page.tags.count("img") - 1  # an example that its spec shows in words
+    assert words.text.count(EVIL) == page.text.count(EVIL) + 1
     assert page.tags.count("img") == 8 + 2  # the examples and two plots
     assert text.count('class="right"') == 2
     assert text.count('class="wrong"') == 2

@@ -204,9 +204,9 @@ def _next(out: pathlib.Path) -> list[str]:
 def _write_images(out: pathlib.Path, task: PicturedTask) -> None:
     """Write a task as folders of images: examples to adapt to, and one question for each class."""
     for way, name in enumerate(task.names):
-        for number, index in enumerate(np.flatnonzero(task.support_ways == way), start=1):
+        for number, index in enumerate(np.flatnonzero(task.support_ways == way).tolist(), start=1):
             write_atomically(out / EXAMPLES / name / f"{number}.png", task.support[index].content)
-        write_atomically(out / QUESTIONS / f"{name}.png", task.query[np.argmax(task.query_ways == way)].content)
+        write_atomically(out / QUESTIONS / f"{name}.png", task.query[int(np.argmax(task.query_ways == way))].content)
 
 
 def _report(

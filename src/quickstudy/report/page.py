@@ -91,11 +91,13 @@ def _task(task: PicturedTask) -> str:
     ways = []
     for way, name in enumerate(task.names):
         queries = []
-        for index in np.flatnonzero(task.query_ways == way):
+        for index in np.flatnonzero(task.query_ways == way).tolist():
             predicted = int(task.predicted[index])
             kind = "right" if predicted == way else "wrong"
             queries.append(_example(task.query[index], kind, f"predicted {task.names[predicted]}"))
-        support = "".join(_example(task.support[index], "", name) for index in np.flatnonzero(task.support_ways == way))
+        support = "".join(
+            _example(task.support[index], "", name) for index in np.flatnonzero(task.support_ways == way).tolist()
+        )
         ways.append(WAY.substitute(name=html.escape(name), support=support, queries="".join(queries)))
     return f"<div class=task>{''.join(ways)}</div>"
 
