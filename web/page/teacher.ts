@@ -1,5 +1,5 @@
 /** What the page knows: a learner, the examples shown to it, and the skill that it has made of them. */
-import type { ImageSpec, Ink, Label, Learner, Prediction, Skill } from "../src/index.ts";
+import { ConfigError, type ImageSpec, type Ink, type Label, type Learner, type Prediction, type Skill } from "../src/index.ts";
 
 export interface Shown {
   readonly label: Label;
@@ -14,6 +14,8 @@ export class Teacher {
   private readonly fromFile: boolean;
 
   constructor(readonly learner: Learner) {
+    const { kind } = learner.manifest.target;
+    if (kind !== "classes") throw new ConfigError(`the learner answers with ${kind}; this page teaches classes. Use quickstudy.js.`);
     this.skill = learner.skill;
     this.fromFile = learner.skill !== null;
   }

@@ -8,7 +8,7 @@ import { type Bytes, type Parts, unzip, zip } from "./zip.ts";
 
 export type State = ReadonlyMap<string, Values>;
 
-/** Examples: inputs as their kind stores them, and `y` one-hot `[example, way]`. */
+/** Examples: inputs as their kind stores them, and `y`: one-hot `[example, way]`, or values `[example, output]`. */
 export interface Examples {
   readonly inputs: Inputs;
   readonly y: Values;
@@ -135,7 +135,7 @@ function learned(manifest: Manifest, parts: Parts): Learned {
   if (extra.length > 0)
     throw new FileFormatError(`${STATE} holds ${extra.join(", ")}, which is no part of this learner's state.`);
   for (const [name, { shape }] of Object.entries(manifest.state))
-    checkTensor(`${name} in ${STATE}`, found.get(name), shape, { way: manifest.labels!.length });
+    checkTensor(`${name} in ${STATE}`, found.get(name), shape, sizes(manifest));
   return { state: found as Map<string, Values>, support: parts.has(SUPPORT) ? support(manifest, parts.get(SUPPORT)!) : null };
 }
 
@@ -143,12 +143,17 @@ function support(manifest: Manifest, content: Bytes): Examples {
   const inputs = parseNumbers(SUPPORT, content);
   const y = inputs.get("y");
   inputs.delete("y");
-  checkTensor(`y in ${SUPPORT}`, y, ["example", manifest.labels!.length], {});
+  checkTensor(`y in ${SUPPORT}`, y, ["example", manifest.target.outputs ?? "way"], sizes(manifest));
   const extra = [...inputs.keys()].filter((name) => !(name in manifest.layout));
   if (extra.length > 0) throw new FileFormatError(`${SUPPORT} holds ${extra.join(", ")}, which is no part of the learner's input.`);
   for (const [name, { axes, dtype }] of Object.entries(manifest.layout))
     checkTensor(`${name} in ${SUPPORT}`, inputs.get(name), ["example", ...axes], { example: y!.shape[0]! }, dtype);
   return { inputs, y: y as Values };
+}
+
+/** Return the sizes of the axes that the labels determine; values have no labels. */
+function sizes({ target, labels }: Manifest): Record<string, number> {
+  return target.kind === "classes" ? { way: labels!.length } : {};
 }
 
 async function sha256(content: Bytes): Promise<string> {

@@ -12,4 +12,5 @@ export type { RowsSpec } from "./inputs/rows.ts";
 export { type AdaptOptions, Learner, type Source } from "./learner.ts";
 export type { Label, Manifest } from "./manifest.ts";
 export { configure, type Options, threads } from "./session.ts";
-export type { Given, Prediction, Skill } from "./skill.ts";
+export type { Answers, Given, Prediction, Skill } from "./skill.ts";
+export type { Value } from "./values.ts";

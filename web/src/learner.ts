@@ -1,9 +1,9 @@
 /** Learner: loaded from a bundle, it adapts to tasks. */
 import { DataError, FileFormatError, reason } from "./errors.ts";
 import type { Example } from "./inputs/kind.ts";
-import type { Label, Manifest } from "./manifest.ts";
+import type { Manifest } from "./manifest.ts";
 import { Model, type Settings } from "./model.ts";
-import { type Given, Skill } from "./skill.ts";
+import { type Answers, type Given, Skill } from "./skill.ts";
 import { type Bytes, LIMITS } from "./zip.ts";
 
 export interface AdaptOptions extends Given {
@@ -32,9 +32,9 @@ export class Learner {
     return this.model.manifest;
   }
 
-  /** Learn a task from examples with their labels. */
-  async adapt(examples: readonly Example[], labels: readonly Label[], options: AdaptOptions = {}): Promise<Skill> {
-    return Skill.adapt(this.model, examples, labels, this.model.settings(options.settings ?? {}), options);
+  /** Learn a task from examples with their labels, or with their values. */
+  async adapt(examples: readonly Example[], answers: Answers, options: AdaptOptions = {}): Promise<Skill> {
+    return Skill.adapt(this.model, examples, answers, this.model.settings(options.settings ?? {}), options);
   }
 }
 

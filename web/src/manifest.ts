@@ -122,8 +122,8 @@ function refuseTorch({ parts }: Record<string, unknown>): void {
 
 /** Throw a ConfigError for a sound learner that this module cannot run. */
 function checkThatItRuns({ target, layout, state }: Manifest): void {
-  if (target.kind !== "classes")
-    throw new ConfigError(`the learner answers with ${target.kind}; this module runs classes. Use quickstudy.runtime.`);
+  if (target.kind !== "classes" && target.kind !== "values")
+    throw new ConfigError(`the learner answers with ${target.kind}; this module runs classes and values. Use quickstudy.runtime.`);
   for (const [name, { dtype }] of [...Object.entries(layout), ...Object.entries(state)]) {
     if (dtype === "int64") {
       const where = name in layout ? "input" : "state";

@@ -46,8 +46,9 @@ export class Model {
     const ways = y.shape[1]!;
     const fixed = this.manifest.target.outputs;
     if (fixed != null && fixed !== ways) {
+      const what = this.manifest.target.kind === "values" ? "values per example" : "classes";
       throw new TaskError(
-        `the task has ${ways} classes, but this learner's head is fixed to ${fixed}. Give it examples of ${fixed} classes.`,
+        `the task has ${ways} ${what}, but this learner's head is fixed to ${fixed}. Give it examples of ${fixed} ${what}.`,
       );
     }
     const feeds = this.named("support", inputs);
@@ -58,7 +59,7 @@ export class Model {
     return this.run("update", feeds);
   }
 
-  /** Return logits `[query, way]`. */
+  /** Return logits `[query, way]`, or values `[query, output]`. */
   async predict(state: State, inputs: Inputs): Promise<Values> {
     const feeds = this.named("query", inputs);
     for (const [name, values] of state) feeds.set(`state.${name}`, values);

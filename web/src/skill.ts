@@ -1,6 +1,6 @@
 /** Skill: a task that a learner has learned. It predicts, learns more, forgets, and is saved. */
 import { type Examples, type Learned, writeSkill } from "./bundle.ts";
-import { DataError, TaskError } from "./errors.ts";
+import { ConfigError, DataError, TaskError } from "./errors.ts";
 import type { Ink } from "./inputs/image.ts";
 import { type Example, kindOf, readAll, type Reading } from "./inputs/kind.ts";
 import type { Inputs } from "./layout.ts";
@@ -9,6 +9,7 @@ import type { Label } from "./manifest.ts";
 import type { Model, Settings } from "./model.ts";
 import type { Tensor, Values } from "./safetensors.ts";
 import { concatenate, NOTHING, range, take, takeWays } from "./state.ts";
+import { type Value, valueRows } from "./values.ts";
 
 /** Number of examples predicted at once, so that memory does not grow with their number. */
 const BATCH = 256;
@@ -21,6 +22,9 @@ export interface Prediction {
   /** Whether the example belongs to none of the classes; null if the learner has no calibrated threshold. */
   readonly unknown: boolean | null;
 }
+
+/** One label per example; or one value, or row of values, per example for a learner of values. */
+export type Answers = readonly Label[] | readonly Value[];
 
 export interface Given {
   /** Polarity of the images, if it is not the learner's own: "dark" on light, or "light" on dark. */
@@ -44,12 +48,12 @@ export class Skill {
   static async adapt(
     model: Model,
     examples: readonly Example[],
-    labels: readonly Label[],
+    answers: Answers,
     settings: Settings,
     given: Given,
   ): Promise<Skill> {
     const skill = new Skill(model, [], { state: new Map(), support: null }, settings, asReading(given));
-    await skill.add(examples, labels);
+    await skill.add(examples, answers);
     return skill;
   }
 
@@ -57,10 +61,10 @@ export class Skill {
   static resume(model: Model): Skill | null {
     const { labels, settings, reading } = model.manifest;
     const { learned } = model.bundle;
-    return learned === null ? null : new Skill(model, labels!, learned, settings, reading);
+    return learned === null ? null : new Skill(model, labels ?? [], learned, settings, reading);
   }
 
-  /** The classes in the order of `probabilities`: sorted if they can be compared; those added later come after them. */
+  /** The classes in the order of `probabilities`: sorted if they can be compared; those added later come after them. Values have none. */
   get labels(): readonly Label[] {
     return this.ways;
   }
@@ -70,33 +74,63 @@ export class Skill {
     return this.said;
   }
 
-  /** Return a prediction for each example. */
+  /** Return a prediction of its class for each example. */
   async predict(examples: readonly Example[], given: Given = {}): Promise<Prediction[]> {
+    this.checkTarget("classes", "values");
+    return this.outputs(examples, given, (found) => this.predictions(found));
+  }
+
+  /** Return the values that a learner of values predicts for each example. */
+  async values(examples: readonly Example[], given: Given = {}): Promise<number[][]> {
+    this.checkTarget("values", "predict");
+    return this.outputs(examples, given, rows);
+  }
+
+  /** Learn from more examples, of known or of new classes, or with their values. */
+  async add(examples: readonly Example[], answers: Answers, given: Given = {}): Promise<void> {
+    const inputs = await this.read(examples, given);
+    if (this.model.manifest.target.kind === "values") {
+      const y = valueRows(answers as readonly Value[], examples.length);
+      return this.inTurn(() => this.learn({ inputs, y }, []));
+    }
+    const labels = answers as readonly Label[];
+    checkLabels(labels, examples.length);
+    return this.inTurn(async () => {
+      const ways = withNew(this.ways, labels);
+      checkWays(ways);
+      return this.learn({ inputs, y: oneHot(labels, ways) }, ways);
+    });
+  }
+
+  /** Learn from more examples, whose `y` has a column for each of these ways, or for each value. */
+  private async learn(more: Examples, ways: readonly Label[]): Promise<void> {
+    const { state, support } = this.learned;
+    const [given, before] = [more.y.shape[1]!, support?.y.shape[1]];
+    if (ways.length === 0 && before !== undefined && before !== given)
+      throw new DataError(`y has ${given} values per example; expected ${before}, as earlier ones have.`);
+    const all = support === null ? more : joined(support, more);
+    if (!this.model.manifest.continues) return this.adaptTo(all, ways);
+    const earlier = state.size > 0 ? state : undefined;
+    this.keep({ state: await this.model.adapt(more, this.settings, earlier), support: support && all }, ways);
+  }
+
+  /** Return what is made of the learner's outputs for examples, some examples at a time. */
+  private async outputs<Made>(examples: readonly Example[], given: Given, make: (found: Values) => Made[]): Promise<Made[]> {
     const inputs = await this.read(examples, given);
     return this.inTurn(async () => {
-      const made: Prediction[] = [];
+      const made: Made[] = [];
       for (let from = 0; from < examples.length; from += BATCH) {
         const part = range(Math.min(BATCH, examples.length - from)).map((index) => from + index);
-        made.push(...this.predictions(await this.model.predict(this.learned.state, rowsOf(inputs, part))));
+        made.push(...make(await this.model.predict(this.learned.state, rowsOf(inputs, part))));
       }
       return made;
     });
   }
 
-  /** Learn from more examples, of known or of new classes. */
-  async add(examples: readonly Example[], labels: readonly Label[], given: Given = {}): Promise<void> {
-    const inputs = await this.read(examples, given);
-    checkLabels(labels, examples.length);
-    return this.inTurn(async () => {
-      const ways = withNew(this.ways, labels);
-      checkWays(ways);
-      const more = { inputs, y: oneHot(labels, ways) };
-      const { state, support } = this.learned;
-      const all = support === null ? more : joined(support, more);
-      if (!this.model.manifest.continues) return this.adaptTo(all, ways);
-      const earlier = this.ways.length > 0 ? state : undefined;
-      this.keep({ state: await this.model.adapt(more, this.settings, earlier), support: support && all }, ways);
-    });
+  /** Throw a ConfigError, which names the method to call, unless the learner gives this kind of answer. */
+  private checkTarget(kind: string, other: string): void {
+    const found = this.model.manifest.target.kind;
+    if (found !== kind) throw new ConfigError(`the learner answers with ${found}, not ${kind}; call ${other}().`);
   }
 
   /** Unlearn a class. */
@@ -154,10 +188,9 @@ export class Skill {
     this.ways = ways;
   }
 
-  private predictions({ shape, data }: Values): Prediction[] {
+  private predictions(found: Values): Prediction[] {
     const { unknown, temperature } = this.model.manifest;
-    return range(shape[0]!).map((query) => {
-      const logits = [...data.subarray(query * shape[1]!, (query + 1) * shape[1]!)];
+    return rows(found).map((logits) => {
       const highest = Math.max(...logits);
       const powers = logits.map((logit) => Math.exp((logit - highest) / temperature));
       const sum = powers.reduce((total, power) => total + power, 0);
@@ -181,6 +214,11 @@ export class Skill {
 /** Return what was said of how examples are read, without what was left open. */
 function asReading({ ink }: Given): Reading {
   return ink === undefined ? {} : { ink };
+}
+
+/** Return the rows of a matrix. */
+function rows({ shape, data }: Values): number[][] {
+  return range(shape[0]!).map((row) => [...data.subarray(row * shape[1]!, (row + 1) * shape[1]!)]);
 }
 
 /** Return chosen examples. */

@@ -18,6 +18,7 @@ from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import one_hot
 from quickstudy.runtime import Learner, bundle
 from quickstudy.runtime.manifest import Unknown
@@ -58,6 +59,19 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
     classifier.partial_fit(more, more_labels)
     expected |= {"logitsAfterMore": classifier.skill_.logits(query).tolist(), "classes": classifier.skill_.labels}
     (folder / f"{name}.json").write_text(json.dumps(expected))
+
+
+def values(folder: pathlib.Path) -> None:
+    """Write a learner of values on rows, two sets of examples, and the values that Python predicts after each."""
+    saved = SavedLearner(MAML(MLP(3, hidden=(16,)), head_ways=2, inner_lr=0.02, inner_steps=5), RowsSpec(3), target="values")
+    bundle.write(folder / "values.qs", to_bundle(saved))
+    rng = np.random.default_rng(6)
+    support, more, query = (rng.normal(size=(count, 3)).astype(np.float32) for count in (8, 3, QUERIES))
+    y, more_y = np.sin(support[:, :2]), np.cos(more[:, :2])
+    skill = Learner.load(folder / "values.qs").adapt(support, y)
+    found = {"support": support, "labels": y, "more": more, "moreLabels": more_y, "query": query, "logits": skill.logits(query)}
+    found["logitsAfterMore"] = skill.add(more, more_y).logits(query)
+    (folder / "values.json").write_text(json.dumps({name: value.tolist() for name, value in found.items()}))
 
 
 def quantised(folder: pathlib.Path) -> None:
@@ -171,6 +185,7 @@ def main() -> None:
     case(folder, "prototypes", load_learner("omniglot"))
     # small steps: on random weights, large ones magnify rounding until torch in 32 bits is not torch in 64 bits
     case(folder, "maml", SavedLearner(MAML(Conv4(), inner_lr=0.02, inner_steps=5), spec))
+    values(folder)
     quantised(folder)
     unknown(folder)
     warm(folder)

@@ -11,8 +11,10 @@ from quickstudy.errors import UnlikeTrainingWarning
 from quickstudy.runtime import Skill
 
 
-def pixels(plain: dict) -> np.ndarray:
-    """Return an image of a case."""
+def example(plain: dict | list) -> np.ndarray:
+    """Return an example of a case: an image, or a row of numbers."""
+    if isinstance(plain, list):
+        return np.array(plain, dtype=np.float32)
     return np.array(plain["data"], dtype=np.uint8).reshape(plain["height"], plain["width"])
 
 
@@ -21,9 +23,9 @@ def main() -> None:
     warnings.simplefilter("ignore", UnlikeTrainingWarning)  # the case's images are noise
     case = json.loads(pathlib.Path(sys.argv[2]).read_text())
     skill = Skill.load(sys.argv[1])
-    query = [pixels(plain) for plain in case["query"]]
+    query = [example(plain) for plain in case["query"]]
     found = {"labels": skill.labels, "logits": skill.logits(query).tolist()}
-    skill.add([pixels(plain) for plain in case["more"]], case["moreLabels"])
+    skill.add([example(plain) for plain in case["more"]], case["moreLabels"])
     found["logitsAfterMore"] = skill.logits(query).tolist()
     print(json.dumps(found))
 

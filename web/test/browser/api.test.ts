@@ -25,6 +25,14 @@ interface Case {
   classes: string[];
 }
 
+interface Rows {
+  support: number[][];
+  labels: number[][];
+  more: number[][];
+  moreLabels: number[][];
+  query: number[][];
+}
+
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 const fixtures = inject("fixtures");
 let served: Served;
@@ -162,6 +170,48 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
     expect(apart(there.logits, expected.logits)).toBeLessThan(1e-4);
     expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
   });
+});
+
+test("a learner of values predicts, learns more and is saved as in Python", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const rows = (await (await fetch("/fixtures/values.json")).json()) as Rows;
+    const learner = await Learner.load("/fixtures/values.qs");
+    const skill = await learner.adapt(rows.support, rows.labels);
+    const first = await skill.values(rows.query);
+    const saved = await skill.save();
+    const again = (await Learner.load(saved)).skill!;
+    await again.add(rows.more, rows.moreLabels);
+    const refused = [
+      skill.predict(rows.query),
+      learner.adapt(rows.support, rows.labels.slice(1)),
+      learner.adapt(rows.support, rows.labels.map(() => [1, 2, 3])),
+      learner.adapt(rows.support, rows.labels.map(() => [Number.NaN, 2])),
+      again.add(rows.more, rows.more.map(() => 1)),
+    ];
+    return {
+      first,
+      second: await again.values(rows.query),
+      labels: again.labels,
+      refused: await Promise.all(refused.map((attempt) => attempt.catch(String))),
+      file: [...new Uint8Array(await saved.arrayBuffer())],
+    };
+  });
+  const expected = caseOf("values");
+  expect(apart(found.first, expected.logits)).toBeLessThan(1e-4);
+  expect(apart(found.second, expected.logitsAfterMore)).toBeLessThan(1e-4);
+  expect(found.labels).toEqual([]);
+  expect(found.refused).toEqual([
+    "ConfigError: the learner answers with values, not classes; call values().",
+    "DataError: there are 8 examples but 7 values; expected one value, or row of values, per example.",
+    "TaskError: the task has 3 values per example, but this learner's head is fixed to 2. Give it examples of 2 values per example.",
+    "DataError: the value of example 0 is NaN; expected a number.",
+    "DataError: y has 1 values per example; expected 2, as earlier ones have.",
+  ]);
+  const file = join(fixtures, "values.saved.qs");
+  writeFileSync(file, Uint8Array.from(found.file));
+  const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, "values.json")));
+  expect(apart(there.logits, expected.logits)).toBeLessThan(1e-4);
+  expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
 });
 
 test("fewer steps are another adaptation, and an unknown setting is refused by name", async () => {

@@ -232,9 +232,9 @@ describe("a sound file that does not run here is refused by name, in words that 
       "sums in the learner's state is int64; this module runs float32. Use quickstudy.runtime.",
     ],
     [
-      "values",
-      contents({ target: { kind: "values" } }),
-      "the learner answers with values; this module runs classes. Use quickstudy.runtime.",
+      "ranks",
+      contents({ target: { kind: "ranks" } }),
+      "the learner answers with ranks; this module runs classes and values. Use quickstudy.runtime.",
     ],
     [
       "another kind of input",

@@ -4,6 +4,7 @@ import { type InputSpec, readAll } from "../../src/inputs/kind.ts";
 import { checkLabels, oneHot, withNew } from "../../src/labels.ts";
 import type { Label } from "../../src/manifest.ts";
 import { concatenate, NOTHING, take, takeWays } from "../../src/state.ts";
+import { valueRows } from "../../src/values.ts";
 
 test("labels are sorted as Python sorts them, and come after those that are known", () => {
   expect(withNew([], ["b", "a", "b"])).toEqual(["a", "b"]);
@@ -60,4 +61,12 @@ test("ways are padded with zeros and taken out, along whichever axis", () => {
   expect(concatenate(take(values, 0, [1]), values).shape).toEqual([3, 3]);
   const bytes = { shape: [3], data: Uint8Array.of(1, 2, 255) };
   expect(take(bytes, 0, [2, NOTHING])).toEqual({ shape: [2], data: Uint8Array.of(255, 0) });
+});
+
+test("values become rows, and what is no number is named", () => {
+  expect(valueRows([1, 2.5], 2)).toEqual({ shape: [2, 1], data: Float32Array.of(1, 2.5) });
+  expect(valueRows([[1, 2]], 1)).toEqual({ shape: [1, 2], data: Float32Array.of(1, 2) });
+  expect(() => valueRows([1], 2)).toThrow("there are 2 examples but 1 values");
+  expect(() => valueRows([1, [2, 3]], 2)).toThrow("example 1 has 2 values; expected 1");
+  expect(() => valueRows(["1" as unknown as number], 1)).toThrow("the value of example 0 is 1; expected a number.");
 });
