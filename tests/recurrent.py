@@ -4,12 +4,14 @@ import dataclasses
 from typing import ClassVar
 
 import torch
+from builders import make_tasks
 from torch import Tensor, nn
 
 from quickstudy.functional.loop import scan
 from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
 from quickstudy.task import Examples, Input
+from quickstudy.training.engine import meta_gradient
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -58,3 +60,12 @@ class Recurrent(Learner):
         new = (1 - kept) * torch.tanh(candidate + torch.sigmoid(read + reset) * old) + kept * hidden
         hidden = weight * new + (1 - weight) * hidden
         return hidden, hidden
+
+
+def trained(learner: Learner) -> Learner:
+    """Return the learner after a few steps, so that its weights are not those of its beginning."""
+    optimizer = torch.optim.Adam(learner.parameters(), 0.01)
+    for seed in range(5):
+        meta_gradient(learner, make_tasks(4, seed=seed, dtype=torch.float32), "vmap")
+        optimizer.step()
+    return learner.eval()

@@ -4,31 +4,20 @@ import numpy as np
 import pytest
 import torch
 from builders import make_tasks
-from recurrent import Recurrent
+from recurrent import Recurrent, trained
 
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.measure import logits
-from quickstudy.learner import Learner
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot
 from quickstudy.runtime import learner as runtime
 from quickstudy.task import Examples
-from quickstudy.training.engine import meta_gradient
 from quickstudy.training.saving import SavedLearner
 
 
 def double(support: Examples) -> Examples:
     """Return the examples in float64."""
     return Examples(support.x.double(), OneHot(support.y.rows.double()))  # type: ignore[union-attr]
-
-
-def trained(learner: Learner) -> Learner:
-    """Return the learner after a few steps, so that its weights are not those of its beginning."""
-    optimizer = torch.optim.Adam(learner.parameters(), 0.01)
-    for seed in range(5):
-        meta_gradient(learner, make_tasks(4, seed=seed, dtype=torch.float32), "vmap")
-        optimizer.step()
-    return learner.eval()
 
 
 @pytest.mark.parametrize("shots", [1, 4])

@@ -5,15 +5,19 @@ from __future__ import annotations
 import pathlib
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
-from recurrent import Recurrent
+from recurrent import Recurrent, trained
 from torch import Tensor
 
 from quickstudy.errors import ModelError
+from quickstudy.export.bundle import to_bundle
+from quickstudy.export.measure import logits
 from quickstudy.functional.loop import repeat, scan
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.runtime import learner as runtime
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner
 
@@ -79,14 +83,17 @@ def test_a_loop_inside_a_loop_is_refused() -> None:
         compiled(twice, {"x": torch.randn(9, 4), "w": torch.randn(4)}, ["x"])
 
 
-def test_a_recurrent_learner_equals_torch(build: Callable) -> None:
+def test_a_recurrent_learner_is_trained_and_equals_torch_in_onnx_and_in_c(build: Callable) -> None:
     torch.manual_seed(0)
-    learner = Recurrent(MLP(in_features=6, hidden=(8, 6))).eval()
+    learner = trained(Recurrent(MLP(in_features=6, hidden=(8, 6))))
     x, classes, queries = torch.randn(7, 6), torch.arange(7) % 3, torch.randn(4, 6)
     host = build(SavedLearner(learner), ways=3, examples=9, features=6, precision="float32")
     assert host.adapt(x.numpy(), classes.numpy()) == 0
     _, scores = host.predict(queries.numpy())
+    shipped = runtime.Learner(to_bundle(SavedLearner(learner), features=6))
+    in_onnx = logits(shipped, Examples(x, one_hot(classes, 3)), queries)
     exact = learner.double()
     support = Examples(x.double(), OneHot(one_hot(classes, 3).rows.double()))
-    expected = exact.predict(exact.adapt(support), queries.double()).detach().float()
-    torch.testing.assert_close(torch.from_numpy(scores), expected, rtol=1e-4, atol=1e-5)
+    expected = exact.predict(exact.adapt(support), queries.double()).detach().numpy()
+    for found in (scores, in_onnx):
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
