@@ -17,6 +17,8 @@ import pytest
 from builders import DESCENT
 
 from quickstudy.cli import _data, _tasks
+from quickstudy.errors import StorageError
+from quickstudy.training.best import Best
 
 Call = Callable[..., Any]
 
@@ -114,9 +116,61 @@ def test_what_adapt_prints(cli: Call, pasted: Call, place: pathlib.Path) -> None
     assert command.startswith("quickstudy predict 'my task.qs' 'my drawings/class 0/image 0.png'")
 
 
+@pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # drawings are no patterns
 def test_what_export_prints(cli: Call, pasted: Call, finished: pathlib.Path, place: pathlib.Path) -> None:
     outcome = cli("export", finished, "-o", "my learner.qs")
     assert pasted(outcome.out) == ["quickstudy info 'my learner.qs'"]
+    (then,) = re.findall(r"^then: (quickstudy .*?)    \(", outcome.out, re.MULTILINE)
+    drawings(place / "MY-CLASSES", 2, 2, size=16)
+    assert cli(*shlex.split(then)[1:]).code == 0
+
+
+def test_what_export_of_a_learner_of_values_prints(cli: Call, place: pathlib.Path) -> None:
+    options = ("--learner", DESCENT, "--steps", "1", "--validation.tasks", "2", "--out", "curves")
+    assert cli("train", "--tasks", "sinusoid", *options).code == 0
+    outcome = cli("export", "curves", "-o", "curves.qs")
+    assert "then: in Python, quickstudy.runtime.Learner.load('curves.qs').adapt(x, y)" in outcome.out
+    assert "this learner predicts values" in outcome.out
+    assert "ways" not in cli("export", "curves", "--target", "c", "-o", "firmware").out
+
+
+def test_a_run_that_is_there_already_is_answered_with_how_to_go_on(
+    cli: Call, refused: Call, train: Call, place: pathlib.Path
+) -> None:
+    drawings(place / "mine", 12, 8)
+    words = train(pathlib.Path("my run"), data="mine", **OWN)
+    assert cli(*words).code == 0
+    message = refused(*words)
+    assert message.endswith("go on with: quickstudy train --resume 'my run'\n")
+    assert cli("train", "--resume", "my run").code == 0
+    (place / "my run" / "learner.safetensors").unlink()
+    for verb in ("info", "evaluate", "export"):
+        message = refused(verb, "my run", *(("-o", "x.qs") if verb == "export" else ()))
+        assert "holds a run that has saved no learner yet" in message
+        assert message.endswith("Go on with: quickstudy train --resume 'my run'\n")
+
+
+def test_resume_alone_goes_on_in_the_usual_folder(cli: Call, refused: Call, train: Call, place: pathlib.Path) -> None:
+    assert "runs/latest holds no run to resume" in refused("train", "--resume")
+    drawings(place / "mine", 12, 8)
+    words = [word for word in train(pathlib.Path("r"), data="mine", **OWN) if word not in ("--out", "r")]
+    assert cli(*words).code == 0
+    assert cli("train", "--resume").code == 0
+
+
+def test_a_full_disk_is_answered_with_how_to_go_on(
+    cli: Call, refused: Call, train: Call, place: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawings(place / "mine", 12, 8)
+
+    def full(*_: object) -> None:
+        raise StorageError("could not write r/learner.safetensors: No space left on device; nothing was written.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Best, "keep", full)
+        message = refused(*train(pathlib.Path("r"), data="mine", **OWN), code=1)
+    assert message.endswith("Then go on with: quickstudy train --resume r\n")
+    assert cli("train", "--resume", "r").code == 0
 
 
 def test_what_export_to_c_prints(cli: Call, pasted: Call, place: pathlib.Path) -> None:

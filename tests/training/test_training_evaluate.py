@@ -355,4 +355,4 @@ def test_the_progress_line_names_the_error() -> None:
         row = {"loss": 0.5, "tasks_per_second": 3.0, "validation_mean_squared_error": 1.23456, "validation_ci95": 0.0456}
         line.update(0.5, row)
         line.update(1.0, {"loss": 0.5, "tasks_per_second": 3.0})
-    assert "validation 1.23 ± 0.0456 mean squared error" in screen.getvalue().split("\r")[-1]
+    assert "validation mean squared error 1.23 ± 0.0456" in screen.getvalue().split("\r")[-1]

@@ -20,6 +20,7 @@ from quickstudy.export.pack import Packed, Packing, pack
 from quickstudy.export.source import Source
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
+from quickstudy.runtime.manifest import Manifest
 from quickstudy.training.progress import progress_line
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import TrainingSettings
@@ -116,11 +117,12 @@ def _write_c(options: jsonargparse.Namespace, source: Source) -> None:
         if written.grows
         else ", whatever the number of examples"
     )
+    of_classes = source.saved.target == "classes"
     rows = [
         ("precision", written.precision),
         ("weights (flash)", f"{written.weights:,} bytes"),
         ("working memory (RAM)", f"{written.arena:,} bytes{more}"),
-        ("an adapted task (RAM)", f"{written.state:,} bytes, up to {options.ways} ways"),
+        ("an adapted task (RAM)", f"{written.state:,} bytes" + (f", up to {options.ways} ways" if of_classes else "")),
         ("files", ", ".join(written.files)),
     ]
     _output.table(("fact", "value"), rows, title=f"exported: {options.out}")
@@ -179,7 +181,15 @@ def _show(options: jsonargparse.Namespace, packed: Packed, tried: Sequence[Candi
     for note in packed.notes:
         _output.text(f"note: {note}")
     _output.following("info", options.out)
-    _output.text("then: quickstudy adapt, with a folder that holds one sub-folder of examples for each class")
+    _output.text(f"then: {_use(options.out, manifest)}")
+
+
+def _use(path: str, manifest: Manifest) -> str:
+    """Return what teaches the exported learner a task: a command for examples in files, Python for others."""
+    if manifest.target.kind == "classes" and manifest.input.suffixes():
+        command = _output.command("adapt", path, "MY-CLASSES", "-o", "mine.qs")
+        return f"{command}    (MY-CLASSES holds one folder of examples for each class)"
+    return f"in Python, quickstudy.runtime.Learner.load({path!r}).adapt(x, y)"
 
 
 def _facts(packed: Packed, size: int) -> list[tuple[str, str]]:

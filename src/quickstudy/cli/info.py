@@ -54,9 +54,20 @@ def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]
     for name, value in facts.items():
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
             for number, inner in enumerate(value, start=1):
-                rows.append((f"{prefix}{name}.{number}", ", ".join(f"{key} {one}" for key, one in inner.items())))
+                rows.append((f"{prefix}{name}.{number}", ", ".join(f"{key} {_shown(one)}" for key, one in inner.items())))
         elif isinstance(value, Mapping):
             rows += _flat(value, f"{prefix}{name}.")
         elif value is not None:
-            rows.append((f"{prefix}{name}", value))
+            rows.append((f"{prefix}{name}", _shown(value)))
     return rows
+
+
+def _shown(value: object) -> object:
+    """Return a value as people read it: numbers with six digits, `true` and `false` as options are spelled.
+
+    >>> _shown(1.4840741778135092), _shown(True), _shown("conv4")
+    ('1.48407', 'true', 'conv4')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return format(value, ".6g") if isinstance(value, float) else value

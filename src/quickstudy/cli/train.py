@@ -17,7 +17,7 @@ import torch
 from quickstudy import discovery, storage
 from quickstudy.cli import _data, _output, _parser, _tasks
 from quickstudy.data.dataset import DataWarning
-from quickstudy.errors import ConfigError, NotFoundError
+from quickstudy.errors import ConfigError, NotFoundError, StorageError
 from quickstudy.inputs import InputSpec
 from quickstudy.learner import Learner
 from quickstudy.nets import _sizes
@@ -36,6 +36,8 @@ from quickstudy.training.settings import TrainingSettings
 LEARNER, NET, NET_ON_ROWS = "protonet", "conv4", "mlp"
 """Learner and net if the command line chooses none; the last is for tasks whose inputs are rows of numbers."""
 
+OUT = "runs/latest"
+"""Folder of a run if the command line names none."""
 PRINTED = "print all options and their values as YAML, and do nothing else; skip_default leaves out what is not changed"
 """Help of the option `--print_config`."""
 
@@ -45,7 +47,7 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
     parser = _parser.make_parser("train", __doc__)
     parser.add_argument("--config", action="config", help="YAML file with options, as --print_config prints them")
     next(action for action in parser._actions if "--print_config" in action.option_strings).help = PRINTED
-    parser.add_argument("--out", type=str, default="runs/latest", help="folder of the run")
+    parser.add_argument("--out", type=str, default=OUT, help="folder of the run")
     parser.add_argument("--resume", type=bool, default=False, help="go on with the run in --out")
     parser.add_argument("--processes", type=int, default=1, help="processes on this machine that share the tasks of every step")
     restarts = inspect.signature(launch).parameters["restarts"].default
@@ -79,7 +81,7 @@ def run(arguments: Sequence[str]) -> None:
         return
     RunFolder(options.out).check(options.resume)
     if options.processes == 1:
-        _train(options)
+        _train_and_say_how_to_go_on(options)
         return
     prepare(options)  # what is wrong is said here, once
     _data.forget()
@@ -93,6 +95,17 @@ def prepare(options: jsonargparse.Namespace) -> Job:
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
     return Job(make_learner(options, tasks.input), tasks, _tasks.make_validation(options), settings)
+
+
+def _train_and_say_how_to_go_on(options: jsonargparse.Namespace) -> None:
+    """Train; if a file could not be written, say how to go on from what was saved before."""
+    try:
+        _train(options)
+    except StorageError as error:
+        folder = RunFolder(options.out)
+        if not folder.checkpoint.exists():
+            raise
+        raise StorageError(f"{error} Then go on with: {folder.way_on}", subject=error.subject, remedy=folder.way_on) from error
 
 
 def _train_quietly(options: jsonargparse.Namespace) -> None:
@@ -147,6 +160,8 @@ def _resumed(arguments: list[str]) -> list[str]:
     arguments = [part for word in arguments for part in (word.split("=", 1) if word.startswith("--resume=") else [word])]
     if "--resume" not in arguments:
         return arguments
+    if arguments == ["--resume"]:
+        arguments = ["--resume", OUT]
     index = arguments.index("--resume")
     following = arguments[index + 1] if index + 1 < len(arguments) else ""
     if following in ("true", "false"):

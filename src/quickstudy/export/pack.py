@@ -69,12 +69,12 @@ def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: 
     """Return the bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`, over `count` tasks."""
     if not count:
         return Packed(bundle)
+    if saved.target != "classes":
+        return Packed(bundle, ("accuracy and the threshold for unknown classes are of classes; this learner predicts values",))
     if source is None:
         return Packed(
             bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)
         )
-    if saved.target != "classes":
-        return Packed(bundle, ("accuracy and the threshold for unknown classes are of classes; this learner predicts values",))
     learner, notes, threshold = Learner(bundle), (), None
     rows = [row for shots in (1, 5) for row in measure.results(saved, learner, source.tasks("test", shots, 15), count)]
     try:

@@ -81,8 +81,8 @@ class Source:
             return data.load(name, split, spec=spec, data_dir=self.data_dir)
         except UserError as error:
             raise ConfigError(
-                f"{name} ({split}), on which to calibrate and measure, cannot be loaded: {error} Give --data with one that can, or export "
-                "in float32 without --data."
+                f"{name} ({split}), on which to calibrate and measure, cannot be loaded: {error} Name the folder or file of that data with "
+                "--data, or export in float32 without --data."
             ) from error
 
     def _trained_on(self) -> str:

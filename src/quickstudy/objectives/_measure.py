@@ -51,7 +51,8 @@ class Measure:
         >>> Measure("accuracy", True, "%", 100.0, line=".1f").shown(0.876, 0.012)
         '87.6 ± 1.2 %'
         """
-        return f"{self.scale * score:{self.line}} ± {self.scale * ci95:{self.line}} {self.unit or self.name}"
+        numbers = f"{self.scale * score:{self.line}} ± {self.scale * ci95:{self.line}}"
+        return f"{numbers} {self.unit}" if self.unit else f"{self.name} {numbers}"
 
     def better(self, score: float, than: float | None) -> bool:
         """Return whether a score is better than another one, or the first; every number is better than none (NaN)."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import pathlib
+import shlex
 import shutil
 from collections.abc import Iterator
 from typing import IO
@@ -44,6 +45,17 @@ class RunFolder:
         """Return the file of the best learner."""
         return self.path / LEARNER
 
+    @property
+    def way_on(self) -> str:
+        """Return what goes on with the run: a command if the command line began it, else Python."""
+        path = str(self.path)
+        by_command = (self.path / CONFIG).exists()
+        return (
+            f"quickstudy train --resume {shlex.quote(path)}"
+            if by_command
+            else f"fit(..., out=RunFolder({path!r}, resume=True))"
+        )
+
     def check(self, resume: bool) -> None:
         """Raise an error unless a run may begin here, or, to `resume`, may go on.
 
@@ -61,7 +73,7 @@ class RunFolder:
                 )
             return
         if self.checkpoint.exists():
-            raise ConflictError(f"{self.path} holds a run already. Go on with resume=True, or choose another folder.")
+            raise ConflictError(f"{self.path} holds a run already. Choose another folder. Or go on with: {self.way_on}")
         kept = [name for name in (LEARNER, METRICS, CONFIG) if (self.path / name).exists()]
         if kept:
             raise ConflictError(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
-import shlex
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,7 +27,7 @@ from quickstudy.training.device import mixed_precision, own_device
 from quickstudy.training.diagnosis import likely_rate
 from quickstudy.training.engine import Engine
 from quickstudy.training.evaluate import Evaluator, Judged, Result, check_fits
-from quickstudy.training.folder import CONFIG, RunFolder
+from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.prefetch import Prefetch
@@ -322,13 +321,7 @@ class Trainer:
     def _interrupted(self) -> KeyboardInterrupt:
         """Return the interrupt that says how to go on."""
         interrupt = KeyboardInterrupt()
-        where = ""
-        if self.folder is not None:
-            path = str(self.folder.path)
-            by_command = (self.folder.path / CONFIG).exists()
-            in_python = f"fit(..., out=RunFolder({path!r}, resume=True))"
-            how = f"quickstudy train --resume {shlex.quote(path)}" if by_command else in_python
-            where = f"; saved in {path}. Go on with: {how}"
+        where = f"; saved in {self.folder.path}. Go on with: {self.folder.way_on}" if self.folder is not None else ""
         interrupt.add_note(f"interrupted after step {self.run.step}{where}")
         return interrupt
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import pathlib
+import shlex
 
 from quickstudy import discovery
-from quickstudy.errors import ConfigError, unknown_name
-from quickstudy.storage import LEARNER
+from quickstudy.errors import ConfigError, NotFoundError, unknown_name
+from quickstudy.storage import CHECKPOINT, LEARNER
 
 FOLDER = pathlib.Path(__file__).parent
 
@@ -31,6 +32,12 @@ def find(path: str | os.PathLike[str]) -> pathlib.Path:
         return FOLDER / f"{path}.qs"
     given = pathlib.Path(path)
     if os.path.isdir(given):
+        if (given / CHECKPOINT).exists() and not (given / LEARNER).exists():
+            raise NotFoundError(
+                f"{given} holds a run that has saved no learner yet; it does so at its first validation, or at its end. "
+                f"Go on with: quickstudy train --resume {shlex.quote(str(given))}",
+                subject=str(given),
+            )
         return given / LEARNER
     if os.path.exists(given) or given.suffix or len(given.parts) != 1:
         return given
