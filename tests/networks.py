@@ -7,7 +7,7 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from quickstudy.layers.conv2d import Conv2d
-from quickstudy.layers.norm import make_norm
+from quickstudy.layers.norm import NormKind, make_norm
 from quickstudy.nets.resnet12 import ResNet12
 
 
@@ -38,6 +38,13 @@ class Attentive(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.block(self.patches(x).flatten(2).transpose(1, 2)).mean(1)
+
+
+def one_layer(norm: NormKind) -> nn.Module:
+    """Return a convolution, a norm and ReLU: the least that has derivatives of all three."""
+    net = nn.Sequential(Conv2d(1, 4, 3, stride=4), make_norm(norm, 4), nn.ReLU(), nn.Flatten())
+    net.features = 4 * 4 * 4  # type: ignore[assignment]
+    return net
 
 
 NETS: dict[str, Callable[[], nn.Module]] = {

@@ -10,12 +10,10 @@ import numpy as np
 import pytest
 import torch
 from builders import Descent, HeadDescent, Memory, Prototypes, learner_class
-from torch import nn
+from networks import one_layer
 
 from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.inputs.image import ImageSpec
-from quickstudy.layers.conv2d import Conv2d
-from quickstudy.layers.norm import make_norm
 from quickstudy.learner import Learner
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
@@ -124,12 +122,8 @@ MiniBatches = learner_class(takes="adapt_steps inner_batch inner_optimizer")
 IMAGE = ImageSpec(16, 16)
 CASES: dict[str, tuple[Callable[[], Learner], ImageSpec | None, str]] = {
     "gradient steps on rows": (lambda: Descent(MLP(6, (8,))), None, FLOATS + SETTINGS),
-    "gradient steps on images": (
-        lambda: Descent(Conv4(channels=4, image_size=16, norm="none", halving="stride")),
-        IMAGE,
-        SETTINGS,
-    ),
-    "gradient steps with batch norm": (lambda: Descent(Conv4(channels=4, image_size=16)), IMAGE, ""),
+    "gradient steps on images": (lambda: Descent(one_layer("none")), IMAGE, SETTINGS),
+    "gradient steps with batch norm": (lambda: Descent(one_layer("batch")), IMAGE, ""),
     "gradient steps of the head": (lambda: HeadDescent(MLP(6, (8,), norm="batch")), None, FLOATS),
     "mini-batches in order": (lambda: MiniBatches(MLP(6, (8,)), adapt_steps=7, inner_batch=3), None, FLOATS),
     "examples": (lambda: Memory(MLP(6, (8,))), None, FLOATS),
@@ -153,9 +147,7 @@ def test_codes(name: str, tmp_path: pathlib.Path) -> None:
 
 
 def test_the_same_c_every_time(tmp_path: pathlib.Path) -> None:
-    net = nn.Sequential(Conv2d(1, 4, 3, stride=4), make_norm("group", 4), nn.ReLU(), nn.Flatten())
-    net.features = 64  # type: ignore[assignment]
-    learner = Descent(net)
+    learner = Descent(one_layer("group"))
     texts = set()
     for name in ("a", "b"):
         torch.manual_seed(1)

@@ -12,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from builders import Descent, HeadDescent, Memory, Prototypes, learner_class
+from networks import one_layer
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, ModelError
@@ -69,8 +70,8 @@ CASES: dict[str, Callable[[], Learner]] = {
     "gradient steps, mlp": lambda: Descent(MLP(256, (20, 10)), inner_lr=0.5),
     "the head": lambda: HeadDescent(conv4(), inner_lr=1.0),
     "the head, batch norm": lambda: HeadDescent(conv4("batch", "pool"), inner_lr=0.1),
-    "in order": lambda: MiniBatches(conv4(), inner_lr=0.002, adapt_steps=5, inner_batch=4),
-    "in order, sgd, batch norm": lambda: MiniBatches(conv4("batch"), inner_lr=0.05, adapt_steps=3, inner_optimizer="sgd"),
+    "mini-batches": lambda: MiniBatches(conv4(), inner_lr=0.002, adapt_steps=5, inner_batch=4),
+    "mini-batches, sgd, batch norm": lambda: MiniBatches(conv4("batch"), inner_lr=0.05, adapt_steps=3, inner_optimizer="sgd"),
     "prototypes": lambda: Prototypes(conv4("batch", "pool")),
     "prototypes, support statistics": lambda: Prototypes(conv4("batch", "pool"), statistics="support"),
     "prototypes, resnet12": lambda: Prototypes(ResNet12(1, (4, 4, 6, 6))),
@@ -84,7 +85,16 @@ def in_precision(learner: Learner, dtype: torch.dtype, data: tuple[Tensor, Tenso
     return learner.predict(learner.adapt(Examples(x, OneHot(y))), queries).detach().double()
 
 
-@pytest.mark.parametrize("name", CASES)
+PRODUCT = {
+    "the head, batch norm",
+    "mini-batches, sgd, batch norm",
+    "prototypes, support statistics",
+    "gradient steps, layer norm",
+}
+"""Cases that join what others show one by one."""
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.product] * (name in PRODUCT)) for name in CASES])
 def test_equal_to_torch(name: str, build: Callable) -> None:
     learner = CASES[name]()
     shape = (256,) if "mlp" in name else IMAGE
@@ -142,7 +152,7 @@ def test_memory_does_not_grow_with_shots_without_batch_norm(tmp_path: pathlib.Pa
     for norm, grows in (("none", False), ("group", False), ("batch", True)):
         sizes = [
             write_firmware(
-                tmp_path, SavedLearner(Rows(Descent(conv4(norm)))), FirmwareSettings(examples=examples), features=256
+                tmp_path, SavedLearner(Rows(Descent(one_layer(norm)))), FirmwareSettings(examples=examples), features=256
             )
             for examples in (5, 50)
         ]

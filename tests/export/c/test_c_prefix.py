@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 
+import numpy as np
 import pytest
 import torch
 from builders import Descent, Prototypes
@@ -50,7 +51,8 @@ def test_two_learners_link_into_one_program(precision: str, tmp_path: pathlib.Pa
     write_firmware(tmp_path / "doors", rows, FirmwareSettings(ways=2, prefix="doors"))
     images = SavedLearner(Prototypes(Conv4(1, 16, channels=4)), ImageSpec(16, 16, 1))
     settings = FirmwareSettings(ways=3, precision=precision, prefix="walls")  # type: ignore[arg-type]
-    write_firmware(tmp_path / "walls", images, settings)
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 16, 16, 1), np.uint8)
+    write_firmware(tmp_path / "walls", images, settings, calibration=pixels)
     for file in [*tmp_path.glob("*/*.[ch]"), *tmp_path.glob("*/README.md")]:
         assert "qs_" not in file.read_text()
         assert "QS_" not in file.read_text()
