@@ -209,9 +209,10 @@ def module_arguments(learner: str) -> dict[str, str]:
 
 def given(kind: type, options: jsonargparse.Namespace) -> dict[str, Any]:
     """Return the arguments of a class that have options, a group of settings built of the options below its name."""
-    hints = {name: hint for name, hint in typing.get_type_hints(kind.__init__).items() if name in options}
-    groups = {name: hint(**given(hint, options[name])) for name, hint in hints.items() if dataclasses.is_dataclass(hint)}
-    return {name: options[name] for name in hints} | groups  # pyright: ignore[reportCallIssue]
+    hints: dict[str, Any] = {name: hint for name, hint in typing.get_type_hints(kind.__init__).items() if name in options}
+    groups = [name for name, hint in hints.items() if dataclasses.is_dataclass(hint)]
+    built = {name: hints[name](**given(hints[name], options[name])) for name in groups}
+    return {name: options[name] for name in hints} | built
 
 
 def chosen_name(arguments: Sequence[str], key: str, default: str) -> str:

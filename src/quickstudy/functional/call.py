@@ -46,7 +46,7 @@ def original(module: nn.Module) -> nn.Module:
 
 def trainable(module: nn.Module) -> Parameters:
     """Return the parameters to train, by name: those with `requires_grad`, also in a copy that holds plain tensors in their place."""
-    found = {name: value for name, value in original(module).named_parameters() if value.requires_grad}
+    found: Parameters = {name: value for name, value in original(module).named_parameters() if value.requires_grad}
     return found if original(module) is module else {name: value for name, value in module.named_parameters() if name in found}
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import os
 from collections.abc import Mapping
 from typing import Any
@@ -129,8 +128,8 @@ def _build(
         spec = from_dict(meta["input"]) if meta["input"] else None
         learner = build_module(chosen or discovery.load("learners", name), described, changes)
         weights = {key: torch.from_numpy(value) for key, value in arrays.items()}
-        for key, value in itertools.chain(learner.named_parameters(), learner.named_buffers()):
-            saved = weights.get(key, value).dtype
+        for key, value in {**dict(learner.named_parameters()), **dict(learner.named_buffers())}.items():
+            saved = weights[key].dtype if key in weights else value.dtype
             value.data = value.data.to(torch.bfloat16 if key in described.get("bfloat16", ()) else saved)
             value.requires_grad_(value.requires_grad and key not in described.get("frozen", ()))
         learner.load_state_dict(weights)
