@@ -72,8 +72,7 @@ class Reptile(Learner):
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return half the squared distance to the adapted weights, whose gradient is `start - adapted`."""
         start, front, seen = self._begin(task.support, None)
-        detached = {name: value.detach() for name, value in start.items()}
-        adapted = self._train(detached, front, seen, "inner_steps")
+        adapted = self._train({name: value.detach() for name, value in start.items()}, front, seen, "inner_steps")
         first, *others = ((start[name] - adapted[name].detach()).square().sum() for name in start)
         return sum(others, first) / 2
 
