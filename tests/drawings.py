@@ -37,3 +37,15 @@ def drawings(count: int, seed: int = 0, size: tuple[int, int] = (16, 16)) -> np.
         else:
             image[begin : begin + across // 5] = 0
     return images
+
+
+def scribbles(count: int, seed: int = 0, size: tuple[int, int] = (28, 28)) -> np.ndarray:
+    """Return black strokes on white, four anywhere in each image; float in 0..1, `[image, height, width]`."""
+    rng = np.random.default_rng(seed)
+    images = np.ones((count, *size))
+    for image in images:
+        for stroke in range(4):
+            top, left = (int(rng.integers(side // 8, side // 2)) for side in size)
+            height, width = (size[0] // 3, 2) if stroke % 2 else (2, size[1] // 3)
+            image[top : top + height, left : left + width] = 0
+    return images

@@ -133,11 +133,11 @@ def train(npz: pathlib.Path) -> Callable[..., list[str]]:
 
 @pytest.fixture(scope="session")
 def finished(npz: pathlib.Path, tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Return the folder of an unbroken run of 80 steps."""
+    """Return the folder of an unbroken run of 150 steps."""
     from quickstudy.cli import main
 
     out = tmp_path_factory.mktemp("runs") / "unbroken"
-    assert main(["train", "--data", str(npz), "--out", str(out), *settings(steps=80)]) == 0
+    assert main(["train", "--data", str(npz), "--out", str(out), *settings(steps=150)]) == 0
     return out
 
 

@@ -18,7 +18,7 @@ from quickstudy.cli import main
 from quickstudy.training.tracking import read_metrics
 
 Call = Callable[..., Any]
-STEPS = 80
+STEPS = 150
 START = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell may have made children ignore it
 QUICKSTUDY = START + "import sys; from quickstudy.cli import main; sys.exit(main())"
 

@@ -14,13 +14,12 @@ import onnx
 import pytest
 import safetensors.numpy
 from builders import DESCENT
+from drawings import scribbles
 from exports import shipped
 
 from quickstudy.errors import DataError, FileFormatError, TooLargeError
 from quickstudy.runtime import Learner, Skill, pretrained
 from quickstudy.runtime import bundle as bundles
-
-pytestmark = pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # noise is no drawing
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def omniglot() -> Learner:
 
 @pytest.fixture
 def drawings() -> np.ndarray:
-    return np.random.default_rng(3).random((6, 40, 30))
+    return scribbles(6, seed=3, size=(40, 30))
 
 
 def rewritten(source: pathlib.Path, target: pathlib.Path, change: Callable[[dict[str, bytes]], None]) -> pathlib.Path:
@@ -238,7 +237,7 @@ def test_a_name_that_is_no_text(tmp_path: pathlib.Path) -> None:
 
 
 def test_what_could_not_be_read_again_is_not_written(omniglot: Learner, tmp_path: pathlib.Path) -> None:
-    task = omniglot.adapt(np.zeros((2, 28, 28)), ["a" * 2**20, "b"])
+    task = omniglot.adapt(scribbles(2), ["a" * 2**20, "b"])
     with pytest.raises(DataError, match=r"would have a manifest of .* Use fewer or shorter labels"):
         task.save(tmp_path / "mine.qs")
     assert not (tmp_path / "mine.qs").exists()
@@ -273,5 +272,5 @@ def test_graphs_that_are_wrong(omniglot: Learner, graph: bytes, weight: tuple[in
     changed = about.model_copy(update={"programs": {**about.programs, "adapt": adapt}})
     bundle = bundles.Bundle(changed, {**omniglot.bundle.graphs, "adapt.onnx": graph}, {"weight": np.zeros(weight, kind)})
     with pytest.raises(FileFormatError, match=words) as caught:
-        Learner(bundle).adapt(np.zeros((2, 28, 28)), ["a", "b"])
+        Learner(bundle).adapt(scribbles(2), ["a", "b"])
     assert "again." in str(caught.value)

@@ -14,14 +14,13 @@ import numpy as np
 import PIL.Image
 import pytest
 from builders import DESCENT, MEMORY, PROTOTYPES
+from drawings import scribbles
 from exports import shipped
 
 from quickstudy.errors import ConfigError, DataError
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.runtime import Learner, Skill, pretrained
 from quickstudy.runtime import bundle as bundles
-
-pytestmark = pytest.mark.filterwarnings("ignore::quickstudy.errors.UnlikeTrainingWarning")  # noise is no drawing
 
 X = np.random.default_rng(0).normal(size=(9, 6)).astype(np.float32)
 LABELS = list("abcabcabc")
@@ -132,11 +131,11 @@ def test_images_that_are_none(x: Any, words: str) -> None:
     with pytest.raises(DataError, match=words):
         omniglot.adapt(x, ["a", "b"])
     with pytest.raises(DataError, match=words):
-        omniglot.adapt(np.zeros((2, 28, 28)), ["a", "b"]).predict(x if not hasattr(x, "send") else (row for row in X))
+        omniglot.adapt(scribbles(2), ["a", "b"]).predict(x if not hasattr(x, "send") else (row for row in X))
 
 
 def test_images_as_nested_lists_are_arrays() -> None:
-    omniglot, drawings = Learner.load(pretrained.find("omniglot")), np.random.default_rng(0).random((4, 28, 28))
+    omniglot, drawings = Learner.load(pretrained.find("omniglot")), scribbles(4)
     task = omniglot.adapt(drawings.tolist(), ["a", "a", "b", "b"])
     expected = omniglot.adapt(drawings, ["a", "a", "b", "b"]).predict_proba(drawings)
     np.testing.assert_array_equal(task.predict_proba(drawings.tolist()), expected)
