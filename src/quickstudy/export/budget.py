@@ -36,7 +36,7 @@ UNITS = {"b": 1.0, "kb": 1024.0, "mb": 1024.0**2, "us": 1e-6, "ms": 1e-3, "s": 1
 
 @dataclasses.dataclass(frozen=True)
 class Limit:
-    """What a bundle may take.
+    """The most that a bundle may take.
 
     Args:
         bytes: size of its file.
@@ -50,7 +50,7 @@ class Limit:
 
     @property
     def untrained(self) -> Limit:
-        """Return what the bundle of an untrained student may take."""
+        """Return the limit for the bundle of an untrained student, which has no results yet."""
         return dataclasses.replace(self, bytes=self.bytes - self.results)
 
 
@@ -107,9 +107,9 @@ def search(
 
     Args:
         source: the learner, and the data to measure on and to teach students with.
-        limit: what a bundle may take.
+        limit: the most that a bundle may take.
         settings: how a student is trained.
-        packing: what is said and measured of each candidate.
+        packing: facts to put into each candidate, and how many tasks to measure on.
         progress: is told how far the training is.
 
     Raises:

@@ -25,7 +25,7 @@ class Packed:
 
 @dataclasses.dataclass(frozen=True)
 class Packing:
-    """What is said and measured of a learner that is packed.
+    """Facts and measurements to put into the bundle of a learner.
 
     Args:
         features: numbers per row, for a learner on rows whose net does not say.
@@ -45,7 +45,7 @@ def pack(saved: SavedLearner, source: Source | None = None, packing: Packing = P
         saved: the learner.
         source: what to calibrate and measure on: 8 bits on its split `train`, the threshold for unknown classes on `val`, accuracy on
             `test`. None: the manifest holds what the saved learner says.
-        packing: what is said and measured.
+        packing: further facts, and how many tasks to measure on.
         int8: whether the net is written in 8 bits; without a source, they are calibrated on what the learner was trained on.
 
     Raises:

@@ -62,7 +62,7 @@ class Source:
 
     @property
     def head(self) -> int | None:
-        """Ways of a learner whose head is fixed."""
+        """Return the number of ways to which the learner's head is fixed; None if it takes any number."""
         return self.saved.learner.ways
 
     def split(self, split: str) -> Dataset:

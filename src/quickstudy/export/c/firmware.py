@@ -26,7 +26,7 @@ Precision = Literal["auto", "float32", "int8"]
 
 @dataclasses.dataclass(frozen=True)
 class FirmwareSettings:
-    """What firmware is built for.
+    """Settings of a folder of C: sizes of a task, precision and names.
 
     Args:
         ways: classes of a task, at most (outputs, for regression).
@@ -56,7 +56,7 @@ class FirmwareSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Firmware:
-    """What was written.
+    """A folder of C that was written, and the memory that it takes.
 
     Args:
         folder: where the files are.

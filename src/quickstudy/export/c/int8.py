@@ -1,4 +1,4 @@
-"""A learner of prototypes in integers: a state of integer sums, to which examples are added one at a time, and squared distances."""
+"""Compile a learner of prototypes to integers: a state of sums, to which examples are added one at a time, and squared distances."""
 
 from __future__ import annotations
 

@@ -117,11 +117,13 @@ def fused(context: Context, chain: Chain, node: fx.Node) -> Value:
 
 
 def _convolution(context: Context, node: fx.Node) -> Value:
+    """Write a convolution that nothing follows."""
     bias: Any = node.args[2]
     return _convolved(context, node, node, bias, False)
 
 
 def _convolved(context: Context, node: fx.Node, last: fx.Node, bias: fx.Node | None, relu: bool) -> Value:
+    """Write a convolution with its bias and ReLU; `last` is the node whose value that is."""
     x, weight = (context.in_memory(context.value(item)) for item in node.args[:2])
     shape = _shape(context, node, x.shape, weight.shape, shape_of(node), node.args[3:9])
     given = [] if bias is None else [context.in_memory(context.value(bias))]
@@ -156,6 +158,7 @@ def convolution_gradient(context: Context, item: fx.Node) -> Value:
 
 
 def _input_gradient(context: Context, node: fx.Node, last: fx.Node, mask: fx.Node | None) -> Value:
+    """Write the gradient of a convolution's input, and the derivative of the ReLU before it if there is a mask."""
     grad, weight = (context.in_memory(context.value(node.args[place])) for place in (0, 2))
     given = [] if mask is None else [context.in_memory(context.value(mask))]
     item = next(user for user in node.users if user.args[1] == 0)
@@ -187,6 +190,7 @@ def _shape(context: Context, node: fx.Node, x: Any, weight: Any, y: Any, setting
 
 
 def _window(context: Context, node: fx.Node, x: Any, y: Any, settings: Any) -> str:
+    """Return the name of the constant that describes a max-pooling."""
     kernel, stride, padding, dilation = (*settings, *([], [0, 0], [1, 1])[len(settings) - 1 :])[:4]
     stride = stride or kernel
     square = all(pair[0] == pair[-1] for pair in (kernel, stride, padding))
@@ -200,6 +204,7 @@ def _window(context: Context, node: fx.Node, x: Any, y: Any, settings: Any) -> s
 
 
 def _max_pool(context: Context, node: fx.Node) -> tuple[Value, Value | None]:
+    """Write a max-pooling; the places of the maxima only if something reads them."""
     x = context.in_memory(context.value(node.args[0]))
     shape = shape_of(node, 0)
     parts: dict[Any, fx.Node] = {user.args[1]: user for user in node.users}
@@ -212,6 +217,7 @@ def _max_pool(context: Context, node: fx.Node) -> tuple[Value, Value | None]:
 
 
 def _max_pool_gradient(context: Context, node: fx.Node) -> Value:
+    """Write the derivative of a max-pooling."""
     grad = context.in_memory(context.value(node.args[0]))
     places = context.value(node.args[7])
     x = context.allocate(node, shape_of(node))

@@ -135,6 +135,7 @@ class _Lowering:
         context.items.append(End())
 
     def _section(self, section: Section) -> None:
+        """Lower the nodes of a section, inside a loop over the examples if it passes over them."""
         context = self.context
         context.local, context.before = {}, []
         outside, context.items = context.items, []
@@ -161,6 +162,7 @@ class _Lowering:
         context.items += inside
 
     def _outputs(self) -> None:
+        """Write the outputs that are not yet in their places."""
         context = self.context
         for name, node in context.results.items():
             examples, buffer = example_axis(node), context.frame.outputs[name]
@@ -174,6 +176,7 @@ class _Lowering:
                 context.items.append(End())
 
     def _write_row(self, value: Value, buffer: Buffer) -> None:
+        """Write a value of the example at hand to its row of a buffer."""
         offset = f"row * {value.size}"
         if value.place != (buffer, offset):
             self.context.write(value, stored(buffer, value.shape, offset))
@@ -188,6 +191,7 @@ class _Lowering:
         return value
 
     def _lower(self, node: fx.Node) -> Any:
+        """Return the value of a node, by the rule of its operation."""
         target = node.target
         if target is ops.TAKE:
             return self._taken(node)
@@ -239,6 +243,7 @@ def reduced(context: Context, node: fx.Node, kind: str) -> Value:
 
 
 def _matrix_product(context: Context, node: fx.Node) -> Value:
+    """Write a product of two matrices; over the examples it is collected by the pass."""
     left, right = (context.value(item) for item in node.args[:2])
     left, right = (context.copy(value) if value.cost else value for value in (left, right))
     axis = example_axis(node.args[0])  # pyright: ignore[reportArgumentType]
@@ -256,6 +261,7 @@ def _matrix_product(context: Context, node: fx.Node) -> Value:
 
 
 def _clamp(context: Context, node: fx.Node) -> Value:
+    """Write one bound or both."""
     low: Any = node.args[1] if len(node.args) > 1 else None
     high: Any = node.args[2] if len(node.args) > 2 else None
     text = "{0}"
@@ -266,6 +272,7 @@ def _clamp(context: Context, node: fx.Node) -> Value:
 
 
 def _power(context: Context, node: fx.Node) -> Value:
+    """Write a power, without `powf` for the usual exponents."""
     exponent: Any = node.args[1]
     forms = {2: ("qs_square({0})", 1), -1: ("(1.0f / {0})", 4), -2: ("(1.0f / qs_square({0}))", 5), 0.5: ("sqrtf({0})", 4)}
     text, cost = forms.get(exponent, (f"powf({{0}}, {literal(exponent, torch.float32)})", 40))
@@ -273,6 +280,7 @@ def _power(context: Context, node: fx.Node) -> Value:
 
 
 def _filled(context: Context, node: fx.Node) -> Value:
+    """Return a tensor of one number; an empty one holds zeros."""
     name = str(node.target)
     zeros = "zeros" in name or "empty" in name
     number: Any = 0 if zeros else 1 if "ones" in name else node.args[0] if "scalar_tensor" in name else node.args[-1]
@@ -280,6 +288,7 @@ def _filled(context: Context, node: fx.Node) -> Value:
 
 
 def _arange(context: Context, node: fx.Node) -> Value:
+    """Write a range from the index of its element; over the examples, from the number of the example at hand."""
     dtype = node.meta["val"].dtype
     start, step = (node.args[0], *node.args[2:3], 1)[:2] if len(node.args) > 1 else (0, 1)
     first, by = (context.operand(item, dtype).read(()) if item else "" for item in (start, step if step != 1 else None))
@@ -292,6 +301,7 @@ def _arange(context: Context, node: fx.Node) -> Value:
 
 
 def _item(context: Context, node: fx.Node) -> Any:
+    """Return one of several results of an operation."""
     source, part = node.args
     if source.target is aten.convolution_backward.default:  # pyright: ignore[reportOptionalMemberAccess,reportAttributeAccessIssue]
         return layers.convolution_gradient(context, node)
@@ -314,6 +324,7 @@ def _concatenated(context: Context, node: fx.Node) -> Value:
 
 
 def _index(context: Context, node: fx.Node) -> Value:
+    """Write support examples that are picked by a list of their numbers."""
     source: Any = node.args[0]
     places: Any = node.args[1]
     examples = example_axis(source)

@@ -31,7 +31,7 @@ class Code:
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-    """What a learner is built for.
+    """The target that a learner is compiled for.
 
     Args:
         ways: classes of a task, or outputs of a regression.

@@ -38,6 +38,7 @@ def reshaped(context: Context, value: Value, shape: tuple[int, ...]) -> Value:
 
 
 def _view(context: Context, node: fx.Node) -> Value:
+    """Return a reshaped tensor, whose axis of examples must stay by itself."""
     source: Any = node.args[0]
     before, after = example_axis(source), example_axis(node)
     shape = shape_of(node)
@@ -85,6 +86,7 @@ def _row_major(tensor: Tensor) -> bool:
 
 
 def _same(context: Context, node: fx.Node) -> Value:
+    """Return the same elements, in another type if the operation changes it."""
     value, dtype = context.value(node.args[0]), node.meta["val"].dtype
     if dtype == value.dtype:
         return value
@@ -108,6 +110,7 @@ def _permute(context: Context, node: fx.Node) -> Value:
 
 
 def _permuted(value: Value, order: Sequence[int]) -> Value:
+    """Return a value with its axes in another order."""
     dimensions = len(value.shape)
     shape = [value.shape[axis] for axis in order]
     moved = [axis for axis in order if value.shape[axis] != 1]
@@ -142,6 +145,7 @@ def _refuse_unknown(context: Context, node: fx.Node, *places: Any) -> None:
 
 
 def _select(context: Context, node: fx.Node) -> Value:
+    """Return one place of an axis, which goes."""
     value, axis, place = context.value(node.args[0]), *node.args[1:3]
     _refuse_examples(context, node, axis)
     _refuse_unknown(context, node, place)
@@ -152,6 +156,7 @@ def _select(context: Context, node: fx.Node) -> Value:
 
 
 def _slice(context: Context, node: fx.Node) -> Value:
+    """Return a part of an axis."""
     value = context.value(node.args[0])
     given: Any = (*node.args[1:], *(0, None, None, 1)[len(node.args) - 1 :])
     axis, start, end, step = given

@@ -78,7 +78,7 @@ class Programs:
 
     @property
     def state(self) -> Mapping[str, Axes]:
-        """Shape of each tensor of the state."""
+        """Return the shape of each tensor of the state."""
         return self.adapt.outputs
 
 
@@ -101,7 +101,7 @@ class Sizes:
 
 @dataclasses.dataclass(frozen=True)
 class Backend:
-    """What graphs are written for, and so what they may hold.
+    """The target that graphs are written for, and so what they may hold.
 
     Args:
         table: the functions that operations without a form there are composed of (`quickstudy.export.trace.decompositions`).
@@ -125,7 +125,7 @@ def capture(
         learner: ready to adapt; it is not changed.
         layout: shape and type of each part of an example as the net sees it, by name; a net is given a single part as a bare tensor,
             and several as a dict.
-        backend: what the graphs are for.
+        backend: the target that the graphs are for.
         answers: kind of `y` that the learner is given.
 
     Raises:

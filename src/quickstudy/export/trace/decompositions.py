@@ -152,7 +152,7 @@ def _power(base: float, exponent: Tensor) -> Tensor:
 
 
 def _add_product(start: Tensor, a: Tensor, b: Tensor, *, value: float = 1) -> Tensor:
-    """Add `start` last, and multiply by no 1: so runtimes see a convolution, a scale and a shift, which they compute as one."""
+    """Add `start` last, and leave out a factor of 1: so runtimes see a convolution, a scale and a shift, which they compute as one."""
     product = a * b
     return (product if value == 1 else product * value) + start
 
@@ -306,7 +306,7 @@ def _max_pool2d_backward(
 
 
 def _avg_pool2d(x: Tensor, *options: Any) -> Tensor:
-    """Sum windows by a convolution if they reach over the edge or have a divisor, of which ONNX has another idea or none."""
+    """Sum windows by a convolution if they reach over the edge or have a divisor, which ONNX computes otherwise or not at all."""
     pooling = _Pooling(*options)
     if not pooling.ceil_mode and pooling.divisor is None:
         return NotImplemented
