@@ -95,5 +95,5 @@ def test_without_data_it_says_so(prototypes: Source) -> None:
 
 
 def test_data_that_cannot_be_loaded_is_named(prototypes: Source) -> None:
-    with pytest.raises(ConfigError, match=r"set\.npz.*Give --data"):  # the name of the file is known, not its place
+    with pytest.raises(ConfigError, match=r"set\.npz.*that data with --data"):  # the name of the file is known, not its place
         pack(prototypes.saved, Source(prototypes.saved), int8=True)
