@@ -23,4 +23,4 @@ def input_of(saved: SavedLearner, features: int | None = None) -> InputSpec:
     length = features or getattr(getattr(saved.learner, "net", None), "in_features", None)
     if not isinstance(length, int):
         raise ConfigError("the learner does not say how long its rows are; give features (on the command line --features 12).")
-    return RowsSpec(length)
+    return RowsSpec(features=length)
