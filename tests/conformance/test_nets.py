@@ -117,7 +117,9 @@ def test_second_derivative_is_finite(name: str, example: int, norm: str | None) 
 
 
 @each_net
-@pytest.mark.parametrize("make_learner", [functools.partial(Descent, inner_lr=0.01), Prototypes], ids=[DESCENT, PROTOTYPES])
+@pytest.mark.parametrize(
+    "make_learner", [functools.partial(Descent, inner_lr=0.01, inner_steps=2), Prototypes], ids=[DESCENT, PROTOTYPES]
+)
 def test_batched_is_looped(name: str, example: int, norm: str | None, make_learner: Callable[..., Learner]) -> None:
     """Also for weights in channels-last order, as `fit` stores them."""
     net, _ = make(name, example, norm)
