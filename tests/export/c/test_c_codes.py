@@ -146,6 +146,18 @@ def test_codes(name: str, tmp_path: pathlib.Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_example_of_a_learner_of_values_predicts_values(tmp_path: pathlib.Path) -> None:
+    saved = SavedLearner(Descent(MLP(6, (8,))), target="values")
+    write_firmware(tmp_path, saved, FirmwareSettings(ways=2, examples=7))
+    assert "of 2 values per example from up to 7 examples" in (tmp_path / "README.md").read_text()
+    for command in ([*SANITIZED, "-o", "program", "example.c", "learner.c", "-lm"], ["./program"]):
+        done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    lines = [line.split(": values ") for line in done.stdout.splitlines()]
+    assert [line[0] for line in lines] == ["an input of 0.5", "an input of 1.5"]
+    assert all(len(line[1].split()) == 2 for line in lines)
+
+
 def test_the_same_c_every_time(tmp_path: pathlib.Path) -> None:
     learner = Descent(one_layer("group"))
     texts = set()

@@ -19,6 +19,7 @@ from quickstudy.export.c.int8 import compile_integer
 from quickstudy.export.c.program import Code, Request
 from quickstudy.export.c.quantize import IntegerError
 from quickstudy.export.input import input_of
+from quickstudy.objectives.values import Values
 from quickstudy.training.saving import SavedLearner
 
 Precision = Literal["auto", "float32", "int8"]
@@ -164,11 +165,13 @@ def _letters(request: Request) -> np.ndarray:
 def _files(saved: SavedLearner, request: Request, source: Code, precision: Literal["float32", "int8"]) -> dict[str, str]:
     """Return the text of each file by its name."""
     kernels = "int8.h" if precision == "int8" else "kernels.h"
-    copied = {name: (HERE / name).read_text(encoding="utf-8") for name in (kernels, "hot.h", "example.c")}
+    of_values = request.answers is Values
+    origins = {kernels: kernels, "hot.h": "hot.h", "example.c": "example_values.c" if of_values else "example.c"}
+    copied = {name: (HERE / origin).read_text(encoding="utf-8") for name, origin in origins.items()}
     facts = {
         "learner": type(saved.learner).__name__,
         "precision": precision,
-        "ways": request.ways,
+        "task": f"of {request.ways} values per example" if of_values else f"of up to {request.ways} ways",
         "examples": request.examples,
         "weights": source.weights,
         "arena": source.arena,
