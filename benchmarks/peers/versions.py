@@ -61,8 +61,8 @@ def compare(
         seconds = contestant.ask(do="run", steps=1)["seconds"]
         steps[name] = max(1, min(100_000, round(options.seconds / seconds)))
     times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(options.repeats):
-        for name, contestant in contestants.items():
+    for turn in range(options.repeats):
+        for name, contestant in list(contestants.items())[:: 1 if turn % 2 else -1]:  # who comes second meets warmer memory
             time.sleep(PAUSE)
             answer = contestant.ask(do="run", steps=steps[name])
             times[name].append(answer["seconds"] / answer["tasks"])
