@@ -19,7 +19,7 @@ from quickstudy.functional.descent import gradient_descent
 from quickstudy.functional.features import features_of
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
-from quickstudy.layers.stages import run, stages, unchanged
+from quickstudy.layers.stages import Stage, run, stages, unchanged
 from quickstudy.learner import State
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Input
@@ -106,7 +106,7 @@ def pass_front(learner: HasHead, support: Examples, moved: Parameters, in_batche
         in_batches: each step sees some of the examples only; stages whose batch norm would see all of them are then left out.
     """
     net, depth = learner.net, unchanged(learner.net, under("net.", check_moves(moved)))
-    if in_batches and any(isinstance(stage, nn.Module) and has_batch_norm(stage) for stage in stages(net)[:depth]):
+    if in_batches and has_batch_norm(net) and any(_may_normalise(stage) for stage in stages(net)[:depth]):
         depth = 0
     if depth == 0:
         return Front(support, 0, {})
@@ -114,6 +114,11 @@ def pass_front(learner: HasHead, support: Examples, moved: Parameters, in_batche
     with batch_statistics(support.mask, keep=learner.statistics == "support") as recording:
         x = features_of(net, support.x) if whole else run(net, support.x, end=depth)
     return Front(dataclasses.replace(support, x=x), None if whole else depth, recording.of(net, "net."))
+
+
+def _may_normalise(stage: Stage) -> bool:
+    """Say whether a stage may have batch norm, which of a stage that is no module nobody knows."""
+    return not isinstance(stage, nn.Module) or has_batch_norm(stage)
 
 
 def start(learner: HasHead, support: Examples, state: State | None) -> Parameters:
