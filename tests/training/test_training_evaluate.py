@@ -30,7 +30,7 @@ from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training import graphs
-from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _Runner, _together, evaluate
+from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _constant, _Runner, _together, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY, MEASURES, measure_in
@@ -126,17 +126,22 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "type": lambda learner: learner.double(),
     "frozen": lambda learner: learner.net.layers[1].requires_grad_(False),
     "value of a layer": lambda learner: setattr(learner.net.layers[3], "slope", 0.5),
+    "content of a layer's dict": lambda learner: learner.net.layers[3].more.update(shift=0.5),
     "layer": lambda learner: learner.net.layers.append(nn.Threshold(0.5, -3.0)),
 }
 
 
 class Sloped(nn.Module):
-    """A layer whose slope is no tensor."""
+    """A layer whose slope and shift are no tensors."""
 
     slope = 2.0
 
+    def __init__(self) -> None:
+        super().__init__()
+        self.more = {"shift": 0.0}
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.where(x > 1, self.slope, 1.0) * x
+        return torch.where(x > 1, self.slope, 1.0) * x + self.more["shift"]
 
 
 @pytest.fixture
@@ -162,6 +167,20 @@ def test_a_learner_is_captured_once_and_anew_when_it_changed(rows: Make, capture
     assert len(captures) == 2 * first > 0
     plain = np.concatenate([evaluate(learner, rows(), count - 1).scores, after[0][-1:]])
     np.testing.assert_allclose(after[0], plain, atol=1e-6)
+
+
+def test_an_object_at_the_address_of_one_that_is_gone_is_another_one() -> None:
+    class Thing:
+        """An object that can be referred to weakly."""
+
+    thing = Thing()
+    kept, again = _constant([thing, 1.0]), _constant([thing, 1.0])
+    assert kept == again
+    address = id(thing)
+    del thing
+    others = [Thing() for _ in range(100)]
+    assert address in map(id, others)
+    assert all(kept != _constant([other, 1.0]) for other in others)
 
 
 def test_what_is_kept_of_a_learner_goes_with_it(rows: Make) -> None:

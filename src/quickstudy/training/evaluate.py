@@ -11,7 +11,7 @@ import dataclasses
 import itertools
 import math
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -271,6 +271,8 @@ class _Runner:
 
 _graphs: weakref.WeakKeyDictionary[Learner, tuple[list[Any], dict[tuple[str, str], Any]]] = weakref.WeakKeyDictionary()
 """Captured graphs of every learner that was judged and still exists, beside what of it they hold as constants."""
+BOOKKEEPING = frozenset(vars(nn.Module()))
+"""Names under which torch keeps a layer's tensors, layers and hooks, which are looked at by themselves."""
 
 
 def _kept_graphs(learner: Learner, mapping: str, target: str) -> dict[str, Any]:
@@ -283,15 +285,38 @@ def _kept_graphs(learner: Learner, mapping: str, target: str) -> dict[str, Any]:
 
 def _constants(learner: Learner) -> list[Any]:
     """Return what a graph holds of a learner as constants: its layers, their values other than tensors, and the sorts of these."""
-    plain = (str, int, float, tuple, list, type(None))
     found: list[Any] = [
         (name, value.shape, value.stride(), value.dtype, value.device, value.requires_grad)
         for name, value in itertools.chain(learner.named_parameters(), learner.named_buffers())
     ]
-    for layer in learner.modules():
-        values = {name: repr(value) if isinstance(value, plain) else id(value) for name, value in vars(layer).items()}
-        found.append((weakref.ref(layer), values))  # weak, since what is kept must not keep the learner
+    for place, layer in learner.named_modules(remove_duplicate=False):
+        own = {name: _constant(value) for name, value in vars(layer).items() if name not in BOOKKEEPING}
+        found.append((place, _Itself(layer), own))
     return found
+
+
+def _constant(value: Any) -> Any:
+    """Return something that equals itself as long as a value stays as it is; for containers their content counts."""
+    if isinstance(value, Mapping):
+        return [(_constant(key), _constant(inner)) for key, inner in value.items()]
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [type(value), *map(_constant, value)]
+    return repr(value) if isinstance(value, (str, int, float, type(None))) else _Itself(value)
+
+
+class _Itself:
+    """A value that equals nothing but itself. It is held weakly if it can be, since what is kept must not keep the learner."""
+
+    def __init__(self, value: Any) -> None:
+        try:
+            self.held: Callable[[], Any] = weakref.ref(value)
+        except TypeError:
+            self.held = lambda: value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Itself) and self.held() is not None and self.held() is other.held()
+
+    __hash__ = None  # pyright: ignore[reportAssignmentType]
 
 
 def _can_be_captured(learner: Learner) -> bool:
