@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from builders import PROTOTYPES, Blobs, apart, furthest, gradients, make_learner, make_tasks, variants
+from builders import PROTOTYPES, Blobs, Prototypes, apart, furthest, gradients, make_learner, make_tasks, variants
 from builders import shown as shown_id
 from torch import nn
 
@@ -179,6 +179,23 @@ def test_a_file_remembers_what_is_frozen(name: str, tmp_path: pathlib.Path) -> N
     assert trainable(loaded).keys() == trainable(learner).keys()
     state = learner.adapt(task.support)
     assert all(torch.equal(value, state[key]) for key, value in loaded.adapt(task.support).items())
+
+
+class Thawed(nn.Linear):
+    """A net that is frozen when it is made."""
+
+    def __init__(self) -> None:
+        super().__init__(6, 4)
+        self.features = 4
+        self.requires_grad_(False)
+
+
+def test_a_file_remembers_what_was_frozen_no_more(tmp_path: pathlib.Path) -> None:
+    learner = Prototypes(Thawed())
+    learner.net.bias.requires_grad_(True)
+    save_learner(tmp_path / "learner.safetensors", SavedLearner(learner))
+    loaded = load_learner(tmp_path / "learner.safetensors", net=Thawed()).learner
+    assert trainable(loaded).keys() == {"net.bias"}
 
 
 @pytest.mark.parametrize("name", [name for name in LEARNERS if discovery.load("learners", name).trains_on_query])

@@ -131,7 +131,8 @@ def _build(
         for key, value in {**dict(learner.named_parameters()), **dict(learner.named_buffers())}.items():
             saved = weights[key].dtype if key in weights else value.dtype
             value.data = value.data.to(torch.bfloat16 if key in described.get("bfloat16", ()) else saved)
-            value.requires_grad_(value.requires_grad and key not in described.get("frozen", ()))
+        for key, value in learner.named_parameters():
+            value.requires_grad_(key not in described.get("frozen", ()))
         learner.load_state_dict(weights)
     except FileFormatError as error:
         raise FileFormatError(f"{path}: {error}") from error
