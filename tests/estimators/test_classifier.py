@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import pathlib
 import pickle
@@ -12,7 +13,7 @@ import pandas as pd
 import PIL.Image
 import pytest
 import torch
-from builders import DESCENT, MEMORY, PROTOTYPES, Memory, Prototypes
+from builders import DESCENT, MEMORY, PROTOTYPES, Descent, Memory, Prototypes
 from drawings import SPEC, drawings, saved
 from joblib.externals.loky import get_reusable_executor
 from sklearn.base import clone
@@ -28,6 +29,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 from quickstudy import FewShotClassifier, ImageSpec, SavedLearner, Skill, discovery, load_learner, save_learner
 from quickstudy.data import load
 from quickstudy.errors import ConfigError, DataError
+from quickstudy.learner import Learner
 from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
 
@@ -355,6 +357,20 @@ def test_what_one_engine_takes_as_images_the_other_takes() -> None:
             np.testing.assert_allclose(found, expected, atol=1e-6)
         with pytest.raises(DataError, match="an image is None; expected a path"):
             FewShotClassifier(learner).fit([images[0], None], ["a", "b"])
+
+
+@pytest.mark.parametrize("kind", [Prototypes, Descent])
+def test_a_learner_of_bfloat16_learns_predicts_and_is_saved(kind: type[Learner], tmp_path: pathlib.Path) -> None:
+    rows, labels = load_iris(return_X_y=True)
+    torch.manual_seed(0)
+    exact = kind(MLP(4, hidden=(8,)))
+    classifier = FewShotClassifier(copy.deepcopy(exact).bfloat16()).fit(rows[::4], labels[::4])
+    expected = FewShotClassifier(exact).fit(rows[::4], labels[::4]).predict_proba(rows)
+    np.testing.assert_allclose(classifier.predict_proba(rows), expected, atol=0.1)
+    classifier.save(tmp_path / "mine.qs")
+    again = FewShotClassifier.load(tmp_path / "mine.qs")
+    np.testing.assert_array_equal(again.predict_proba(rows), classifier.predict_proba(rows))
+    assert again.partial_fit(rows[1::4], labels[1::4]).predict(rows).shape == (150,)
 
 
 class Mine(torch.nn.Module):

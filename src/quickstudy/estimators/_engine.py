@@ -107,7 +107,7 @@ class TorchEngine:
     def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
         """Return outputs, `[example, way]` or `[example, output]`."""
         with torch.no_grad():
-            return self.learner.predict(self._tensors(state), self._input(inputs)).cpu().numpy()
+            return to_arrays({"prediction": self.learner.predict(self._tensors(state), self._input(inputs))})["prediction"]
 
     def without(self, state: Arrays, way: int, spec: InputSpec) -> dict[str, np.ndarray]:
         """Return the state without one way: along each axis that is longer for a task of one way more."""
@@ -176,9 +176,13 @@ class TorchEngine:
         return next(iter(tensors.values())) if len(tensors) == 1 else tensors
 
     def _tensors(self, state: Arrays) -> dict[str, Tensor]:
+        """Return the tensors of a state; those of a learner of bfloat16, which NumPy lacks, are float32 in arrays."""
         weight = self._weight()
         device = None if weight is None else weight.device
-        return {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in state.items()}
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in state.items()}
+        if self._dtype() != torch.bfloat16:
+            return tensors
+        return {name: value.bfloat16() if value.is_floating_point() else value for name, value in tensors.items()}
 
 
 def engine_of(learner: Any, target: str | None = None) -> TorchEngine:
