@@ -8,6 +8,7 @@ import dataclasses
 import functools
 import graphlib
 import pathlib
+import pkgutil
 import re
 from collections.abc import Iterator
 
@@ -326,6 +327,15 @@ def named_learners(source: Source, own: set[str], allowed: set[int] = frozenset(
     hits = [(line, word) for line, word in names(source) if word in strange]
     hits += [(line, word) for line, word in strings(source) if word in others and line not in allowed]
     return [f"{source.path}:{line} {word}" for line, word in hits]
+
+
+def test_what_messages_name_is_there() -> None:
+    """A message that says `use quickstudy.layers.convert.convert` can be followed."""
+    named = re.compile(r"\bquickstudy(?:\.[A-Za-z_]\w*)+")
+    found = {word for source in SOURCES for _, text in strings(source) for word in named.findall(text)}
+    assert len(found) > 5
+    for word in found:
+        pkgutil.resolve_name(word)
 
 
 def test_no_learner_is_named_outside_its_own_file() -> None:

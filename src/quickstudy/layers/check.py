@@ -22,7 +22,7 @@ def check_net(net: nn.Module) -> nn.Module:
         if isinstance(layer, nn.modules.batchnorm._BatchNorm) or getattr(layer, "track_running_stats", False):
             raise ModelError(
                 f"layer {name!r} is {type(layer).__name__}, whose running or batch statistics would mix between tasks and queries. Use "
-                "quickstudy.normalization.BatchNorm, or let quickstudy.normalization.convert(net) replace it."
+                "quickstudy.layers.batch_norm.BatchNorm, or let quickstudy.layers.convert.convert(net) replace it."
             )
         if isinstance(layer, nn.modules.dropout._DropoutNd) and layer.p > 0:
             raise ModelError(
