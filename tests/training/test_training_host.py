@@ -107,10 +107,12 @@ def test_arguments_and_tasks_may_be_numbers_of_numpy(rows: Make, settings: Make,
         Prototypes(net),
         rows(seed=np.int64(3)),
         rows(seed=np.int64(4)),
-        settings(engine=EngineSettings(workers=np.int64(1))),
+        settings(engine=EngineSettings(workers=np.int64(1)), validation={"every": np.int64(4), "snapshots": np.bool_(True)}),
         tmp_path,
     )
     saved = load_learner(tmp_path)
+    judged = saved.info["settings"]["validation"]
+    assert (judged["every"], judged["snapshots"]) == (4, True)
     assert saved.info["trained_on"]["seed"] == 3
     assert saved.learner.net.hidden == (8, 6)
 

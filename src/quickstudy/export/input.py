@@ -1,4 +1,4 @@
-"""input_of: what the inputs of a saved learner are, whether its file says so or not."""
+"""input_of: the spec of a saved learner's inputs, whether its file says it or not."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from quickstudy.training.saving import SavedLearner
 
 
 def input_of(saved: SavedLearner, features: int | None = None) -> InputSpec:
-    """Return what the learner's inputs are; rows of numbers if its file names nothing else.
+    """Return the spec of the learner's inputs; rows of numbers if its file names nothing else.
 
     Args:
         saved: the learner.

@@ -50,11 +50,6 @@ def trainable(module: nn.Module) -> Parameters:
     return found if original(module) is module else {name: value for name, value in module.named_parameters() if name in found}
 
 
-def trains(module: nn.Module) -> bool:
-    """Return whether the module has a parameter to train."""
-    return any(value.requires_grad for value in original(module).parameters())
-
-
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> Parameters:
     """Return the tensors whose names begin with the prefix, without it.
 

@@ -170,7 +170,7 @@ class _WeightGradient(torch.autograd.Function):
 
 
 def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry]) -> None:
-    """Keep what the gradients are computed of."""
+    """Keep the tensors and the geometry for the gradients."""
     *tensors, ctx.geometry = inputs
     ctx.save_for_backward(*tensors)
 
@@ -178,8 +178,13 @@ def _keep(ctx: Any, inputs: tuple[Tensor, Tensor, Geometry]) -> None:
 def _gradients(ctx: Any, given: Tensor, place: int) -> tuple[Tensor | None, Tensor | None, None]:
     """Return the gradients of an operation with respect to its two tensors.
 
-    Of output, input and weight (0, 1, 2) an operation takes two, in this order, and gives what stands in the third place. Its gradient with
-    respect to one of them is the operation that gives that place, of the other one and of `given`, which stands in the place of the result.
+    Output (0), input (1) and weight (2) of a convolution belong together: each operation takes two of them, in this order, and returns the
+    third. The gradient with respect to one of the two is the operation that returns that one, of the other one and of `given`.
+
+    Args:
+        ctx: holds the two tensors.
+        given: the gradient of the result, which has the result's shape.
+        place: which of the three the result is.
     """
     others = [each for each in range(3) if each != place]
     tensors = dict(zip(others, ctx.saved_tensors, strict=True)) | {place: given}

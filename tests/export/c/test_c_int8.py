@@ -186,7 +186,7 @@ def test_a_scale_after_pooling_that_turns_no_maximum_around() -> None:
 
 def test_a_learner_without_prototypes_is_told_which_learners_have_them(tmp_path: pathlib.Path) -> None:
     for saved in (SavedLearner(Memory(Conv4(1, 16, 4)), ImageSpec(16, 16)), SavedLearner(Prototypes(MLP(4, (4,))))):
-        with pytest.raises(ModelError, match=rf"whose state are prototypes \([^)]*{PROTOTYPES}.*inputs of bytes.*float32"):
+        with pytest.raises(ModelError, match=rf"whose state holds prototypes \([^)]*{PROTOTYPES}.*inputs of bytes.*float32"):
             write_firmware(tmp_path, saved, FirmwareSettings(precision="int8"))
         assert write_firmware(tmp_path, saved, FirmwareSettings(precision="auto")).precision == "float32"
 

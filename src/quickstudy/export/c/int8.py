@@ -58,7 +58,7 @@ def byte_unit(learner: Learner, request: Request) -> tuple[float, bool]:
     """Return how much one unit of a stored byte is to the net, and whether the net sees 255 minus the byte.
 
     Raises:
-        IntegerError: the learner's state are not prototypes, or the net does not see an input's bytes from 0 on, channels last.
+        IntegerError: the learner's state holds no prototypes, or the net does not see an input's bytes from 0 on, channels last.
     """
     layout = request.layout
     bytes_of_grid = layout.dtype == "uint8" and layout.order == (2, 0, 1)
@@ -67,7 +67,7 @@ def byte_unit(learner: Learner, request: Request) -> tuple[float, bool]:
     if learner.prototypes and bytes_of_grid and from_zero:
         return abs(layout.scale), turned
     raise IntegerError(
-        f"{type(learner).__name__} on {request.spec} has no int8 firmware, which is for a learner whose state are prototypes "
+        f"{type(learner).__name__} on {request.spec} has no int8 firmware, which is for a learner whose state holds prototypes "
         f"({having('prototypes')}) on inputs of bytes [row][column][channel]. {INSTEAD}"
     )
 

@@ -28,7 +28,7 @@ class Chain:
         start: the convolution, or its backward operation.
         bias: added to each channel.
         relu: negative results become 0.
-        mask: a tensor, where it is at most 0 results become 0 (the derivative of ReLU).
+        mask: a tensor; results become 0 if its number at their place is at most 0 (the derivative of ReLU).
     """
 
     start: fx.Node
