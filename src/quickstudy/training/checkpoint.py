@@ -76,11 +76,18 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
 def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
     """Raise a ConfigError unless a resumed run goes on as it began: with the same settings, on the same tasks."""
     old, new = _flat(before), _flat(now)
-    changed = [
-        f"{name.partition('.')[2]}: {old[name]} -> {value}" for name, value in new.items() if name in old and old[name] != value
-    ]
+    changed = [f"{_option(path)}: {old[path]} -> {value}" for path, value in new.items() if path in old and old[path] != value]
     if changed:
         raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")
+
+
+def _option(path: str) -> str:
+    """Return what the setting at a path is called by those who choose it.
+
+    >>> _option("settings.validation.every"), _option("learner.args.inner_lr"), _option("learner.modules.net.args.channels")
+    ('validation.every', 'inner_lr', 'net.channels')
+    """
+    return ".".join(word for word in path.split(".")[1:] if word not in ("args", "modules"))
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
