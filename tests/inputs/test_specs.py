@@ -410,7 +410,7 @@ def test_what_a_network_got_can_be_stored_again_and_shown(spec: InputSpec) -> No
 
 def test_every_word_that_can_be_said_of_data_is_explained() -> None:
     for name in [*inputs.wishes(), *inputs.readings()]:
-        assert inputs.explained(name) != "of your own data"
+        assert inputs.explained(name) != "a property of your own data"
     assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {"image": ["ink"], "rows": []}
 
 
@@ -423,3 +423,11 @@ def test_rows_in_other_units_are_named() -> None:
         words = spec.unlike(statistics, {"rows": far[:6]})
         assert words is not None
         assert "scale them as its training data was" in words
+
+
+def test_few_numbers_are_not_called_narrow() -> None:
+    curve = RowsSpec(1)
+    statistics = {"location": 0.0, "scale": 3.0}
+    for few in ([[1.5]], [[1.5], [1.6]]):
+        assert curve.unlike(statistics, curve.read_all(few)) is None
+    assert curve.unlike(statistics, curve.read_all([[30.0]])) is not None

@@ -155,7 +155,7 @@ def unlike(folder: pathlib.Path) -> None:
         (ImageSpec(28, 25, 1, "dark"), [strokes, 255 - strokes, np.full_like(strokes, 120), strokes[:1]]),
         (ImageSpec(28, 25, 1, "light"), [255 - strokes, strokes, 255 - strokes // 2]),
         (ImageSpec(9, 10, 3), [photos, photos // 4, 255 - photos // 8]),
-        (RowsSpec(6), [rows, rows * 100, rows * 1e7, rows + 60, rows / 30, rows / 1e6, rows[:3]]),
+        (RowsSpec(6), [rows, rows * 100, rows * 1e7, rows + 60, rows / 30, rows / 1e6, rows[:3], rows[:1] / 1e6]),
     ]
     found = []
     for spec, given in sets:

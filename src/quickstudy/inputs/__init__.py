@@ -113,7 +113,7 @@ def explained(name: str) -> str:
     >>> explained("size")
     'height and width of your images, in pixels'
     """
-    return next((kind.words[name] for kind in kinds().values() if name in kind.words), "of your own data")
+    return next((kind.words[name] for kind in kinds().values() if name in kind.words), "a property of your own data")
 
 
 def _parsed(given: Any) -> Any:

@@ -12,8 +12,9 @@ import numpy as np
 from quickstudy.errors import DataError
 from quickstudy.inputs._layout import InputSpec, TensorLayout, as_array, check_several
 
-FAR = 5.0
-"""Spreads of the training rows between two means, and ratio of two spreads, beyond which rows are called far from those of training."""
+UNLIKE = {"spreads": 5.0, "fewest": 10}
+"""Spreads of the training rows between two means, and ratio of two spreads, beyond which rows are called far from those of training;
+numbers from which rows can be called too narrow. Fewer lie close together by chance, and a single number has no spread at all."""
 
 
 class Rows(InputSpec, abc.ABC, frozen=True):
@@ -107,9 +108,10 @@ class Rows(InputSpec, abc.ABC, frozen=True):
 
     def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray], **how: Any) -> str | None:
         """Return a warning if the rows lie elsewhere than those of training, or are spread far more widely or narrowly."""
-        here, scale = self.statistics(stored), max(statistics["scale"], np.finfo(np.float32).tiny)
-        far = abs(here["location"] - statistics["location"]) > FAR * scale
-        if not far and scale / FAR <= here["scale"] <= scale * FAR:
+        here, scale, most = self.statistics(stored), max(statistics["scale"], np.finfo(np.float32).tiny), UNLIKE["spreads"]
+        far = abs(here["location"] - statistics["location"]) > most * scale
+        narrow = here["scale"] < scale / most and stored["rows"].size >= UNLIKE["fewest"]
+        if not far and not narrow and here["scale"] <= scale * most:
             return None
         return (
             f"the rows have mean {here['location']:.4g} and spread {here['scale']:.4g}, but this learner was trained on rows with "
@@ -117,8 +119,8 @@ class Rows(InputSpec, abc.ABC, frozen=True):
         )
 
     def fitted_to(self, things: Any) -> Self:
-        """Return the spec with the names of a table's columns, if all are texts and the spec has none."""
-        names = column_names(things)
+        """Return the spec with the names of a table's columns, or of another spec's, if all are texts and the spec has none."""
+        names = things.columns if isinstance(things, Rows) else column_names(things)
         return self if names is None or self.columns or len(names) != self.features else self.changed(columns=names)
 
     def _ordered(self, things: Any) -> Any:

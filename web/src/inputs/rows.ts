@@ -11,6 +11,8 @@ export interface RowsSpec extends InputSpec {
 
 /** Spreads of the training rows (or the ratio of two spreads) beyond which examples are called far from them. */
 const FAR = 5;
+/** Numbers from which rows can be called too narrow: fewer lie close together by chance, and a single one has no spread at all. */
+const FEWEST = 10;
 /** The smallest normal float32, which is the smallest spread. */
 const TINY = 2 ** -126;
 
@@ -37,10 +39,12 @@ export const rowsKind: Kind<RowsSpec> = {
   unlike(inputs, _layout, _spec, statistics) {
     const [location, scale] = [statistics["location"], statistics["scale"]];
     if (location === undefined || scale === undefined) return null;
-    const here = rowStatistics(inputs.get("rows")!.data);
+    const numbers = inputs.get("rows")!.data;
+    const here = rowStatistics(numbers);
     const spread = Math.max(scale, TINY);
     const far = Math.abs(here.location - location) > FAR * spread;
-    if (!far && spread / FAR <= here.scale && here.scale <= spread * FAR) return null;
+    const narrow = here.scale < spread / FAR && numbers.length >= FEWEST;
+    if (!far && !narrow && here.scale <= spread * FAR) return null;
     return (
       `the rows have mean ${short(here.location)} and spread ${short(here.scale)}, but this learner was trained on rows with ` +
       `mean ${short(location)} and spread ${short(scale)}; scale them as its training data was.`
