@@ -104,6 +104,8 @@ def test_a_dict_of_numbers_and_symbols_runs_without_torch_as_in_torch(name: str,
         expected = learner.predict(learner.adapt(support), x)
     skill = shipped.adapt(things[:6], labels.tolist())
     np.testing.assert_allclose(skill.logits(things), expected, rtol=1e-4, atol=1e-5)
+    moved = shipped.adapt(things[:6], labels.tolist(), keep=True).moved_to(shipped)
+    np.testing.assert_array_equal(moved.logits(things), skill.logits(things))
     skill.save(tmp_path / "mine.qs")
     again = type(skill).load(tmp_path / "mine.qs").add(things[6:], [0, 1, 3])
     assert again.labels == [0, 1, 2, 3]

@@ -165,6 +165,8 @@ def test_more_bad_input(omniglot: Learner, on_rows: Learner, rows: Rows, drawing
     fixed = shipped(DESCENT, head_ways=3)
     with pytest.raises(TaskError, match="the task has 2 ways, but this learner's head is fixed to 3"):
         fixed.adapt(rows[0][:2], ["a", "b"])
+    with pytest.raises(TaskError, match="the task has 2 ways, but this learner's head is fixed to 3"):
+        fixed.adapt(rows[0][:3], ["a", "b", "c"]).forget("b")
     with pytest.raises(DataError, match=r"label \('a', 1\) is a tuple"):
         on_rows.adapt(rows[0][:2], [("a", 1), ("b", 2)]).save("never.qs")
     with pytest.raises(ConfigError, match="no calibrated threshold"):

@@ -85,14 +85,16 @@ def test_examples_are_kept_and_given_back(engine: str, name: str, tmp_path: path
     assert (begin(engine, name).add(X, LABELS).examples is None) == skill.engine.facts.continues
 
 
-def test_forgetting_is_never_having_seen(engine: str, name: str) -> None:
+def test_forgetting_is_never_having_seen(engine: str, name: str, tmp_path: pathlib.Path) -> None:
     known = [index for index, label in enumerate(LABELS) if label != "b"]
-    forgotten = begin(engine, name).add(X, LABELS).forget("b")
+    skill = begin(engine, name).add(X, LABELS)
+    skill.save(tmp_path / "mine.qs")
     without = begin(engine, name).add(X[known], [LABELS[index] for index in known])
-    assert forgotten.labels == ["a", "c"]
-    np.testing.assert_allclose(forgotten.predict_proba(X), without.predict_proba(X), atol=1e-5)
-    with pytest.raises(DataError, match="label 'b' is not known; the skill knows 'a', 'c'"):
-        forgotten.forget("b")
+    for forgotten in (skill.forget("b"), Skill.load(tmp_path / "mine.qs").forget("b")):
+        assert forgotten.labels == ["a", "c"]
+        np.testing.assert_allclose(forgotten.predict_proba(X), without.predict_proba(X), atol=1e-5)
+        with pytest.raises(DataError, match="label 'b' is not known; the skill knows 'a', 'c'"):
+            forgotten.forget("b")
 
 
 def test_a_skill_moves_between_learners_and_engines(engine: str, name: str) -> None:
@@ -127,6 +129,8 @@ def test_images_move_to_a_learner_of_another_size_and_ink() -> None:
     assert moved.examples.x.shape == (2, 8, 8, 3)
     assert moved.examples.x[0, 0, 4, 0] > moved.examples.x[0, 0, 0, 0]  # strokes are light there
     assert moved.predict([1 - dash, 1 - bar]) == ["dash", "bar"]
+    undeclared = begun(TorchEngine(dark), None, True, {}).add([bar, dash], ["bar", "dash"]).moved_to(light)
+    np.testing.assert_allclose(undeclared.logits([bar, dash]), moved.logits([1 - bar, 1 - dash]), atol=1e-5)
 
 
 def test_probabilities_are_softmax_of_logits_by_temperature() -> None:
@@ -162,6 +166,8 @@ def test_columns_are_part_of_a_saved_skill(engine: str, tmp_path: pathlib.Path) 
         np.testing.assert_array_equal(one.predict_proba(Table(X[:, order], [names[index] for index in order])), expected)
         with pytest.raises(DataError, match="the table has no column 'c5'; expected the columns c0, c1"):
             one.predict(Table(X, [*names[:5], "other"]))
+    moved = begin(engine, PROTOTYPES, keep=True).add(Table(X, names), LABELS).moved_to(begin(engine, PROTOTYPES))
+    np.testing.assert_array_equal(moved.predict_proba(Table(X[:, order], [names[index] for index in order])), expected)
 
 
 def test_inputs_far_from_those_of_training_are_said_once() -> None:

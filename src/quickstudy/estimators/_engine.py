@@ -111,7 +111,7 @@ class TorchEngine:
 
     def without(self, state: Arrays, way: int, spec: InputSpec) -> dict[str, np.ndarray]:
         """Return the state without one way: along each axis that is longer for a task of one way more."""
-        inputs = {name: np.zeros((2, *layout.shape), np.float32) for name, layout in spec.layout().items()}
+        inputs = spec.to_network({name: np.zeros((2, *part.axes), part.dtype) for name, part in spec.layout().items()})
         small, large = (self.adapt(inputs, np.eye(2, ways), self.defaults) for ways in (3, 4))
         left = {}
         for name, value in state.items():
@@ -150,13 +150,17 @@ class TorchEngine:
         others = {name: value.item() for name, value in settings.items() if value.item() != getattr(learner, name)}
         learner = changed(learner, **others) if others else learner
         x = self._input(inputs)
-        rows = torch.from_numpy(np.ascontiguousarray(y)).to(x.device if isinstance(x, Tensor) else None, self._dtype())
+        rows = torch.from_numpy(np.ascontiguousarray(y)).to(self._device(), self._dtype())
         answers = discovery.load("objectives", self.facts.target)(rows)
         with torch.no_grad():
             return to_arrays(learner.adapt(Examples(x, answers), None if state is None else self._tensors(state)))
 
     def _weight(self) -> Tensor | None:
         return next((value for value in self.learner.parameters() if value.is_floating_point()), None)
+
+    def _device(self) -> torch.device | None:
+        weight = self._weight()
+        return None if weight is None else weight.device
 
     def _dtype(self) -> torch.dtype:
         """Return the type of the learner's weights; if it has none, that of its rows."""
@@ -167,19 +171,15 @@ class TorchEngine:
 
     def _input(self, inputs: Arrays) -> Any:
         """Return the inputs as the learner takes them: a tensor, or several by name."""
-        weight = self._weight()
-        device = None if weight is None else weight.device
         tensors = {}
         for name, value in inputs.items():
             tensor = torch.from_numpy(np.ascontiguousarray(value))
-            tensors[name] = tensor.to(device, self._dtype() if tensor.is_floating_point() else None)
+            tensors[name] = tensor.to(self._device(), self._dtype() if tensor.is_floating_point() else None)
         return next(iter(tensors.values())) if len(tensors) == 1 else tensors
 
     def _tensors(self, state: Arrays) -> dict[str, Tensor]:
         """Return the tensors of a state; those of a learner of bfloat16, which NumPy lacks, are float32 in arrays."""
-        weight = self._weight()
-        device = None if weight is None else weight.device
-        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)).to(device) for name, value in state.items()}
+        tensors = {name: torch.from_numpy(np.ascontiguousarray(value)).to(self._device()) for name, value in state.items()}
         if self._dtype() != torch.bfloat16:
             return tensors
         return {name: value.bfloat16() if value.is_floating_point() else value for name, value in tensors.items()}

@@ -185,7 +185,11 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
         return Shown("text/plain", ", ".join(words).encode())
 
     def fitted_to(self, things: Any) -> Self:
-        """Return the spec with what only a task's own examples tell, such as the names of their columns."""
+        """Return the spec with what only a task's own examples tell, such as the names of their columns.
+
+        Args:
+            things: examples as a user gave them, or the spec with which a task's examples were read.
+        """
         return self
 
     def changed(self, **fields: Any) -> Self:

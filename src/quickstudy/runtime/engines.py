@@ -16,7 +16,7 @@ from quickstudy.targets.classes import plain
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What is true of a learner, whichever engine runs it.
+    """Facts about a learner, the same whichever engine runs it.
 
     Args:
         name: the learner's name, for errors.
@@ -41,7 +41,7 @@ class Facts:
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What a skill knows at one moment; replaced as a whole, so that threads never see half of it.
+    """Knowledge of a skill at one moment. It is replaced as a whole, so that threads never see half of it.
 
     Args:
         state: the learner's state.
@@ -60,7 +60,7 @@ class Known:
 
 @dataclasses.dataclass(frozen=True)
 class Choices:
-    """What was chosen when a task was begun.
+    """Choices that were made when a task was begun.
 
     Args:
         reading: how examples are read, as keywords of `spec.read_all`, such as `{"ink": "dark"}`.
@@ -77,14 +77,14 @@ class Choices:
 
 @dataclasses.dataclass(frozen=True)
 class Learned:
-    """What a file holds of a skill beside its learner."""
+    """Content of a skill's file beside the learner: knowledge and choices."""
 
     known: Known
     choices: Choices
 
 
 class Kept(NamedTuple):
-    """Examples that a skill keeps: `adapt(*skill.examples)` learns the same again.
+    """Examples that a skill keeps: `adapt(*skill.examples)` learns the same again, if an example has a single part.
 
     Attributes:
         x: stored inputs, one array or several by name.

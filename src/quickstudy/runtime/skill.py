@@ -7,7 +7,7 @@ import os
 import reprlib
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -108,6 +108,10 @@ class Skill:
         """
         spec, stored = self._read(x)
         self._compare(spec, stored)
+        return self._add(spec, stored, y, least)
+
+    def _add(self, spec: InputSpec, stored: Arrays, y: Any, least: int) -> Self:
+        """Learn from more examples in their stored form; return the skill itself, changed."""
         answers = self._target.read(y)
         count = _count(stored)
         if count != len(answers):
@@ -124,7 +128,7 @@ class Skill:
 
         Raises:
             DataError: the skill does not know the label.
-            TaskError: fewer than two classes would be left.
+            TaskError: fewer than two classes would be left, or the learner's head has other ways.
         """
         with self._changing:
             known = self.known
@@ -134,6 +138,7 @@ class Skill:
                 raise TaskError(f"without {label!r} a single class would be left; add another class first.")
             way = known.labels.index(label)
             labels = tuple(other for other in known.labels if other != label)
+            self._check_ways(len(labels), labels)
             rest = known.y[:, way] == 0
             x = {name: value[rest] for name, value in known.x.items()} if known.x else {}
             y = np.delete(known.y[rest], way, axis=1)
@@ -197,8 +202,7 @@ class Skill:
         if theirs.target != ours.target:
             raise ConfigError(f"{theirs.name} learns {theirs.target}, but the skill's examples have {ours.target}.")
         choices = Choices(settings=settings_of(engine, settings, {}), keep=True, expected=known.labels)
-        skill = Skill(engine, choices)
-        return skill._taught(known.x, known.spec, kept.y)
+        return Skill(engine, choices)._taught(known, self.choices.reading, kept.y)
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the skill, with its learner, to one `.qs` file."""
@@ -206,17 +210,26 @@ class Skill:
         self._target.check_savable(known.labels)
         skill_file.write(path, self.engine.packed(known.spec), Learned(known, self.choices))
 
-    def _taught(self, x: Arrays, spec: InputSpec, y: Sequence[Any]) -> Skill:
-        """Return the skill after examples in another learner's stored form."""
-        first = next(iter(x.values()))
-        reader = self.engine.reader_for(first)
+    def _taught(self, known: Known, reading: Mapping[str, Any], y: Sequence[Any]) -> Skill:
+        """Return the skill after the examples that another skill keeps; later ones are read as that skill reads them.
+
+        Args:
+            known: what the other skill knows.
+            reading: how the other skill reads examples, if it is not the way of its spec.
+            y: answers of the kept examples.
+        """
+        x, spec, first = known.x, known.spec, next(iter(known.x.values()))
+        reader = self.engine.reader_for(first).fitted_to(spec)
         if len(x) > 1 and reader.layout() != spec.layout():
             raise ConfigError(
                 f"the examples have the parts {', '.join(x)}, which {self.engine.facts.name} stores in another way; adapt it to them again."
             )
-        self.choices = dataclasses.replace(self.choices, reading=spec.as_read() if spec.kind == reader.kind else {})
-        self.add(first, y, least=1)
-        self.choices = dataclasses.replace(self.choices, reading={})
+        stored_as = spec.as_read() if spec.kind == reader.kind else {}
+        stored = x if len(x) > 1 else reader.read_all(first, **stored_as)
+        self.choices = dataclasses.replace(self.choices, reading=stored_as)
+        self._compare(reader, stored)
+        self._add(reader, stored, y, least=1)
+        self.choices = dataclasses.replace(self.choices, reading={**stored_as, **reading} if stored_as else {})
         return self
 
     def _checked(self) -> Known:
@@ -305,8 +318,10 @@ class Skill:
     def _check_ways(self, outputs: int, labels: Sequence[Any]) -> None:
         fixed = self.engine.facts.ways
         if fixed is not None and outputs != fixed:
-            what = f"{outputs} ways" if labels else f"{outputs} values per example"
-            raise TaskError(f"the task has {what}, but this learner's head is fixed to {fixed}; give it tasks of {fixed} ways.")
+            what = "ways" if labels else "values per example"
+            raise TaskError(
+                f"the task has {outputs} {what}, but this learner's head is fixed to {fixed}; give it tasks with {fixed} {what}."
+            )
 
 
 def _count(stored: Arrays) -> int:

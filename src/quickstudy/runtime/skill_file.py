@@ -19,8 +19,11 @@ from quickstudy.runtime.engines import Choices, Engine, Known, Learned, settings
 from quickstudy.runtime.onnx_engine import OnnxEngine
 from quickstudy.storage import check_file
 
-LEARNER = "expected a learner's file, a run's folder, a shipped learner, or a skill that `save` or quickstudy adapt wrote"
-SKILL = "expected a skill, as `save` or quickstudy adapt writes it"
+EXPECTED = {
+    "learner": "expected a learner's file, a run's folder, a shipped learner, or a skill that `save` or quickstudy adapt wrote",
+    "skill": "expected a skill, as `save` or quickstudy adapt writes it",
+}
+"""End of the message about a file that is not there, by what was asked for."""
 
 
 def write(path: str | os.PathLike[str], learner: Bundle, learned: Learned) -> None:
@@ -55,13 +58,13 @@ def load(path: str | os.PathLike[str], **own: Any) -> tuple[Engine, Learned]:
         NotFoundError: there is no such file.
         FileFormatError: the file is damaged, foreign, newer, or holds no skill, or it needs PyTorch, which is not installed.
     """
-    engine, learned = opened(path, SKILL, **own)
+    engine, learned = opened(path, EXPECTED["skill"], **own)
     if learned is None:
         raise FileFormatError(f"{path} is a learner that has learned no task yet; adapt it first.")
     return engine, learned
 
 
-def opened(path: str | os.PathLike[str], expected: str = LEARNER, **own: Any) -> tuple[Engine, Learned | None]:
+def opened(path: str | os.PathLike[str], expected: str = EXPECTED["learner"], **own: Any) -> tuple[Engine, Learned | None]:
     """Return the engine that runs a learner, and what it has learned if the file is a skill's.
 
     Args:
@@ -91,8 +94,9 @@ def opened(path: str | os.PathLike[str], expected: str = LEARNER, **own: Any) ->
 def _learned(bundle: Bundle, engine: Engine) -> Learned:
     """Return what the learner in a bundle has learned."""
     manifest, support = bundle.manifest, dict(bundle.support)
-    rows = support.pop("y", np.zeros((0, 0), np.float32))
-    known = Known(bundle.state, manifest.labels or (), support, rows, engine.reader_as(manifest.input))
+    labels = manifest.labels or ()
+    rows = support.pop("y", np.zeros((0, len(labels)), np.float32))
+    known = Known(bundle.state, labels, support, rows, engine.reader_as(manifest.input))
     kept = bool(support) and manifest.continues
     return Learned(known, Choices(manifest.reading, settings_of(engine, manifest.settings, {}), kept))
 
