@@ -34,7 +34,7 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class Content(NamedTuple):
-    """What a file holds."""
+    """Content of a file."""
 
     kind: str
     arrays: dict[str, np.ndarray]

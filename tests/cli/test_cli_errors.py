@@ -315,4 +315,15 @@ def test_a_learner_of_rows_takes_no_images(refused: Call, tmp_path: pathlib.Path
     (tmp_path / "support" / "a").mkdir(parents=True)
     PIL.Image.new("L", (9, 9)).save(tmp_path / "support" / "a" / "1.png")
     message = refused("adapt", tmp_path / "rows.safetensors", tmp_path / "support", "-o", tmp_path / "x.qs")
-    assert "rows of numbers" in message
+    assert "learns from rows, not from files; use FewShotClassifier in Python" in message
+
+
+@pytest.mark.parametrize(
+    ("target", "words"), [("classes", "learns from rows, not from files"), ("values", "predicts values, not classes")]
+)
+def test_skills_that_know_no_files_predict_none(refused: Call, tmp_path: pathlib.Path, target: str, words: str) -> None:
+    from quickstudy import FewShotClassifier, FewShotRegressor
+
+    made = {"classes": FewShotClassifier, "values": FewShotRegressor}[target]()
+    made.fit([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]], [0, 1, 1]).save(tmp_path / "mine.qs")
+    assert words in refused("predict", tmp_path / "mine.qs", "x.png")

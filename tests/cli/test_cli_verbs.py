@@ -14,7 +14,7 @@ import pytest
 from builders import DESCENT, PROTOTYPES
 
 import quickstudy
-from quickstudy import discovery
+from quickstudy import discovery, storage
 from quickstudy.data import known
 
 Call = Callable[..., Any]
@@ -109,6 +109,9 @@ def test_info_of_a_learner_and_of_a_skill(
     assert facts["learner"]["args"]["statistics"] == "population"
     assert facts["bytes"] == (finished / "learner.safetensors").stat().st_size
     assert facts["info"]["trained_on"]["dataset"] == "set.npz/train"
+    assert facts["numbers"] == sum(
+        value.size for value in storage.load(finished / "learner.safetensors", "learner").arrays.values()
+    )
     table = cli("info", finished).out
     assert "net.args.channels" in table
     assert "info.validation.accuracy" in table
@@ -122,6 +125,7 @@ def test_info_of_a_learner_and_of_a_skill(
             "torch",
             kept,
         )
+        assert "numbers" not in skill  # its weights are in the learner's file within
     assert "is a saved checkpoint" in refused("info", finished / "checkpoint.safetensors")
     assert "no safetensors file" in refused("info", finished / "metrics.csv")
 

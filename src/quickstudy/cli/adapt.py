@@ -10,6 +10,7 @@ from quickstudy.cli import _data, _output, _parser
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.runtime import skill_file
+from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.learner import begun
 from quickstudy.runtime.skill import Skill
 
@@ -50,10 +51,7 @@ def begin(path: str, keep: bool = False, **readings: Any) -> Skill:
         ConfigError: the learner does not learn classes, or not from files.
     """
     engine, learned = skill_file.opened(path)
-    if engine.facts.target != "classes":
-        raise ConfigError(f"{path} predicts {engine.facts.target}, not classes; use FewShotRegressor in Python for it.")
-    if not engine.reader_for(None).suffixes():
-        raise ConfigError(f"{path} learns from rows of numbers, not from files; use FewShotClassifier in Python for it.")
+    _check_learns_from_files(path, engine)
     earlier = None if learned is None else Skill(engine, learned.choices, learned.known)
     return begun(engine, earlier, keep, readings)
 
@@ -63,6 +61,17 @@ def open_skill(path: str, **readings: Any) -> Skill:
 
     Raises:
         FileFormatError: the file holds a learner that has learned nothing yet.
+        ConfigError: the learner does not predict classes, or not of files.
     """
     skill = Skill.load(path)
+    _check_learns_from_files(path, skill.engine)
     return begun(skill.engine, skill, False, readings)
+
+
+def _check_learns_from_files(path: str, engine: Engine) -> None:
+    """Raise a ConfigError, which names what to use in Python, unless the learner learns classes from files."""
+    if engine.facts.target != "classes":
+        raise ConfigError(f"{path} predicts {engine.facts.target}, not classes; use FewShotRegressor in Python for it.")
+    spec = engine.reader_for(None)
+    if not spec.suffixes():
+        raise ConfigError(f"{path} learns from {spec.nouns}, not from files; use FewShotClassifier in Python for it.")

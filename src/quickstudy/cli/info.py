@@ -30,22 +30,22 @@ def run(arguments: Sequence[str]) -> None:
 def _in_bundle(path: pathlib.Path) -> dict[str, Any]:
     """Return what a bundle holds: its kind, how many numbers, how many examples it keeps, and what it says about itself."""
     bundle = bundles.read(path)
-    numbers = sum(value.size for value in bundle.weights.values())
     is_skill = bundle.manifest.kind != "learner"
     holds = {
+        "numbers": sum(value.size for value in bundle.weights.values()) if bundle.learner is None else None,
         "engine": "torch" if bundle.learner else "onnxruntime",
         "state_numbers": sum(value.size for value in bundle.state.values()) if is_skill else None,
         "kept_examples": len(bundle.support["y"]) if bundle.support else (0 if is_skill else None),
     }
     about = bundle.manifest.model_dump(exclude={"kind", "programs", "parts"}, exclude_none=True)
     kind = "skill" if is_skill else "bundle of a learner"
-    return {"kind": kind, "tensors": numbers, **{name: value for name, value in holds.items() if value is not None}, **about}
+    return {"kind": kind, **{name: value for name, value in holds.items() if value is not None}, **about}
 
 
 def _in_file(path: pathlib.Path) -> dict[str, Any]:
     """Return what a learner's file for PyTorch holds."""
     content = storage.load(path, "learner")
-    return {"kind": content.kind, "tensors": sum(value.size for value in content.arrays.values()), **content.meta}
+    return {"kind": content.kind, "numbers": sum(value.size for value in content.arrays.values()), **content.meta}
 
 
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, object]]:

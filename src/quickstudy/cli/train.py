@@ -64,7 +64,7 @@ def build_parser(arguments: Sequence[str]) -> _parser.Parser:
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """What the options ask for."""
+    """Learner, tasks and settings that the options ask for."""
 
     learner: Learner
     tasks: TaskSource

@@ -43,7 +43,7 @@ class PicturedTask:
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-    """What a report shows.
+    """Content of a report.
 
     Args:
         title: headline of the page.

@@ -90,12 +90,5 @@ def input_statistics(spec: InputSpec, x: Tensor | Mapping[str, Tensor]) -> dict[
     """Return the spec's statistics of inputs of a batch of tasks, `[task, example, ...]`."""
     layouts = spec.layout()
     named = x if isinstance(x, Mapping) else {next(iter(layouts)): x}
-    stored = {}
-    for name, layout in layouts.items():
-        values = named[name].detach().flatten(0, 1).cpu().numpy()
-        places = [0, *(1 + layout.order.index(axis) for axis in range(len(layout.axes)))]
-        values = (
-            (values.transpose(places) - layout.offset) / layout.scale if layout.dtype != "int64" else values.transpose(places)
-        )
-        stored[name] = (values.round() if layout.dtype != "float32" else values).astype(layout.dtype)
+    stored = {name: layout.to_stored(named[name].detach().flatten(0, 1).cpu().numpy()) for name, layout in layouts.items()}
     return spec.statistics(stored)

@@ -24,7 +24,9 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     The fonts are part of matplotlib: `data_dir` and `strict` change nothing.
     """
     if spec != SPEC:
-        raise DataError(f"glyphs are drawn at 28x28 pixels, but size is {spec.height}; leave out the size.")
+        raise DataError(
+            f"glyphs are drawn at 28x28 pixels, but {spec.height}x{spec.width} are wanted; leave out the size, or take a learner of 28x28."
+        )
     code = "".join(inspect.getsource(module) for module in (glyphs, handwriting))
     made_by = hashlib.sha256((code + importlib.metadata.version("matplotlib")).encode())
     path = cache_root() / SPEC.nouns / f"glyphs-{split}-{made_by.hexdigest()[:16]}.safetensors"
