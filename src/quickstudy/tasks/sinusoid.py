@@ -36,7 +36,7 @@ class SinusoidTasks:
     (torch.Size([3, 5, 1]), torch.Size([3, 10, 1]))
     """
 
-    input: ClassVar[RowsSpec] = RowsSpec(1)
+    input: ClassVar[RowsSpec] = RowsSpec(features=1)
     target: ClassVar[str] = "values"
 
     def __init__(self, shots: int = 10, queries: int = 10, seed: int = 0) -> None:
