@@ -154,6 +154,15 @@ def check_at_least(name: str, value: float, least: float) -> None:
         raise ConfigError(f"{name} is {value}; expected {least} or more.", subject=name, expected=f"{least} or more")
 
 
+def check_above(name: str, value: float, bound: float) -> None:
+    """Raise a ConfigError unless `value` is greater than `bound`.
+
+    >>> check_above("penalty", 0.1, 0)
+    """
+    if not value > bound:
+        raise ConfigError(f"{name} is {value}; expected more than {bound}.", subject=name, expected=f"more than {bound}")
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """Return the error for a name that does not exist, with the nearest names that do.
 

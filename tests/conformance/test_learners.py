@@ -169,7 +169,7 @@ def test_values_are_learned_by_the_same_rules(name: str, norm: str) -> None:
     assert "counts" not in state
     output = learner.predict(state, task.query.x)
     assert bool((output > ABSENT / 2).all())
-    if learner.trains_on_query:
+    if learner.trains_on_query and (norm == "none" or learner.statistics == "support"):  # else training normalises otherwise
         error = (output - task.query.y.rows).square().mean(1)[task.query.weight > 0].mean()
         torch.testing.assert_close(learner.loss(task), error)
 
@@ -454,7 +454,7 @@ def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool)
 
     support = arguments(7, 3)
     adapt_graph = traced(adapt, *support)
-    predict_graph = traced(type(learner).predict, adapt_graph(*support), support[0][:4])
+    predict_graph = traced(type(learner).predict, adapt_graph(*support), support[0][:5])  # equal sizes would share a symbol
     for count, ways, queries in ((11, 3, 6), (9, 3, 3), (13, 5, 5)):
         support, x = arguments(count, ways), torch.randn(queries, *SHAPES[kind], dtype=torch.float64)
         state = adapt_graph(*support)

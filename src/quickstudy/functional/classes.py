@@ -42,3 +42,8 @@ def pad_rows(rows: Tensor, count: int) -> Tensor:
             f"the state knows {rows.shape[0]} ways, but the new examples' y has {count} columns. Give y a column for every way so far."
         )
     return torch.cat([rows, rows.new_zeros((missing, *rows.shape[1:]))]) if missing > 0 else rows
+
+
+def pad_columns(rows: Tensor, count: int) -> Tensor:
+    """Return `rows` `[example, n]` followed by zero columns up to `count`, as `pad_rows` does with rows."""
+    return pad_rows(rows.t(), count).t()

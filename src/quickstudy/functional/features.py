@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 
 from jaxtyping import Float
@@ -35,3 +36,15 @@ def features_of(
             f"{name} returns {features.shape[1]} features, but says net.features = {said}; set it to {features.shape[1]}."
         )
     return features
+
+
+def feature_count(net: nn.Module) -> int:
+    """Return the length of the net's output, which it must say itself.
+
+    Raises:
+        ModelError: it does not.
+    """
+    features = getattr(net, "features", None)
+    if not isinstance(features, numbers.Integral):
+        raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
+    return int(features)

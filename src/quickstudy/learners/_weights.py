@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import numbers
 from typing import Literal, NamedTuple, Protocol, get_args
 
 import torch
@@ -16,7 +15,7 @@ from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least
 from quickstudy.functional.call import Parameters, trainable, under, with_tensors
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
 from quickstudy.functional.descent import gradient_descent
-from quickstudy.functional.features import features_of
+from quickstudy.functional.features import feature_count, features_of
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
 from quickstudy.layers.stages import Stage, run, stages, unchanged
@@ -42,14 +41,6 @@ class HasSteps(HasHead, Protocol):
     """A learner with a head whose inner loop is plain gradient descent."""
 
     first_order: bool
-
-
-def feature_count(net: nn.Module) -> int:
-    """Return the length of the net's output, which it must say itself."""
-    features = getattr(net, "features", None)
-    if not isinstance(features, numbers.Integral):
-        raise ModelError(f"{type(net).__name__} does not say how long its output is; set `net.features` to that number.")
-    return int(features)
 
 
 def make_head(learner: HasHead) -> nn.Linear | None:

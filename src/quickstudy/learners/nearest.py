@@ -5,25 +5,22 @@ of metric learning.
 """
 
 import dataclasses
-from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from quickstudy.functional.classes import ABSENT, pad_rows
+from quickstudy.functional.classes import ABSENT
 from quickstudy.functional.distances import squared_distances
-from quickstudy.functional.features import features_of
-from quickstudy.layers.check import check_net
-from quickstudy.learner import Learner, State
-from quickstudy.learners import _metric
-from quickstudy.task import Examples, Input, Task
+from quickstudy.learner import State
+from quickstudy.learners._embedding import EmbeddingLearner, remembered
+from quickstudy.task import Examples
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class Nearest(Learner):
-    """State: features `[example, feature]` and one-hot labels `[example, way]` of every support example (zero rows for padding).
+class Nearest(EmbeddingLearner):
+    """State: features `[example, feature]`, one-hot labels `[example, way]` and weights of every support example (zeros for padding).
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
@@ -36,39 +33,12 @@ class Nearest(Learner):
     tensor([1])
     """
 
-    net: nn.Module
-
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
 
-    def __post_init__(self) -> None:
-        check_net(self.net)
+    def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
+        return remembered(features, support, state)
 
-    def adapt(self, support: Examples, state: State | None = None) -> State:
-        support = self.matched(support)
-        features, y = features_of(self.net, support.x), support.y.rows * support.weight.unsqueeze(-1)
-        if state is not None:
-            earlier = pad_rows(state["y"].t(), y.shape[-1]).t()
-            features, y = torch.cat([state["features"], features]), torch.cat([earlier, y])
-        return {"features": features, "y": y}
-
-    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        return _logits(features_of(self.net, self.matched(x)), state["features"], state["y"])
-
-    def loss(self, task: Task) -> Float[Tensor, ""]:
-        task = self.matched(task)
-        support, query = _metric.embed_task(self.net, task)
-        logits = _logits(query, support, task.support.y.rows * task.support.weight.unsqueeze(-1))
-        return task.query.y.loss(logits, task.query.weight)
-
-    def calibrate(self, tasks: Iterable[Task]) -> None:
-        with torch.no_grad():
-            _metric.measure_population(self.net, map(self.matched, tasks))
-
-
-def _logits(
-    features: Float[Tensor, "example feature"], known: Float[Tensor, "support feature"], y: Float[Tensor, "support way"]
-) -> Float[Tensor, "example way"]:
-    """Return the negative squared distance to the nearest support example of each way."""
-    of_each = -squared_distances(features, known).unsqueeze(-1)
-    return torch.where(y.unsqueeze(0) > 0, of_each, ABSENT).amax(1)
+    def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
+        of_each = -squared_distances(features, state["features"]).unsqueeze(-1)
+        return torch.where(state["y"].unsqueeze(0) > 0, of_each, ABSENT).amax(1)

@@ -24,7 +24,7 @@ from quickstudy.layers.batch_norm import Statistics as Seen
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
-from quickstudy.learners import _metric
+from quickstudy.learners import _embedding
 from quickstudy.task import Examples, Input, Task, concatenate
 
 Statistics = Literal["population", "support", "query"]
@@ -98,7 +98,7 @@ class ProtoNet(Learner):
         task = self.matched(task)
         if self.pairs:
             return self._loss_of_pairs(task)
-        support, query = _metric.embed_task(self.net, task)
+        support, query = _embedding.embed_task(self.net, task)
         y, weight = task.support.y.rows, task.support.weight
         logits = self._logits(query, class_sums(support, y, weight), class_counts(y, weight))
         return task.query.y.loss(logits, task.query.weight)
@@ -106,7 +106,7 @@ class ProtoNet(Learner):
     def _loss_of_pairs(self, task: Task) -> Float[Tensor, ""]:
         """Return the mean over pairs of a class of `-log(e^-d / (e^-d + sum over other classes of their mean e^-d'))`."""
         both = concatenate(task.support, task.query)
-        features, y, weight = _metric.embed_batch(self.net, both), both.y.rows, both.weight
+        features, y, weight = _embedding.embed_batch(self.net, both), both.y.rows, both.weight
         apart, same = self._between(features, features), y @ y.t()
         share = weight / (y @ class_counts(y, weight)).clamp(min=1.0)  # of an example in its class
         others = torch.logsumexp(torch.where((1 - same) * share > 0, share.clamp(min=1e-9).log() - apart, ABSENT), dim=1)
@@ -117,7 +117,7 @@ class ProtoNet(Learner):
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
         if self.statistics == "population":
-            _metric.measure_population(self.net, map(self.matched, tasks))
+            _embedding.measure_population(self.net, map(self.matched, tasks))
 
     def _embed_support(self, support: Examples, state: State | None) -> tuple[Tensor, Seen]:
         """Return the features of the support set, and the statistics that the state must carry."""

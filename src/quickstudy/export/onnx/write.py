@@ -298,6 +298,9 @@ def _ancestors(nodes: list[NodeProto], names: Sequence[str]) -> set[str]:
         if wanted.intersection(node.output):
             found.add(node.output[0])
             wanted.update(node.input)
+            for attribute in node.attribute:  # an earlier loop reads values from inside
+                if attribute.HasField("g"):
+                    wanted.update(unresolved(attribute.g))
     return found
 
 

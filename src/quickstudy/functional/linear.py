@@ -1,0 +1,48 @@
+"""Linear systems whose solution can be differentiated, mapped over tasks, and exported."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from quickstudy.functional.loop import exporting, scan
+
+
+def solve(matrix: Float[Tensor, "*batch n n"], right: Float[Tensor, "*batch n column"]) -> Float[Tensor, "*batch n column"]:
+    """Return `x` with `matrix @ x = right`, for a symmetric and positive definite matrix.
+
+    torch solves it, except in an exported program, for which ONNX and C have no such operation: there the inverse is found in a loop of
+    `n` steps, and what it leaves of the right side is solved once more, which takes off most of the rounding.
+
+    >>> solve(torch.tensor([[2.0, 0.0], [0.0, 4.0]]), torch.tensor([[2.0], [2.0]]))
+    tensor([[1.0000],
+            [0.5000]])
+    """
+    if not exporting():
+        return torch.linalg.solve(matrix, right)
+    inverse = inverted(matrix)
+    first = inverse @ right
+    return first + inverse @ (right - matrix @ first)
+
+
+def inverted(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
+    """Return the inverse of symmetric and positive definite matrices by Gauss-Jordan elimination, one step for each row.
+
+    Such matrices need no exchange of rows (Golub and Van Loan, "Matrix Computations", section 4.2).
+
+    >>> inverted(torch.tensor([[2.0, 0.0], [0.0, 4.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
+
+    def step(index: int | Tensor, rows: Tensor, chosen: Tensor) -> tuple[Tensor, tuple[()]]:
+        row = chosen.unsqueeze(0) @ rows  # the one whose turn it is
+        column = rows[..., :count] @ chosen.unsqueeze(1)
+        pivot = (row[..., :count] * chosen).sum(-1, keepdim=True)
+        return rows - (column - chosen.unsqueeze(1)) @ (row / pivot), ()
+
+    count = matrix.shape[-1]
+    identity = torch.eye(count, dtype=matrix.dtype, device=matrix.device)
+    start = torch.cat([matrix, identity.expand_as(matrix)], dim=-1)
+    return scan(step, start, identity)[0][..., count:]

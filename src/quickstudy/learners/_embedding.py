@@ -1,0 +1,96 @@
+"""What learners that work on features of a net share: an embedding whose batch norm uses the batch in meta-training, and population
+statistics afterwards.
+"""
+
+import abc
+import dataclasses
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from quickstudy.functional.classes import pad_columns
+from quickstudy.functional.features import features_of
+from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm, set_population_statistics
+from quickstudy.layers.check import check_net
+from quickstudy.learner import Learner, State
+from quickstudy.task import Examples, Input, Task, concatenate
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class EmbeddingLearner(Learner):
+    """A learner that sees every example through one net: it says what it learns of features, and how it answers for others.
+
+    Args:
+        net: the embedding, `[example, ...]` to `[example, feature]`.
+    """
+
+    net: nn.Module
+
+    def __post_init__(self) -> None:
+        check_net(self.net)
+
+    @abc.abstractmethod
+    def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
+        """Return what is learned from the features of a support set, going on from `state` if there is one."""
+
+    @abc.abstractmethod
+    def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
+        """Return predictions for features."""
+
+    def adapt(self, support: Examples, state: State | None = None) -> State:
+        support = self.matched(support)
+        return self.learn(features_of(self.net, support.x), support, state)
+
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+        return self.answer(state, features_of(self.net, self.matched(x)))
+
+    def loss(self, task: Task) -> Float[Tensor, ""]:
+        task = self.matched(task)
+        support, query = embed_task(self.net, task)
+        return task.query.y.loss(self.answer(self.learn(support, task.support, None), query), task.query.weight)
+
+    @torch.no_grad()
+    def calibrate(self, tasks: Iterable[Task]) -> None:
+        measure_population(self.net, map(self.matched, tasks))
+
+
+def remembered(features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
+    """Return a state that holds every example seen so far: `features`, `y` `[example, output]` (zeros for padding), and `weight`."""
+    weight = support.weight
+    y = support.y.rows * weight.unsqueeze(-1)
+    if state is None:
+        return {"features": features, "y": y, "weight": weight}
+    earlier = pad_columns(state["y"], y.shape[-1])
+    return {
+        "features": torch.cat([state["features"], features]),
+        "y": torch.cat([earlier, y]),
+        "weight": torch.cat([state["weight"], weight]),
+    }
+
+
+def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support feature"], Float[Tensor, "query feature"]]:
+    """Return the features of the support and of the query set, in one pass, normalised by the statistics of both together."""
+    features = embed_batch(net, concatenate(task.support, task.query))
+    count = task.support.count
+    return features[:count], features[count:]
+
+
+def embed_batch(net: nn.Module, examples: Examples) -> Float[Tensor, "example feature"]:
+    """Return features, normalised by the statistics of all the examples together."""
+    with batch_statistics(examples.mask):
+        return features_of(net, examples.x)
+
+
+def measure_population(net: nn.Module, tasks: Iterable[Task]) -> None:
+    """Set the population statistics of batch norm to those of many tasks; nothing without batch norm."""
+    if not has_batch_norm(net):
+        return
+    seen = []
+    for task in tasks:
+        both = concatenate(task.support, task.query)
+        with batch_statistics(both.mask, keep=True) as recording:
+            net(both.x)
+        seen.append(recording.of(net))
+    set_population_statistics(net, seen)

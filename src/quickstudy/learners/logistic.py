@@ -1,0 +1,62 @@
+"""A logistic head for each task, found by a few Newton steps and differentiated through.
+
+Bertinetto, Henriques, Torr and Vedaldi 2019, "Meta-learning with Differentiable Closed-Form Solvers", section 3.4 (LR-D2). Deviations:
+every way against the others, where the paper treats two ways only; one row for each feature in the system (as in `r2d2`); a learned scale
+of the logits; and, as in `protonet`, batch norm uses the batch in meta-training and population statistics afterwards.
+"""
+
+import dataclasses
+import math
+from typing import ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from quickstudy.errors import check_above, check_at_least
+from quickstudy.functional.linear import solve
+from quickstudy.learner import State
+from quickstudy.learners._embedding import EmbeddingLearner, remembered
+from quickstudy.learners._weights import counted, hide_unseen
+from quickstudy.task import Examples
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class Logistic(EmbeddingLearner):
+    """State: the head, how often each way was seen, and features, one-hot labels and weights of every support example.
+
+    Args:
+        net: the embedding, `[example, ...]` to `[example, feature]`; a feature that is always 1 is added.
+        penalty: start of lambda, the learned penalty of large weights; above 0.
+        newton_steps: steps of Newton's method from a head of zeros, at least 1.
+    """
+
+    penalty: float = 1.0
+    newton_steps: int = 3
+
+    gradient_free_adapt: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_above("penalty", self.penalty, 0)
+        check_at_least("newton_steps", self.newton_steps, 1)
+        self.log_penalty = nn.Parameter(torch.tensor(math.log(self.penalty)))
+        self.scale = nn.Parameter(torch.ones(()))
+
+    def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
+        known = remembered(features, support, state)
+        x, y, weight = F.pad(known["features"], (0, 1), value=1.0), known["y"], known["weight"]
+        penalty = self.log_penalty.exp()
+        ridge = penalty * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
+        head = x.new_zeros((y.shape[1], x.shape[1]))
+        for _ in range(self.newton_steps):
+            share = torch.sigmoid(head @ x.t())  # [way, example]
+            slope = ((y.t() - share) * weight) @ x - penalty * head
+            curvature = (x.t() * (share * (1 - share) * weight).unsqueeze(1)) @ x + ridge  # [way, feature, feature]
+            head = head + solve(curvature, slope.unsqueeze(-1)).squeeze(-1)
+        return {"head": head, **known, **counted(support, state)}
+
+    def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
+        return hide_unseen(self.scale * F.pad(features, (0, 1), value=1.0) @ state["head"].t(), state)
