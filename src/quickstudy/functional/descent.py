@@ -17,7 +17,7 @@ def gradient_descent(
     loss: Callable[[Parameters], Tensor],
     parameters: Parameters,
     *,
-    inner_lr: float | Tensor,
+    inner_lr: float | Tensor | Parameters,
     steps: int,
     first_order: bool = False,
     recompute: bool = False,
@@ -30,7 +30,7 @@ def gradient_descent(
     Args:
         loss: scalar of the parameters.
         parameters: where to start.
-        inner_lr: step size, alpha.
+        inner_lr: step size, alpha; or step sizes, by the names of the parameters, of any shape that multiplies their gradients.
         steps: number of steps, 0 or more.
         first_order: leave out second derivatives.
         recompute: when differentiated, compute each step again instead of remembering it (Chen et al. 2016, "Training Deep Nets with
@@ -42,10 +42,9 @@ def gradient_descent(
     """
     start = {name: value.detach() for name, value in parameters.items()} if first_order else parameters
 
-    def step(rate: float | Tensor, *values: Tensor) -> tuple[Tensor, ...]:
+    def step(rate: float | Tensor | Parameters, *values: Tensor) -> tuple[Tensor, ...]:
         adapted = dict(zip(start, values, strict=True))
-        gradients = torch.func.grad(loss)(adapted)
-        return tuple(value - rate * gradients[name] for name, value in adapted.items())
+        return tuple(sgd(adapted, torch.func.grad(loss)(adapted), rate).values())
 
     def one_step(index: int | Tensor, values: tuple[Tensor, ...]) -> Any:
         return _Recomputed.apply(step, inner_lr, *values) if recompute and not first_order else step(inner_lr, *values)
@@ -56,9 +55,10 @@ def gradient_descent(
     return adapted
 
 
-def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor) -> Parameters:
-    """Return the weights after a step of plain gradient descent."""
-    return {name: value - rate * gradients[name] for name, value in weights.items()}
+def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor | Parameters) -> Parameters:
+    """Return the weights after a step of plain gradient descent, with one rate, or one for each name."""
+    rates = rate if isinstance(rate, dict) else dict.fromkeys(weights, rate)
+    return {name: value - rates[name] * gradients[name] for name, value in weights.items()}
 
 
 def adam(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -30,3 +33,14 @@ def squared_error(
 ) -> Float[Tensor, ""]:
     """Return the mean squared error over examples and outputs, for `[example, output]` predictions and targets."""
     return weighted_mean((prediction - y).square().mean(-1), weight)
+
+
+def normal_log_likelihood(
+    y: Float[Tensor, " *shape"], mean: Float[Tensor, " *shape"], spread: Float[Tensor, " *shape"]
+) -> Float[Tensor, " *shape"]:
+    """Return the log-density of `y`, in nats, under normal distributions with these means and standard deviations (above 0).
+
+    >>> normal_log_likelihood(torch.zeros(1), torch.zeros(1), torch.ones(1))
+    tensor([-0.9189])
+    """
+    return -((y - mean) / spread).square() / 2 - spread.log() - math.log(2 * math.pi) / 2

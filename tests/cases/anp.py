@@ -1,0 +1,3 @@
+"""Where the tests of attentive neural processes differ: short codes."""
+
+SMALL = {"width": 8, "depth": 1, "heads": 2}

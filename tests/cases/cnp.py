@@ -1,0 +1,3 @@
+"""Where the tests of conditional neural processes differ: short codes."""
+
+SMALL = {"width": 8, "depth": 1}
