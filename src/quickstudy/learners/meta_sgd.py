@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional.call import Parameters, trainable
+from quickstudy.functional.call import trainable
 from quickstudy.functional.descent import gradient_descent
+from quickstudy.functional.features import feature_count
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
@@ -30,7 +31,6 @@ class MetaSGD(Learner):
         inner_lr: start of every learned rate.
         inner_steps: gradient steps on the support set; the paper takes 1. With a head that starts at zero, 2 or more: the first step then
             moves only the head.
-        first_order: leave out second derivatives.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
     """
@@ -38,7 +38,6 @@ class MetaSGD(Learner):
     net: nn.Module
     inner_lr: float = 0.1
     inner_steps: int = 2
-    first_order: bool = False
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
@@ -46,7 +45,27 @@ class MetaSGD(Learner):
 
     def __post_init__(self) -> None:
         self.head, self.ways = _weights.make_head(self), self.head_ways
-        self.rates = nn.ParameterDict({name.replace(".", "/"): value for name, value in self._shapes()})
+        self.rates = nn.ParameterDict(
+            {name.replace(".", "/"): torch.full(shape, float(self.inner_lr)) for name, shape in self._shapes().items()}
+        )
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
-        ...
+        support = self.matched(support)
+        seen = _weights.counted(support, state)
+        weights = gradient_descent(
+            lambda weights: _weights.loss(self, weights, support, seen),
+            _weights.start(self, support, state),
+            inner_lr={name.replace("/", "."): rate for name, rate in self.rates.items()},
+            steps=self.inner_steps,
+        )
+        return _weights.to_state(self, weights, support, seen)
+
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+        return _weights.predict(self, state, self.matched(x))
+
+    def _shapes(self) -> dict[str, tuple[int, ...]]:
+        """Return the shape of the rates of everything that adapts; those of a head that starts at zero serve every way."""
+        shapes = {f"net.{name}": tuple(value.shape) for name, value in trainable(self.net).items()}
+        if self.head is None:
+            return shapes | {"head.weight": (1, feature_count(self.net)), "head.bias": (1,)}
+        return shapes | {f"head.{name}": tuple(value.shape) for name, value in self.head.named_parameters()}
