@@ -83,7 +83,7 @@ def test_on_a_frozen_net_it_learns_as_on_the_features(name: str, changes: dict[s
     learner, task = make_learner(name, **changes), make_tasks(ragged=True)[0]
     learner.net.requires_grad_(False)
     bare = discovery.load("learners", name)(Identity(learner.net.features), **hyperparameters(learner)).double()
-    bare.load_state_dict({key: value for key, value in learner.state_dict().items() if not key.startswith("net.")})
+    bare.load_state_dict({key: learner.state_dict()[key] for key in bare.state_dict()})
     found = learner.predict(learner.adapt(task.support), task.query.x)
     support = dataclasses.replace(task.support, x=learner.net(task.support.x))
     assert apart(found, bare.predict(bare.adapt(support), learner.net(task.query.x))) < 1e-12

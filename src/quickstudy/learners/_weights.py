@@ -73,13 +73,23 @@ class Front(NamedTuple):
     statistics: State
 
 
-def adapt(learner: HasSteps, support: Examples, state: State | None, start: Parameters, recompute: bool = False) -> State:
-    """Return the state after gradient steps from the weights in `start`; what none of them changes is computed once."""
+def adapt(
+    learner: HasSteps,
+    support: Examples,
+    state: State | None,
+    start: Parameters,
+    rates: Parameters | None = None,
+    recompute: bool = False,
+) -> State:
+    """Return the state after gradient steps from the weights in `start`; what none of them changes is computed once.
+
+    Step sizes are `learner.inner_lr`, unless `rates` has one for each weight.
+    """
     seen, front = counted(support, state), pass_front(learner, support, start)
     weights = gradient_descent(
         lambda weights: loss(learner, weights, front.support, seen, front.depth),
         start,
-        inner_lr=learner.inner_lr,
+        inner_lr=learner.inner_lr if rates is None else rates,
         steps=learner.inner_steps,
         first_order=learner.first_order,
         recompute=recompute,

@@ -58,7 +58,7 @@ class MAML(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        return _weights.adapt(self, support, state, _weights.start(self, support, state), self.recompute)
+        return _weights.adapt(self, support, state, _weights.start(self, support, state), recompute=self.recompute)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self, state, self.matched(x))

@@ -13,7 +13,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.functional.call import trainable
-from quickstudy.functional.descent import gradient_descent
 from quickstudy.functional.features import feature_count
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
@@ -41,6 +40,7 @@ class MetaSGD(Learner):
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
+    first_order: ClassVar[bool] = False
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
 
     def __post_init__(self) -> None:
@@ -51,14 +51,8 @@ class MetaSGD(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        seen = _weights.counted(support, state)
-        weights = gradient_descent(
-            lambda weights: _weights.loss(self, weights, support, seen),
-            _weights.start(self, support, state),
-            inner_lr={name.replace("/", "."): rate for name, rate in self.rates.items()},
-            steps=self.inner_steps,
-        )
-        return _weights.to_state(self, weights, support, seen)
+        rates = {name.replace("/", "."): rate for name, rate in self.rates.items()}
+        return _weights.adapt(self, support, state, _weights.start(self, support, state), rates)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return _weights.predict(self, state, self.matched(x))
