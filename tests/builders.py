@@ -37,9 +37,10 @@ def case(name: str, key: str, default: Any = None) -> Any:
 
 
 def learner_that(takes: str = "", **facts: Any) -> str:
-    """Return the file name of the first learner of which all `facts` of the contract hold, and that takes the named hyperparameters.
+    """Return the file name of the simplest learner of which all `facts` of the contract hold, and that takes the named hyperparameters.
 
-    Tests that need a learner of some sort ask for it by what is true of it, so that they name none.
+    Tests that need a learner of some sort ask for it by what is true of it, so that they name none. The simplest is the one with the
+    fewest hyperparameters.
 
     Args:
         takes: names of hyperparameters, separated by spaces.
@@ -48,12 +49,14 @@ def learner_that(takes: str = "", **facts: Any) -> str:
     >>> discovery.load("learners", learner_that(prototypes=True)).prototypes
     True
     """
+    found: dict[str, int] = {}
     for name in discovery.names("learners"):
         kind = discovery.load("learners", name)
-        has_facts = all(getattr(kind, fact) == value for fact, value in facts.items())
-        if has_facts and set(takes.split()) <= set(inspect.signature(kind).parameters):
-            return name
-    raise AssertionError(f"no learner takes {takes.split()} and has {facts}; ask for facts of quickstudy/learner.py")
+        arguments = inspect.signature(kind).parameters
+        if all(getattr(kind, fact) == value for fact, value in facts.items()) and set(takes.split()) <= set(arguments):
+            found[name] = len(arguments)
+    assert found, f"no learner takes {takes.split()} and has {facts}; ask for facts of quickstudy/learner.py"
+    return min(found, key=lambda name: found[name])
 
 
 def learner_class(takes: str = "", **facts: Any) -> Any:

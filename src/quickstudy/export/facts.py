@@ -8,7 +8,7 @@ from quickstudy import discovery
 def having(fact: str) -> str:
     """Return the names of the learners of which a fact of the contract is true, as a list in words.
 
-    >>> having("gradient_free_adapt")
-    'nearest, protonet'
+    >>> having("prototypes")
+    'protonet'
     """
     return ", ".join(name for name in discovery.names("learners") if getattr(discovery.load("learners", name), fact))
