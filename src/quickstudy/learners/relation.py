@@ -1,9 +1,9 @@
 """Relation Networks: a small net, itself learned, compares an embedded query with the embedded support set of each way.
 
 Sung, Yang, Zhang, Xiang, Torr and Hospedales 2018, "Learning to Compare: Relation Network for Few-Shot Learning", eqs. 1 and 2: scores
-between 0 and 1, learned by squared error. Deviations: the compared features are rows of numbers, not maps, and the comparing net has two
-linear layers; several examples of a way are averaged, where the paper adds them up; and, as in `protonet`, batch norm uses the batch in
-meta-training and population statistics afterwards.
+between 0 and 1, learned by squared error. Deviations: the compared features are rows of numbers, not maps, and the comparing net, of two
+linear layers, sees their absolute difference as well; several examples of a way are averaged, where the paper adds them up; and, as in
+`protonet`, batch norm uses the batch in meta-training and population statistics afterwards.
 """
 
 import dataclasses
@@ -44,20 +44,24 @@ class Relation(EmbeddingLearner):
         super().__post_init__()
         check_at_least("width", self.width, 1)
         check_choice("criterion", self.criterion, get_args(Criterion))
-        self.compare = nn.Sequential(nn.Linear(2 * feature_count(self.net), self.width), nn.ReLU(), nn.Linear(self.width, 1))
+        self.compare = nn.Sequential(nn.Linear(3 * feature_count(self.net), self.width), nn.ReLU(), nn.Linear(self.width, 1))
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
         y, weight = support.y.rows, support.weight
         total, counts = class_sums(features, y, weight), class_counts(y, weight)
         if state is not None:
-            total, counts = total + pad_rows(state["total"], total.shape[0]), counts + pad_rows(state["counts"], counts.shape[0])
+            total, counts = (
+                total + pad_rows(state["total"], total.shape[0]),
+                counts + pad_rows(state["counts"], counts.shape[0]),
+            )
         return {"total": total, "counts": counts}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
         ways = state["total"] / state["counts"].clamp(min=1.0).unsqueeze(-1)
         shape = (features.shape[0], ways.shape[0], features.shape[1])
-        pairs = torch.cat([ways.unsqueeze(0).expand(shape), features.unsqueeze(1).expand(shape)], dim=-1)
-        return hide_absent(self.compare(pairs).squeeze(-1), state["counts"])
+        known, asked = ways.unsqueeze(0).expand(shape), features.unsqueeze(1).expand(shape)
+        scores = self.compare(torch.cat([known, asked, (known - asked).abs()], dim=-1)).squeeze(-1)
+        return hide_absent(scores, state["counts"])
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         if self.criterion == "cross_entropy":
