@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -12,12 +12,15 @@ from torch import Tensor
 from quickstudy.functional.call import Parameters
 from quickstudy.functional.loop import repeat
 
+Rates = Mapping[str, float | Tensor]
+"""Step sizes by the names of parameters, each of any shape that multiplies its gradient."""
+
 
 def gradient_descent(
     loss: Callable[[Parameters], Tensor],
     parameters: Parameters,
     *,
-    inner_lr: float | Tensor | Parameters,
+    inner_lr: float | Tensor | Rates,
     steps: int,
     first_order: bool = False,
     recompute: bool = False,
@@ -42,7 +45,7 @@ def gradient_descent(
     """
     start = {name: value.detach() for name, value in parameters.items()} if first_order else parameters
 
-    def step(rate: float | Tensor | Parameters, *values: Tensor) -> tuple[Tensor, ...]:
+    def step(rate: float | Tensor | Rates, *values: Tensor) -> tuple[Tensor, ...]:
         adapted = dict(zip(start, values, strict=True))
         return tuple(sgd(adapted, torch.func.grad(loss)(adapted), rate).values())
 
@@ -55,9 +58,9 @@ def gradient_descent(
     return adapted
 
 
-def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor | Parameters) -> Parameters:
+def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor | Rates) -> Parameters:
     """Return the weights after a step of plain gradient descent, with one rate, or one for each name."""
-    rates = rate if isinstance(rate, dict) else dict.fromkeys(weights, rate)
+    rates = rate if isinstance(rate, Mapping) else dict.fromkeys(weights, rate)
     return {name: value - rates[name] * gradients[name] for name, value in weights.items()}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -40,6 +39,7 @@ def normal_log_likelihood(
 ) -> Float[Tensor, " *shape"]:
     """Return the log-density of `y`, in nats, under normal distributions with these means and standard deviations (above 0).
 
+    >>> import torch
     >>> normal_log_likelihood(torch.zeros(1), torch.zeros(1), torch.ones(1))
     tensor([-0.9189])
     """

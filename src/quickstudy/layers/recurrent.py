@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 
 class LSTMCell(nn.Module):
-    """One step of a long short-term memory (Hochreiter and Schmidhuber 1997, "Long Short-Term Memory"; with forget gates, Gers et al. 2000).
+    """One step of a long short-term memory with forget gates (Gers, Schmidhuber and Cummins 2000, "Learning to Forget").
 
     Args:
         in_features: length of the input of a step.

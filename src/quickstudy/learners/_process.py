@@ -85,4 +85,4 @@ class NeuralProcess(EmbeddingLearner):
 def perceptron(*widths: int) -> nn.Sequential:
     """Return linear layers of these widths with a smooth activation (SiLU) between them, so that curves are smooth."""
     layers = [(nn.Linear(before, after), nn.SiLU()) for before, after in itertools.pairwise(widths)]
-    return nn.Sequential(*itertools.chain(*layers))[:-1]
+    return nn.Sequential(*list(itertools.chain(*layers))[:-1])

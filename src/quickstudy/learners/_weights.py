@@ -14,7 +14,7 @@ from torch.utils._pytree import tree_map
 from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
 from quickstudy.functional.call import Parameters, trainable, under, with_tensors
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
-from quickstudy.functional.descent import gradient_descent
+from quickstudy.functional.descent import Rates, gradient_descent
 from quickstudy.functional.features import feature_count, features_of
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
@@ -78,7 +78,7 @@ def adapt(
     support: Examples,
     state: State | None,
     start: Parameters,
-    rates: Parameters | None = None,
+    rates: Rates | None = None,
     recompute: bool = False,
 ) -> State:
     """Return the state after gradient steps from the weights in `start`; what none of them changes is computed once.

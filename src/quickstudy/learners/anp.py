@@ -42,7 +42,7 @@ class ANP(NeuralProcess):
         self.ask = nn.Linear(feature_count(self.net), self.width)
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
-        return remembered(features, support, state) | counted(support, state)
+        return {**remembered(features, support, state), **counted(support, state)}
 
     def read(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example column width"]:
         known, weight = state["features"], state["weight"]

@@ -61,7 +61,7 @@ class Matching(EmbeddingLearner):
             self.looking = LSTMCell(features, features)
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
-        return remembered(features, support, state) | counted(support, state)
+        return {**remembered(features, support, state), **counted(support, state)}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
         known, y, weight = state["features"], state["y"], state["weight"]
@@ -81,8 +81,8 @@ class Matching(EmbeddingLearner):
         def read(cell: LSTMCell, rows: Tensor, weights: Tensor) -> Tensor:
             def step(index: int | Tensor, carried: tuple[Tensor, Tensor], row: tuple[Tensor, Tensor]) -> Any:
                 new = cell(row[0].unsqueeze(0), *carried)
-                carried = tuple(torch.where(row[1] > 0, after, before) for after, before in zip(new, carried, strict=True))
-                return carried, carried[0].squeeze(0)
+                hidden, memory = (torch.where(row[1] > 0, after, before) for after, before in zip(new, carried, strict=True))
+                return (hidden, memory), hidden.squeeze(0)
 
             start = rows.new_zeros((1, rows.shape[1]))
             return scan(step, (start, start), (rows, weights))[1]

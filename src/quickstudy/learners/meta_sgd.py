@@ -39,8 +39,8 @@ class MetaSGD(Learner):
     inner_steps: int = 2
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
+    first_order: bool = dataclasses.field(default=False, init=False)
 
-    first_order: ClassVar[bool] = False
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
 
     def __post_init__(self) -> None:
