@@ -83,7 +83,7 @@ def _explained(problem: OSError | ModuleNotFoundError, verb: str) -> QuickstudyE
 
 
 def _installable(module: str) -> str:
-    """Return what to install for a module: the extra of quickstudy that needs it, its own distribution, or all that quickstudy needs."""
+    """Return what to install for a module: the extra of quickstudy that needs it, or its own distribution."""
     wanted = _plain(DISTRIBUTIONS.get(module, module))
     try:
         needs = importlib.metadata.requires(quickstudy.__name__) or []
@@ -94,7 +94,7 @@ def _installable(module: str) -> str:
         extra = re.search(r"extra == ['\"]([\w-]+)['\"]", need)
         if name and _plain(name[0]) == wanted:
             return f"'quickstudy[{extra[1]}]'" if extra else wanted
-    return quickstudy.__name__ if needs else wanted
+    return wanted
 
 
 def _plain(name: str) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
@@ -38,7 +37,7 @@ def manhattan_distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m featu
 
 def unit(rows: Float[Tensor, "n feature"]) -> Float[Tensor, "n feature"]:
     """Return rows of length 1; a row of zeros, which has no direction, stays near zero."""
-    return F.normalize(rows, dim=-1, eps=1e-6)
+    return rows / rows.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
 
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

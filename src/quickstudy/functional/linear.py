@@ -9,6 +9,15 @@ from torch import Tensor
 from quickstudy.functional.loop import exporting, scan
 
 
+def with_ones(rows: Float[Tensor, "row n"]) -> Float[Tensor, "row m"]:
+    """Return rows with a 1 at their end, whose weight is a bias: `[row, n + 1]`.
+
+    >>> with_ones(torch.zeros(1, 2))
+    tensor([[0., 0., 1.]])
+    """
+    return torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
+
+
 def solve(matrix: Float[Tensor, "*batch n n"], right: Float[Tensor, "*batch n column"]) -> Float[Tensor, "*batch n column"]:
     """Return `x` with `matrix @ x = right`, for a symmetric and positive definite matrix.
 

@@ -10,12 +10,11 @@ import math
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import check_above, check_at_least
-from quickstudy.functional.linear import solve
+from quickstudy.functional.linear import solve, with_ones
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, remembered
 from quickstudy.learners._weights import counted, hide_unseen
@@ -47,7 +46,7 @@ class Logistic(EmbeddingLearner):
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
         known = remembered(features, support, state)
-        x, y, weight = F.pad(known["features"], (0, 1), value=1.0), known["y"], known["weight"]
+        x, y, weight = with_ones(known["features"]), known["y"], known["weight"]
         penalty = self.log_penalty.exp()
         ridge = penalty * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
         head = x.new_zeros((y.shape[1], x.shape[1]))
@@ -59,4 +58,4 @@ class Logistic(EmbeddingLearner):
         return {"head": head, **known, **counted(support, state)}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
-        return hide_unseen(self.scale * F.pad(features, (0, 1), value=1.0) @ state["head"].t(), state)
+        return hide_unseen(self.scale * with_ones(features) @ state["head"].t(), state)

@@ -11,13 +11,12 @@ import math
 from typing import ClassVar
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import check_above
 from quickstudy.functional.classes import pad_columns
-from quickstudy.functional.linear import solve
+from quickstudy.functional.linear import solve, with_ones
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner
 from quickstudy.learners._weights import counted, hide_unseen
@@ -56,7 +55,7 @@ class R2D2(EmbeddingLearner):
         self.shift = nn.Parameter(torch.zeros(()))
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
-        x = F.pad(features, (0, 1), value=1.0)
+        x = with_ones(features)
         weighted = x * support.weight.unsqueeze(-1)
         gram, moment = weighted.t() @ x, weighted.t() @ support.y.rows
         if state is not None:
@@ -66,5 +65,5 @@ class R2D2(EmbeddingLearner):
         return {"gram": gram, "moment": moment, "head": head, **counted(support, state)}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
-        values = F.pad(features, (0, 1), value=1.0) @ state["head"]
+        values = with_ones(features) @ state["head"]
         return hide_unseen(self.scale * values + self.shift, state)

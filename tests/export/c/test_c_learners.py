@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import pathlib
 from collections.abc import Callable
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import Descent, HeadDescent, Memory, Prototypes, learner_class
+from builders import Descent, HeadDescent, Memory, Prototypes, case, learner_class
 from networks import one_layer
 from torch import Tensor, nn
 
+from quickstudy import discovery
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.learner import Learner
@@ -96,8 +98,19 @@ PRODUCT = {
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.product] * (name in PRODUCT)) for name in CASES])
 def test_equal_to_torch(name: str, build: Callable) -> None:
-    learner = CASES[name]()
-    shape = (256,) if "mlp" in name else IMAGE
+    check_equal(CASES[name](), (256,) if "mlp" in name else IMAGE, build)
+
+
+@pytest.mark.parametrize("name", discovery.names("learners"))
+def test_every_learner_equals_torch_or_is_refused_with_what_it_does(name: str, build: Callable) -> None:
+    learner = discovery.load("learners", name)(MLP(256, (12,)), **case(name, "SMALL", {}))
+    refused = case(name, "REFUSED_IN_C", "")
+    with pytest.raises(ModelError, match=refused) if refused else contextlib.nullcontext():
+        check_equal(learner, (256,), build)
+
+
+def check_equal(learner: Learner, shape: tuple[int, ...], build: Callable) -> None:
+    """Hold the C of a learner against torch, on a task of four ways and a fifth without examples."""
     classes = torch.arange(11) % 4  # the fifth way has no example
     x = torch.randn(11, *shape) + torch.randn(4, *shape)[classes]
     queries, data = torch.randn(6, *shape), one_hot(classes, 5).rows

@@ -252,7 +252,7 @@ describe("a sound file that does not run here is refused by name, in words that 
   });
 });
 
-test.each(["learner", "skill", "maml"])("the %s of 0.2.0 is read, and written with nothing lost", async (name) => {
+test.each(["learner", "skill", "forgetful"])("the %s of 0.2.0 is read, and written with nothing lost", async (name) => {
   const file = readFileSync(new URL(`../../../tests/runtime/${name}-0.2.0.qs`, import.meta.url));
   const bundle = await readBundle(Uint8Array.from(file));
   expect(bundle.manifest.format).toBe(3);
@@ -260,7 +260,7 @@ test.each(["learner", "skill", "maml"])("the %s of 0.2.0 is read, and written wi
   if (bundle.learned === null) return;
   expect(bundle.manifest.labels).toEqual(["a", "b", "c"]);
   expect([...bundle.learned.state.get("counts")!.data]).toEqual([3, 3, 3]);
-  expect(bundle.learned.support?.inputs.get("rows")!.shape).toEqual(name === "maml" ? [9, 6] : undefined);
+  expect(bundle.learned.support?.inputs.get("rows")!.shape).toEqual(name === "forgetful" ? [9, 6] : undefined);
   const again = await readBundle(await writeSkill(bundle, bundle.learned, {}));
   expect(again.manifest).toEqual({ ...bundle.manifest, parts: again.manifest.parts });
   expect(again.learned).toEqual(bundle.learned);
