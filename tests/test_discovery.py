@@ -29,7 +29,7 @@ def test_every_file_is_a_name_and_every_name_a_class(folder: str) -> None:
         assert issubclass(found, Learner if folder == "learners" else nn.Module)
         assert not inspect.isabstract(found)
         assert found.__doc__
-        assert found.__name__.lower() == name
+        assert found.__name__.lower() == name.replace("_", "")
         assert inspect.getmodule(found).__doc__
 
 

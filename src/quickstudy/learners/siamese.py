@@ -23,7 +23,7 @@ from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, embed_batch, remembered
 from quickstudy.task import Examples, Task, concatenate
 
-Pairs = Literal["logistic", "contrastive"]
+Pairs = Literal["cross_entropy", "contrastive"]
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -32,11 +32,11 @@ class Siamese(EmbeddingLearner):
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
-        pairs: how pairs are judged: `logistic`, by a learned weight for each feature, or `contrastive`, by Euclidean distance.
+        pairs: how pairs are judged: `cross_entropy`, by a learned weight for each feature, or `contrastive`, by Euclidean distance.
         margin: distance beyond which an unequal pair costs nothing, with `contrastive`; above 0.
     """
 
-    pairs: Pairs = "logistic"
+    pairs: Pairs = "cross_entropy"
     margin: float = 1.0
 
     gradient_free_adapt: ClassVar[bool] = True
@@ -46,7 +46,7 @@ class Siamese(EmbeddingLearner):
         super().__post_init__()
         check_choice("pairs", self.pairs, get_args(Pairs))
         check_above("margin", self.margin, 0)
-        if self.pairs == "logistic":
+        if self.pairs == "cross_entropy":
             self.judge = nn.Linear(feature_count(self.net), 1)
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
@@ -62,7 +62,7 @@ class Siamese(EmbeddingLearner):
         features, y, weight = embed_batch(self.net, both), both.y.rows, both.weight
         same, counts = y @ y.t(), weight * weight.unsqueeze(1) * (1 - torch.eye(len(y), dtype=y.dtype, device=y.device))
         score = self._same(features, features)
-        if self.pairs == "logistic":
+        if self.pairs == "cross_entropy":
             equal, unequal = F.softplus(-score), F.softplus(score)
         else:
             equal, unequal = score.square(), F.relu(self.margin + score).square()

@@ -292,16 +292,19 @@ def _replace(
 
 
 def _ancestors(nodes: list[NodeProto], names: Sequence[str]) -> set[str]:
-    """Return the first outputs of the nodes that compute these values."""
+    """Return the first outputs of the nodes that these values are computed by."""
     wanted, found = set(names), set()
     for node in reversed(nodes):
         if wanted.intersection(node.output):
             found.add(node.output[0])
-            wanted.update(node.input)
-            for attribute in node.attribute:  # an earlier loop reads values from inside
-                if attribute.HasField("g"):
-                    wanted.update(unresolved(attribute.g))
+            wanted |= _read_by(node)
     return found
+
+
+def _read_by(node: NodeProto) -> set[str]:
+    """Return the values that a node reads, also from inside a loop."""
+    inner = (unresolved(attribute.g) for attribute in node.attribute if attribute.HasField("g"))
+    return set(node.input).union(*inner)
 
 
 def _folded(model: ModelProto) -> ModelProto:
