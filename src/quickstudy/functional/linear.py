@@ -29,7 +29,8 @@ def solve(matrix: Float[Tensor, "*batch n n"], right: Float[Tensor, "*batch n co
             [0.5000]])
     """
     if not exporting():
-        return torch.linalg.solve(matrix, right)
+        wide = torch.promote_types(matrix.dtype, torch.float32)  # there is no solver for half precision
+        return torch.linalg.solve(matrix.to(wide), right.to(wide)).to(matrix.dtype)
     inverse = inverted(matrix)
     first = inverse @ right
     return first + inverse @ (right - matrix @ first)
