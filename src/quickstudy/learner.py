@@ -109,6 +109,9 @@ class Learner(nn.Module, abc.ABC):
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         """Return outputs for new inputs: logits `[example, way]`, or values `[example, output]`."""
 
+    def spread(self, state: State, x: Input) -> Float[Tensor, "example output"] | None:
+        """Return the predicted standard deviation of each value, above 0, in the unit of the values; None if none is predicted."""
+
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return the scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""
         task = self.matched(task)

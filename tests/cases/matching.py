@@ -1,3 +1,3 @@
-"""Where the tests of Matching Networks differ: a distance that tells small random features apart."""
+"""Build Matching Networks with a distance that tells small random features apart."""
 
 SMALL = {"distance": "euclidean", "scale": 1.0}

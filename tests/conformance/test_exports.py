@@ -121,7 +121,7 @@ def check_answers(single: Learner, shipped: runtime.Learner, tasks: Task) -> Non
         state = {f"state_{key}": value for key, value in run(shipped, "adapt", **support).items()}
         found = run(shipped, "predict", query_x=tasks.query.x[index], **state)["prediction"].argmax(-1)
         differing += int((torch.from_numpy(found) != logits[index].argmax(-1))[clear[index]].sum())
-    assert clear.float().mean() > 0.9  # a code of an untrained encoder tells ways apart by little
+    assert clear.float().mean() > 0.99
     assert differing == 0
 
 

@@ -1,6 +1,4 @@
-"""What learners that work on features of a net share: an embedding whose batch norm uses the batch in meta-training, and population
-statistics afterwards.
-"""
+"""Learners on features share an embedding, which is normalised by the batch in meta-training and by the population afterwards."""
 
 import abc
 import dataclasses
@@ -10,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.functional.classes import pad_columns
+from quickstudy.functional.classes import ABSENT, hide_absent, pad_columns
 from quickstudy.functional.features import features_of
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm, set_population_statistics
 from quickstudy.layers.check import check_net
@@ -68,6 +66,18 @@ def remembered(features: Float[Tensor, "example feature"], support: Examples, st
         "y": torch.cat([earlier, y]),
         "weight": torch.cat([state["weight"], weight]),
     }
+
+
+def read_out(scores: Float[Tensor, "example support"], state: State) -> Float[Tensor, "example output"]:
+    """Return the answers of remembered examples, weighted by the softmax of scores: logits of classes, or means of values.
+
+    The softmax of these logits gives each way the weight of all its examples (Vinyals et al. 2016, "Matching Networks", eq. 1).
+    """
+    scores = torch.where(state["weight"] > 0, scores, ABSENT)
+    if "counts" not in state:
+        return scores.softmax(-1) @ state["y"]
+    of_ways = torch.where(state["y"].unsqueeze(0) > 0, scores.unsqueeze(-1), ABSENT)
+    return hide_absent(of_ways.logsumexp(1), state["counts"])
 
 
 def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support feature"], Float[Tensor, "query feature"]]:

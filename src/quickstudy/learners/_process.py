@@ -1,4 +1,4 @@
-"""What neural processes share: every column of the answers is a function of its own, whose points are encoded and decoded alike."""
+"""Neural processes share an encoder and a decoder, which treat each column of the answers as a function of its own."""
 
 import abc
 import dataclasses
@@ -54,7 +54,6 @@ class NeuralProcess(EmbeddingLearner):
         return hide_unseen(self.decoded(state, features)[0], state)
 
     def spread(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        """Return the predicted standard deviation of each value, above 0, in the unit of the values."""
         return self.decoded(state, features_of(self.net, self.matched(x)))[1]
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
@@ -83,6 +82,11 @@ class NeuralProcess(EmbeddingLearner):
 
 
 def perceptron(*widths: int) -> nn.Sequential:
-    """Return linear layers of these widths with a smooth activation (SiLU) between them, so that curves are smooth."""
+    """Return linear layers of these widths with a smooth activation (SiLU) between them, so that curves are smooth.
+
+    Weights start so large that signals neither shrink nor grow from layer to layer (He et al. 2015, "Delving Deep into Rectifiers").
+    """
     layers = [(nn.Linear(before, after), nn.SiLU()) for before, after in itertools.pairwise(widths)]
+    for linear, _ in layers:
+        nn.init.kaiming_normal_(linear.weight)
     return nn.Sequential(*list(itertools.chain(*layers))[:-1])

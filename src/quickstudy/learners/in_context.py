@@ -15,13 +15,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, check_at_least
-from quickstudy.functional.classes import ABSENT
 from quickstudy.functional.features import feature_count
 from quickstudy.layers.norm import make_norm
 from quickstudy.layers.transformer import Block
 from quickstudy.learner import State
-from quickstudy.learners._embedding import EmbeddingLearner, remembered
-from quickstudy.learners._weights import counted, hide_unseen
+from quickstudy.learners._embedding import EmbeddingLearner, read_out, remembered
+from quickstudy.learners._weights import counted
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples
@@ -72,13 +71,8 @@ class InContext(EmbeddingLearner):
         return {**known, "made": torch.stack(made), **counted(support, state)}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
-        rows, weight, y = self.enter(features), state["weight"], state["y"]
+        rows, weight = self.enter(features), state["weight"]
         for layer, known in zip(self.layers, state["made"][:-1], strict=True):
             rows = layer(rows, known, weight)
         known = self.key(self.final(state["made"][-1]))
-        scores = self.ask(self.final(rows)) @ known.t() / self.width**0.5
-        scores = torch.where(weight > 0, scores, ABSENT)
-        if "counts" not in state:
-            return scores.softmax(-1) @ y
-        of_ways = torch.where(y.unsqueeze(0) > 0, scores.unsqueeze(-1), ABSENT)
-        return hide_unseen(of_ways.logsumexp(1), state)
+        return read_out(self.ask(self.final(rows)) @ known.t() / self.width**0.5, state)

@@ -21,8 +21,8 @@ from quickstudy.functional.features import feature_count
 from quickstudy.functional.loop import repeat, scan
 from quickstudy.layers.recurrent import LSTMCell
 from quickstudy.learner import State
-from quickstudy.learners._embedding import EmbeddingLearner, remembered
-from quickstudy.learners._weights import counted, hide_unseen
+from quickstudy.learners._embedding import EmbeddingLearner, read_out, remembered
+from quickstudy.learners._weights import counted
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples
@@ -64,16 +64,11 @@ class Matching(EmbeddingLearner):
         return {**remembered(features, support, state), **counted(support, state)}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
-        known, y, weight = state["features"], state["y"], state["weight"]
+        known, weight = state["features"], state["weight"]
         if self.context:
             known = self._in_context(known, weight)
             features = self._looked(features, known, weight)
-        scores = -self.log_scale.exp() * DISTANCES[self.distance](features, known)
-        scores = torch.where(weight > 0, scores, ABSENT)
-        if "counts" not in state:
-            return scores.softmax(-1) @ y
-        of_ways = torch.where(y.unsqueeze(0) > 0, scores.unsqueeze(-1), ABSENT)
-        return hide_unseen(of_ways.logsumexp(1), state)  # whose softmax is the attention's weight of each way
+        return read_out(-self.log_scale.exp() * DISTANCES[self.distance](features, known), state)
 
     def _in_context(self, known: Float[Tensor, "support feature"], weight: Float[Tensor, " support"]) -> Tensor:
         """Return support features plus what an LSTM remembers of their neighbours on either side (appendix A.2)."""
