@@ -33,6 +33,8 @@ class Learner(nn.Module, abc.ABC):
     are dataclasses (`eq=False, repr=False`), whose fields are their hyperparameters.
     """
 
+    progress: Tensor  # of learners that anneal only
+
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot,)
     """Kinds of answers that the learner can learn and predict: types of `Examples.y`."""
 
@@ -67,6 +69,12 @@ class Learner(nn.Module, abc.ABC):
     not_exportable: ClassVar[str] = ""
     """Reason why this learner cannot be exported; empty for one that can."""
 
+    anneals: ClassVar[bool] = False
+    """`loss` follows how far meta-training is: it reads `progress`, which `adapt` and `predict` never do. This is a scalar buffer that is
+    not saved. Before each step the trainer sets it to what the schedule of the learning rate goes by (`TrainingSettings.done`), the
+    fraction of the training that is over: 0 at the first step, `1 - 1 / steps` at the last one, or by the clock, whichever is further, if
+    the time is limited. A learner that was just built or loaded has 0."""
+
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
     """Settings of the outer loop that suits this learner, used if the caller names none."""
 
@@ -79,8 +87,13 @@ class Learner(nn.Module, abc.ABC):
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Do torch's bookkeeping first, so that a learner may be a dataclass whose fields are its hyperparameters."""
         self = super().__new__(cls)
-        nn.Module.__init__(self)
+        Learner.__init__(self)
         return self
+
+    def __init__(self) -> None:
+        super().__init__()
+        if self.anneals:
+            self.register_buffer("progress", torch.zeros(()), persistent=False)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in eval mode: a learner is a pure function, also while it is trained.
@@ -126,6 +139,17 @@ class Learner(nn.Module, abc.ABC):
     def protocol(self) -> str:
         """Return how queries are normalised, named beside every result: `inductive` (each on its own) or `transductive`."""
         return "transductive" if self.statistics == "query" and has_batch_norm(self) else "inductive"
+
+
+def set_progress(learner: Learner, done: float) -> None:
+    """Tell a learner, and those that it holds, which fraction of meta-training is over, if their losses follow it."""
+    for part in annealing(learner):
+        part.progress.fill_(done)
+
+
+def annealing(learner: Learner) -> list[Learner]:
+    """Return those of a learner and the learners that it holds whose losses follow the training's progress."""
+    return [part for part in learner.modules() if isinstance(part, Learner) and part.anneals]
 
 
 def changed(learner: L, **hyperparameters: Any) -> L:

@@ -33,7 +33,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from quickstudy import discovery
 from quickstudy.functional.call import with_tensors
 from quickstudy.functional.classes import ABSENT
-from quickstudy.learner import Learner, hyperparameters
+from quickstudy.learner import Learner, hyperparameters, set_progress
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task, concatenate
@@ -336,6 +336,18 @@ def test_trains_on_query_is_as_stated(name: str) -> None:
     learner, task = make_learner(name), make_tasks()[0]
     other = Task(task.support, dataclasses.replace(task.query, x=task.query.x + 1))
     assert (loss_of(learner, task) != loss_of(learner, other)) == learner.trains_on_query
+
+
+@each_learner
+def test_annealing_is_as_stated(name: str) -> None:
+    """Adapting and predicting know nothing of how far training is, and `loss` does if the learner says so."""
+    learner, task = make_learner(name), make_tasks()[0]
+    found = []
+    for done in (0.0, 0.5, 1.0):
+        set_progress(learner, done)
+        found.append((loss_of(learner, task), predicted(learner, task.support, task.query.x)))
+    assert all(torch.equal(output, found[0][1]) for _, output in found)
+    assert (len({loss for loss, _ in found}) > 1) == learner.anneals
 
 
 # ---------------------------------------------------------------------------------------------------- ways and shots

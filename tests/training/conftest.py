@@ -13,8 +13,8 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from builders import PROTOTYPES
-from torch import nn
+from builders import PROTOTYPES, Prototypes
+from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
 from quickstudy import discovery
@@ -105,6 +105,15 @@ class Rows:
     @staticmethod
     def _stack(parts: list[Examples]) -> Examples:
         return tree_map(lambda *leaves: torch.stack(leaves), *parts)
+
+
+class Faded(Prototypes):
+    """Prototypes whose loss fades out as training goes on."""
+
+    anneals: ClassVar[bool] = True
+
+    def loss(self, task: Task) -> Tensor:
+        return (1 - self.progress) * super().loss(task)
 
 
 @pytest.fixture

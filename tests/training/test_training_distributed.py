@@ -32,7 +32,7 @@ from quickstudy.training.progress import silent
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings
 
-from .conftest import FEATURES, Rows, table
+from .conftest import FEATURES, Faded, Rows, table
 
 pytestmark = [pytest.mark.usefixtures("nothing_left_behind"), pytest.mark.xdist_group("training in processes")]
 STEPS = 6
@@ -44,6 +44,10 @@ class Idle(Prototypes):
     def __init__(self, net: torch.nn.Module) -> None:
         super().__init__(net)
         self.idle = torch.nn.Parameter(torch.ones(3))
+
+
+OWN = {"idle": Idle, "faded": Faded}
+"""Learners of these tests, by name."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +62,7 @@ class Case:
 
     def train(self, out: pathlib.Path | RunFolder) -> torch.nn.Module:
         torch.manual_seed(distributed.is_first())  # other processes begin with other weights, which must not matter
-        kind = Idle if self.learner == "idle" else discovery.load("learners", self.learner)
+        kind = OWN.get(self.learner) or discovery.load("learners", self.learner)
         learner = kind(MLP(FEATURES, hidden=(8,), norm=self.norm)).double()
         usual = {
             "steps": STEPS,
@@ -83,11 +87,13 @@ EQUAL = {
     ),
     "clipped, without validation": Case(ORDERED, norm="layer", validate=False, settings={"clip": 0.01}),
     "a weight without gradient": Case("idle", settings={"optimizer": "adamw", "weight_decay": 0.1}),
+    "a loss that anneals": Case("faded"),
 }
 UNLIKE = {
     "not a number": Case(DESCENT, tasks={"poison": 2 * 6 + 5}),
     "interrupted": Case(tasks={"interrupt": (2 * 6 + 5,)}),
     "by the clock": Case(settings={"steps": 10**9, "minutes": 0.01, "validation": {"every": 10**9}}),
+    "annealing by the clock": Case("faded", settings={"steps": 10**9, "minutes": 0.01, "validation": {"every": 10**9}}),
     "patience": Case(settings={"steps": 10**9, "validation": {"every": 2, "patience": 2}, "lr": 1e-12}),
     "engine": Case(settings={"engine": EngineSettings(), "steps": 1}),
 }
@@ -124,7 +130,7 @@ def assert_like_one_process(name: str, ends: list[Any], out: pathlib.Path, alone
     np.testing.assert_allclose(numbers, reference, rtol=1e-5)
     validated = [table(folder / name, "validation_accuracy", "validation_ci95") for folder in (out, alone)]
     assert validated[0] == validated[1]
-    infos = [load_learner(folder / name, learner=Idle if name.startswith("a weight") else None).info for folder in (out, alone)]
+    infos = [load_learner(folder / name, learner=OWN.get(EQUAL[name].learner)).info for folder in (out, alone)]
     for info in infos:
         del info["minutes"], info["engine"]  # with the speeds that were measured
     assert infos[0] == infos[1]

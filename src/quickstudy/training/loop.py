@@ -15,7 +15,7 @@ from quickstudy import storage
 from quickstudy.errors import ModelError, TrainingError
 from quickstudy.functional.call import trainable
 from quickstudy.layers.check import unchanged_buffers
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, set_progress
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training import checkpoint
@@ -226,6 +226,7 @@ class Trainer:
 
     def _one_step(self, began: float, interrupted: Callable[[], bool]) -> tuple[dict[str, float], bool]:
         """Do a step, and the validation that is due after it; return the metrics of both, and whether to stop here."""
+        set_progress(self.learner, self.settings.done(self.run.step, self.run.seconds))
         with unchanged_buffers(self.learner):
             step = self._step(began, interrupted)
         self.run.step += 1

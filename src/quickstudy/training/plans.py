@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, annealing, set_progress
 from quickstudy.task import Task
 from quickstudy.training.engine import Engine
 from quickstudy.training.memory import Made
@@ -35,6 +35,7 @@ class Limits:
         rounded: the same in float32 and less, which ReLU and max-pooling turn into other paths of the gradient: in second order
             through 5 steps, a plain loop in float32 is off by up to 0.2 of its float64 value.
         compared: tasks whose gradients are compared in float64.
+        progress: fractions of the training at which they are compared, since a loss that anneals may be exact at one end only.
         nudge: standard deviation by which weights are moved for that, since an error may be hidden while some are zero.
     """
 
@@ -46,6 +47,7 @@ class Limits:
     exact: float = 1e-6
     rounded: float = 0.25
     compared: int = 2
+    progress: tuple[float, ...] = (0.0, 0.5, 1.0)
     nudge: float = 0.1
 
 
@@ -197,8 +199,9 @@ class _Trials:
             with torch.no_grad():
                 for value in learner.parameters():
                     value.add_(LIMITS.nudge * torch.randn(value.shape, generator=random, dtype=value.dtype).to(value.device))
+            fractions = LIMITS.progress if annealing(learner) else (0.0,)
             with torch.autocast(self.kind, enabled=False):
-                self.joint = _close(*(_gradient(Engine(learner, plan(mapping)), tasks) for mapping in ("joint", "loop")))
+                self.joint = all(_joint_is_looped(learner, tasks, done) for done in fractions)
             why = "another gradient in float64"
         except (RuntimeError, NotImplementedError, TypeError) as error:  # no copy, or no float64 on this device
             self.joint, why = False, str(error).splitlines()[0][:60]
@@ -269,6 +272,12 @@ def _gradient(engine: Engine, tasks: Task) -> Tensor:
     """Return a copy of what the engine sets for these tasks, in one row."""
     engine(tasks)
     return torch.cat([value.grad.flatten() for value in engine.learner.parameters() if value.grad is not None])
+
+
+def _joint_is_looped(learner: Learner, tasks: Task, done: float) -> bool:
+    """Return whether the joint gradient is that of a loop, at this fraction of the training."""
+    set_progress(learner, done)
+    return _close(*(_gradient(Engine(learner, plan(mapping)), tasks) for mapping in ("joint", "loop")))
 
 
 def _close(found: Tensor, right: Tensor) -> bool:
