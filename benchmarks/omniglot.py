@@ -1,13 +1,17 @@
-"""Omniglot, Vinyals split: every learner trained and measured by the command line, beside the papers' rows.
+"""Omniglot, Vinyals split: trains and measures learners by the command line, as `recipes.json` says, beside their papers' rows.
 
-    python benchmarks/omniglot.py protonet maml ...     # trains what is not trained yet, then evaluates; all by default
+    python benchmarks/omniglot.py protonet maml ...     # trains what is not trained yet, then measures; every recipe by default
     python benchmarks/omniglot.py --table               # prints the table from the recorded results; --markdown for the README
 
-Set QUICKSTUDY_DATA to the folder that holds `omniglot/`. Runs go to `runs/omniglot/NAME`, results to `benchmarks/results/omniglot.json`.
+A name is one of `recipes.json`, or any learner's, which is then trained as the recipe called `usual` says. Set QUICKSTUDY_DATA to the
+folder that holds `omniglot/`. Runs go to `runs/omniglot/NAME`, results to `benchmarks/results/omniglot.json`, one learner at a time, so
+that several of these processes may run side by side.
 """
 
 from __future__ import annotations
 
+import argparse
+import fcntl
 import json
 import os
 import pathlib
@@ -16,82 +20,120 @@ import subprocess
 import sys
 from typing import Any
 
+import beside_papers
 import rich.console
 import rich.table
 
 HERE = pathlib.Path(__file__).parent
 RESULTS = HERE / "results" / "omniglot.json"
-PAPERS = json.loads((HERE / "papers.json").read_text())["omniglot"]
-TASKS = 1000
+RECIPES = json.loads((HERE / "recipes.json").read_text())
+BOTH_SIZES = "--ways 5 20 --shots 1"
+"""Test tasks of a recipe that names none."""
 
-GRADIENT_TRAINING = (
-    "--learner.statistics query --ways 20 --shots 1 --queries 5 --draw.augment affine --tasks_per_step 3 --precision bf16-mixed "
-    "--steps 100000 --validation.ways 5 --validation.every 300 --validation.tasks 200"
-)
 
-RUNS: dict[str, dict[str, Any]] = {
-    "protonet": {
-        "paper": "ProtoNet",
-        "train": "--learner protonet --ways 60 --shots 1 --queries 5 --draw.augment affine --validation.ways 20 --tasks_per_step 1 "
-        "--precision bf16-mixed --steps 100000 --minutes 54 --validation.every 400 --validation.tasks 100 --validation.snapshots true",
-        "evaluate": ["--ways 5 20 --shots 1 5"],
-        "snapshots_at_minutes": [5, 15],
-    },
-    "maml": {
-        "paper": "MAML",
-        "train": f"--learner maml --learner.inner_steps 2 --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 52 "
-        "--validation.snapshots true",
-        "evaluate": [
-            "--ways 5 --shots 1",
-            "--ways 5 --shots 1 --learner.inner_steps 5 --learner.inner_lr 0.1",
-            "--ways 5 --shots 1 --learner.inner_steps 5 --learner.inner_lr 0.1 --learner.statistics support",
-        ],
-    },
-    "first_order_maml": {
-        "paper": "first-order MAML",
-        "train": "--learner maml --learner.first_order true --learner.inner_lr 0.4 --learner.inner_steps 2 --learner.statistics query "
-        "--ways 5 --shots 1 --queries 5 --tasks_per_step 8 --precision bf16-mixed --steps 100000 --validation.every 200 "
-        "--validation.tasks 200 --minutes 11",
-        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
-    },
-    "anil": {
-        "paper": "ANIL",
-        "train": f"--learner anil --learner.inner_lr 0.4 {GRADIENT_TRAINING} --minutes 11",
-        "evaluate": ["--ways 5 --shots 1", "--ways 5 --shots 1 --learner.statistics support"],
-    },
-    "reptile": {
-        "paper": "Reptile, transductive",
-        "train": "--learner reptile --learner.statistics query --learner.head_ways 5 --net.halving stride --ways 5 --shots 10 --queries 1 "
-        "--tasks_per_step 5 --engine.mapping loop --steps 100000 --validation.every 1000 --validation.tasks 50 --minutes 10",
-        "evaluate": ["--ways 5 --shots 1"],
-    },
-}
+def recipe_of(name: str) -> dict[str, Any]:
+    """Return the recipe of that name, or the usual one for the learner of that name."""
+    return RECIPES["omniglot"].get(name) or {"learner": name, **RECIPES["usual"]}
+
+
+def command_of(recipe: dict[str, Any], minutes: float | None = None) -> str:
+    """Return the command that trains as a recipe says, for so many minutes if they are given."""
+    minutes = minutes or recipe.get("minutes")
+    clock = f" --minutes {minutes:g}" if minutes else ""
+    steps = f"--steps {recipe['steps']}" if recipe["steps"] else ""
+    return (
+        f"quickstudy train --data omniglot --threads 1 --learner {recipe['learner']} {recipe['options']} {steps}{clock}".strip()
+    )
 
 
 def quickstudy(*arguments: str) -> str:
     """Run the command line; what it printed."""
-    command = [sys.executable, "-c", "import sys; from quickstudy.cli import main; sys.exit(main())", *arguments]
+    command = [sys.executable, "-m", "quickstudy", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
-def measure(name: str) -> dict[str, Any]:
-    """Train (unless the run is there) and evaluate one learner."""
-    run = RUNS[name]
-    out = pathlib.Path("runs/omniglot") / name
-    train = f"quickstudy train --data omniglot --threads 1 {run['train']}"
+def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Train (unless the run is there) and measure one learner; return its record."""
+    recipe, out = recipe_of(name), pathlib.Path(options.runs) / name
+    command = command_of(recipe, options.minutes)
+    train(command, recipe, out)
+    ways, learner_ways = BOTH_SIZES, _ways(out)
+    if learner_ways:
+        ways = f"--ways {learner_ways} --shots 1"
+    evaluations = recipe.get("evaluate", [ways])
+    results = [_evaluate(str(out), chosen, options.tasks) for chosen in evaluations]
+    for minutes in recipe.get("snapshots_at_minutes", []):
+        found = _evaluate(str(_snapshot(out, minutes)), evaluations[0], options.tasks)
+        results.append({"after_minutes": minutes} | found)
+    info = json.loads(quickstudy("info", str(out), "--json"))["info"]
+    return {
+        "command": command,
+        "paper": recipe.get("paper"),
+        "steps": info["steps"],
+        "minutes_to_best": info["minutes"],
+        "training_seconds": _training_seconds(out),
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1},
+        "figures": _figures(out, learner_ways or 5),
+        "results": results,
+    }
+
+
+def train(command: str, recipe: dict[str, Any], out: pathlib.Path) -> None:
+    """Train into a folder, go on with what was interrupted there, or do nothing if the run is complete."""
     if (out / "checkpoint.safetensors").exists():
         quickstudy("train", "--resume", str(out))  # ends at once where the run is complete
-    elif not (out / "learner.safetensors").exists():
-        quickstudy(*train.split()[1:], "--out", str(out))
-    results = [_evaluate(str(out), options) for options in run["evaluate"]]
-    for minutes in run.get("snapshots_at_minutes", []):
-        results.append({"after_minutes": minutes} | _evaluate(str(_snapshot(out, minutes)), run["evaluate"][0]))
-    info = json.loads(quickstudy("info", str(out), "--json"))["info"]
-    return {"command": train, "steps": info["steps"], "minutes_to_best": info["minutes"], "results": results}
+    elif not (out / "learner.safetensors").exists() and recipe["steps"]:
+        quickstudy(*command.split()[1:], "--out", str(out))
+    elif not recipe["steps"]:
+        _save_untrained(command, out)
 
 
-def _evaluate(saved: str, options: str) -> dict[str, Any]:
-    command = f"evaluate {saved} --data omniglot --split test --tasks {TASKS} --json {options}"
+def _save_untrained(command: str, out: pathlib.Path) -> None:
+    """Save a learner that has nothing to train, as it is."""
+    from quickstudy.cli import _parser
+    from quickstudy.cli.train import LEARNER, build_parser, prepare
+    from quickstudy.training.saving import SavedLearner, save_learner
+
+    words = _parser.spelled_out(command.split()[2:], LEARNER)
+    job = prepare(build_parser(words).parse(words))
+    out.mkdir(parents=True, exist_ok=True)
+    info = {"trained_on": job.tasks.describe(), "steps": 0, "minutes": 0.0}
+    save_learner(out / "learner.safetensors", SavedLearner(job.learner, job.tasks.input, info))
+
+
+def _ways(out: pathlib.Path) -> int | None:
+    """Return the number of ways to which a saved learner is fixed."""
+    from quickstudy.training.saving import load_learner
+
+    return load_learner(out).learner.ways
+
+
+def _figures(out: pathlib.Path, ways: int) -> dict[str, Any]:
+    """Measure seconds of adapting, size and AUROC on 1-shot tasks of the test split; on one thread, as the training."""
+    import torch
+
+    from quickstudy import ClassTasks, load_data
+    from quickstudy.report.figures import measure
+    from quickstudy.training.saving import load_learner
+
+    torch.set_num_threads(1)
+    saved = load_learner(out)
+    found = measure(saved, ClassTasks(load_data("omniglot", "test", spec=saved.spec), ways, shots=1, queries=5))
+    return {"ways": ways, "shots": 1, **found.to_dict()}
+
+
+def _training_seconds(out: pathlib.Path) -> float:
+    """Return the seconds of the whole training, validations among them; 0 for a learner that was not trained."""
+    metrics = out / "metrics.csv"
+    if not metrics.exists():
+        return 0.0
+    header, *rows = (line.split(",") for line in metrics.read_text().splitlines())
+    return round(float(rows[-1][header.index("seconds")]), 1)
+
+
+def _evaluate(saved: str, options: str, tasks: int) -> dict[str, Any]:
+    """Evaluate on test tasks, and return the rows beside the command."""
+    command = f"evaluate {saved} --data omniglot --split test --tasks {tasks} --json {options}"
     return {"command": f"quickstudy {command}", "rows": json.loads(quickstudy(*command.split()))["results"]}
 
 
@@ -102,47 +144,50 @@ def _snapshot(out: pathlib.Path, minutes: float) -> pathlib.Path:
     return out / "snapshots" / f"step-{steps[-1]:07d}.safetensors"
 
 
+def record(name: str, found: dict[str, Any], file: pathlib.Path) -> None:
+    """Put one learner's record in the file; other processes may do so at the same time."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        results = json.loads(file.read_text()) if file.exists() else {"runs": {}}
+        results["runs"][name] = found
+        results["machine"] = {
+            "cores": os.cpu_count(),
+            "processor": platform.processor() or platform.machine(),
+            "threads_per_run": 1,
+        }
+        file.write_text(json.dumps(results, indent=1) + "\n")
+
+
 def show(results: dict[str, Any], markdown: bool) -> None:
-    """Our rows beside the papers', as a table on the terminal or in Markdown."""
-    columns = ("learner", "task", "ours, % ± 95 % CI", "protocol", "options", "paper", "the paper's protocol")
-    rows = [row for name, record in results["runs"].items() for row in _rows(name, record)]
-    if markdown:
-        lines = [" | ".join(columns), " | ".join("---" for _ in columns), *(" | ".join(row) for row in rows)]
-        sys.stdout.write("\n".join(f"| {line} |" for line in lines) + "\n")
-        return
-    table = rich.table.Table(*columns, title="Omniglot, Vinyals split")
-    for row in rows:
-        table.add_row(*row)
-    rich.console.Console(width=170).print(table)
-
-
-def _rows(name: str, record: dict[str, Any]) -> list[tuple[str, ...]]:
-    paper, rows = PAPERS[RUNS[name]["paper"]], []
-    for result in record["results"]:
-        options = result["command"].partition("--json ")[2].partition("--learner")
-        note = f"after {result['after_minutes']} minutes" if "after_minutes" in result else "".join(options[1:])
-        for row in result["rows"]:
-            task = f"{row['ways']}-way {row['shots']}-shot"
-            ours = f"{row['accuracy']:.2f} ± {row['ci95']:.2f}"
-            rows.append((name, task, ours, row["protocol"], note, str(paper.get(task, "-")), paper["protocol"]))
-    return rows
+    """Print our rows beside the papers', and the other figures, as tables on the terminal or in Markdown."""
+    for title, columns, rows in beside_papers.tables(results["runs"]):
+        if markdown:
+            sys.stdout.write(f"{beside_papers.in_markdown(columns, rows)}\n\n")
+            continue
+        table = rich.table.Table(*columns, title=title)
+        for row in rows:
+            table.add_row(*row)
+        rich.console.Console(width=190).print(table)
 
 
 def main() -> None:
     """Measure what the arguments name, and record it."""
-    results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"runs": {}}
-    names = [argument for argument in sys.argv[1:] if not argument.startswith("-")] or list(RUNS)
-    if not {"--table", "--markdown"} & set(sys.argv):
-        for name in names:
-            results["runs"][name] = measure(name)
-            results["machine"] = {
-                "cores": os.cpu_count(),
-                "processor": platform.processor() or platform.machine(),
-                "threads_per_run": 1,
-            }
-            RESULTS.parent.mkdir(exist_ok=True)
-            RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-    show(results, "--markdown" in sys.argv)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "names", nargs="*", help=f"recipes or learners; all recipes by default: {', '.join(RECIPES['omniglot'])}"
+    )
+    parser.add_argument("--table", action="store_true", help="print the recorded results and measure nothing")
+    parser.add_argument("--markdown", action="store_true", help="the same in Markdown")
+    parser.add_argument("--minutes", type=float, help="minutes of each training, in place of the recipe's own")
+    parser.add_argument("--tasks", type=int, default=1000, help="number of test tasks of each size")
+    parser.add_argument("--runs", default="runs/omniglot", help="folder of the runs")
+    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="file of the records")
+    options = parser.parse_args()
+    if not (options.table or options.markdown):
+        for name in options.names or RECIPES["omniglot"]:
+            record(name, measure(name, options), options.results)
+    show(json.loads(options.results.read_text()), options.markdown)
 
 
 if __name__ == "__main__":

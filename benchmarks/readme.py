@@ -22,10 +22,10 @@ confidence interval over tasks. `inductive`: each query on its own; `transductiv
 
 {table}
 
-Tasks of one column are the same for every learner (tasks hash): {hashes}.
+Equal hashes mean that learners met the same tasks: {hashes}.
 
-How each was trained (`python benchmarks/omniglot.py NAME` runs it), and the step and minute of the best validation, which is the learner
-that was measured:
+How each was trained (`python benchmarks/omniglot.py NAME` runs what `recipes.json` says of it), and the step and minute of the best
+validation, which is the learner that was measured:
 
 {commands}
 
@@ -33,9 +33,8 @@ What was tried for MAML and did not pay, on one core, validation accuracy 5-way 
 5 minutes where the head that starts at zero reached 92 %; the strided net on 20-way tasks stood at 95 % after 14 minutes, the
 max-pooling net at 96 % after 16. The steps and the rate at test (5 steps of 0.1, after training with 2 of 0.4 on 20 ways) were
 chosen on validation tasks with an earlier, strided net. With a head that starts at zero, a first inner step moves the head alone,
-so MAML needs two steps to be more than ANIL. First-order MAML and Reptile had 11 and 10 minutes; their papers train for hours.
-The trainings ran on states of the code a few hours older than the one that measured them, and the tasks were drawn by an earlier
-generator: the same protocol today draws other tasks, with other hashes.
+so MAML needs two steps to be more than ANIL. A command's `--minutes` say how long it trained; papers train for hours. Records
+without figures of time and size are older than the others: their tasks were drawn by an earlier generator and have other hashes.
 
 The learner that was trained on rendered glyphs alone (`quickstudy evaluate glyphs --data omniglot --split test --ways 5 --shots 1
 5`), on Omniglot, which it has never seen: {cross}.
@@ -206,6 +205,20 @@ def devices_table(edge: dict[str, Any], boards: dict[str, Any], browser: dict[st
     return "\n".join(lines)
 
 
+def hashes_text(runs: dict[str, Any]) -> str:
+    """Return the hash of the tasks of each size; where learners met different tasks, with their names."""
+    met: dict[str, dict[str, list[str]]] = {}
+    for name, run in runs.items():
+        for row in (row for result in run["results"] for row in result["rows"]):
+            names = met.setdefault(f"{row['ways']}-way {row['shots']}-shot", {}).setdefault(row["tasks_hash"], [])
+            names.extend([] if name in names else [name])
+    parts = []
+    for task, hashes in met.items():
+        several = len(hashes) > 1
+        parts.append(f"{task} " + ", ".join(f"`{key}`" + f" ({', '.join(names)})" * several for key, names in hashes.items()))
+    return "; ".join(parts)
+
+
 def main() -> None:
     """Fill the text."""
     peers = json.loads((HERE / "results" / "peers.json").read_text())
@@ -216,7 +229,6 @@ def main() -> None:
         [sys.executable, str(HERE / "omniglot.py"), "--markdown"], check=True, stdout=subprocess.PIPE, text=True
     ).stdout
     rows = [row for run in omniglot["runs"].values() for result in run["results"] for row in result["rows"]]
-    hashes = {f"{row['ways']}-way {row['shots']}-shot": row["tasks_hash"] for row in rows}
     commands = [
         f"- `{name}`: `{run['command']}` (step {run['steps']}, minute {run['minutes_to_best']})"
         for name, run in omniglot["runs"].items()
@@ -225,7 +237,7 @@ def main() -> None:
         **omniglot["machine"],
         tasks=rows[0]["test_tasks"],
         table=table.strip(),
-        hashes=", ".join(f"{task} `{value}`" for task, value in hashes.items()),
+        hashes=hashes_text(omniglot["runs"]),
         commands="\n".join(commands),
         peers=peers_table(peers, floor),
         peers_machine=_machines(peers),

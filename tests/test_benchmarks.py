@@ -2,12 +2,18 @@
 
 import ast
 import importlib
+import json
 import pathlib
 import re
 import subprocess
 import sys
+import types
 
 import pytest
+
+from quickstudy import discovery
+from quickstudy.cli import _parser
+from quickstudy.cli.train import LEARNER, build_parser
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted(
@@ -53,3 +59,41 @@ def test_a_script_explains_itself(file: pathlib.Path) -> None:
     ran = subprocess.run([sys.executable, file, "--help"], capture_output=True, text=True, cwd=ROOT)
     assert ran.returncode == 0, ran.stderr
     assert "usage:" in ran.stdout
+
+
+@pytest.fixture
+def omniglot(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    return importlib.import_module("omniglot")
+
+
+def test_every_learner_has_a_command_that_the_command_line_takes(omniglot: types.ModuleType) -> None:
+    for name in {*omniglot.RECIPES["omniglot"], *discovery.names("learners")}:
+        recipe = omniglot.recipe_of(name)
+        words = _parser.spelled_out(omniglot.command_of(recipe).split()[2:], LEARNER)
+        options = build_parser(words).parse(words)
+        assert options.learner.name == recipe["learner"]
+        assert options.validation.split == "val"  # what is tuned or stopped by is never the test
+
+
+def test_every_paper_that_a_recipe_names_has_its_row(omniglot: types.ModuleType) -> None:
+    papers = {recipe["paper"] for recipe in omniglot.RECIPES["omniglot"].values()} - {None}
+    assert papers <= set(omniglot.beside_papers.PAPERS)
+
+
+def test_a_record_stands_beside_its_paper_with_the_difference(omniglot: types.ModuleType) -> None:
+    recipe = next(recipe for recipe in omniglot.RECIPES["omniglot"].values() if recipe["paper"])
+    paper = omniglot.beside_papers.PAPERS[recipe["paper"]]
+    row = {"ways": 5, "shots": 1, "accuracy": 90.0, "ci95": 0.5, "protocol": "inductive", "ece": 1.0, "ece_uncalibrated": 4.0}
+    figures = {"adapt_seconds": 0.002, "onnx_bytes": 2048, "onnx_adapt_seconds": 0.001, "auroc": 0.9}
+    run = {
+        "paper": recipe["paper"],
+        "training_seconds": 90,
+        "figures": figures,
+        "results": [{"command": "a --json b", "rows": [row]}],
+    }
+    accuracies, times = omniglot.beside_papers.tables({"mine": run})
+    expected = 90 - float(str(paper["5-way 1-shot"]).split()[0])
+    assert accuracies[2][0][:5] == ("mine", "5-way 1-shot", "90.00 ± 0.50", str(paper["5-way 1-shot"]), f"{expected:+.2f}")
+    assert times[2] == [("mine", "1.5", "2.0", "1.0", "2", "5-way 4.0, 1.0", "0.900")]
+    assert len(list(omniglot.beside_papers.tables(json.loads(omniglot.RESULTS.read_text())["runs"]))) >= 1

@@ -60,6 +60,15 @@ def test_both_engines_find_and_use_the_same_threshold(shipped: Learner, prototyp
         FewShotClassifier(prototypes.saved).fit(images[shown], labels[shown]).unknown(images)
 
 
+def test_separation_is_how_often_a_known_query_has_the_larger_logit(shipped: Learner, prototypes: Source) -> None:
+    tasks, known = prototypes.tasks_with_others("train")
+    found = [unknown._largest(shipped, tasks, known, index) for index in range(6)]
+    of_known, of_others = (np.concatenate(part) for part in zip(*found, strict=True))
+    pairs = np.sign(of_known[:, None] - of_others)
+    assert unknown.separation(shipped, tasks, known, 6) == pytest.approx((pairs.mean() + 1) / 2)
+    assert 0.6 < unknown.separation(prototypes.saved, tasks, known, 6) <= 1
+
+
 def test_others_are_never_shown(shipped: Learner, prototypes: Source) -> None:
     tasks, known = prototypes.tasks_with_others("train")
     of_known, of_others = unknown._largest(shipped, tasks, known, 0)

@@ -132,6 +132,7 @@ def test_evaluate_gives_the_mean_and_the_interval_over_tasks() -> None:
         "accuracy": round(100 * accuracy.mean(), 3),
         "ci95": round(196 * np.std(accuracy, ddof=1) / np.sqrt(37), 3),
         "ece": pytest.approx(100 * abs(1 / (1 + math.exp(-1)) - accuracy.mean()), abs=1e-3),
+        "ece_uncalibrated": pytest.approx(100 * abs(1 / (1 + math.exp(-1)) - accuracy.mean()), abs=1e-3),
         "test_tasks": 37,
         "protocol": "inductive",
         "dataset": "given",

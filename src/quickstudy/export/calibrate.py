@@ -36,16 +36,37 @@ def calibrate(learner: Any, tasks: ClassTasks, known: int, count: int = 200, rej
         TaskError: the tasks have no ways beyond the known ones.
     """
     check_at_least("count", count, 2)
-    if tasks.ways[0] <= known:
-        raise TaskError(f"the tasks have {tasks.ways[0]} ways; expected more than the {known} that the learner is shown.")
-    engine = engine_of(learner)
-    of_known, of_others = zip(*(_largest(engine, tasks, known, index) for index in range(count)), strict=True)
+    of_known, of_others = _largest_of_all(learner, tasks, known, count)
     half = count // 2
     threshold = float(np.quantile(np.concatenate(of_known[:half]), rejected))
     measured = [float((np.concatenate(part[half:]) < threshold).mean()) for part in (of_known, of_others)]
     about = tasks.describe()
     words = f"{count - half} tasks of {about['dataset']}: {known} ways, {about['shots']} shots, {tasks.ways[0] - known} other classes"
     return Unknown(threshold=threshold, rejected=measured[0], detected=measured[1], tasks=words)
+
+
+def separation(learner: Any, tasks: ClassTasks, known: int, count: int = 200) -> float:
+    """Return the area under the ROC curve: how often a query of a known class has a larger largest logit than one of another class.
+
+    It is 0.5 for a learner that cannot tell them apart, and needs no threshold. Ties count half. The arguments are those of `calibrate`,
+    which also raises the same TaskError.
+    """
+    check_at_least("count", count, 1)
+    of_known, of_others = (np.concatenate(part) for part in _largest_of_all(learner, tasks, known, count))
+    ordered = np.sort(of_others)
+    below, up_to = (np.searchsorted(ordered, of_known, side) for side in ("left", "right"))
+    return float((below + up_to).mean() / (2 * len(ordered)))
+
+
+def _largest_of_all(
+    learner: Any, tasks: ClassTasks, known: int, count: int
+) -> tuple[tuple[np.ndarray, ...], tuple[np.ndarray, ...]]:
+    """Return the largest logits of the queries of each task: those of known classes, and those of other ones."""
+    if tasks.ways[0] <= known:
+        raise TaskError(f"the tasks have {tasks.ways[0]} ways; expected more than the {known} that the learner is shown.")
+    engine = engine_of(learner)
+    of_known, of_others = zip(*(_largest(engine, tasks, known, index) for index in range(count)), strict=True)
+    return of_known, of_others
 
 
 def _largest(learner: Any, tasks: ClassTasks, known: int, index: int) -> tuple[np.ndarray, np.ndarray]:

@@ -32,7 +32,7 @@ def to_adapt(support: Examples, manifest: Manifest) -> dict[str, np.ndarray]:
 
 def named_parts(part: str, x: Input, manifest: Manifest) -> dict[str, np.ndarray]:
     """Return inputs as a graph takes them, `PART.NAME`; a bare tensor is the input's single part."""
-    return {f"{part}.{name}": value for name, value in _arrays(x, next(iter(manifest.layout))).items()}
+    return {f"{part}.{name}": value for name, value in arrays(x, next(iter(manifest.layout))).items()}
 
 
 def logits(learner: Any, support: Examples, x: Input) -> np.ndarray:
@@ -45,12 +45,12 @@ def logits(learner: Any, support: Examples, x: Input) -> np.ndarray:
     """
     engine = engine_of(learner)
     name, real = next(iter(engine.reader_for(None).layout())), support.weight > 0
-    shown = _arrays(tree_map(lambda part: part[real], support.x), name)
+    shown = arrays(tree_map(lambda part: part[real], support.x), name)
     state = engine.adapt(shown, support.y.rows[real].numpy(), engine.defaults)
-    return engine.predict(state, _arrays(x, name))
+    return engine.predict(state, arrays(x, name))
 
 
-def _arrays(x: Input, name: str) -> dict[str, np.ndarray]:
+def arrays(x: Input, name: str) -> dict[str, np.ndarray]:
     """Return inputs as arrays by name; a bare tensor is the input's single part, of this name."""
     return {part: value.numpy() for part, value in ({name: x} if isinstance(x, Tensor) else x).items()}
 

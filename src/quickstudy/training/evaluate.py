@@ -74,6 +74,7 @@ class Result:
         tasks_hash: equal hashes, equal tasks.
         measure: what the scores are.
         ece: expected calibration error of the probabilities, in [0, 1]; None if the tasks ask for values.
+        ece_uncalibrated: the same at temperature 1, which is before calibration.
     """
 
     scores: np.ndarray
@@ -82,6 +83,7 @@ class Result:
     tasks_hash: str
     measure: Measure = ACCURACY
     ece: float | None = None
+    ece_uncalibrated: float | None = None
 
     @property
     def mean(self) -> float:
@@ -96,10 +98,11 @@ class Result:
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; the mean under the name of its measure, accuracies and calibration errors in percent."""
+        errors = {"ece": self.ece, "ece_uncalibrated": self.ece_uncalibrated}
         return {
             self.measure.key: self.measure.rounded(self.mean),
             "ci95": self.measure.rounded(self.ci95) if math.isfinite(self.ci95) else None,
-            **({} if self.ece is None else {"ece": ACCURACY.rounded(self.ece)}),
+            **{name: ACCURACY.rounded(error) for name, error in errors.items() if error is not None},
             "test_tasks": len(self.scores),
             "protocol": self.protocol,
             **self.tasks,
@@ -184,16 +187,17 @@ class Evaluator:
         """Return the result on the tasks of these indices, which begin with 0; in every process of a group that of all."""
         check_fits(self.learner, tasks)
         measure = MEASURES[tasks.target]
-        scores, reliability = [], Reliability()
+        scores, bare, calibrated = [], Reliability(), Reliability()
         for judged in self.judged(tasks, group.share(indices), len(indices)):
             scores += judged.scores.tolist()
             if measure is ACCURACY:
-                reliability.add(judged.predictions / self.temperature, judged.tasks.query)
+                bare.add(judged.predictions, judged.tasks.query)
+                calibrated.add(judged.predictions / self.temperature, judged.tasks.query)
             if advance:
                 advance(judged.tasks.count)
-        ece = reliability.gathered(group).error() if measure is ACCURACY else None
+        errors = [part.gathered(group).error() for part in (calibrated, bare)] if measure is ACCURACY else []
         found = np.array(group.gather(scores))
-        return Result(found, self.learner.protocol, tasks.describe(), tasks.fingerprint(len(indices)), measure, ece)
+        return Result(found, self.learner.protocol, tasks.describe(), tasks.fingerprint(len(indices)), measure, *errors)
 
     @torch.no_grad()
     def judged(self, tasks: TaskSource, indices: range, count: int | None = None) -> Iterator[Judged]:
