@@ -1,0 +1,3 @@
+"""Build hypernetworks with short codes."""
+
+SMALL = {"width": 8}
