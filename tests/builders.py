@@ -72,7 +72,7 @@ DESCENT = learner_that(takes="recompute")
 """Name of a learner that moves every weight by gradient steps and differentiates through them, and `Descent`, its class."""
 HEAD_DESCENT = learner_that(takes="first_order", gradient_free_adapt=False)
 """Name of a learner that takes gradient steps, the cheapest there is: of the head alone. `HeadDescent` is its class."""
-ORDERED = learner_that(order_free=False)
+ORDERED = learner_that(order_free=False, exact_gradient=False)
 """Name of a learner that follows its examples' order, and whose meta-update is no derivative. `Ordered` is its class."""
 Prototypes, Memory, Descent, HeadDescent, Ordered = (
     discovery.load("learners", name) for name in (PROTOTYPES, MEMORY, DESCENT, HEAD_DESCENT, ORDERED)
