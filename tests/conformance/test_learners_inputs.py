@@ -148,7 +148,7 @@ def test_a_learner_is_always_in_eval_mode(name: str) -> None:
     """Whatever looks at `self.training` is still, in adapting, predicting, training and evaluating; modes are nobody's business."""
     torch.manual_seed(0)
     learner, tasks = on_net(name, Noisy()), make_tasks(2, dtype=torch.float32)
-    before = {key: value.clone() for key, value in learner.named_buffers()}
+    before = {key: value.clone() for key, value in learner.net.named_buffers()}
     assert before
     for ask in (learner, learner.train(), learner.eval()):
         task = tasks[0]
@@ -161,7 +161,7 @@ def test_a_learner_is_always_in_eval_mode(name: str) -> None:
     fit(learner, Blobs(), None, TrainingSettings(steps=2, tasks_per_step=2))
     evaluate(learner, Blobs(), 2)
     assert not any(module.training for module in learner.modules())
-    assert all(torch.equal(value, before[key]) for key, value in learner.named_buffers())
+    assert all(torch.equal(value, before[key]) for key, value in learner.net.named_buffers())
 
 
 class Counting(nn.Module):

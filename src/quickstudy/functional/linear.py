@@ -36,6 +36,29 @@ def solve(matrix: Float[Tensor, "*batch n n"], right: Float[Tensor, "*batch n co
     return first + inverse @ (right - matrix @ first)
 
 
+def inverse_root(matrix: Float[Tensor, "n n"], steps: int = 30) -> Float[Tensor, "n n"]:
+    """Return `matrix^(-1/2)`, for a symmetric and positive definite matrix, by coupled Newton-Schulz steps, which are products alone.
+
+    The smallest eigenvalue may be a millionth of the sum of all; below, the result is too small in its direction (Higham 2008,
+    "Functions of Matrices", eq. 6.35).
+
+    >>> inverse_root(torch.tensor([[4.0, 0.0], [0.0, 1.0]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 1.0000]])
+    """
+
+    def step(index: int | Tensor, carried: tuple[Tensor, Tensor], _: Tensor) -> tuple[tuple[Tensor, Tensor], tuple[()]]:
+        root, inverse = carried
+        factor = (3 * identity - inverse @ root) / 2
+        return (root @ factor, factor @ inverse), ()
+
+    wide = matrix.to(torch.promote_types(matrix.dtype, torch.float32))
+    identity = torch.eye(wide.shape[-1], dtype=wide.dtype, device=wide.device)
+    size = (wide * identity).sum().clamp(min=1e-30)  # of all eigenvalues, so that none is above 1
+    start = (wide / size, identity)
+    return (scan(step, start, wide.new_zeros(steps))[0][1] / size.sqrt()).to(matrix.dtype)
+
+
 def inverted(matrix: Float[Tensor, "*batch n n"]) -> Float[Tensor, "*batch n n"]:
     """Return the inverse of symmetric and positive definite matrices by Gauss-Jordan elimination, one step for each row.
 
