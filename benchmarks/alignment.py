@@ -90,9 +90,9 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(SEED)
     train, test, digits = load_data("mnist", "train"), load_data("mnist", "test"), load_data("digits", "all")
-    tasks = ClassTasks(train, ways=WAYS, shots=5, queries=5)
-    saved = fit(Alignment(Conv4(channels=CHANNELS)), tasks, settings=TrainingSettings(**TRAINING))  # pyright: ignore[reportArgumentType]
-    net = saved.learner.net.requires_grad_(False)  # pyright: ignore[reportAttributeAccessIssue]
+    tasks, net = ClassTasks(train, ways=WAYS, shots=5, queries=5), Conv4(channels=CHANNELS)
+    saved = fit(Alignment(net), tasks, settings=TrainingSettings(**TRAINING))  # pyright: ignore[reportArgumentType]
+    net.requires_grad_(False)
     chosen = np.random.default_rng(SEED).permutation(len(train.labels))[:10000]
     source = source_task(features(net, train.examples["image"][chosen]), torch.from_numpy(train.labels[chosen]))
     targets = {

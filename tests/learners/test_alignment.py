@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from builders import Prototypes
 from torch import Tensor
 from torch.func import vmap
 
@@ -14,7 +15,6 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.functional.linear import inverse_root
 from quickstudy.learners.alignment import Alignment
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.runtime import learner as runtime
@@ -58,7 +58,7 @@ def scatter(x: Tensor, y: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("method", [*METHODS, "none"])
 def test_without_a_source_it_is_prototypes(method: Any) -> None:
-    learner, prototypes = Alignment(Identity(WIDTH), method=method).double(), ProtoNet(Identity(WIDTH), distance="euclidean")
+    learner, prototypes = Alignment(Identity(WIDTH), method=method).double(), Prototypes(Identity(WIDTH), distance="euclidean")
     state = learner.adapt(drawn(3, 0))
     torch.testing.assert_close(state["map"], torch.eye(WIDTH, dtype=torch.float64), rtol=0, atol=0)
     query = drawn(5, 1).x
