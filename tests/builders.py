@@ -74,6 +74,8 @@ HEAD_DESCENT = learner_that(takes="first_order", gradient_free_adapt=False)
 """Name of a learner that takes gradient steps, the cheapest there is: of the head alone. `HeadDescent` is its class."""
 ORDERED = learner_that(order_free=False, exact_gradient=False)
 """Name of a learner that follows its examples' order, and whose meta-update is no derivative. `Ordered` is its class."""
+EXAMPLES = {PROTOTYPES, MEMORY, DESCENT, HEAD_DESCENT, ORDERED}
+"""Names of the learners with which everything that is no learner is tested."""
 Prototypes, Memory, Descent, HeadDescent, Ordered = (
     discovery.load("learners", name) for name in (PROTOTYPES, MEMORY, DESCENT, HEAD_DESCENT, ORDERED)
 )

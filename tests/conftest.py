@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import collections
 import os
+import pathlib
 import signal
 
 import exports
 import numpy as np
 import pytest
 import torch
+from builders import EXAMPLES
 
 from quickstudy import discovery
 from quickstudy.data.dataset import Dataset, content_fingerprint
@@ -55,11 +57,20 @@ _SECONDS: dict[str, collections.Counter[str]] = {"learner": collections.Counter(
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Note with each test whose it is: parametrised by a learner's name, or in a file of that name."""
+    """Note with each test whose it is: in the file of a learner, or one of a function's tests of every learner that it concerns.
+
+    A function that is tested with the learners of `builders.EXAMPLES` alone (every net with two learners, say) is about something else.
+    """
     learners = set(discovery.names("learners"))
+    named: dict[pytest.Item, set[str]] = {}
+    of_function: collections.defaultdict[tuple[pathlib.Path, str], set[str]] = collections.defaultdict(set)
     for item in items:
-        words = [*getattr(getattr(item, "callspec", None), "id", "").split("-"), item.path.stem.removeprefix("test_")]
-        item.user_properties += [("learner", word) for word in dict.fromkeys(words) if word in learners]
+        named[item] = learners & set(getattr(getattr(item, "callspec", None), "id", "").split("-"))
+        of_function[item.path, getattr(item, "originalname", item.name)] |= named[item]
+    for item in items:
+        own = {item.path.stem.removeprefix("test_")} & learners
+        about_learners = not of_function[item.path, getattr(item, "originalname", item.name)] <= EXAMPLES
+        item.user_properties += [("learner", name) for name in sorted(own | (named[item] if about_learners else set()))]
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

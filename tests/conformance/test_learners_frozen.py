@@ -143,7 +143,7 @@ def test_training_leaves_frozen_parameters_alone(name: str, engine: str) -> None
         optimizer="adamw",
         lr=0.01,
         weight_decay=0.5,
-        engine=EngineSettings(engine),
+        engine=EngineSettings(engine, capture=False),
         schedule="constant",  # type: ignore[arg-type]
     )
     fit(learner, Blobs(), None, settings)

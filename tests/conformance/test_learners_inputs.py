@@ -158,7 +158,7 @@ def test_a_learner_is_always_in_eval_mode(name: str) -> None:
     looped = gradients(learner)
     meta_gradient(learner, tasks, "vmap")
     assert furthest(gradients(learner), looped) < 1e-4
-    fit(learner, Blobs(), None, TrainingSettings(steps=2, tasks_per_step=2))
+    fit(learner, Blobs(), None, TrainingSettings(steps=2, tasks_per_step=2, engine=EngineSettings(capture=False)))
     evaluate(learner, Blobs(), 2)
     assert not any(module.training for module in learner.modules())
     assert all(torch.equal(value, before[key]) for key, value in learner.net.named_buffers())

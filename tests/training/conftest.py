@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 import pytest
 import torch
-from builders import PROTOTYPES, Prototypes
+from builders import DESCENT, ORDERED, PROTOTYPES, Prototypes
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
@@ -27,20 +27,14 @@ from quickstudy.training.settings import EngineSettings, TrainingSettings, Valid
 from quickstudy.training.tracking import read_metrics
 
 FEATURES = 4
-KINDS = sorted(
-    {
-        (kind.gradient_free_adapt, kind.exact_gradient): name
-        for name in discovery.names("learners")
-        for kind in [discovery.load("learners", name)]
-    }.values()
-)
+KINDS = sorted({PROTOTYPES, DESCENT, ORDERED})
 """One learner of each sort: adapting takes a gradient or not, and the meta-update is the derivative of the loss or not."""
 
 
 def small(name: str) -> dict[str, int]:
-    """Hyperparameters with which a learner is quick: no count is above 4."""
+    """Hyperparameters with which a learner is quick: no count is above 2."""
     counts = inspect.signature(discovery.load("learners", name)).parameters.values()
-    return {one.name: min(one.default, 4) for one in counts if type(one.default) is int}
+    return {one.name: min(one.default, 2) for one in counts if type(one.default) is int}
 
 
 def weights(learner: nn.Module) -> torch.Tensor:
