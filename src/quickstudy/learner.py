@@ -48,6 +48,10 @@ class Learner(nn.Module, abc.ABC):
     order_free: ClassVar[bool] = True
     """The order of the support examples does not matter."""
 
+    sequential: ClassVar[bool] = False
+    """`adapt` reads the support examples one after another in a `scan`. An export keeps the loop; any other trace writes it out, and so
+    fits one number of examples only."""
+
     relabelling_free: ClassVar[bool] = True
     """Renaming the classes renames the predictions and changes nothing else (in the default configuration)."""
 

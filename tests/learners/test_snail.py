@@ -32,7 +32,7 @@ def test_a_query_is_the_end_of_one_sequence() -> None:
     expected = torch.zeros_like(found)
     for query, x in enumerate(learner.net(task.query.x)):
         for way in range(3):
-            answered = torch.stack([task.support.y.rows[:, way], torch.ones(6)], 1)
+            answered = torch.stack([2 * task.support.y.rows[:, way] - 1, torch.ones(6)], 1)
             support = torch.cat([learner.net(task.support.x), answered], 1)
             sequence = torch.cat([support, torch.cat([x, x.new_zeros(2)]).unsqueeze(0)])
             for layer in learner.layers:

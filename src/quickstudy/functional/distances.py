@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -37,7 +38,7 @@ def manhattan_distances(a: Float[Tensor, "n feature"], b: Float[Tensor, "m featu
 
 def unit(rows: Float[Tensor, "n feature"]) -> Float[Tensor, "n feature"]:
     """Return rows of length 1; a row of zeros, which has no direction, stays near zero."""
-    return rows / rows.square().sum(-1, keepdim=True).clamp(min=1e-12).sqrt()
+    return rows / rows.square().sum(-1, keepdim=True).clamp(min=max(1e-12, torch.finfo(rows.dtype).tiny)).sqrt()
 
 
 DISTANCES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {

@@ -69,7 +69,9 @@ class SNAIL(EmbeddingLearner):
         weight = known["weight"]
         place = torch.arange(weight.shape[0], device=weight.device)
         allowed = (place.unsqueeze(1) > place) & (weight > 0) | (place.unsqueeze(1) == place)
-        answered = torch.stack([known["y"].t(), weight.expand(known["y"].shape[1], -1)], -1)
+        y = known["y"].t()
+        y = 2 * y - weight if isinstance(support.y, OneHot) else y  # 1 for its way, -1 for others
+        answered = torch.stack([y, weight.expand(y.shape[0], -1)], -1)
         made = _columns(known["features"], answered) * weight.unsqueeze(-1)
         for layer in self.layers:
             made = layer(made, None, allowed) * weight.unsqueeze(-1)
