@@ -18,6 +18,7 @@ _WHERE = {
     "Examples": "quickstudy.task",
     "FewShotClassifier": "quickstudy.estimators.classifier",
     "FewShotRegressor": "quickstudy.estimators.regressor",
+    "GaussianProcessTasks": "quickstudy.tasks.gaussian_process",
     "ImageSpec": "quickstudy.inputs.image",
     "Learner": "quickstudy.learner",
     "OneHot": "quickstudy.objectives.classes",
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from quickstudy.task import Examples, Task
     from quickstudy.tasks._draw import Draw
     from quickstudy.tasks.classes import ClassTasks
+    from quickstudy.tasks.gaussian_process import GaussianProcessTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
@@ -67,6 +69,7 @@ __all__ = [
     "Examples",
     "FewShotClassifier",
     "FewShotRegressor",
+    "GaussianProcessTasks",
     "ImageSpec",
     "Learner",
     "OneHot",

@@ -17,6 +17,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from quickstudy.layers.attention import ATTENTION
 from quickstudy.layers.batch_norm import has_batch_norm
+from quickstudy.objectives._measure import Measure
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Answers, Examples, Input, Task
 
@@ -128,6 +129,17 @@ class Learner(nn.Module, abc.ABC):
 
     def spread(self, state: State, x: Input) -> Float[Tensor, "example output"] | None:
         """Return the predicted standard deviation of each value, above 0, in the unit of the values; None if none is predicted."""
+
+    def outputs(self, state: State, x: Input, measure: Measure) -> dict[str, Tensor]:
+        """Return the `prediction` for new inputs and, if the learner predicts one, its `spread`.
+
+        Args:
+            state: from `adapt`.
+            x: inputs.
+            measure: of the kind of answers, which says whether a spread means something for them.
+        """
+        spread = None if measure.of_spread is None else self.spread(state, x)
+        return {"prediction": self.predict(state, x), **({} if spread is None else {"spread": spread})}
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return the scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""

@@ -13,13 +13,14 @@ from builders import DESCENT, PROTOTYPES
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _tasks
+from quickstudy.tasks.gaussian_process import GaussianProcessTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 
 Call = Callable[..., object]
 
 
 def test_task_sources_are_what_the_folder_holds() -> None:
-    assert discovery.names("tasks") == ["classes", "sinusoid"]
+    assert discovery.names("tasks") == ["classes", "gaussian_process", "sinusoid"]
     for name in discovery.names("tasks"):
         source = discovery.load("tasks", name)
         assert all(hasattr(source, part) for part in ("input", "target", "batch", "describe", "fingerprint", "__getitem__"))
@@ -37,6 +38,19 @@ def test_curves_are_trained_on_and_evaluated(cli: Call, tmp_path: pathlib.Path) 
     (result,) = json.loads(evaluated.out)["results"]
     assert result["tasks_hash"] == SinusoidTasks(shots=4, seed=7).fingerprint(5)
     assert "mean_squared_error" in result
+
+
+def test_ranges_of_curves_are_written_as_ranges(cli: Call, tmp_path: pathlib.Path) -> None:
+    run = tmp_path / "curves"
+    words = ("--tasks", "gaussian_process", "--shots", "3-6", "--length_scale", "0.4-0.8", "--kernel", "matern", "--x=[-1,1]")
+    trained = cli("train", *words, "--learner", DESCENT, "--steps", "2", "--validation.tasks", "3", "--out", run, "--json")
+    assert trained.code == 0, trained
+    found = json.loads(trained.out)["validation"]
+    assert (found["shots"], found["length_scale"], found["kernel"], found["x"]) == ("3-6", "0.4-0.8", "matern", "-1.0 to 1.0")
+    evaluated = cli("evaluate", run, "--length_scale", "0.5", "--tasks", "5", "--json")
+    assert evaluated.code == 0, evaluated
+    (result,) = json.loads(evaluated.out)["results"]
+    assert result["tasks_hash"] == GaussianProcessTasks(length_scale=0.5).fingerprint(5)
 
 
 def test_the_next_command_and_a_resumed_run_know_the_source(cli: Call, tmp_path: pathlib.Path) -> None:

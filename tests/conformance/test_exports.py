@@ -10,19 +10,21 @@ import exports
 import numpy as np
 import pytest
 import torch
-from builders import DESCENT, HEAD_DESCENT, PROTOTYPES, Prototypes, make_learner, make_tasks, shown, variants
+from builders import DESCENT, HEAD_DESCENT, PROTOTYPES, Prototypes, as_values, make_learner, make_tasks, shown, variants
 from networks import NETS
 from torch import Tensor
 from torch.func import vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from quickstudy import discovery
+from quickstudy import FewShotRegressor, discovery
 from quickstudy.errors import ConfigError, FileFormatError, ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.values import Values
 from quickstudy.runtime import learner as runtime
 from quickstudy.runtime.bundle import check_state
 from quickstudy.runtime.engines import settings_of
@@ -37,6 +39,8 @@ def marks(group: str, always: bool) -> list[pytest.MarkDecorator]:
 
 
 LEARNERS = discovery.names("learners")
+SPREADING = [name for name in LEARNERS if discovery.load("learners", name).spread is not Learner.spread]
+"""Learners that say how sure they are of a value."""
 PAIRS = [
     pytest.param(name, kind, norm, marks=marks(f"{name} {kind}", kind == "mlp" or name in (PROTOTYPES, HEAD_DESCENT)))
     for name in LEARNERS
@@ -165,6 +169,30 @@ def test_steps_and_rate_may_be_chosen_on_the_device(name: str) -> None:
 def test_every_option_is_exported(name: str, changes: dict[str, Any]) -> None:
     double, single = (make_learner(name, norm="batch", dtype=dtype, **changes) for dtype in (torch.float64, torch.float32))
     check_graphs(double, single, exports.shipped(name, norm="batch", **changes), make_tasks()[0])
+
+
+@pytest.mark.parametrize("name", SPREADING)
+def test_values_are_exported_with_their_spread(name: str) -> None:
+    """Graphs, skills and regressors give torch's standard deviations; a learner of classes has none."""
+    assert exports.shipped(name).manifest.programs["predict"].outputs.keys() == {"prediction"}
+    shipped, single = exports.shipped(name, target="values"), make_learner(name, dtype=torch.float32)
+    double, task = make_learner(name), as_values(make_tasks(ways=2, shots=7))[0]
+    x, y, queries = (part.float().numpy() for part in (task.support.x, task.support.y.rows, task.query.x))
+    with torch.no_grad():
+        expected = double.outputs(double.adapt(task.support), task.query.x, Values.measure)
+    assert bool((expected["spread"] > 0).all())
+    skill = shipped.adapt(x, y)
+    light = FewShotRegressor(shipped).fit(x, y)
+    heavy = FewShotRegressor(SavedLearner(single, RowsSpec(6), target="values")).fit(x, y)
+    for mean, spread in (
+        skill.outputs(queries).values(),
+        light.predict(queries, return_std=True),
+        heavy.predict(queries, True),
+    ):
+        np.testing.assert_allclose(mean, expected["prediction"], rtol=1e-3, atol=1e-4)
+        np.testing.assert_allclose(spread, expected["spread"], rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(light.predict(queries), light.predict(queries, return_std=True)[0])
+    assert FewShotRegressor(shipped).fit(x, y[:, 0]).predict(queries, return_std=True)[1].shape == (len(queries),)
 
 
 OTHER_PAIRS = [

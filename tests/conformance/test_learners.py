@@ -171,9 +171,13 @@ def test_values_are_learned_by_the_same_rules(name: str, norm: str) -> None:
     output = learner.predict(state, task.query.x)
     assert bool((output > ABSENT / 2).all())
     if learner.trains_on_query and (norm == "none" or learner.statistics == "support"):  # else training normalises otherwise
-        error, spread = (output - task.query.y.rows).square(), learner.spread(state, task.query.x)
-        if spread is not None:  # judged by the density of what it predicts
-            error = -torch.distributions.Normal(output, spread).log_prob(task.query.y.rows)
+        found = learner.outputs(state, task.query.x, Values.measure)
+        error = (output - task.query.y.rows).square()
+        torch.testing.assert_close(found["prediction"], output)
+        if "spread" in found:  # judged by the density of what it predicts
+            error = -torch.distributions.Normal(output, found["spread"]).log_prob(task.query.y.rows)
+            judged = Values.measure.scores(found, task.query)["log_likelihood"]
+            torch.testing.assert_close(judged, -error.mean(1)[task.query.weight > 0].mean())
         torch.testing.assert_close(learner.loss(task), error.mean(1)[task.query.weight > 0].mean())
 
 

@@ -121,6 +121,15 @@ def test_a_trained_learner_fits_curves_here_and_in_the_runtime(sinusoids: SavedL
         np.testing.assert_allclose(np.ravel(Skill.load(tmp_path / "curve.qs").predict(x)), one.predict(x))
 
 
+def test_a_learner_without_spread_says_so(sinusoids: SavedLearner) -> None:
+    for learner, name in ((None, "ridge"), (sinusoids, DESCENT)):
+        regressor = FewShotRegressor(learner).fit([[0.0], [1.0], [2.0]], [0.0, 1.0, 2.0])
+        with pytest.raises(
+            ConfigError, match=f"{name} predicts values without their standard deviations; leave out return_std"
+        ):
+            regressor.predict([[1.5]], return_std=True)
+
+
 def test_learners_of_another_kind_of_answer(sinusoids: SavedLearner, tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match=f"{DESCENT} was trained to predict values, not classes; use FewShotRegressor"):
         FewShotClassifier(sinusoids).fit([[0.0], [1.0]], ["a", "b"])

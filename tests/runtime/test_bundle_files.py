@@ -110,6 +110,7 @@ def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str
         (program("adapt", inputs={"support.image": ["example", 1, 28, 28], "support.y": []}), r"support.y is \(\)"),
         (program("update", outputs={"sums": []}), r"programs.update.outputs has \['sums'\]; expected the state"),
         (program("predict", outputs={}), "programs.predict.outputs lacks prediction"),
+        (program("predict", outputs={"prediction": ["query", "way"], "other": ["query"]}), "programs.predict.outputs has"),
         (with_part("weights.safetensors", as_part(a=np.zeros(1, np.uint16))), "weight a is uint16; expected one of float32"),
         (with_part("state.safetensors", as_part(a=np.zeros(1))), "holds state.safetensors, which is no part of such a learner"),
         (

@@ -10,16 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from quickstudy import discovery
 from quickstudy.data import Dataset, from_arrays, load
 from quickstudy.errors import ConfigError, DataError
 from quickstudy.inputs import InputSpec, TensorLayout
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.tasks._draw import Draw
-from quickstudy.tasks._random import task_keys
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.tasks.sinusoid import SinusoidTasks
 
 
 class Captioned(InputSpec, frozen=True):
@@ -124,17 +121,3 @@ def test_known_data_becomes_what_a_learner_takes() -> None:
     assert dark.fingerprint != light.fingerprint
     with pytest.raises(DataError, match="digits holds images, but rows of 3 numbers are expected"):
         load("digits", "test", spec=RowsSpec(3))
-
-
-@pytest.mark.parametrize("name", discovery.names("tasks"))
-def test_every_task_has_a_key_of_its_own_from_seed_and_index(name: str, patterns: Dataset) -> None:
-    def source(seed: int) -> Any:
-        return ClassTasks(patterns, 2, 1, 1, seed=seed) if name == "classes" else SinusoidTasks(seed=seed)
-
-    tasks = source(3)
-    found = tasks.batch([0, 7, 2**40]).key
-    assert found.dtype == torch.int64
-    assert (
-        found.tolist() == [int(tasks[index].key) for index in (0, 7, 2**40)] == task_keys(3, np.array([0, 7, 2**40])).tolist()
-    )
-    assert len({*tasks.batch(range(500)).key.tolist(), *source(4).batch(range(500)).key.tolist()}) == 1000

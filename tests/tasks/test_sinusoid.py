@@ -45,6 +45,29 @@ def test_every_task_is_a_sine_and_its_parameters_are_uniform() -> None:
     assert scipy.stats.kstest(x, scipy.stats.uniform(-5, 10).cdf).pvalue > RARE
 
 
+@pytest.mark.usefixtures("_doubles")
+def test_frequencies_are_uniform_between_their_bounds() -> None:
+    """A sine of known frequency w is linear in sin(w x) and cos(w x), so its frequency is the one that leaves no residual."""
+    tasks = SinusoidTasks(shots=10, queries=15, frequency=(0.8, 1.2))
+    task, found = tasks.batch(range(400)), []
+    x = torch.cat([task.support.x, task.query.x], dim=1)
+    y = torch.cat([task.support.y.rows, task.query.y.rows], dim=1)
+    grid = torch.linspace(0.78, 1.22, 441)
+    for curve in range(400):
+        bases = torch.stack([(grid.view(-1, 1) * x[curve].T).sin(), (grid.view(-1, 1) * x[curve].T).cos()], dim=-1)
+        fitted = bases @ torch.linalg.lstsq(bases, y[curve].expand(len(grid), -1, -1)).solution
+        found.append(float(grid[(fitted - y[curve]).square().sum((1, 2)).argmin()]))
+    assert scipy.stats.kstest(found, scipy.stats.uniform(0.8, 0.4).cdf).pvalue > RARE
+    same = SinusoidTasks(shots=10, queries=15).batch(range(400))
+    assert torch.equal(same.query.x, task.query.x)  # points, amplitudes and phases stay
+    assert SinusoidTasks(frequency=1.0).fingerprint(3) == SinusoidTasks().fingerprint(3)
+    assert tasks.describe()["frequency"] == "0.8-1.2"
+    assert tasks.fingerprint(3) != SinusoidTasks(shots=10, queries=15).fingerprint(3)
+    for wrong in (0.0, (1.2, 0.8), (-1.0, 1.0), math.nan):
+        with pytest.raises(ConfigError, match=r"frequency is .*expected a number above 0, or a range"):
+            SinusoidTasks(frequency=wrong)
+
+
 def test_shapes() -> None:
     task = SinusoidTasks(shots=3, queries=7).batch(range(4))
     assert task.support.x.shape == task.support.y.rows.shape == (4, 3, 1)

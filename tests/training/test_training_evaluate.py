@@ -47,10 +47,15 @@ VARIANTS = [(name, changes) for name in KINDS for changes in variants(name)]
 
 def scores(learner: Learner, tasks: Task, together: int, captured: bool = False) -> torch.Tensor:
     """Return the losses on the queries, in which every bit of a prediction can be seen."""
+
+    def judge(learner: Learner, task: Task) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        prediction = learner.predict(learner.adapt(task.support), task.query.x)
+        return {"loss": task.query.y.loss(prediction, task.query.weight)}, prediction
+
     with torch.no_grad():
         how = plan("loop" if together == 1 else "vmap", captured, torch.get_num_threads(), chunk=together)
-        found, _ = _Runner(learner, lambda prediction, query: query.y.loss(prediction, query.weight), how, {})(tasks)
-        return found.double()
+        found, _ = _Runner(learner, judge, how, {})(tasks)
+        return found["loss"].double()
 
 
 def check_together(learner: Learner, tasks: Task, tolerance: float = 1e-10, captured: tuple[int, ...] = (3,)) -> None:

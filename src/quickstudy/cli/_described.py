@@ -10,10 +10,10 @@ from typing import Any
 
 import jsonargparse
 
-RANGE = tuple[int, int]
-"""Type of a least and a most; on the command line they may be written `3-10`."""
+RANGES = {tuple[int, int]: "a range such as 3-10", tuple[float, float]: "a range such as 0.5-2"}
+"""Types of a least and a most, in words; on the command line they may be written `3-10`."""
 WORDS = {
-    RANGE: "a range such as 3-10",
+    **RANGES,
     int: "a whole number",
     float: "a number",
     bool: "true or false",

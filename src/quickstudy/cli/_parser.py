@@ -66,7 +66,7 @@ class Parser(jsonargparse.ArgumentParser):
             f"{word}=true" if word in flags and after.startswith("-") else word
             for word, after in zip(arguments, following, strict=False)
         ]
-        ranges, before = self._with_type(_described.RANGE), ["", *words]
+        ranges, before = set().union(*map(self._with_type, _described.RANGES)), ["", *words]
         return [
             _as_list(word) if last in ranges or word.partition("=")[0] in ranges else word
             for last, word in zip(before, words, strict=False)
@@ -316,10 +316,10 @@ def _is_text(value: str) -> bool:
 def _as_list(word: str) -> str:
     """Return `3-10` as `[3,10]`, also behind an option's name.
 
-    >>> [_as_list(word) for word in ("3-10", "--ways=3-10", "5")]
-    ['[3,10]', '--ways=[3,10]', '5']
+    >>> [_as_list(word) for word in ("3-10", "--ways=3-10", "0.8-1.2", "5")]
+    ['[3,10]', '--ways=[3,10]', '[0.8,1.2]', '5']
     """
-    return re.sub(r"(^|=)(\d+)-(\d+)$", r"\1[\2,\3]", word)
+    return re.sub(r"(^|=)(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)$", r"\1[\2,\3]", word)
 
 
 def _choices(hint: Any) -> list[str]:

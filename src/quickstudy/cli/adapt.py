@@ -51,7 +51,9 @@ def begin(path: str, keep: bool = False, **readings: Any) -> Skill:
         ConfigError: the learner does not learn classes, or not from files.
     """
     engine, learned = skill_file.opened(path)
-    _check_learns_from_files(path, engine)
+    if engine.facts.target != "classes":
+        raise ConfigError(f"{path} predicts {engine.facts.target}, not classes; use FewShotRegressor in Python for it.")
+    _check_reads_files(path, engine)
     earlier = None if learned is None else Skill(engine, learned.choices, learned.known)
     return begun(engine, earlier, keep, readings)
 
@@ -61,17 +63,16 @@ def open_skill(path: str, **readings: Any) -> Skill:
 
     Raises:
         FileFormatError: the file holds a learner that has learned nothing yet.
-        ConfigError: the learner does not predict classes, or not of files.
+        ConfigError: the learner does not predict from files.
     """
     skill = Skill.load(path)
-    _check_learns_from_files(path, skill.engine)
+    _check_reads_files(path, skill.engine)
     return begun(skill.engine, skill, False, readings)
 
 
-def _check_learns_from_files(path: str, engine: Engine) -> None:
-    """Raise a ConfigError, which names what to use in Python, unless the learner learns classes from files."""
-    if engine.facts.target != "classes":
-        raise ConfigError(f"{path} predicts {engine.facts.target}, not classes; use FewShotRegressor in Python for it.")
+def _check_reads_files(path: str, engine: Engine) -> None:
+    """Raise a ConfigError, which names what to use in Python, unless the learner's examples are files."""
     spec = engine.reader_for(None)
     if not spec.suffixes():
-        raise ConfigError(f"{path} learns from {spec.nouns}, not from files; use FewShotClassifier in Python for it.")
+        estimator = "FewShotClassifier" if engine.facts.target == "classes" else "FewShotRegressor"
+        raise ConfigError(f"{path} learns from {spec.nouns}, not from files; use {estimator} in Python for it.")

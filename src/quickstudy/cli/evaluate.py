@@ -16,6 +16,7 @@ from quickstudy.learner import hyperparameters
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.describing import module_arguments
 from quickstudy.training.evaluate import Result, evaluate
+from quickstudy.training.measures import Measure
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.progress import counted
 from quickstudy.training.protocols import under_each_protocol
@@ -52,26 +53,14 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
     if as_json:
         _output.as_json({"learner": title, "results": plain})
         return
-    measure = results[0].measure  # of one learner
-    measured = "ece" in plain[0]
+    scores = _scores(results[0].measure, plain[0])  # of one learner
     sizes = [name for name in ("ways", "shots", "queries") if name in plain[0]]
-    columns = (
-        "data",
-        *sizes,
-        measure.name,
-        "± 95 % CI",
-        *(["calibration error, %"] if measured else []),
-        "tasks",
-        "protocol",
-        "tasks hash",
-    )
+    columns = ("data", *sizes, *(name for name, _, _ in scores), "tasks", "protocol", "tasks hash")
     rows = [
         (
             row["dataset"],
             *(row[name] for name in sizes),
-            float(format(row[measure.key], measure.short)),
-            "-" if row["ci95"] is None else float(format(row["ci95"], measure.short)),
-            *([float(format(row["ece"], ".1f"))] if measured else []),
+            *("-" if row[key] is None else float(format(row[key], rounding)) for _, key, rounding in scores),
             row["test_tasks"],
             row["protocol"],
             row["tasks_hash"],
@@ -79,6 +68,15 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
         for row in plain
     ]
     _output.table(columns, rows, title=title)
+
+
+def _scores(measure: Measure, result: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Return headline, key and rounding of each score that a plain result has."""
+    scores = [("calibration error, %", "ece", ".1f")]
+    for one in reversed(measure.measures):
+        interval = "ci95" if one is measure else f"{one.key}_ci95"
+        scores = [(one.name, one.key, one.short), ("± 95 % CI", interval, one.short), *scores]
+    return [score for score in scores if score[1] in result]
 
 
 def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskSource]:

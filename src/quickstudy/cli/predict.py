@@ -1,42 +1,65 @@
-"""Name images by what a skill knows: quickstudy predict mine.qs photo1.png photo2.jpg"""
+"""Name images by what a skill knows, or predict their values: quickstudy predict mine.qs photo1.png photo2.jpg"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
 from quickstudy.cli import _data, _output, _parser
 from quickstudy.cli.adapt import open_skill
+from quickstudy.errors import ConfigError
+from quickstudy.runtime.skill import Skill
+
+Rows = list[dict[str, Any]]
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print the most likely class of each file, its probability, and the runner-up."""
+    """Print the most likely class of each file, its probability, and the runner-up; or its values, and their spread."""
     parser = _parser.make_parser("predict", __doc__)
-    parser.add_argument("skill", type=str, help="file that quickstudy adapt wrote")
+    parser.add_argument("skill", type=str, help="file that quickstudy adapt, or `save` in Python, wrote")
     parser.add_argument("files", type=str, nargs="+", help="files of one example each, such as photos of any size")
     _data.add_readings(parser)
     parser.add_argument("--unknown", type=bool, default=False, help="say so if an example belongs to no class (null in JSON)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     skill = open_skill(options.skill, **_data.readings(options))
-    probabilities = skill.predict_proba(options.files)
-    strange = skill.unknown(options.files) if options.unknown else np.zeros(len(options.files), bool)
-    classes = [str(label) for label in skill.labels]
+    if skill.engine.facts.target == "classes":
+        rows, table = _classes(skill, options.files, options.unknown)
+    elif options.unknown:
+        raise ConfigError(f"{options.skill} predicts values, of which none is unknown; leave out --unknown.")
+    else:
+        rows, table = _values(skill, options.files)
     if options.json:
-        rows = [
-            {
-                "file": file,
-                "class": None if none else classes[row.argmax()],
-                "probabilities": dict(zip(classes, row.tolist(), strict=True)),
-            }
-            for file, row, none in zip(options.files, probabilities, strange, strict=True)
-        ]
         _output.as_json({"skill": options.skill, "predictions": rows})
-        return
-    table = []
-    for file, row, none in zip(options.files, probabilities, strange, strict=True):
+    else:
+        _output.table(table[0], table[1:])
+
+
+def _classes(skill: Skill, files: Sequence[str], unknown: bool) -> tuple[Rows, list[tuple[str, ...]]]:
+    """Return the classes of files as plain rows, and as a table that begins with its head."""
+    probabilities = skill.predict_proba(files)
+    strange = skill.unknown(files) if unknown else np.zeros(len(files), bool)
+    classes = [str(label) for label in skill.labels]
+    rows, table = [], [("file", "class", "probability", "runner-up")]
+    for file, row, none in zip(files, probabilities, strange, strict=True):
         order = row.argsort()[::-1]
+        best = None if none else classes[order[0]]
+        rows.append({"file": file, "class": best, "probabilities": dict(zip(classes, row.tolist(), strict=True))})
         second = f"{classes[order[1]]} ({100 * row[order[1]]:.1f} %)" if len(order) > 1 else "-"
-        table.append((file, "unknown" if none else classes[order[0]], f"{100 * row[order[0]]:.1f} %", second))
-    _output.table(("file", "class", "probability", "runner-up"), table)
+        table.append((file, best or "unknown", f"{100 * row[order[0]]:.1f} %", second))
+    return rows, table
+
+
+def _values(skill: Skill, files: Sequence[str]) -> tuple[Rows, list[tuple[str, ...]]]:
+    """Return the values of files, and their spread if the learner predicts one, as plain rows and as a table with its head."""
+    found = skill.outputs(files)
+    names = {"values": found["prediction"], **({"spread": found["spread"]} if "spread" in found else {})}
+    rows = [
+        {"file": file, **{name: value[place].tolist() for name, value in names.items()}} for place, file in enumerate(files)
+    ]
+    table = [("file", "values", "spread (standard deviation)")[: 1 + len(names)]]
+    for row in rows:
+        table.append((row["file"], *(", ".join(f"{number:.4g}" for number in row[name]) for name in names)))
+    return rows, table

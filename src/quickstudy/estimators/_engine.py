@@ -104,10 +104,11 @@ class TorchEngine:
         """Return the state after these examples and the earlier ones; ways that are new begin as zeros."""
         return self._adapted(inputs, y, state, settings)
 
-    def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
-        """Return outputs, `[example, way]` or `[example, output]`."""
+    def outputs(self, state: Arrays, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Return the `prediction`, `[example, way]` or `[example, output]`, and its `spread` if the learner predicts one."""
+        measure = discovery.load("objectives", self.facts.target).measure
         with torch.no_grad():
-            return to_arrays({"prediction": self.learner.predict(self._tensors(state), self._input(inputs))})["prediction"]
+            return to_arrays(self.learner.outputs(self._tensors(state), self._input(inputs), measure))
 
     def without(self, state: Arrays, way: int, spec: InputSpec) -> dict[str, np.ndarray]:
         """Return the state without one way: along each axis that is longer for a task of one way more."""

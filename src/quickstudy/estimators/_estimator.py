@@ -110,9 +110,9 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         is_rows = skill.engine.reader_for(None).kind == "rows"
         return _sklearn.checked_rows(self, X, reset) if is_rows else X
 
-    def _outputs(self, X: Any) -> np.ndarray:
+    def _outputs(self, X: Any) -> dict[str, np.ndarray]:
         _sklearn.check_fitted(self)
-        return self.skill_.logits(self._examples(self.skill_, X, reset=False))
+        return self.skill_.outputs(self._examples(self.skill_, X, reset=False))
 
     def _check_target(self, engine: Engine) -> None:
         facts = engine.facts

@@ -56,7 +56,7 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most likely label of each example, `[example]`."""
-        best = self._outputs(X).argmax(-1)
+        best = self._outputs(X)["prediction"].argmax(-1)
         return as_array(self.skill_.labels)[best]
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -75,7 +75,7 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
         Raises:
             DataError: a label is one that `fit` has not seen, so that no prediction could be right.
         """
-        found = self._outputs(X).argmax(-1)
+        found = self._outputs(X)["prediction"].argmax(-1)
         labels, known = targets.find(self.target).read(y), self.skill_.labels
         position = {label: way for way, label in enumerate(known)}
         strange = [label for label in dict.fromkeys(labels) if label not in position]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, overload
 
 import numpy as np
 
+from quickstudy.errors import ConfigError
 from quickstudy.estimators import _sklearn
 from quickstudy.estimators._estimator import Estimator
 from quickstudy.runtime import skill_file
@@ -36,10 +37,31 @@ class FewShotRegressor(_sklearn.RegressorMixin, Estimator):
         """Learn from more examples."""
         return self._learn(X, y, not hasattr(self, "skill_"), ())
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the value of each example, `[example]`, or its values, `[example, output]`, if it has several."""
-        found = self._outputs(X)
-        return found[:, 0] if found.shape[1] == 1 else found
+    @overload
+    def predict(self, X: Any, return_std: Literal[False] = False) -> np.ndarray: ...
+
+    @overload
+    def predict(self, X: Any, return_std: Literal[True]) -> tuple[np.ndarray, np.ndarray]: ...
+
+    def predict(self, X: Any, return_std: bool = False) -> np.ndarray | tuple[np.ndarray, np.ndarray]:
+        """Return the value of each example, `[example]`, or its values, `[example, output]`, if it has several.
+
+        Args:
+            X: examples, as `fit` takes them.
+            return_std: return the standard deviation of each value too, of the same shape, as the learner predicts it.
+
+        Raises:
+            ConfigError: `return_std` is asked of a learner that predicts values alone.
+        """
+        found = {name: value[:, 0] if value.shape[1] == 1 else value for name, value in self._outputs(X).items()}
+        if not return_std:
+            return found["prediction"]
+        if "spread" not in found:
+            raise ConfigError(
+                f"{self.skill_.engine.facts.name.removeprefix('_')} predicts values without their standard deviations; leave out "
+                "return_std, or take a learner that predicts both, such as a neural process."
+            )
+        return found["prediction"], found["spread"]
 
     def _default(self, X: Any) -> Engine:
         return skill_file.torch_engine("without a learner, FewShotRegressor computes with PyTorch").ridge(X)

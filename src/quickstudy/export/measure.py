@@ -47,7 +47,7 @@ def logits(learner: Any, support: Examples, x: Input) -> np.ndarray:
     name, real = next(iter(engine.reader_for(None).layout())), support.weight > 0
     shown = arrays(tree_map(lambda part: part[real], support.x), name)
     state = engine.adapt(shown, support.y.rows[real].numpy(), engine.defaults)
-    return engine.predict(state, arrays(x, name))
+    return engine.outputs(state, arrays(x, name))["prediction"]
 
 
 def arrays(x: Input, name: str) -> dict[str, np.ndarray]:

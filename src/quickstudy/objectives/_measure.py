@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 
 from torch import Tensor
 
@@ -22,6 +23,7 @@ class Measure:
         plain: how a plain result is rounded, as a format.
         short: how it is rounded in a table.
         line: how it is rounded in a line of progress.
+        of_spread: measure of predictions together with their standard deviations; None for answers whose predictions have none.
     """
 
     key: str
@@ -31,10 +33,27 @@ class Measure:
     plain: str = ".6g"
     short: str = ".4g"
     line: str = ".3g"
+    of_spread: Measure | None = None
 
     def score(self, prediction: Tensor, query: Examples) -> Tensor:
         """Return the score of predictions `[query, output]` on queries, a scalar that maps over tasks."""
         return query.y.scores(prediction, query.weight)[self.key]
+
+    def scores(self, found: Mapping[str, Tensor], query: Examples) -> dict[str, Tensor]:
+        """Return by its key the score of what a learner predicts for queries, and that of its spread if there is one.
+
+        Args:
+            found: what `Learner.outputs` returns.
+            query: the right answers.
+        """
+        spread = [found["spread"]] if "spread" in found else []
+        scores = query.y.scores(found["prediction"], query.weight, *spread)
+        return {measure.key: scores[measure.key] for measure in self.measures if measure.key in scores}
+
+    @property
+    def measures(self) -> list[Measure]:
+        """Return the measure itself, and that of spreads if there is one."""
+        return [self] if self.of_spread is None else [self, self.of_spread]
 
     @property
     def name(self) -> str:

@@ -125,8 +125,8 @@ class Engine(Protocol):
         """Return the state after these examples and the earlier ones; ways that are new begin as zeros."""
         ...
 
-    def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
-        """Return outputs, `[example, way]` or `[example, output]`."""
+    def outputs(self, state: Arrays, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Return the `prediction`, `[example, way]` or `[example, output]`, and its `spread` if the learner predicts one."""
         ...
 
     def without(self, state: Arrays, way: int, spec: InputSpec) -> Arrays:

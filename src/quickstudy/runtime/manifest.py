@@ -172,8 +172,12 @@ def _program_faults(found: Manifest, programs: Mapping[ProgramName, Program]) ->
     for name in expected[:-1]:
         if not found.state or programs[name].outputs.keys() != found.state.keys():
             yield f"programs.{name}.outputs has {sorted(programs[name].outputs)}; expected the state, {sorted(found.state)}"
-    if len(programs["predict"].outputs.get("prediction", ())) != 2:
+    predicted = dict(programs["predict"].outputs)
+    shape = predicted.pop("prediction", ())
+    if len(shape) != 2:
         yield "programs.predict.outputs lacks prediction [query, way]"
+    if predicted not in ({}, {"spread": shape}):
+        yield f"programs.predict.outputs has {predicted} beside prediction; expected nothing, or spread of the same shape"
 
 
 def _label_faults(skill: Manifest) -> Iterator[str]:

@@ -64,16 +64,17 @@ class OnnxEngine:
         padded = states.padded(state, self.bundle.manifest.state, y.shape[1])
         return self._adapted("update", inputs, y, {**settings, **_named("state.", padded)})
 
-    def predict(self, state: Arrays, inputs: Arrays) -> np.ndarray:
-        """Return outputs, `[example, way]` or `[example, output]`."""
-        found = self.run("predict", {**_named("query.", inputs), **_named("state.", state)})["prediction"]
+    def outputs(self, state: Arrays, inputs: Arrays) -> dict[str, np.ndarray]:
+        """Return the `prediction`, `[example, way]` or `[example, output]`, and its `spread` if the learner predicts one."""
+        found = self.run("predict", {**_named("query.", inputs), **_named("state.", state)})
         count = len(next(iter(inputs.values())))
         layout = self.bundle.manifest.state
         ways = next((state[name].shape[part.shape.index("way")] for name, part in layout.items() if "way" in part.shape), None)
-        if found.ndim != 2 or len(found) != count or (ways is not None and found.shape[1] != ways):
-            raise FileFormatError(
-                f"predict.onnx gives {list(found.shape)}; expected [{count}, {ways or 'way'}]. Export it again."
-            )
+        for name, value in found.items():
+            if value.ndim != 2 or len(value) != count or (ways is not None and value.shape[1] != ways):
+                raise FileFormatError(
+                    f"predict.onnx gives {name} {list(value.shape)}; expected [{count}, {ways or 'way'}]. Export it again."
+                )
         return found
 
     def without(self, state: Arrays, way: int, spec: InputSpec) -> Arrays:
@@ -114,7 +115,7 @@ class OnnxEngine:
                 program, file = manifest.programs[name], f"{name}.onnx"
                 weights = {key: self.bundle.weights[key] for key in program.weights}
                 state = {key: tensor.dtype for key, tensor in manifest.state.items()}
-                outputs = {"prediction": "float32"} if name == "predict" else state
+                outputs = dict.fromkeys(program.outputs, "float32") if name == "predict" else state
                 self._graphs[name] = Graph(file, self.bundle.graphs[file], weights, outputs, self.threads)
             return self._graphs[name]
 

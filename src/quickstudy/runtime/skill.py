@@ -161,14 +161,15 @@ class Skill:
             DataError: examples cannot be used, or their prediction is no number.
         """
         outputs, known = self._outputs(x)
-        found = self._target.answers(outputs, known.labels)
+        prediction = outputs["prediction"]
+        found = self._target.answers(prediction, known.labels)
         if unknown is None:
             return found
-        return [unknown if strange else label for label, strange in zip(found, self._strange(outputs), strict=True)]
+        return [unknown if strange else label for label, strange in zip(found, self._strange(prediction), strict=True)]
 
     def unknown(self, x: Any) -> np.ndarray:
         """Return whether each example belongs to no class, by the learner's calibrated threshold, bool `[example]`."""
-        return self._strange(self._outputs(x)[0])
+        return self._strange(self.logits(x))
 
     def predict_proba(self, x: Any) -> np.ndarray:
         """Return the probability of each class, `[example, class]`, in the order of `labels`: softmax of logits / temperature."""
@@ -181,6 +182,13 @@ class Skill:
 
     def logits(self, x: Any) -> np.ndarray:
         """Return the outputs of the learner itself, `[example, way]` or `[example, output]`."""
+        return self.outputs(x)["prediction"]
+
+    def outputs(self, x: Any) -> dict[str, np.ndarray]:
+        """Return all that the learner predicts: its `prediction`, as `logits`, and for values perhaps their `spread`.
+
+        The spread is the standard deviation of each value that the learner expects, `[example, output]`; few learners predict one.
+        """
         return self._outputs(x)[0]
 
     def moved_to(self, other: Any, **settings: float) -> Skill:
@@ -251,15 +259,16 @@ class Skill:
             self._warned = True
             warnings.warn(said, UnlikeTrainingWarning, stacklevel=3)
 
-    def _outputs(self, x: Any) -> tuple[np.ndarray, Known]:
+    def _outputs(self, x: Any) -> tuple[dict[str, np.ndarray], Known]:
         known = self._checked()
         spec, stored = self._read(x)
         self._compare(spec, stored)
         parts = []
         for at in range(0, _count(stored), self.batch):
             inputs = spec.to_network({name: value[at : at + self.batch] for name, value in stored.items()})
-            parts.append(self.engine.predict(known.state, inputs))
-        return self._checked_prediction(np.concatenate(parts)), known
+            parts.append(self.engine.outputs(known.state, inputs))
+        found = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return {name: self._checked_prediction(value) for name, value in found.items()}, known
 
     def _checked_prediction(self, found: np.ndarray) -> np.ndarray:
         """Return a prediction if all of it are numbers."""

@@ -19,9 +19,8 @@ from quickstudy.task import Examples, Input, Task
 from quickstudy.tasks._draw import EVENLY, Draw
 from quickstudy.tasks._inputs import to_input
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
+from quickstudy.tasks._ranges import Range, shown, whole
 from quickstudy.tasks.augment import augmentation
-
-Range = int | tuple[int, int]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +62,7 @@ class ClassTasks:
         seed: int = 0,
     ) -> None:
         self.dataset, self.queries, self.seed = dataset, int(queries), int(seed)
-        self.ways, self.shots = _range("ways", ways), _range("shots", shots)
+        self.ways, self.shots = whole("ways", ways), whole("shots", shots)
         self.draw = draw
         if queries < 1:
             raise ConfigError(f"queries is {queries}; expected at least 1 query example per class.")
@@ -109,8 +108,8 @@ class ClassTasks:
             "source": "classes",
             "dataset": self.dataset.name,
             "classes": len(self.dataset.classes),
-            "ways": _shown(self.ways),
-            "shots": _shown(self.shots),
+            "ways": shown(self.ways),
+            "shots": shown(self.shots),
             "queries": self.queries,
             "input": str(self.dataset.spec),
             "seed": self.seed,
@@ -211,14 +210,6 @@ class ClassTasks:
         return parts if len(parts) > 1 else next(iter(parts.values()))
 
 
-def _range(name: str, value: Range) -> tuple[int, int]:
-    """Return the least and the most of a number or a range."""
-    least, most = (int(one) for one in ((value, value) if isinstance(value, int | np.integer) else value))
-    if least < 1 or most < least:
-        raise ConfigError(f"{name} is {value}; expected a number of at least 1, or a range (least, most) of such numbers.")
-    return least, most
-
-
 def _number(count: int, one: str, more: str) -> str:
     """Return a number of things in words.
 
@@ -226,11 +217,6 @@ def _number(count: int, one: str, more: str) -> str:
     '1 shot'
     """
     return f"{count} {one if count == 1 else more}"
-
-
-def _shown(between: tuple[int, int]) -> int | str:
-    """Return a range as results show it."""
-    return between[0] if between[0] == between[1] else f"{between[0]}-{between[1]}"
 
 
 def _pad(rows: np.ndarray, mask: np.ndarray) -> np.ndarray:

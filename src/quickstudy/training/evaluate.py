@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import vmap
+from torch.utils._pytree import tree_map
 
 from quickstudy import discovery
 from quickstudy.errors import ConfigError, TaskError
@@ -31,7 +33,7 @@ from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.calibration import Reliability
 from quickstudy.training.graphs import Captured
-from quickstudy.training.measures import ACCURACY, MEASURES, Measure, Score
+from quickstudy.training.measures import ACCURACY, MEASURES, Measure
 from quickstudy.training.memory import Made
 from quickstudy.training.meta_gradient import Tensors, tensors_of
 from quickstudy.training.processes.group import ALONE, Group
@@ -75,6 +77,7 @@ class Result:
         measure: what the scores are.
         ece: expected calibration error of the probabilities, in [0, 1]; None if the tasks ask for values.
         ece_uncalibrated: the same at temperature 1, which is before calibration.
+        of_spread: score of each task by `measure.of_spread`, such as its log-likelihood, `[task]`; None if no spread was predicted.
     """
 
     scores: np.ndarray
@@ -84,6 +87,7 @@ class Result:
     measure: Measure = ACCURACY
     ece: float | None = None
     ece_uncalibrated: float | None = None
+    of_spread: np.ndarray | None = None
 
     @property
     def mean(self) -> float:
@@ -93,8 +97,7 @@ class Result:
     @property
     def ci95(self) -> float:
         """Return half the width of the 95 % confidence interval of the mean: 1.96 standard errors over tasks."""
-        count = len(self.scores)
-        return 1.96 * float(self.scores.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
+        return _ci95(self.scores)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; the mean under the name of its measure, accuracies and calibration errors in percent."""
@@ -103,11 +106,26 @@ class Result:
             self.measure.key: self.measure.rounded(self.mean),
             "ci95": self.measure.rounded(self.ci95) if math.isfinite(self.ci95) else None,
             **{name: ACCURACY.rounded(error) for name, error in errors.items() if error is not None},
+            **self._plain_of_spread(),
             "test_tasks": len(self.scores),
             "protocol": self.protocol,
             **self.tasks,
             "tasks_hash": self.tasks_hash,
         }
+
+    def _plain_of_spread(self) -> dict[str, float | None]:
+        """Return the mean score of spreads and its interval under the name of their measure; nothing if no spread was predicted."""
+        measure, scores = self.measure.of_spread, self.of_spread
+        if measure is None or scores is None:
+            return {}
+        half = measure.rounded(_ci95(scores)) if len(scores) > 1 else None
+        return {measure.key: measure.rounded(float(scores.mean())), f"{measure.key}_ci95": half}
+
+
+def _ci95(scores: np.ndarray) -> float:
+    """Return half the width of the 95 % confidence interval of the mean: 1.96 standard errors over tasks."""
+    count = len(scores)
+    return 1.96 * float(scores.std(ddof=1)) / math.sqrt(count) if count > 1 else math.inf
 
 
 def evaluate(
@@ -122,8 +140,9 @@ def evaluate(
     """Adapt to each of the first `count` tasks and predict its queries.
 
     Args:
-        learner: not changed. It is judged by accuracy, or by mean squared error if the tasks ask for values. The probabilities of a saved
-            learner are those at its temperature, the ones of another learner those at temperature 1.
+        learner: not changed. It is judged by accuracy, or by mean squared error if the tasks ask for values; by log-likelihood too if it
+            predicts their spread. The probabilities of a saved learner are those at its temperature, the ones of another learner those
+            at temperature 1.
         tasks: where the tasks come from.
         count: number of tasks; the paper's figures are from 600 to 10,000.
         advance: called with the number of tasks done since the last call (for a progress bar).
@@ -158,12 +177,12 @@ class Judged(NamedTuple):
 
     Attributes:
         tasks: a batch.
-        scores: of each task, `[task]`.
+        scores: of each task, `[task]`, under the key of each measure.
         predictions: `[task, query, output]`.
     """
 
     tasks: Task
-    scores: Tensor
+    scores: dict[str, Tensor]
     predictions: Tensor
 
 
@@ -187,17 +206,20 @@ class Evaluator:
         """Return the result on the tasks of these indices, which begin with 0; in every process of a group that of all."""
         check_fits(self.learner, tasks)
         measure = MEASURES[tasks.target]
-        scores, bare, calibrated = [], Reliability(), Reliability()
+        scores, bare, calibrated = {one.key: [] for one in measure.measures}, Reliability(), Reliability()
         for judged in self.judged(tasks, group.share(indices), len(indices)):
-            scores += judged.scores.tolist()
+            for key, found in judged.scores.items():
+                scores[key] += found.tolist()
             if measure is ACCURACY:
                 bare.add(judged.predictions, judged.tasks.query)
                 calibrated.add(judged.predictions / self.temperature, judged.tasks.query)
             if advance:
                 advance(judged.tasks.count)
-        errors = [part.gathered(group).error() for part in (calibrated, bare)] if measure is ACCURACY else []
-        found = np.array(group.gather(scores))
-        return Result(found, self.learner.protocol, tasks.describe(), tasks.fingerprint(len(indices)), measure, *errors)
+        errors = [part.gathered(group).error() for part in (calibrated, bare)] if measure is ACCURACY else [None, None]
+        found, *others = (np.array(group.gather(of_measure)) for of_measure in scores.values())
+        of_spread = next((one for one in others if len(one)), None)
+        about = tasks.describe(), tasks.fingerprint(len(indices))
+        return Result(found, self.learner.protocol, *about, measure, *errors, of_spread)
 
     @torch.no_grad()
     def judged(self, tasks: TaskSource, indices: range, count: int | None = None) -> Iterator[Judged]:
@@ -217,7 +239,8 @@ class Evaluator:
     def _runner(self, batch: Task, count: int, target: str) -> _Runner:
         """Return what judges so many tasks like these."""
         how = self._plan(batch, count)
-        return _Runner(self.learner, MEASURES[target].score, how, _kept_graphs(self.learner, how.mapping, target))
+        judge = functools.partial(_judge, MEASURES[target])
+        return _Runner(self.learner, judge, how, _kept_graphs(self.learner, how.mapping, target))
 
     def _plan(self, batch: Task, count: int) -> EngineSettings:
         """Return how to judge so many tasks like these."""
@@ -227,42 +250,50 @@ class Evaluator:
         return plan("loop" if chunk == 1 else "vmap", capture, workers, chunk=chunk)
 
 
+Scored = tuple[dict[str, Tensor], Tensor]
+"""Type of scores by the key of their measure, and predictions: of one task, or with one more leading axis of several."""
+
+
+def _judge(measure: Measure, learner: Learner, task: Task) -> Scored:
+    """Return the scores and the prediction of one task."""
+    found = learner.outputs(learner.adapt(task.support), task.query.x, measure)
+    return measure.scores(found, task.query), found["prediction"]
+
+
 class _Runner:
     """Scores and predictions of the tasks of a batch.
 
     Args:
         learner: what is judged.
-        score: by what.
+        judge: returns the scores and the prediction of one task.
         plan: how; `chunk` tasks are mapped together.
         graphs: where captured graphs are kept.
     """
 
-    def __init__(self, learner: Learner, score: Score, plan: EngineSettings, graphs: dict[str, Any]) -> None:
+    def __init__(
+        self, learner: Learner, judge: Callable[[Learner, Task], Scored], plan: EngineSettings, graphs: dict[str, Any]
+    ) -> None:
         self.learner, self.plan = learner, plan
 
-        def one(weights: Tensors, task: Task) -> tuple[Tensor, Tensor]:
-            changed = with_tensors(learner, weights)
-            prediction = changed.predict(changed.adapt(task.support), task.query.x)
-            return score(prediction, task.query), prediction
+        def one(weights: Tensors, task: Task) -> Scored:
+            return judge(with_tensors(learner, weights), task)
 
-        def judge(parameters: Tensors, others: Tensors, tasks: Task) -> tuple[Tensor, Tensor]:
+        def several(parameters: Tensors, others: Tensors, tasks: Task) -> Scored:
             weights = parameters | others
             if plan.mapping == "loop":
-                scores, predictions = zip(*(one(weights, tasks[index]) for index in range(tasks.count)), strict=True)
-                return torch.stack(scores), torch.stack(predictions)
+                return _joined(torch.stack, [one(weights, tasks[index]) for index in range(tasks.count)])
             return vmap(one, in_dims=(None, 0))(weights, tasks)
 
-        self.judge = judge
-        self.captured = Captured(learner, judge, graphs) if plan.capture else None
+        self.judge = several
+        self.captured = Captured(learner, several, graphs) if plan.capture else None
 
-    def __call__(self, batch: Task) -> tuple[Tensor, Tensor]:
-        """Return the score of each task, and its predictions."""
+    def __call__(self, batch: Task) -> Scored:
+        """Return the scores of each task, and its predictions."""
         count, together = batch.count, self.plan.chunk or batch.count
         chunks = [batch[begin : min(begin + together, count)] for begin in range(0, count, together)]
-        scores, predictions = zip(*self._each(chunks), strict=True)
-        return torch.cat(scores), torch.cat(predictions)
+        return _joined(torch.cat, self._each(chunks))
 
-    def _each(self, chunks: list[Task]) -> list[tuple[Tensor, Tensor]]:
+    def _each(self, chunks: list[Task]) -> list[Scored]:
         """Return scores and predictions of each chunk."""
         parameters, others = tensors_of(self.learner)
         if self.captured is not None:
@@ -271,6 +302,11 @@ class _Runner:
             except (RuntimeError, NotImplementedError):  # a learner that cannot be traced is judged as it is
                 self.captured = None
         return [self.judge(parameters, others, chunk) for chunk in chunks]
+
+
+def _joined(join: Callable[[list[Tensor]], Tensor], parts: Sequence[Scored]) -> Scored:
+    """Return scores and predictions of several tasks, or chunks of tasks, as one."""
+    return tree_map(lambda *tensors: join(list(tensors)), *parts)
 
 
 _graphs: weakref.WeakKeyDictionary[Learner, tuple[list[Any], dict[tuple[str, str], Any]]] = weakref.WeakKeyDictionary()

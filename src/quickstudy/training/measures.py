@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from torch import Tensor
+from collections.abc import Mapping
 
 from quickstudy import discovery
 from quickstudy.objectives._measure import Measure
 from quickstudy.objectives.classes import OneHot
-from quickstudy.task import Examples
-
-Score = Callable[[Tensor, Examples], Tensor]
 
 MEASURES: dict[str, Measure] = {name: discovery.load("objectives", name).measure for name in discovery.names("objectives")}
 """Measure by which each kind of answer is judged."""

@@ -33,7 +33,7 @@ def compile_float(learner: Learner, request: Request) -> Code:
         ModelError: an operation has no C form, or does not go example by example.
     """
     batches = tuple(name for name in ("inner_batch",) if hasattr(learner, name))
-    backend = Backend(table(), Sizes(way=request.ways, query=1, any=batches))
+    backend = Backend(table(), Sizes(way=request.ways, query=1, any=batches), spread=False)
     programs = capture(learner, request.spec.layout(), backend, request.answers)
     return _Compiler(learner, programs, request).source()
 

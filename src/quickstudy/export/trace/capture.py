@@ -65,7 +65,7 @@ class Programs:
     Args:
         adapt: from `support.NAME` for each part of the input, `support.y`, settings and weights to a state.
         update: the same, with an earlier state as `state.NAME` among its inputs; None for a learner that would forget.
-        predict: from `query.NAME`, `state.NAME` and weights to `prediction` `[query, way]`.
+        predict: from `query.NAME`, `state.NAME` and weights to `prediction` `[query, way]`, and to its `spread` if there is one.
         weights: the tensors behind the inputs `weight.NAME`.
         settings: default values of the inputs that may be chosen at adaptation, such as `inner_lr` and `inner_steps`.
     """
@@ -108,12 +108,14 @@ class Backend:
         sizes: the sizes that are fixed there.
         dtype: type of all floating-point inputs.
         state_types: types that the tensors of a state may have there.
+        spread: whether `predict` may have the spread of its prediction as a second output there.
     """
 
     table: Table
     sizes: Sizes = Sizes()
     dtype: torch.dtype = torch.float32
     state_types: Collection[torch.dtype] = (torch.float32,)
+    spread: bool = True
 
 
 def capture(
@@ -168,6 +170,7 @@ class _Tracer:
         answers: type[OneHot] | type[Values],
     ) -> None:
         self.learner, self.table, self.answers = learner, backend.table, answers
+        self.measure = answers.measure if backend.spread else dataclasses.replace(answers.measure, of_spread=None)
         sizes, dtype = backend.sizes, backend.dtype
         self.mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
         ways = sizes.way or learner.ways
@@ -268,9 +271,8 @@ class _Tracer:
         answers = self.answers(support.pop("y"))
         return learner.adapt(Examples(_given(support), answers), state or None)
 
-    @staticmethod
-    def _predict(learner: Learner, inputs: Mapping[str, Tensor]) -> State:
-        return {"prediction": learner.predict(under("state.", inputs), _given(under("query.", inputs)))}
+    def _predict(self, learner: Learner, inputs: Mapping[str, Tensor]) -> State:
+        return learner.outputs(under("state.", inputs), _given(under("query.", inputs)), self.measure)
 
     def _examples(self, part: str, axis: str, layout: Mapping[str, TensorLayout], dtype: torch.dtype) -> dict[str, Tensor]:
         """Return examples to trace with, as `PART.NAME`; whole numbers keep their type."""

@@ -1,0 +1,69 @@
+"""What every source of tasks promises, checked for every source that there is; a new file in `tasks` is checked by being there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils._pytree import tree_leaves
+
+from quickstudy import discovery
+from quickstudy.cli._tasks import takes_data
+from quickstudy.data import Dataset
+from quickstudy.tasks._random import task_keys
+from quickstudy.tasks.source import TaskSource
+
+each_source = pytest.mark.parametrize("name", discovery.names("tasks"))
+
+
+def make(name: str, patterns: Dataset, seed: int, **options: Any) -> TaskSource:
+    """Return a source of this name, with its defaults unless `options` says otherwise."""
+    kind = discovery.load("tasks", name)
+    return kind(patterns, 2, 1, 1, seed=seed, **options) if takes_data(kind) else kind(seed=seed, **options)
+
+
+@each_source
+def test_a_task_is_a_pure_function_of_seed_and_index(name: str, patterns: Dataset) -> None:
+    tasks = make(name, patterns, 4)
+    later, alone = tasks.batch([3, 2**40])[1], make(name, patterns, 4)[2**40]
+    assert all(torch.equal(a, b) for a, b in zip(tree_leaves(later), tree_leaves(alone), strict=True))
+    for other in (tasks[4], make(name, patterns, 5)[3]):
+        assert not torch.equal(tasks[3].support.x, other.support.x)  # type: ignore[arg-type]
+
+
+@each_source
+def test_every_task_has_a_key_of_its_own_from_seed_and_index(name: str, patterns: Dataset) -> None:
+    tasks = make(name, patterns, 3)
+    found = tasks.batch([0, 7, 2**40]).key
+    assert found is not None
+    assert found.dtype == torch.int64
+    alone = [int(tasks[index].key) for index in (0, 7, 2**40)]  # type: ignore[arg-type]
+    assert found.tolist() == alone == task_keys(3, np.array([0, 7, 2**40])).tolist()
+    several = [key for seed in (3, 4) for key in make(name, patterns, seed).batch(range(500)).key.tolist()]  # type: ignore[union-attr]
+    assert len(set(several)) == 1000
+
+
+@each_source
+def test_a_hash_and_a_description_tell_sources_apart(name: str, patterns: Dataset) -> None:
+    tasks = make(name, patterns, 3)
+    assert tasks.fingerprint(9) == make(name, patterns, 3).fingerprint(9)
+    assert len({tasks.fingerprint(9), tasks.fingerprint(10), make(name, patterns, 4).fingerprint(9)}) == 3
+    about = tasks.describe()
+    assert about == json.loads(json.dumps(about))  # results are written as JSON
+    assert about["source"] == name
+    assert {"dataset", "shots", "queries", "seed"} <= about.keys()
+
+
+@each_source
+def test_answers_are_of_the_kind_that_the_source_names(name: str, patterns: Dataset) -> None:
+    tasks = make(name, patterns, 0)
+    task = tasks[0]
+    for part in (task.support, task.query):
+        assert isinstance(part.y, discovery.load("objectives", tasks.target))
+    assert isinstance(task.query.x, torch.Tensor)
+    (layout,) = tasks.input.layout().values()
+    assert task.query.x.shape[1:] == layout.shape
+    assert task.query.x.dtype == torch.float32
