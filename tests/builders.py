@@ -76,6 +76,8 @@ ORDERED = learner_that(order_free=False, exact_gradient=False)
 """Name of a learner that follows its examples' order, and whose meta-update is no derivative. `Ordered` is its class."""
 EXAMPLES = {PROTOTYPES, MEMORY, DESCENT, HEAD_DESCENT, ORDERED}
 """Names of the learners with which everything that is no learner is tested."""
+PROCESS = next(name for name in discovery.names("learners") if discovery.load("learners", name).spread is not Learner.spread)
+"""Name of a learner that predicts the spread of values."""
 Prototypes, Memory, Descent, HeadDescent, Ordered = (
     discovery.load("learners", name) for name in (PROTOTYPES, MEMORY, DESCENT, HEAD_DESCENT, ORDERED)
 )

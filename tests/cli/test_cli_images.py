@@ -12,9 +12,18 @@ from typing import Any
 import numpy as np
 import PIL.Image
 import pytest
-from builders import PROTOTYPES, Prototypes
+from builders import DESCENT, PROCESS, PROTOTYPES, Prototypes
 
-from quickstudy import FewShotClassifier, ImageSpec, SavedLearner, UnlikeTrainingWarning, save_learner, storage
+from quickstudy import (
+    FewShotClassifier,
+    FewShotRegressor,
+    ImageSpec,
+    SavedLearner,
+    UnlikeTrainingWarning,
+    discovery,
+    save_learner,
+    storage,
+)
 from quickstudy.cli import _plain_warning
 from quickstudy.data import DataWarning
 from quickstudy.nets.identity import Identity
@@ -72,6 +81,28 @@ def test_predicts_files_of_every_kind(cli: Call, task: pathlib.Path, picture: Ca
     assert (found["file"], found["class"]) == (str(image), right)
     assert found["probabilities"][right] > 0.99
     assert sum(found["probabilities"].values()) == pytest.approx(1)
+
+
+@pytest.mark.parametrize(("name", "unsure"), [(PROCESS, True), (DESCENT, False)])
+def test_values_are_predicted_with_their_spread_if_there_is_one(
+    cli: Call, refused: Call, picture: Call, tmp_path: pathlib.Path, name: str, unsure: bool
+) -> None:
+    learner = discovery.load("learners", name)(Identity(256))
+    saved = SavedLearner(learner, ImageSpec(16, 16, 1, "dark"), target="values")
+    files = [str(picture(f"{number}.png", upright=number > 1)) for number in range(4)]
+    regressor = FewShotRegressor(saved).fit(files, [[0.1, 1.0], [0.2, 2.0], [0.9, 3.0], [1.0, 4.0]])
+    regressor.save(tmp_path / "mine.qs")
+    outcome = cli("predict", tmp_path / "mine.qs", *files[:2], "--json")
+    assert outcome.code == 0, outcome
+    rows = json.loads(outcome.out)["predictions"]
+    np.testing.assert_allclose([row["values"] for row in rows], regressor.predict(files[:2]), rtol=1e-6)
+    assert {name for row in rows for name in row} == {"file", "values", *(["spread"] if unsure else [])}
+    table = cli("predict", tmp_path / "mine.qs", *files[:2]).out
+    assert ("standard deviation" in table) is unsure
+    if unsure:
+        np.testing.assert_allclose([row["spread"] for row in rows], regressor.predict(files[:2], return_std=True)[1], rtol=1e-6)
+        assert f"{rows[1]['spread'][0]:.4g}, {rows[1]['spread'][1]:.4g}" in table
+    assert "leave out --unknown" in refused("predict", tmp_path / "mine.qs", files[0], "--unknown")
 
 
 def test_ink_is_as_declared(cli: Call, task: pathlib.Path, picture: Call) -> None:

@@ -282,6 +282,24 @@ def test_the_error_of_a_learner_that_says_zero_is_the_mean_square_of_the_curves(
     assert plain["tasks_hash"] == SinusoidTasks(queries=40, seed=3).fingerprint(2000)
 
 
+@pytest.mark.parametrize("count", [1, 20, LIMITS.captured_from])
+def test_a_predicted_spread_is_judged_by_the_likelihood(count: int) -> None:
+    class Unsure(Descent):
+        def spread(self, state: Any, x: Any) -> torch.Tensor:
+            return torch.full_like(self.predict(state, x), 2.0)
+
+    result = evaluate(Unsure(MLP(1), inner_lr=0.01), SinusoidTasks(queries=7), count)
+    assert result.of_spread is not None
+    expected = -result.scores / (2 * 2**2) - math.log(2) - math.log(2 * math.pi) / 2
+    np.testing.assert_allclose(result.of_spread, expected, rtol=1e-5)
+    plain = result.to_dict()
+    assert plain["log_likelihood"] == pytest.approx(expected.mean(), rel=1e-4)
+    half = None if count == 1 else pytest.approx(1.96 * expected.std(ddof=1) / math.sqrt(count), rel=1e-4)
+    assert plain["log_likelihood_ci95"] == half
+    without = evaluate(Descent(MLP(1), inner_lr=0.01), SinusoidTasks(queries=7), count).to_dict()
+    assert "log_likelihood" not in without
+
+
 def test_padding_has_no_error() -> None:
     class Padded(SinusoidTasks):
         def batch(self, indices: Any) -> Task:
