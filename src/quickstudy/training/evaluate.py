@@ -215,11 +215,11 @@ class Evaluator:
                 calibrated.add(judged.predictions / self.temperature, judged.tasks.query)
             if advance:
                 advance(judged.tasks.count)
-        errors = [part.gathered(group).error() for part in (calibrated, bare)] if measure is ACCURACY else [None, None]
+        ece, at_1 = (part.gathered(group).error() if measure is ACCURACY else None for part in (calibrated, bare))
         found, *others = (np.array(group.gather(of_measure)) for of_measure in scores.values())
         of_spread = next((one for one in others if len(one)), None)
         about = tasks.describe(), tasks.fingerprint(len(indices))
-        return Result(found, self.learner.protocol, *about, measure, *errors, of_spread)
+        return Result(found, self.learner.protocol, *about, measure, ece, at_1, of_spread)
 
     @torch.no_grad()
     def judged(self, tasks: TaskSource, indices: range, count: int | None = None) -> Iterator[Judged]:
