@@ -32,7 +32,7 @@ from quickstudy.functional.classes import class_counts, hide_absent
 from quickstudy.functional.distances import distances
 from quickstudy.functional.features import feature_count, features_of
 from quickstudy.functional.linear import inverse_root, solve
-from quickstudy.functional.loop import repeat
+from quickstudy.functional.loop import repeat, scan
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, embed_task, remembered
 from quickstudy.task import Examples, Task, concatenate
@@ -67,6 +67,18 @@ class _Pairs:
 def _aligned(state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example feature"]:
     """Return features in the source's space."""
     return (features - state["middle"]) @ state["map"] + state["goal"]
+
+
+def _polar(matrix: Float[Tensor, "n n"], steps: int = 30) -> Float[Tensor, "n n"]:
+    """Return the nearest orthogonal matrix, by Newton-Schulz steps (Higham 2008, "Functions of Matrices", eq. 8.20).
+
+    Directions in which the matrix is below a hundred-thousandth of its size are not turned in full.
+    """
+
+    def step(index: int | Tensor, turned: Tensor, _: Tensor) -> tuple[Tensor, tuple[()]]:
+        return (3 * turned - turned @ (turned.t() @ turned)) / 2, ()
+
+    return scan(step, matrix / matrix.square().sum().clamp(min=1e-30).sqrt(), matrix.new_zeros(steps))[0]
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -231,8 +243,7 @@ class Alignment(EmbeddingLearner):
     def _procrustes(self, pairs: _Pairs, identity: Tensor) -> Float[Tensor, "feature feature"]:
         """Return the rotation or reflection nearest to the product of features and means: its polar factor."""
         x = pairs.x * pairs.paired.unsqueeze(-1)
-        product = x.t() @ pairs.goal + self._ridge(x, pairs.paired, identity)
-        return product @ inverse_root(product.t() @ product)
+        return _polar(x.t() @ pairs.goal + self._ridge(x, pairs.paired, identity))
 
     def _mmd(self, pairs: _Pairs, identity: Tensor) -> Float[Tensor, "feature feature"]:
         """Return the map after gradient steps on the squared kernel distance, from the identity."""
