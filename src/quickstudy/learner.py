@@ -78,7 +78,7 @@ class Learner(nn.Module, abc.ABC):
     """`loss` follows how far meta-training is: it reads `progress`, which `adapt` and `predict` never do. This is a scalar buffer that is
     not saved. Before each step the trainer sets it to what the schedule of the learning rate goes by (`TrainingSettings.done`), the
     fraction of the training that is over: 0 at the first step, `1 - 1 / steps` at the last one, or by the clock, whichever is further, if
-    the time is limited. A learner that was just built or loaded has 0."""
+    the time is limited. Outside of meta-training it is 0."""
 
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
     """Settings of the outer loop that suits this learner, used if the caller names none."""

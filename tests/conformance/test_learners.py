@@ -160,12 +160,13 @@ def test_gradient_is_as_promised_in_every_configuration(name: str, changes: dict
 @each_of_values
 @each_norm
 def test_values_are_learned_by_the_same_rules(name: str, norm: str) -> None:
-    """With numbers for answers: one gradient in every engine, which is the derivative; no number is hidden, and it is squared error."""
+    """With numbers for answers: one gradient in every engine, which is the derivative; no number is hidden; in the end, squared error."""
     learner, tasks = make_learner(name, norm=norm), as_values(make_tasks(3, ragged=True))
     check_engines(learner, tasks)
     if learner.exact_gradient:
         check_derivative(learner, as_values(make_tasks(ragged=True, seed=4)))
     task = tasks[1]
+    set_progress(learner, 1.0)
     state = learner.adapt(task.support)
     assert "counts" not in state
     output = learner.predict(state, task.query.x)

@@ -69,7 +69,8 @@ def test_a_learner_with_a_constructor_of_its_own_has_progress() -> None:
 
 
 def test_it_is_what_the_schedule_goes_by(tmp_path: pathlib.Path) -> None:
-    fit(make(Told), Rows(dtype=torch.float64), None, limits(), tmp_path)
+    learner = fit(make(Told), Rows(dtype=torch.float64), None, limits(), tmp_path).learner
+    assert float(learner.progress) == 0
     assert losses(tmp_path) == pytest.approx([1 + step / STEPS for step in range(STEPS)], rel=1e-4)
 
 

@@ -150,6 +150,7 @@ class Trainer:
 
     def finish(self) -> SavedLearner:
         """Return the best learner by validation (the last one without), calibrated, saved, and on the CPU, where it will be used."""
+        set_progress(self.learner, 0.0)
         if self.validation is None:
             self.calibrated()
         found = self.group.first(self._finished)
