@@ -41,13 +41,15 @@ The learner that was trained on rendered glyphs alone (`quickstudy evaluate glyp
 
 ## Curves
 
-`python benchmarks/curves.py` trains each of these in 2 to 6 minutes on one core and measures it on {curve_tasks} tasks of 100 queries; ±
+`python benchmarks/curves.py` trains each of these in 2 to 7 minutes on one core and measures it on {curve_tasks} tasks of 100 queries; ±
 is the 95 % confidence interval over tasks. Sinusoids have amplitude 0.1-5, frequency 0.8-1.2 and phase 0-pi; learners were trained with 5
 shots, gradient learners with one step. The exact process is told the kernel, its length scale and the noise, so that nothing predicts
 better on average.
 
 {curves}
-How each was trained: {curve_commands}
+How each was trained, with the minutes until its best validation:
+
+{curve_commands}
 
 ## Speed beside other libraries
 
@@ -254,7 +256,7 @@ def main() -> None:
         table=table.strip(),
         curves=curve_tables,
         curve_tasks=f"{curves['maml']['rows'][0]['test_tasks']:,}",
-        curve_commands="; ".join(f"`{run['command']}`" for run in curves.values()) + ".",
+        curve_commands="\n".join(f"- `{name}` ({run['minutes']}): `{run['command']}`" for name, run in curves.items()),
         hashes=hashes_text(omniglot["runs"]),
         commands="\n".join(commands),
         peers=peers_table(peers, floor),
