@@ -41,10 +41,10 @@ The learner that was trained on rendered glyphs alone (`quickstudy evaluate glyp
 
 ## Curves
 
-`python benchmarks/curves.py` trains each of these in 4 to 8 minutes on a shared core and measures it on {curve_tasks} tasks of 100 queries; ±
-is the 95 % confidence interval over tasks. Sinusoids have amplitude 0.1-5, frequency 0.8-1.2 and phase 0-pi; learners were trained with 5
-shots, gradient learners with one step. The exact process is told the kernel, its length scale and the noise, so that nothing predicts
-better on average.
+`python benchmarks/curves.py` trains each of these in 4 to 8 minutes on a shared core and measures it on {curve_tasks} tasks of 100
+queries; ± is the 95 % confidence interval over tasks. Sinusoids have amplitude 0.1-5, frequency 0.8-1.2 and phase 0-pi; learners were
+trained with 5 shots, gradient learners with one step. Curves of Gaussian processes were trained with 3 to 20 shots. The exact process is
+told the kernel, its length scale and the noise, so that nothing predicts better on average.
 
 {curves}
 How each was trained, with the minutes until its best validation:
