@@ -69,7 +69,7 @@ class HyperNetwork(EmbeddingLearner):
         sums = add_up(torch.cat([features, self.encoder(features)], dim=1), support, state)
         codes, task = mean_codes(sums, support)
         rows = self.direct(codes) + self.generator(torch.cat([codes, task.expand_as(codes)], dim=1))
-        weight = rows[:, :-1] * (1 + self.scaler(task)) if self.scales else rows[:, :-1]
+        weight = rows[:, :-1] * (1 + self.scaler(task.unsqueeze(0))) if self.scales else rows[:, :-1]
         return {**sums, "head.weight": weight, "head.bias": rows[:, -1], **counted(support, state)}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
