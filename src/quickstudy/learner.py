@@ -65,6 +65,9 @@ class Learner(nn.Module, abc.ABC):
     trains_on_query: ClassVar[bool] = True
     """`loss` looks at the query set (Reptile does not)."""
 
+    loss_of_predictions: ClassVar[bool] = True
+    """If `loss` looks at the query set, it judges the predictions for it and nothing else; otherwise it adds a term of its own."""
+
     adjustable: ClassVar[tuple[str, ...]] = ()
     """Hyperparameters of `adapt` that may be any number, also a tensor: they become inputs of an exported learner."""
 

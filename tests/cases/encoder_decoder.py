@@ -1,0 +1,3 @@
+"""Build the encoder-decoder with short codes."""
+
+SMALL = {"width": 8, "terms": 5}
