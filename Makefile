@@ -104,7 +104,10 @@ test-dist: dist  ## the wheel in a fresh environment without Node.js: it serves 
 
 # --- benchmarks
 
-.PHONY: pretrained bench-peers
+.PHONY: pretrained bench-peers scoreboard
+
+scoreboard: $(INSTALLED)  ## docs/scoreboard.md and its plots, from the recorded trainings; `quickstudy scoreboard RUN...` compares runs
+	$(BIN)/python benchmarks/scoreboard.py
 
 pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trained again
 	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --draw.augment affine --validation.ways 5 \

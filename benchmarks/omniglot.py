@@ -72,6 +72,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "steps": info["steps"],
         "minutes_to_best": info["minutes"],
         "training_seconds": _training_seconds(out),
+        "megabytes": info.get("megabytes"),
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1},
         "figures": _figures(out, learner_ways or 5),
         "results": results,

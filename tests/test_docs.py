@@ -21,7 +21,13 @@ ROOT = pathlib.Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "ROADMAP.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
 SHOWN = [ROOT / "README.md", ROOT / "docs" / "index.md", *sorted((ROOT / "docs" / "tutorials").glob("*.md"))]
 TEXT = "\n".join(file.read_text() for file in PAGES)
-SHORT = {"train": ("--steps", "4"), "evaluate": ("--tasks", "4")}
+SHORT = {
+    "train": ("--steps", "4"),
+    "plan": ("--steps", "4"),
+    "evaluate": ("--tasks", "4"),
+    "doctor": ("--tasks", "4"),
+    "scoreboard": ("--tasks", "4"),
+}
 """What a command of the docs is given in addition, so that it ends in seconds."""
 
 

@@ -249,7 +249,7 @@ def test_a_joint_gradient_through_torchs_layer_norm_is_refused(rows: Make, monke
     assert not trials.joint_is_exact()
     assert trials.failures == ["joint fails (another gradient in float64)"]
     assert torch.equal(weights(trials.learner), before)
-    monkeypatch.setattr(engines, "LIMITS", dataclasses.replace(engines.LIMITS, nudge=0.0))
+    monkeypatch.setattr("quickstudy.training.meta_gradient.NUDGE", 0.0)
     trials.joint = None
     assert trials.joint_is_exact()
 

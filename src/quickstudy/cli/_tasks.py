@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import warnings
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from quickstudy import discovery
 from quickstudy.cli import _data, _parser
 from quickstudy.data.dataset import DataWarning
 from quickstudy.errors import DataError, QuickstudyError, TaskError
+from quickstudy.inputs import InputSpec
 from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.saving import SavedLearner
@@ -76,11 +78,39 @@ def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
         raise type(error)(f"there are no validation tasks: {reason} {remedy}", subject=str(split), remedy=remedy) from error
 
 
-def _make(options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any]) -> TaskSource:
+def unseen(
+    options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any], spec: InputSpec | None = None
+) -> TaskSource:
+    """Return tasks that a run with these options has not seen, with some options changed.
+
+    Args:
+        options: of the run.
+        split: split of the data; None: the test split, else the one that was validated on, else the one of the training, whichever is
+            the first that has such tasks.
+        changes: other values of the source's arguments.
+        spec: what examples must become.
+
+    Raises:
+        DataError, TaskError: no split has such tasks; the error is that of the last one.
+    """
+    if not takes_data(discovery.load("tasks", options.tasks)):
+        return _make(options, None, {"seed": options.seed + 2 * VALIDATION_SEED} | changes)
+    candidates = [
+        name for name in dict.fromkeys((split,) if split else ("test", options.validation.split, options.split)) if name
+    ]
+    for name in candidates[:-1]:
+        with contextlib.suppress(DataError, TaskError):
+            return _make(options, name, changes, spec)
+    return _make(options, candidates[-1], changes, spec)
+
+
+def _make(
+    options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any], spec: InputSpec | None = None
+) -> TaskSource:
     """Return tasks of one split, with some options changed."""
     source = discovery.load("tasks", options.tasks)
     given = _parser.given(source, options) | changes
-    return source(_data.load(options, split), **given) if takes_data(source) and split is not None else source(**given)
+    return source(_data.load(options, split, spec), **given) if takes_data(source) and split is not None else source(**given)
 
 
 def _names(source: type) -> list[str]:

@@ -42,9 +42,15 @@ PRINTED = "print all options and their values as YAML, and do nothing else; skip
 """Help of the option `--print_config`."""
 
 
-def build_parser(arguments: Sequence[str]) -> _parser.Parser:
-    """Return the parser for these arguments, spelled out: the options depend on which learner, modules and tasks were chosen."""
-    parser = _parser.make_parser("train", __doc__)
+def build_parser(arguments: Sequence[str], verb: str = "train", about: str | None = __doc__) -> _parser.Parser:
+    """Return the parser for these arguments, spelled out: the options depend on which learner, modules and tasks were chosen.
+
+    Args:
+        arguments: words behind the verb.
+        verb: name of a verb with the options of `train`.
+        about: its help.
+    """
+    parser = _parser.make_parser(verb, about)
     parser.add_argument("--config", action="config", help="YAML file with options, as --print_config prints them")
     next(action for action in parser._actions if "--print_config" in action.option_strings).help = PRINTED
     parser.add_argument("--out", type=str, default=OUT, help="folder of the run")

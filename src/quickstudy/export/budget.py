@@ -30,7 +30,7 @@ from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 from quickstudy.transfer.distil import distil
 
-UNITS = {"b": 1.0, "kb": 1024.0, "mb": 1024.0**2, "us": 1e-6, "ms": 1e-3, "s": 1.0}
+UNITS = {"b": 1.0, "kb": 1024.0, "mb": 1024.0**2, "gb": 1024.0**3, "us": 1e-6, "ms": 1e-3, "s": 1.0}
 """Bytes or seconds of each unit."""
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils._pytree import tree_map
 
 from quickstudy.inputs import InputSpec
 from quickstudy.task import Examples
@@ -88,7 +89,17 @@ def fit_temperature(judged: Iterable[tuple[Tensor, Examples]]) -> tuple[float, f
 
 def input_statistics(spec: InputSpec, x: Tensor | Mapping[str, Tensor]) -> dict[str, float]:
     """Return the spec's statistics of inputs of a batch of tasks, `[task, example, ...]`."""
+    return spec.statistics(_stored(spec, tree_map(lambda part: part.flatten(0, 1), x)))
+
+
+def stored_inputs(spec: InputSpec, examples: Examples) -> dict[str, np.ndarray]:
+    """Return the inputs of a task's examples as the spec stores them, by name; without padding."""
+    real = examples.weight > 0
+    return _stored(spec, tree_map(lambda part: part[real], examples.x))
+
+
+def _stored(spec: InputSpec, x: Tensor | Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Return inputs `[example, ...]` as the spec stores them; a bare tensor is its single part."""
     layouts = spec.layout()
     named = x if isinstance(x, Mapping) else {next(iter(layouts)): x}
-    stored = {name: layout.to_stored(named[name].detach().flatten(0, 1).cpu().numpy()) for name, layout in layouts.items()}
-    return spec.statistics(stored)
+    return {name: layout.to_stored(named[name].detach().cpu().numpy()) for name, layout in layouts.items()}

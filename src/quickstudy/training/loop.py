@@ -29,6 +29,7 @@ from quickstudy.training.engine import Engine
 from quickstudy.training.evaluate import Evaluator, Judged, Result, check_fits
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY
+from quickstudy.training.memory import peak_megabytes
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.prefetch import Prefetch
 from quickstudy.training.processes.group import ALONE, Group, Step
@@ -141,6 +142,7 @@ class Trainer:
             "trained_on": self.tasks.describe(),
             "steps": self.run.step,
             "minutes": round(self.run.seconds / 60, 2),
+            "megabytes": round(peak_megabytes(self.device) or 0.0, 1),
             "engine": self.run.engine,
             "settings": dataclasses.asdict(self.settings),
         }

@@ -7,6 +7,7 @@ import ctypes
 import sys
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
@@ -38,6 +39,21 @@ class Made(TorchDispatchMode):
                 storage = leaf.untyped_storage()
                 self.bytes += storage.nbytes() if storage._cdata not in given else 0  # views make nothing
         return found
+
+
+def peak_megabytes(device: torch.device | None = None) -> float | None:
+    """Return the most memory, in MB, that this process has held so far: on a GPU that of its tensors; None if the system does not say.
+
+    >>> peak_megabytes() > 1
+    True
+    """
+    if device is not None and device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def keep_freed_memory() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import re
 from collections.abc import Callable
 from typing import Any, Literal, TypeVar
@@ -10,6 +11,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.func import grad_and_value, vmap
+from torch.utils._pytree import tree_map
 
 from quickstudy.errors import ModelError
 from quickstudy.functional.call import with_tensors
@@ -98,6 +100,24 @@ def added(parts: list[tuple[Tensors, Tensor]]) -> tuple[Tensors, Tensor]:
     for more, other in rest:
         gradients, loss = {name: value + more[name] for name, value in gradients.items()}, loss + other
     return gradients, loss
+
+
+NUDGE = 0.1
+"""Standard deviation by which weights are moved before gradients are compared, since an error may be hidden while some are zero."""
+
+
+def in_double(learner: Learner, tasks: Task) -> tuple[Learner, Task]:
+    """Return a copy of a learner in float64 with its weights moved a little, and the tasks in float64, in which kinks hardly count.
+
+    Raises:
+        RuntimeError, NotImplementedError, TypeError: the learner cannot be copied, or the device has no float64.
+    """
+    copied = copy.deepcopy(learner).double()
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for value in copied.parameters():
+            value.add_(NUDGE * torch.randn(value.shape, generator=random, dtype=value.dtype).to(value.device))
+    return copied, tree_map(lambda part: part.double() if part.is_floating_point() else part, tasks)
 
 
 def tensors_of(learner: Learner) -> tuple[Tensors, Tensors]:

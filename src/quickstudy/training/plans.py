@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import time
@@ -10,12 +9,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_map
 
 from quickstudy.learner import Learner, annealing, set_progress
 from quickstudy.task import Task
 from quickstudy.training.engine import Engine
 from quickstudy.training.memory import Made
+from quickstudy.training.meta_gradient import in_double
 from quickstudy.training.settings import EngineSettings, plan
 
 
@@ -36,7 +35,6 @@ class Limits:
             through 5 steps, a plain loop in float32 is off by up to 0.2 of its float64 value.
         compared: tasks whose gradients are compared in float64.
         progress: fractions of the training at which they are compared, since a loss that anneals may be exact at one end only.
-        nudge: standard deviation by which weights are moved for that, since an error may be hidden while some are zero.
     """
 
     share: float = 0.05
@@ -48,7 +46,6 @@ class Limits:
     rounded: float = 0.25
     compared: int = 2
     progress: tuple[float, ...] = (0.0, 0.5, 1.0)
-    nudge: float = 0.1
 
 
 LIMITS = Limits()
@@ -186,19 +183,11 @@ class _Trials:
         return wanted.wants_graphs() and self.speeds.get(before, 0.0) * gain > max(self.speeds.values())
 
     def joint_is_exact(self) -> bool:
-        """Return whether a joint gradient is that of a loop, in float64, in which kinks hardly count; note it if it is not.
-
-        The weights are moved a little, because an error may be hidden while some are zero, as at the start.
-        """
+        """Return whether a joint gradient is that of a loop, in float64, in which kinks hardly count; note it if it is not."""
         if self.joint is not None:
             return self.joint
         try:
-            learner = copy.deepcopy(self.learner).double()
-            tasks = tree_map(lambda part: part.double() if part.is_floating_point() else part, self.tasks[: LIMITS.compared])
-            random = torch.Generator().manual_seed(0)
-            with torch.no_grad():
-                for value in learner.parameters():
-                    value.add_(LIMITS.nudge * torch.randn(value.shape, generator=random, dtype=value.dtype).to(value.device))
+            learner, tasks = in_double(self.learner, self.tasks[: LIMITS.compared])
             fractions = LIMITS.progress if annealing(learner) else (0.0,)
             with torch.autocast(self.kind, enabled=False):
                 self.joint = all(_joint_is_looped(learner, tasks, done) for done in fractions)

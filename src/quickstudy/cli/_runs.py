@@ -1,0 +1,63 @@
+"""A finished run, as verbs that look at it need it: its own options, its learner, and tasks that it has not seen."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+import jsonargparse
+
+from quickstudy import discovery
+from quickstudy.cli import _parser, _tasks
+from quickstudy.cli.train import LEARNER, build_parser
+from quickstudy.errors import ConfigError
+from quickstudy.tasks._draw import Draw
+from quickstudy.training.folder import CONFIG
+from quickstudy.training.saving import SavedLearner
+
+
+def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str | None) -> jsonargparse.Namespace:
+    """Return the options of `quickstudy train` with which a run was made, or would be on the data that is named.
+
+    Args:
+        run: folder of the run, or a learner's file, which has no options of its own.
+        saved: its learner.
+        data: data set in place of the run's own.
+        data_dir: where known sets are.
+
+    Raises:
+        ConfigError: neither the run nor the caller names data, which its tasks need.
+    """
+    config, about = pathlib.Path(run) / CONFIG, dict(saved.info.get("trained_on") or {})
+    source = about.get("source", _tasks.SOURCE)
+    if config.is_file():
+        words = ["--config", str(config)]
+    elif data is None and _tasks.takes_data(discovery.load("tasks", source)):
+        remedy = f"--data {str(about.get('dataset', 'MY-DATA')).partition('/')[0]}"
+        raise ConfigError(
+            f"{run} holds no {CONFIG}, which says what it was trained on. Name the data: {remedy}.", remedy=remedy
+        )
+    else:
+        sizes = [f"--{name}={about[name]}" for name in ("ways", "shots", "queries") if isinstance(about.get(name), int)]
+        words = ["--tasks", source, *sizes, *(("--data", data) if data else ())]
+    words += [*(("--data", data) if data else ()), *(("--data_dir", data_dir) if data_dir else ())]
+    words = _parser.spelled_out(words, LEARNER)
+    return build_parser(words).parse(words)
+
+
+def sizes(options: jsonargparse.Namespace, saved: SavedLearner, chosen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the sizes of tasks that a learner is looked at with: those that were chosen, else those that it was trained for.
+
+    Examples are not augmented. It is empty for tasks that are drawn from no data.
+    """
+    if not _tasks.takes_data(discovery.load("tasks", options.tasks)):
+        return {}
+    usual = {
+        "ways": saved.learner.ways or options.validation.ways or options.ways,
+        "shots": options.shots,
+        "queries": options.queries,
+        "draw": Draw(**vars(options.draw) | {"augment": "none"}),
+        "seed": 0,
+    }
+    return usual | {name: value for name, value in chosen.items() if value is not None}

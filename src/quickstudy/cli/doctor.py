@@ -1,0 +1,84 @@
+"""Say what may be wrong with a trained learner, and what to do about it: quickstudy doctor runs/first"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import jsonargparse
+
+from quickstudy.cli import _data, _output, _parser, _runs, _tasks
+from quickstudy.data.dataset import Dataset
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.tasks.source import TaskSource
+from quickstudy.training.doctor import Finding, Patient, examine, questions
+from quickstudy.training.saving import load_learner
+
+ORDER = ("bad", "look", "good", "does not apply")
+"""Verdicts, the worst first."""
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Make every check and print what it finds, the worst first."""
+    options = _build_parser().parse(arguments)
+    saved = load_learner(options.run)
+    trained = _runs.trained_with(options.run, saved, options.data, options.data_dir)
+    chosen = {name: options[name] for name in ("ways", "shots", "queries")}
+    tasks = _tasks.unseen(trained, options.split, _runs.sizes(trained, saved, chosen), saved.spec)
+    findings = examine(Patient(saved, tasks, options.tasks, _splits(trained, tasks)))
+    worst = min((finding.verdict for finding in findings.values()), key=ORDER.index)
+    if options.json:
+        checks = {name: {"question": questions()[name], **_plain(finding)} for name, finding in findings.items()}
+        about = {**tasks.describe(), "count": options.tasks, "tasks_hash": tasks.fingerprint(options.tasks)}
+        _output.as_json({"run": options.run, "verdict": worst, "tasks": about, "checks": checks})
+        return
+    ordered = sorted(findings.items(), key=lambda item: ORDER.index(item[1].verdict))
+    rows = [(questions()[name], finding.verdict, finding.found, finding.advice) for name, finding in ordered]
+    _output.table(
+        ("question", "verdict", "found", "advice"), rows, title=f"{options.run} on {options.tasks} tasks of {_name(tasks)}"
+    )
+    _output.following("info", options.run)
+
+
+def _build_parser() -> _parser.Parser:
+    """Return the parser of this verb."""
+    parser = _parser.make_parser("doctor", __doc__)
+    parser.add_argument("run", type=str, help="folder of a run; or a learner's file or a shipped learner, with --data")
+    parser.add_argument("--data", type=str | None, default=None, help="data to look at it with; null: the run's own")
+    parser.add_argument(
+        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
+    )
+    parser.add_argument(
+        "--split",
+        type=str | None,
+        default=None,
+        help="split of the tasks; null: test, or else what the data has of unseen classes",
+    )
+    parser.add_argument("--ways", type=int | None, default=None, help="classes per task; null: as in the run")
+    parser.add_argument("--shots", type=int | None, default=None, help="support examples per class; null: as in the run")
+    parser.add_argument("--queries", type=int | None, default=None, help="query examples per class; null: as in the run")
+    parser.add_argument("--tasks", type=int, default=100, help="number of tasks")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
+
+
+def _splits(trained: jsonargparse.Namespace, tasks: TaskSource) -> dict[str, Dataset]:
+    """Return the data of each split that the run uses, by what it is for; nothing if its tasks are drawn from no data."""
+    if not isinstance(tasks, ClassTasks):
+        return {}
+    roles = {"training": trained.split, "validation": trained.get("validation.split")}
+    used = {f"{role} ({split})": _data.load(trained, split) for role, split in roles.items() if split is not None}
+    return used | {f"these tasks ({tasks.dataset.name.rpartition('/')[2]})": tasks.dataset}
+
+
+def _plain(finding: Finding) -> dict[str, Any]:
+    """Return a finding as plain values."""
+    return {"verdict": finding.verdict, "found": finding.found, "advice": finding.advice, "figures": dict(finding.figures)}
+
+
+def _name(tasks: TaskSource) -> str:
+    """Return what tasks are in a few words."""
+    about = tasks.describe()
+    return ", ".join(
+        str(about[name]) + f" {name}" * (name != "dataset") for name in ("dataset", "ways", "shots") if name in about
+    )

@@ -1,0 +1,140 @@
+"""Estimate: how long a training will take and how much memory, measured on a few of its steps and validation tasks."""
+
+from __future__ import annotations
+
+import dataclasses
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from quickstudy.functional.call import trainable
+from quickstudy.learner import Learner
+from quickstudy.tasks.source import TaskSource
+from quickstudy.training.device import mixed_precision, own_device, threads
+from quickstudy.training.engine import Engine
+from quickstudy.training.evaluate import Evaluator, check_fits
+from quickstudy.training.loop import OPTIMIZERS
+from quickstudy.training.memory import peak_megabytes
+from quickstudy.training.plans import choose_engine
+from quickstudy.training.settings import TrainingSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Sample:
+    """Amount of work that is measured.
+
+    Args:
+        steps: steps whose median time counts, after one that warms up.
+        seconds: time after which no further step is measured.
+        tasks: validation tasks that are judged.
+    """
+
+    steps: int = 5
+    seconds: float = 10.0
+    tasks: int = 8
+
+
+SAMPLE = Sample()
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a training will take.
+
+    Args:
+        step_seconds: seconds of a step.
+        validation_seconds: seconds of one validation; 0 without validation.
+        setup_seconds: seconds before the first step, in which the engine is chosen.
+        minutes: the whole training, by its steps or by its clock.
+        steps: steps that it makes in that time.
+        megabytes: most memory of the process; None if the system does not say.
+        engine: plan of the engine.
+    """
+
+    step_seconds: float
+    validation_seconds: float
+    setup_seconds: float
+    minutes: float
+    steps: int
+    megabytes: float | None
+    engine: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values."""
+        return dataclasses.asdict(self)
+
+
+def estimate(learner: Learner, tasks: TaskSource, validation: TaskSource | None, settings: TrainingSettings) -> Estimate:
+    """Do a few steps and a part of a validation, as `fit` does them, and return what all of them will take.
+
+    The memory is that of the process since it began, so that a process of its own gives a training's figure.
+
+    Args:
+        learner: its weights are left as they are, its gradients are overwritten.
+        tasks: training tasks.
+        validation: validation tasks, or None.
+        settings: the outer loop.
+    """
+    check_fits(learner, tasks)
+    settings, device = settings.suited_to(learner), own_device(0)
+    learner = learner.eval().to(device)
+    with threads(settings.threads):
+        began = time.perf_counter()
+        engine = _engine(learner, tasks, settings, device)
+        setup = time.perf_counter() - began
+        step = _seconds(_step(engine, tasks, settings, device))
+        judged = 0.0 if validation is None else _validation(learner, validation, settings)
+    every = settings.validation.every
+    per_step = step + judged / every
+    by_steps = settings.steps * per_step + (judged if settings.steps % every else 0.0)
+    by_clock = 60 * settings.minutes if settings.minutes else by_steps
+    count = settings.steps if by_steps <= by_clock else max(1, int(by_clock / per_step))
+    minutes = (setup + min(by_steps, by_clock)) / 60
+    return Estimate(step, judged, setup, minutes, count, peak_megabytes(device), str(engine.plan))
+
+
+def _engine(learner: Learner, tasks: TaskSource, settings: TrainingSettings, device: torch.device) -> Engine:
+    """Return the engine that the training would choose."""
+    wanted = settings.wanted_engine()
+    chosen = wanted.plan()
+    if chosen is not None:
+        return Engine(learner, chosen)
+    with mixed_precision(device, settings.precision):
+        return choose_engine(learner, tasks.batch(range(settings.tasks_per_step)).to(device), wanted, settings.seconds)[0]
+
+
+def _step(engine: Engine, tasks: TaskSource, settings: TrainingSettings, device: torch.device) -> Callable[[int], None]:
+    """Return a function that makes the step of an index, with a learning rate of 0."""
+    weights = list(trainable(engine.learner).values())
+    optimizer, count = OPTIMIZERS[settings.optimizer or "adam"](weights, lr=0.0), settings.tasks_per_step
+
+    def step(index: int) -> None:
+        batch = tasks.batch(range(index * count, (index + 1) * count)).to(device)
+        with mixed_precision(device, settings.precision):
+            float(engine(batch))  # float waits for a GPU
+        optimizer.step()
+
+    return step
+
+
+def _seconds(step: Callable[[int], None]) -> float:
+    """Return the median seconds of a step."""
+    step(0)
+    passes: list[float] = []
+    while len(passes) < SAMPLE.steps and sum(passes) < SAMPLE.seconds:
+        began = time.perf_counter()
+        step(1 + len(passes))
+        passes.append(time.perf_counter() - began)
+    return statistics.median(passes)
+
+
+def _validation(learner: Learner, validation: TaskSource, settings: TrainingSettings) -> float:
+    """Return the seconds of a whole validation."""
+    count, evaluator = min(SAMPLE.tasks, settings.validation.tasks), Evaluator(learner, settings.engine.mapping)
+    evaluator(validation, range(1))
+    began = time.perf_counter()
+    evaluator(validation, range(count))
+    return (time.perf_counter() - began) * settings.validation.tasks / count
