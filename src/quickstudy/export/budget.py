@@ -117,10 +117,12 @@ def search(
     """
     if source.saved.spec is None:
         return _float32_only(source.saved, limit, packing)
+    progress.note("exporting and measuring the learner itself, in float32 and in 8 bits")
     tried = list(_forms(source, packing))
     if any(one.fits(limit) for one in tried):
         return tried
     smallest = list(tried)
+    progress.note("it does not fit; looking for the widest student that does")
     for width, student in _students(source.saved.learner):
         untrained = SavedLearner(student, source.saved.spec, {"trained_on": source.saved.info.get("trained_on")})
         forms = list(_forms(dataclasses.replace(source, saved=untrained), dataclasses.replace(packing, count=0)))

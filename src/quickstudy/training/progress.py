@@ -60,7 +60,8 @@ class Line:
         for measure in MEASURES.values():
             if (mean := row.get(f"validation_{measure.key}")) is not None:
                 self._validation = f"  validation {measure.shown(mean, row['validation_ci95'])}"
-        text = f"loss {self._loss:.3f}{self._validation}  {row['tasks_per_second']:.0f} tasks/s"
+        speed = row["tasks_per_second"]
+        text = f"loss {self._loss:.3f}{self._validation}  {speed:.{0 if speed >= 10 else 1}f} tasks/s"
         now = time.monotonic()
         if self._start is None:  # the first part of a resumed run was done before
             self._start, self._began, self._written = done, now, now
