@@ -60,6 +60,7 @@ class CausalAttention(nn.Module):
         super().__init__()
         self.in_features = in_features
         self.ask, self.key, self.value = (nn.Linear(in_features, width) for _ in range(3))
+        self.key.load_state_dict(self.ask.state_dict())  # at first, rows attend to those that are like them
 
     def forward(
         self, rows: Float[Tensor, "column row width"], known: Tensor | None, allowed: Bool[Tensor, "row key"]
