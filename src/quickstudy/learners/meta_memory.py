@@ -9,14 +9,14 @@ whether values are right is no matter of yes or no. Batch norm of the net is as 
 """
 
 import dataclasses
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from quickstudy.errors import check_above, check_at_least
+from quickstudy.errors import check_above, check_at_least, check_choice
 from quickstudy.functional.classes import ABSENT, pad_columns
 from quickstudy.functional.distances import squared_distances, unit
 from quickstudy.functional.features import feature_count
@@ -26,6 +26,8 @@ from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, embed_task
 from quickstudy.learners._memory import largest, written
 from quickstudy.task import Examples, Task
+
+Criterion = Literal["margin", "cross_entropy"]
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -38,6 +40,7 @@ class MetaMemory(EmbeddingLearner):
         slots: keys that the memory holds; when it is full, the oldest is forgotten.
         margin: by how much the nearest right key must be nearer than the nearest wrong one, alpha; above 0.
         sharpness: factor from similarities to logits, t; above 0.
+        criterion: what training minimises: by how much the `margin` is missed, as the paper does, or the `cross_entropy` of the logits.
 
     >>> from quickstudy.nets.identity import Identity
     >>> from quickstudy.objectives.classes import one_hot
@@ -50,6 +53,7 @@ class MetaMemory(EmbeddingLearner):
     slots: int = 256
     margin: float = 0.1
     sharpness: float = 40.0
+    criterion: Criterion = "margin"
 
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
@@ -61,6 +65,7 @@ class MetaMemory(EmbeddingLearner):
         check_at_least("slots", self.slots, 1)
         check_above("margin", self.margin, 0)
         check_above("sharpness", self.sharpness, 0)
+        check_choice("criterion", self.criterion, get_args(Criterion))
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
         y = support.y.rows
@@ -79,7 +84,9 @@ class MetaMemory(EmbeddingLearner):
         return torch.where(state["answers"].unsqueeze(0) > 0, likeness.unsqueeze(-1), ABSENT).amax(1)
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
-        """Return by how much the nearest wrong key is too near, in the mean over queries (section 2.1)."""
+        """Return by how much the nearest wrong key is too near, in the mean over queries (section 2.1), or the mean cross-entropy."""
+        if self.criterion == "cross_entropy":
+            return super().loss(task)
         task = self.matched(task)
         support, query = embed_task(self.net, task)
         likeness = self.answer(self.learn(support, task.support, None), query) / self.sharpness
