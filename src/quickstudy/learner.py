@@ -62,6 +62,9 @@ class Learner(nn.Module, abc.ABC):
     exact_gradient: ClassVar[bool] = True
     """The gradient of `loss` is its derivative (in the default configuration); Reptile's meta-update is defined otherwise."""
 
+    adapts_head: ClassVar[bool] = True
+    """`adapt` moves a head that is learned (`head_ways`), so that on a frozen net something is left to learn."""
+
     trains_on_query: ClassVar[bool] = True
     """`loss` looks at the query set (Reptile does not)."""
 

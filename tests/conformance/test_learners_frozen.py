@@ -82,6 +82,10 @@ def test_adapting_moves_no_frozen_parameter(name: str, changes: dict[str, Any]) 
 def test_on_a_frozen_net_it_learns_as_on_the_features(name: str, changes: dict[str, Any]) -> None:
     learner, task = make_learner(name, **changes), make_tasks(ragged=True)[0]
     learner.net.requires_grad_(False)
+    if learner.ways and not learner.adapts_head:
+        with pytest.raises(ModelError, match="every parameter that adaptation moves is frozen"):
+            learner.adapt(task.support)
+        return
     bare = discovery.load("learners", name)(Identity(learner.net.features), **hyperparameters(learner)).double()
     bare.load_state_dict({key: learner.state_dict()[key] for key in bare.state_dict()})
     found = learner.predict(learner.adapt(task.support), task.query.x)
@@ -93,6 +97,8 @@ def test_on_a_frozen_net_it_learns_as_on_the_features(name: str, changes: dict[s
 def test_statistics_of_a_frozen_net_are_those_of_the_support_set(name: str, changes: dict[str, Any]) -> None:
     learner, task = make_learner(name, norm="batch", **changes), make_tasks(ragged=True)[0]
     learner.net.requires_grad_(False)
+    if learner.ways and not learner.adapts_head:
+        return  # nothing to adapt is an error
     with batch_statistics(task.support.mask, keep=True) as recording:
         learner.net(task.support.x)
     expected, state = recording.of(learner.net, "net."), learner.adapt(task.support)
@@ -165,8 +171,12 @@ def test_nothing_to_adapt_is_an_error(name: str) -> None:
     with pytest.raises(ModelError, match="every parameter that adaptation moves is frozen"):
         learner.adapt(make_tasks()[0].support)
     learner.head.bias.requires_grad_(True)
+    if not learner.adapts_head:
+        with pytest.raises(ModelError, match="every parameter that adaptation moves is frozen"):
+            learner.adapt(make_tasks()[0].support)
+        learner.net.requires_grad_(True)
     state = learner.adapt(make_tasks()[0].support)
-    assert "head.bias" in state
+    assert ("head.bias" in state) == learner.adapts_head
     assert "head.weight" not in state
     assert learner.predict(state, make_tasks()[0].query.x).shape == (9, 3)
 

@@ -85,7 +85,7 @@ def adapt(
 
     Step sizes are `learner.inner_lr`, unless `rates` has one for each weight.
     """
-    seen, front = counted(support, state), pass_front(learner, support, start)
+    seen, front = counted(support, state), pass_front(learner, support, check_moves(start))
     weights = gradient_descent(
         lambda weights: loss(learner, weights, front.support, seen, front.depth),
         start,
@@ -106,7 +106,7 @@ def pass_front(learner: HasHead, support: Examples, moved: Parameters, in_batche
         moved: weights that change, under their names in a state.
         in_batches: each step sees some of the examples only; stages whose batch norm would see all of them are then left out.
     """
-    net, depth = learner.net, unchanged(learner.net, under("net.", check_moves(moved)))
+    net, depth = learner.net, unchanged(learner.net, under("net.", moved))
     if in_batches and has_batch_norm(net) and any(_may_normalise(stage) for stage in stages(net)[:depth]):
         depth = 0
     if depth == 0:
@@ -124,26 +124,35 @@ def _may_normalise(stage: Stage) -> bool:
 
 def start(learner: HasHead, support: Examples, state: State | None) -> Parameters:
     """Return the weights where adaptation starts, without frozen ones; the net's under their names with `net.` in front."""
+    return start_net(learner, state) | start_head(learner, support, state)
+
+
+def start_net(learner: HasHead, state: State | None) -> Parameters:
+    """Return where the net starts: its weights as learned, or as an earlier state left them, under names that begin with `net.`."""
     learned = {f"net.{name}": value for name, value in trainable(learner.net).items()}
-    net = learned if state is None else {name: state[name] for name in learned}
-    return net | start_head(learner, support, state)
+    return learned if state is None else {name: state[name] for name in learned}
 
 
 def start_head(learner: HasHead, support: Examples, state: State | None) -> Parameters:
     """Return where the head starts, `weight` `[way, feature]` and `bias` `[way]`: learned, zero, or as an earlier state left them."""
     ways, head = support.y.outputs, learner.head
-    if head is not None and head.out_features != ways:
-        raise TaskError(
-            f"the task has {ways} ways, but this learner's head is fixed to {head.out_features}. Give it tasks of "
-            f"{head.out_features} ways, or train with head_ways=None, which fits any number."
-        )
     if head is not None:
+        check_ways(head, ways)
         learned = {f"head.{name}": value for name, value in trainable(head).items()}
         return learned if state is None else {name: state[name] for name in learned}
     if state is not None:
         return {name: pad_rows(state[name], ways) for name in ("head.weight", "head.bias")}
     zeros = support.y.rows.new_zeros((ways, feature_count(learner.net) + 1))
     return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
+
+
+def check_ways(head: nn.Linear, ways: int) -> None:
+    """Raise a TaskError for a task with another number of ways than a learned head has."""
+    if head.out_features != ways:
+        raise TaskError(
+            f"the task has {ways} ways, but this learner's head is fixed to {head.out_features}. Give it tasks of "
+            f"{head.out_features} ways, or train with head_ways=None, which fits any number."
+        )
 
 
 def check_moves(weights: Parameters) -> Parameters:

@@ -79,7 +79,7 @@ class Reptile(Learner):
     def _begin(self, support: Examples, state: State | None) -> tuple[Parameters, _weights.Front, State]:
         """Return the weights at the beginning, the support set after what stays frozen, and how often each way was seen."""
         support = self.matched(support)
-        start = _weights.start(self, support, state)
+        start = _weights.check_moves(_weights.start(self, support, state))
         return start, _weights.pass_front(self, support, start, in_batches=True), _weights.counted(support, state)
 
     def _train(self, weights: Parameters, front: _weights.Front, seen: State, steps: str) -> Parameters:
