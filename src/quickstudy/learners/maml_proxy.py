@@ -61,7 +61,7 @@ class MAMLProxy(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        start = _weights.start(self, support, state)
+        start = _weights.check_moves(_weights.start(self, support, state))
         seen, front = _weights.counted(support, state), _weights.pass_front(self, support, start)
 
         def step(_: int | Tensor, weights: Parameters) -> Parameters:
