@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
 from quickstudy.layers.attention import ATTENTION
-from quickstudy.layers.batch_norm import has_batch_norm
+from quickstudy.layers.batch_norm import has_batch_norm, padding
 from quickstudy.objectives._measure import Measure
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Answers, Examples, Input, Task
@@ -133,34 +133,50 @@ class Learner(nn.Module, abc.ABC):
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         """Return outputs for new inputs: logits `[example, way]`, or values `[example, output]`."""
 
+    def predict_padded(self, state: State, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example output"]:
+        """Return what `predict` returns for a batch of queries with padding, where `mask` is False, which changes no other answer.
+
+        A learner whose answer to a query depends on the others of its batch, other than through batch norm, has a function of its own.
+        """
+        with padding(mask):
+            return self.predict(state, x)
+
     def spread(self, state: State, x: Input) -> Float[Tensor, "example output"] | None:
         """Return the predicted standard deviation of each value, above 0, in the unit of the values; None if none is predicted."""
 
-    def outputs(self, state: State, x: Input, measure: Measure) -> dict[str, Tensor]:
+    def outputs(
+        self, state: State, x: Input, measure: Measure, mask: Bool[Tensor, " example"] | None = None
+    ) -> dict[str, Tensor]:
         """Return the `prediction` for new inputs and, if the learner predicts one, its `spread`.
 
         Args:
             state: from `adapt`.
             x: inputs.
             measure: of the kind of answers, which says whether a spread means something for them.
+            mask: bool `[example]`, False for padding; None when every input counts.
         """
         spread = None if measure.of_spread is None else self.spread(state, x)
-        return {"prediction": self.predict(state, x), **({} if spread is None else {"spread": spread})}
+        return {"prediction": self.predict_padded(state, x, mask), **({} if spread is None else {"spread": spread})}
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return the scalar whose gradient is the meta-update: adapt on the support set, predict the query set."""
         task = self.matched(task)
         state = self.adapt(task.support)
-        return task.query.y.loss(self.predict(state, task.query.x), task.query.weight)
+        return task.query.y.loss(self.predict_padded(state, task.query.x, task.query.mask), task.query.weight)
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
         """Set what is measured rather than learned (population statistics). Called before evaluating and saving; nothing by default."""
 
     @property
+    def transductive(self) -> bool:
+        """Say whether the answer to a query depends on the others of its batch."""
+        return self.statistics == "query" and has_batch_norm(self)
+
+    @property
     def protocol(self) -> str:
-        """Return how queries are normalised, named beside every result: `inductive` (each on its own) or `transductive`."""
-        return "transductive" if self.statistics == "query" and has_batch_norm(self) else "inductive"
+        """Return how queries are answered, named beside every result: `inductive` (each on its own) or `transductive`."""
+        return "transductive" if self.transductive else "inductive"
 
 
 def set_progress(learner: Learner, done: float) -> None:

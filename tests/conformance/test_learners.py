@@ -369,9 +369,20 @@ def test_padding_changes_nothing(name: str, norm: str, changes: dict[str, Any]) 
     assert bare.count < task.support.count
     expected = predicted(learner, bare, task.query.x)
     assert apart(predicted(learner, task.support, task.query.x), expected) < 1e-9
-    if changes.get("statistics") != "query":
-        queries = dataclasses.replace(rows(task.query, task.query.mask), mask=None)
-        assert loss_of(learner, task) == pytest.approx(loss_of(learner, Task(bare, queries)), rel=1e-9)
+    queries = dataclasses.replace(rows(task.query, task.query.mask), mask=None)
+    assert loss_of(learner, task) == pytest.approx(loss_of(learner, Task(bare, queries)), rel=1e-9)
+    padded = learner.predict_padded(learner.adapt(bare), task.query.x, task.query.mask)
+    assert apart(padded[task.query.mask], predicted(learner, bare, queries.x)) < 1e-9
+
+
+@each_variant
+@each_norm
+def test_queries_are_answered_alone_or_together_as_stated(name: str, norm: str, changes: dict[str, Any]) -> None:
+    learner, task = make_learner(name, norm=norm, **changes), make_tasks()[0]
+    together = predicted(learner, task.support, task.query.x)
+    alone = torch.cat([predicted(learner, task.support, one) for one in task.query.x.split(1)])
+    assert (apart(alone, together) > 1e-9) == learner.transductive
+    assert learner.protocol == ("transductive" if learner.transductive else "inductive")
 
 
 @each_learner

@@ -40,15 +40,28 @@ class Recording:
 _recording: contextvars.ContextVar[Recording | None] = contextvars.ContextVar("batch_statistics", default=None)
 
 
+_padding: contextvars.ContextVar[Tensor | None] = contextvars.ContextVar("padding", default=None)
+
+
+@contextlib.contextmanager
+def padding(mask: Tensor | None) -> Iterator[None]:
+    """Let `batch_statistics` that is given no mask take this one: bool `[example]`, False for examples that must not count."""
+    token = _padding.set(mask)
+    try:
+        yield
+    finally:
+        _padding.reset(token)
+
+
 @contextlib.contextmanager
 def batch_statistics(mask: Tensor | None = None, *, keep: bool = False) -> Iterator[Recording]:
     """Let every BatchNorm normalise by the batch that it sees; outside, it normalises by the statistics that it holds.
 
     Args:
-        mask: bool `[example]`, False for examples that must not count (padding).
+        mask: bool `[example]`, False for examples that must not count; None for those of the surrounding `padding`, if there is one.
         keep: record the statistics, to be read from `Recording.of(net)`.
     """
-    recording = Recording(mask, keep)
+    recording = Recording(_padding.get() if mask is None else mask, keep)
     token = _recording.set(recording)
     try:
         yield recording

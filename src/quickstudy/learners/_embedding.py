@@ -5,7 +5,7 @@ import dataclasses
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from quickstudy.functional.classes import ABSENT, hide_absent, pad_columns
@@ -37,6 +37,12 @@ class EmbeddingLearner(Learner):
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
         """Return predictions for features."""
 
+    def answer_padded(
+        self, state: State, features: Float[Tensor, "example feature"], mask: Bool[Tensor, " example"] | None
+    ) -> Float[Tensor, "example output"]:
+        """Return predictions for features of which `mask` leaves out padding; for a learner whose answers depend on each other."""
+        return self.answer(state, features)
+
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
         return self.learn(features_of(self.net, support.x), support, state)
@@ -44,10 +50,14 @@ class EmbeddingLearner(Learner):
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return self.answer(state, features_of(self.net, self.matched(x)))
 
+    def predict_padded(self, state: State, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example output"]:
+        return self.answer_padded(state, features_of(self.net, self.matched(x)), mask)
+
     def loss(self, task: Task) -> Float[Tensor, ""]:
         task = self.matched(task)
         support, query = embed_task(self.net, task)
-        return task.query.y.loss(self.answer(self.learn(support, task.support, None), query), task.query.weight)
+        prediction = self.answer_padded(self.learn(support, task.support, None), query, task.query.mask)
+        return task.query.y.loss(prediction, task.query.weight)
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:

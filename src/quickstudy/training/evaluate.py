@@ -256,7 +256,7 @@ Scored = tuple[dict[str, Tensor], Tensor]
 
 def _judge(measure: Measure, learner: Learner, task: Task) -> Scored:
     """Return the scores and the prediction of one task."""
-    found = learner.outputs(learner.adapt(task.support), task.query.x, measure)
+    found = learner.outputs(learner.adapt(task.support), task.query.x, measure, task.query.mask)
     return measure.scores(found, task.query), found["prediction"]
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -65,9 +65,12 @@ class Distilled(Learner):
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
         return self.student.predict(state, x)
 
+    def predict_padded(self, state: State, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example output"]:
+        return self.student.predict_padded(state, x, mask)
+
     def loss(self, task: Task) -> Float[Tensor, ""]:
         with torch.no_grad():
-            taught = self.teacher.predict(self.teacher.adapt(task.support), task.query.x)
+            taught = self.teacher.predict_padded(self.teacher.adapt(task.support), task.query.x, task.query.mask)
         truth, taught = task.query.y, task.query.y.like(taught.detach())
         y = tree_map(lambda a, b: self.teaching * a + (1 - self.teaching) * b, taught, truth)
         return self.student.loss(dataclasses.replace(task, query=dataclasses.replace(task.query, y=y)))
@@ -76,8 +79,8 @@ class Distilled(Learner):
         self.student.calibrate(tasks)
 
     @property
-    def protocol(self) -> str:
-        return self.student.protocol
+    def transductive(self) -> bool:
+        return self.student.transductive
 
 
 def distil(

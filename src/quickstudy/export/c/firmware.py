@@ -135,10 +135,15 @@ def _compiled(
 
 def _check_answerable(saved: SavedLearner) -> None:
     """Raise a ModelError for a learner that needs a batch of queries."""
-    if saved.learner.protocol == "transductive":
+    if saved.learner.transductive and saved.learner.statistics == "query":
         raise ModelError(
             f"{type(saved.learner).__name__} has statistics='query', which normalises by a batch of queries; a device predicts one at a "
             "time. Load it with statistics='support' (or 'population', if the learner keeps them)."
+        )
+    if saved.learner.transductive:
+        raise ModelError(
+            f"{type(saved.learner).__name__} answers a batch of queries together, but a device predicts one at a time; load it with "
+            "hyperparameters that make it inductive."
         )
 
 

@@ -1,0 +1,109 @@
+"""Prototypes that queries refine: those that look alike move the mean of the class that they are likely of. This is transductive.
+
+Ren et al. 2018, "Meta-Learning for Semi-Supervised Few-Shot Classification", section 3.1.1 (soft k-means, eq. 4); with
+`refinement="bd_cspn"`, Liu, Song and Qin 2020, "Prototype Rectification for Few-Shot Learning", section 3: queries are moved so that their
+mean is that of the support set (eq. 5), and each joins the class of the nearest prototype, weighted by the cosine of their angle (eqs. 6
+and 7).
+Deviations: the queries themselves are the unlabelled examples, where Ren et al. have others; all queries join, where Liu et al. take the
+surest; and both refine in meta-training too. Batch norm as in `protonet`.
+"""
+
+import dataclasses
+from typing import ClassVar, Literal, get_args
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from quickstudy.errors import check_above, check_at_least, check_choice
+from quickstudy.functional.classes import ABSENT, class_sums, hide_absent
+from quickstudy.functional.distances import DISTANCES, Distance, cosine_distances
+from quickstudy.learner import State
+from quickstudy.learners._embedding import EmbeddingLearner, remembered
+from quickstudy.learners._weights import counted
+from quickstudy.task import Examples
+
+Refinement = Literal["soft_kmeans", "bd_cspn", "none"]
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class SoftKMeans(EmbeddingLearner):
+    """State: features, one-hot labels and weights of every support example, and how often each way was seen.
+
+    Args:
+        net: the embedding, `[example, ...]` to `[example, feature]`.
+        refinement: how queries move the prototypes: `soft_kmeans`, each by its share in every class; `bd_cspn`, each in its nearest class;
+            or `none`, which is a prototypical network.
+        refine_steps: how often; with 0 it is a prototypical network as well.
+        distance: of a query to a prototype.
+        scale: factor of the distance; cosine distances, which are at most 2, need about 10.
+        sharpness: factor of the cosines by which examples are weighted, with `bd_cspn`, epsilon.
+    """
+
+    refinement: Refinement = "soft_kmeans"
+    refine_steps: int = 1
+    distance: Distance = "squared"
+    scale: float = 1.0
+    sharpness: float = 10.0
+
+    gradient_free_adapt: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_choice("refinement", self.refinement, get_args(Refinement))
+        check_at_least("refine_steps", self.refine_steps, 0)
+        check_choice("distance", self.distance, get_args(Distance))
+        check_above("scale", self.scale, 0)
+        check_above("sharpness", self.sharpness, 0)
+
+    @property
+    def transductive(self) -> bool:
+        return self.refinement != "none" and self.refine_steps > 0
+
+    def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
+        return {**remembered(features, support, state), **counted(support, state)}
+
+    def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
+        return self.answer_padded(state, features, None)
+
+    def answer_padded(
+        self, state: State, features: Float[Tensor, "example feature"], mask: Bool[Tensor, " example"] | None
+    ) -> Float[Tensor, "example output"]:
+        weight = torch.ones_like(features[:, 0]) if mask is None else mask.to(features.dtype)
+        sums = class_sums(state["features"], state["y"], state["weight"])
+        prototypes = sums / state["counts"].clamp(min=1.0).unsqueeze(-1)
+        if self.refinement == "bd_cspn" and self.transductive:
+            features = features + _mean(state["features"], state["weight"]) - _mean(features, weight)
+        for _ in range(self.refine_steps):
+            if self.refinement == "soft_kmeans":
+                share = self._logits(features, prototypes, state).softmax(-1) * weight.unsqueeze(-1)
+                prototypes = (sums + share.t() @ features) / (state["counts"] + share.sum(0)).clamp(min=1.0).unsqueeze(-1)
+            elif self.refinement == "bd_cspn":
+                prototypes = self._rectified(features, weight, prototypes, state)
+        return self._logits(features, prototypes, state)
+
+    def _logits(
+        self, features: Float[Tensor, "example feature"], prototypes: Float[Tensor, "way feature"], state: State
+    ) -> Float[Tensor, "example way"]:
+        """Return negative distances to the prototypes; ways that were never seen are hidden."""
+        return hide_absent(-self.scale * DISTANCES[self.distance](features, prototypes), state["counts"])
+
+    def _rectified(
+        self,
+        features: Float[Tensor, "example feature"],
+        weight: Float[Tensor, " example"],
+        prototypes: Float[Tensor, "way feature"],
+        state: State,
+    ) -> Float[Tensor, "way feature"]:
+        """Return the mean of all examples of each way, weighted by the softmax of their cosines; queries are of the nearest one."""
+        nearest = hide_absent(-cosine_distances(features, prototypes), state["counts"]).argmax(-1, keepdim=True)
+        joined = (nearest == torch.arange(len(prototypes), device=features.device)) * weight.unsqueeze(-1)
+        everything, member = torch.cat([state["features"], features]), torch.cat([state["y"], joined])
+        likeness = self.sharpness * (1 - cosine_distances(everything, prototypes))
+        return torch.where(member > 0, likeness, ABSENT).softmax(0).t() @ everything
+
+
+def _mean(features: Float[Tensor, "example feature"], weight: Float[Tensor, " example"]) -> Float[Tensor, " feature"]:
+    """Return the mean of the features that count."""
+    return (features * weight.unsqueeze(-1)).sum(0) / weight.sum().clamp(min=1.0)

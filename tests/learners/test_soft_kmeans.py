@@ -1,0 +1,73 @@
+"""Prototypes refined by queries, against prototypical networks and against steps that were computed by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from builders import Prototypes, apart, furthest, gradients, make_net, make_tasks
+
+from quickstudy.learners.soft_kmeans import SoftKMeans
+from quickstudy.nets.identity import Identity
+from quickstudy.objectives.classes import one_hot
+from quickstudy.task import Examples
+from quickstudy.training.engine import meta_gradient
+
+
+@pytest.mark.parametrize("changes", [{"refine_steps": 0}, {"refinement": "bd_cspn", "refine_steps": 0}, {"refinement": "none"}])
+def test_without_refinement_it_is_a_prototypical_network(changes: dict[str, Any]) -> None:
+    tasks, net = make_tasks(2, ragged=True), make_net(norm="batch").double()
+    task, found = tasks[1], []
+    for learner in (SoftKMeans(net, **changes), Prototypes(net)):
+        meta_gradient(learner, tasks, "vmap")
+        found.append((learner.predict(learner.adapt(task.support), task.query.x), gradients(learner), learner.protocol))
+    assert apart(found[0][0], found[1][0]) < 1e-12
+    assert furthest(found[0][1], found[1][1]) < 1e-12
+    assert found[0][2] == found[1][2] == "inductive"
+
+
+def line(*places: float) -> torch.Tensor:
+    return torch.tensor(places).double().unsqueeze(1)
+
+
+def test_a_step_of_soft_k_means_by_hand() -> None:
+    """Ways at 0 and 4; a query at 1 is of the first by 1 / (1 + e^-8), a query at 2 is of both by half."""
+    learner = SoftKMeans(Identity(1)).double()
+    state = learner.adapt(Examples(line(0, 4), one_hot(torch.tensor([0, 1]), 2, torch.float64)))
+    near = 1 / (1 + torch.exp(torch.tensor(-8.0).double()))
+    first = (0 + near * 1 + 0.5 * 2) / (1 + near + 0.5)
+    second = (4 + (1 - near) * 1 + 0.5 * 2) / (1 + (1 - near) + 0.5)
+    expected = -torch.stack([(line(1, 2) - first).square(), (line(1, 2) - second).square()], dim=1).squeeze(-1)
+    assert apart(learner.predict(state, line(1, 2)), expected) < 1e-12
+
+
+def test_a_step_of_rectification_by_hand() -> None:
+    """Queries are moved to the mean of the support set; there, both lie where an example does, and leave its place alone."""
+    rows = torch.tensor([[2.0, 0.0], [0.0, 2.0]]).double()
+    learner = SoftKMeans(Identity(2), refinement="bd_cspn").double()
+    state = learner.adapt(Examples(rows, one_hot(torch.tensor([0, 1]), 2, torch.float64)))
+    found = learner.predict(state, rows + 7)
+    assert apart(found, -torch.tensor([[0.0, 8.0], [8.0, 0.0]]).double()) < 1e-12
+    # Moved by their mean, [1, 1], the queries are [2, 1] and [0, 1]: of the first way, cosine 2 / sqrt 5, and of the second, cosine 1.
+    queries = torch.tensor([[2.0, 1.0], [0.0, 1.0]]).double()
+    share = 1 / (1 + torch.exp(torch.tensor(10 * (1 - 2 / 5**0.5)).double()))
+    prototypes = torch.stack([torch.stack([torch.tensor(2.0).double(), share]), torch.tensor([0.0, 1.5]).double()])
+    expected = -torch.cdist(queries, prototypes).square()
+    assert apart(learner.predict(state, queries + 3), expected) < 1e-9
+
+
+def test_queries_of_one_class_bring_its_prototype_nearer() -> None:
+    """One example each, far from the middle of its class: refined by 20 queries, more of them are answered rightly."""
+    generator = torch.Generator().manual_seed(0)
+    centres, labels = 1.5 * torch.randn(3, 6, generator=generator), torch.arange(3).repeat(20)
+    queries = centres[labels] + torch.randn(60, 6, generator=generator)
+    right = {}
+    for refinement in ("none", "soft_kmeans", "bd_cspn"):
+        learner, right[refinement] = SoftKMeans(Identity(6), refinement=refinement, refine_steps=3), 0  # type: ignore[arg-type]
+        for seed in range(20):
+            noise = torch.randn(3, 6, generator=torch.Generator().manual_seed(seed))
+            state = learner.adapt(Examples(centres + noise, one_hot(torch.arange(3), 3)))
+            right[refinement] += int((learner.predict(state, queries).argmax(-1) == labels).sum())
+    assert right["soft_kmeans"] > right["none"] + 50
+    assert right["bd_cspn"] > right["none"] + 50
