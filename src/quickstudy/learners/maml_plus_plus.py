@@ -99,7 +99,7 @@ class MAMLPlusPlus(Learner):
             each = self._steps(index)
             weights = self._step(weights, each, front, seen)
             state = _weights.to_state(self, weights | self._norms_of(each), front, seen)
-            losses.append(task.query.y.loss(self.predict(state, task.query.x), task.query.weight))
+            losses.append(task.query.y.loss(self.predict_padded(state, task.query.x, task.query.mask), task.query.weight))
         return (self.importance() * torch.stack(losses)).sum()
 
     def importance(self) -> Float[Tensor, " step"]:
