@@ -22,6 +22,7 @@ _WHERE = {
     "ImageSpec": "quickstudy.inputs.image",
     "Learner": "quickstudy.learner",
     "OneHot": "quickstudy.objectives.classes",
+    "PooledTasks": "quickstudy.tasks.pooled",
     "QuickstudyError": "quickstudy.errors",
     "Result": "quickstudy.training.evaluate",
     "RunFolder": "quickstudy.training.folder",
@@ -55,6 +56,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks._draw import Draw
     from quickstudy.tasks.classes import ClassTasks
     from quickstudy.tasks.gaussian_process import GaussianProcessTasks
+    from quickstudy.tasks.pooled import PooledTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
@@ -73,6 +75,7 @@ __all__ = [
     "ImageSpec",
     "Learner",
     "OneHot",
+    "PooledTasks",
     "QuickstudyError",
     "Result",
     "RunFolder",

@@ -89,6 +89,9 @@ class Learner(nn.Module, abc.ABC):
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
     """Settings of the outer loop that suits this learner, used if the caller names none."""
 
+    draws: ClassVar[str] = ""
+    """Source of tasks that trains the learner if the caller names none, such as `pooled`; empty for few-shot tasks."""
+
     statistics: Any = ""
     """Choice of what batch norm normalises queries by; empty for a learner without the choice."""
 
@@ -163,6 +166,13 @@ class Learner(nn.Module, abc.ABC):
         task = self.matched(task)
         state = self.adapt(task.support)
         return task.query.y.loss(self.predict_padded(state, task.query.x, task.query.mask), task.query.weight)
+
+    def prepare(self, task: Task) -> None:
+        """Build what depends on the tasks of a training, of which this is one; called before it begins. Nothing by default."""
+
+    def exported(self) -> Self:
+        """Return the learner without what only training needs; itself by default."""
+        return self
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:

@@ -52,7 +52,7 @@ BAD_OPTIONS = {
     "no time": (["--minutes", "soon"], ["minutes is 'soon'", "a number, or null"]),
     "stray word": (["omniglot"], ["unexpected argument: omniglot"]),
     "missing value": (["--steps"], ["--steps", "expected one argument"]),
-    "no steps": (["--steps", "0"], ["steps is 0", "1 or more"]),
+    "no steps": (["--steps", "-1"], ["steps is -1", "0 or more"]),
     "negative rate": (["--lr", "-1"], ["lr is -1.0", "more than 0"]),
     "rate that is no number": (["--lr", ".nan"], ["lr is nan", "more than 0"]),
     "negative decay": (["--weight_decay", "-1"], ["weight_decay is -1.0", "0 or more"]),

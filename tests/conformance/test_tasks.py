@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from typing import Any
 
@@ -16,13 +17,16 @@ from quickstudy.data import Dataset
 from quickstudy.tasks._random import task_keys
 from quickstudy.tasks.source import TaskSource
 
+SIZES = {"ways": 2, "shots": 1, "queries": 1}
+"""Sizes of small tasks over data, for sources that have such sizes."""
 each_source = pytest.mark.parametrize("name", discovery.names("tasks"))
 
 
 def make(name: str, patterns: Dataset, seed: int, **options: Any) -> TaskSource:
     """Return a source of this name, with its defaults unless `options` says otherwise."""
     kind = discovery.load("tasks", name)
-    return kind(patterns, 2, 1, 1, seed=seed, **options) if takes_data(kind) else kind(seed=seed, **options)
+    sizes = {size: count for size, count in SIZES.items() if size in inspect.signature(kind).parameters}
+    return kind(patterns, **sizes, seed=seed, **options) if takes_data(kind) else kind(seed=seed, **options)
 
 
 @each_source
@@ -31,7 +35,7 @@ def test_a_task_is_a_pure_function_of_seed_and_index(name: str, patterns: Datase
     later, alone = tasks.batch([3, 2**40])[1], make(name, patterns, 4)[2**40]
     assert all(torch.equal(a, b) for a, b in zip(tree_leaves(later), tree_leaves(alone), strict=True))
     for other in (tasks[4], make(name, patterns, 5)[3]):
-        assert not torch.equal(tasks[3].support.x, other.support.x)  # type: ignore[arg-type]
+        assert not torch.equal(tasks[3].query.x, other.query.x)  # type: ignore[arg-type]
 
 
 @each_source
@@ -54,7 +58,7 @@ def test_a_hash_and_a_description_tell_sources_apart(name: str, patterns: Datase
     about = tasks.describe()
     assert about == json.loads(json.dumps(about))  # results are written as JSON
     assert about["source"] == name
-    assert {"dataset", "shots", "queries", "seed"} <= about.keys()
+    assert {"dataset", "seed", *({"shots", "queries"} & inspect.signature(type(tasks)).parameters.keys())} <= about.keys()
 
 
 @each_source

@@ -27,16 +27,49 @@ USUAL = {"ways": 5, "queries": 15, "shots": (1, 5)}
 """Tasks that a learner is usually evaluated on: classes, default number of queries of each, and numbers of examples of each."""
 
 
-def add_arguments(parser: _parser.Parser, arguments: Sequence[str]) -> None:
-    """Add the options of the source that a command line chooses, of its data, and of its validation tasks."""
-    name = _parser.chosen_name(arguments, "tasks", SOURCE)
-    source = discovery.load("tasks", name)
+def chosen(arguments: Sequence[str], learner: str) -> tuple[str, str]:
+    """Return the names of two sources of tasks: the one that a command line chooses to train on, and the one to judge on.
+
+    They are one, unless the learner is trained on something else than the few-shot tasks that it is for.
+
+    Args:
+        arguments: of the command line.
+        learner: name of the learner if the command line chooses none.
+    """
+    draws = _draws(_parser.chosen_name(arguments, "learner", learner))
+    name = _parser.chosen_name(arguments, "tasks", draws or SOURCE)
+    return name, SOURCE if name == draws else name
+
+
+def _draws(learner: str) -> str:
+    """Return the source of tasks that trains a learner of this name; empty for few-shot tasks."""
+    return discovery.load("learners", learner).draws  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def judging(options: jsonargparse.Namespace) -> str:
+    """Return the name of the source of tasks that learners are judged on."""
+    return SOURCE if options.tasks == _draws(options.learner.name) else options.tasks
+
+
+def add_arguments(parser: _parser.Parser, arguments: Sequence[str], learner: str) -> None:
+    """Add the options of the sources that a command line chooses, and of their data.
+
+    Args:
+        parser: to add them to.
+        arguments: of the command line.
+        learner: name of the learner if the command line chooses none.
+    """
+    name, judged = chosen(arguments, learner)
+    source, few_shot = discovery.load("tasks", name), discovery.load("tasks", judged)
     parser.add_argument("--tasks", type=str, default=name, help=f"where tasks come from: {', '.join(discovery.names('tasks'))}")
     if takes_data(source):
         _data.add_arguments(parser, split="train")
         parser.add_argument("--validation.split", type=str | None, default="val", help="split to validate on; null for none")
     _parser.add_settings(parser, source, f"options of the tasks {name}", skip={"dataset"})
-    if "ways" in _names(source):
+    if few_shot is not source:
+        title = f"options of the tasks {judged} to validate on"
+        _parser.add_settings(parser, few_shot, title, skip={"dataset", *_names(source)})
+    if "ways" in _names(few_shot):
         parser.add_argument(
             "--validation.ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
         )
@@ -55,13 +88,18 @@ def from_rows(name: str) -> bool:
 
 def make(options: jsonargparse.Namespace) -> TaskSource:
     """Return the training tasks that the options ask for."""
+    return _make(options, getattr(options, "split", None), {}, name=options.tasks)
+
+
+def make_judging(options: jsonargparse.Namespace) -> TaskSource:
+    """Return tasks of the training's own classes that a learner can be judged on: those of the training, if they are few-shot tasks."""
     return _make(options, getattr(options, "split", None), {})
 
 
 def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
     """Return validation tasks: as in training, but of other classes or another stream, and with examples as they are."""
     split, ways = options.get("validation.split"), options.get("validation.ways")
-    source = discovery.load("tasks", options.tasks)
+    source = discovery.load("tasks", judging(options))
     if takes_data(source) and split is None:
         return None
     changes: dict[str, Any] = {"seed": options.seed + VALIDATION_SEED}
@@ -93,7 +131,7 @@ def unseen(
     Raises:
         DataError, TaskError: no split has such tasks; the error is that of the last one.
     """
-    if not takes_data(discovery.load("tasks", options.tasks)):
+    if not takes_data(discovery.load("tasks", judging(options))):
         return _make(options, None, {"seed": options.seed + 2 * VALIDATION_SEED} | changes)
     candidates = [
         name for name in dict.fromkeys((split,) if split else ("test", options.validation.split, options.split)) if name
@@ -105,10 +143,14 @@ def unseen(
 
 
 def _make(
-    options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any], spec: InputSpec | None = None
+    options: jsonargparse.Namespace,
+    split: str | None,
+    changes: dict[str, Any],
+    spec: InputSpec | None = None,
+    name: str | None = None,
 ) -> TaskSource:
-    """Return tasks of one split, with some options changed."""
-    source = discovery.load("tasks", options.tasks)
+    """Return tasks of one split, with some options changed, from the source of this name; None for the one to judge on."""
+    source = discovery.load("tasks", name or judging(options))
     given = _parser.given(source, options) | changes
     return source(_data.load(options, split, spec), **given) if takes_data(source) and split is not None else source(**given)
 

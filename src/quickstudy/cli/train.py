@@ -61,8 +61,8 @@ def build_parser(arguments: Sequence[str], verb: str = "train", about: str | Non
         "--max_restarts", type=int, default=restarts, help="how often all processes start again when one was killed"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
-    _tasks.add_arguments(parser, arguments)
-    on_rows = _tasks.from_rows(_parser.chosen_name(arguments, "tasks", _tasks.SOURCE))
+    _tasks.add_arguments(parser, arguments, LEARNER)
+    on_rows = _tasks.from_rows(_tasks.chosen(arguments, LEARNER)[0])
     _parser.add_learner(parser, arguments, LEARNER, NET_ON_ROWS if on_rows else NET)
     _parser.add_settings(parser, TrainingSettings, "settings of the training")
     return parser
@@ -129,7 +129,10 @@ def _train(options: jsonargparse.Namespace) -> None:
     with progress_line() if first else contextlib.nullcontext(silent) as progress:
         saved = fit(job.learner, job.tasks, job.validation, job.settings, folder, progress=progress)
     if first:
-        result = saved.info.get("validation") or evaluate(saved, job.tasks, job.settings.validation.tasks).to_dict()
+        result = (
+            saved.info.get("validation")
+            or evaluate(saved, _tasks.make_judging(options), job.settings.validation.tasks).to_dict()
+        )
         _show(options, saved, result)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import typing
 from collections.abc import Mapping
 
@@ -37,6 +38,7 @@ def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = U
         ModelError: the learner cannot be exported.
         ConfigError: nobody says how long the rows are.
     """
+    saved = dataclasses.replace(saved, learner=saved.learner.exported())
     spec = input_of(saved, features)
     types = [getattr(torch, name) for name in typing.get_args(StateType)]
     backend = Backend(decompositions.onnx(), state_types=types)

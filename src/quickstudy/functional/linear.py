@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -31,9 +33,24 @@ def solve(matrix: Float[Tensor, "*batch n n"], right: Float[Tensor, "*batch n co
     if not exporting():
         wide = torch.promote_types(matrix.dtype, torch.float32)  # there is no solver for half precision
         return torch.linalg.solve(matrix.to(wide), right.to(wide)).to(matrix.dtype)
-    inverse = inverted(matrix)
-    first = inverse @ right
-    return first + inverse @ (right - matrix @ first)
+    return solver(matrix)(right)
+
+
+def solver(matrix: Float[Tensor, "*batch n n"]) -> Callable[[Tensor], Tensor]:
+    """Return `solve` as a function of the right side, for many systems with one matrix: its inverse is found once.
+
+    >>> solver(torch.tensor([[2.0, 0.0], [0.0, 4.0]]))(torch.tensor([[2.0], [2.0]]))
+    tensor([[1.0000],
+            [0.5000]])
+    """
+    identity = torch.eye(matrix.shape[-1], dtype=matrix.dtype, device=matrix.device)
+    inverse = inverted(matrix) if exporting() else solve(matrix, identity.expand_as(matrix))
+
+    def solved(right: Tensor) -> Tensor:
+        first = inverse @ right
+        return first + inverse @ (right - matrix @ first)
+
+    return solved
 
 
 def inverse_root(matrix: Float[Tensor, "n n"], steps: int = 30) -> Float[Tensor, "n n"]:

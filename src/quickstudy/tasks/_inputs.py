@@ -2,11 +2,52 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
-from jaxtyping import Num
+from jaxtyping import Int, Num
 from torch import Tensor
 
+from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import TensorLayout
+from quickstudy.task import Input
+from quickstudy.tasks._random import uniform
+from quickstudy.tasks.augment import augmentation
+
+
+class Inputs:
+    """Inputs of the examples of a data set, each changed at random if that is wished.
+
+    Args:
+        dataset: whose examples they are.
+        augment: how they are changed, a name of `quickstudy.tasks.augment` for this kind of input; `none` leaves them as they are.
+        seed: of the changes.
+    """
+
+    def __init__(self, dataset: Dataset, augment: str, seed: int) -> None:
+        self.seed, self._layout = seed, dataset.spec.layout()
+        self._augmentation = None if augment == "none" else augmentation(dataset.spec.kind, augment)
+        self._stored = {name: torch.from_numpy(dataset.stored[name]).flatten(1) for name in self._layout}
+
+    def __call__(self, index: Int[np.ndarray, " task"], rows: Int[Tensor, "task example"], stream: int) -> Input:
+        """Return the inputs `[task, example, *shape]` of stored rows; by name if the kind has several parts.
+
+        Args:
+            index: number of each task.
+            rows: stored rows of its examples.
+            stream: what the random numbers are for; sets of examples that are changed differently have different streams.
+        """
+        flat = rows.flatten()
+        parts: dict[str, Tensor] = {}
+        for name, layout in self._layout.items():
+            # index_select of flat rows: several times faster than indexing by a tensor, and than a gather of floats held ready
+            stored = self._stored[name].index_select(0, flat).unflatten(1, layout.axes)
+            x = to_input(stored, layout)
+            if self._augmentation is not None:
+                change, numbers = self._augmentation
+                random = uniform(self.seed, index, rows.shape[1] * numbers, stream).reshape(-1, numbers)
+                x = change(x, torch.from_numpy(random).to(x.dtype))
+            parts[name] = x.unflatten(0, rows.shape)
+        return parts if len(parts) > 1 else next(iter(parts.values()))
 
 
 def to_input(stored: Num[Tensor, " *stored"], layout: TensorLayout) -> Num[Tensor, " *input"]:

@@ -9,18 +9,16 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from quickstudy.data.dataset import Dataset
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs import InputSpec
 from quickstudy.objectives.classes import OneHot
-from quickstudy.task import Examples, Input, Task
+from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import EVENLY, Draw
-from quickstudy.tasks._inputs import to_input
+from quickstudy.tasks._inputs import Inputs
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks._ranges import Range, shown, whole
-from quickstudy.tasks.augment import augmentation
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,12 +64,10 @@ class ClassTasks:
         self.draw = draw
         if queries < 1:
             raise ConfigError(f"queries is {queries}; expected at least 1 query example per class.")
-        self._augmentation = None if self.draw.augment == "none" else augmentation(dataset.spec.kind, self.draw.augment)
+        self._inputs = Inputs(dataset, self.draw.augment, self.seed)
         self._check_counts()
         self._pools, self._pool_sizes = self._make_pools()
         self._starts, self._rows = dataset.starts, dataset.rows
-        self._layout = dataset.spec.layout()
-        self._stored = {name: torch.from_numpy(dataset.stored[name]).flatten(1) for name in self._layout}
 
     def __getitem__(self, index: int) -> Task:
         """Return the task of this index."""
@@ -193,21 +189,6 @@ class ClassTasks:
         x = self._inputs(index, flat, stream)
         y = torch.eye(ways).repeat(per_way, 1).expand(tasks, -1, -1)
         return Examples(x, OneHot(y), None if mask is None else torch.from_numpy(mask.reshape(tasks, -1)))
-
-    def _inputs(self, index: np.ndarray, rows: Tensor, stream: int) -> Input:
-        """Return the inputs of stored rows `[task, example]`, `[task, example, *shape]`; by name if the kind has several parts."""
-        flat = rows.flatten()
-        parts: dict[str, Tensor] = {}
-        for name, layout in self._layout.items():
-            # index_select of flat rows: several times faster than indexing by a tensor, and than a gather of floats held ready
-            stored = self._stored[name].index_select(0, flat).unflatten(1, layout.axes)
-            x = to_input(stored, layout)
-            if self._augmentation is not None:
-                change, numbers = self._augmentation
-                random = uniform(self.seed, index, rows.shape[1] * numbers, stream).reshape(-1, numbers)
-                x = change(x, torch.from_numpy(random).to(x.dtype))
-            parts[name] = x.unflatten(0, rows.shape)
-        return parts if len(parts) > 1 else next(iter(parts.values()))
 
 
 def _number(count: int, one: str, more: str) -> str:

@@ -69,13 +69,15 @@ class Trainer:
         self.settings, self.group, self.folder = settings.suited_to(learner), group, folder
         self.device = own_device(group.local_rank)
         self.tasks, self.validation = tasks, validation
+        if learner.draws:
+            learner.prepare(tasks[0])
         self.learner = learner.eval().to(self.device)
         self.weights = list(trainable(learner).values())
         self.spec = tasks.input
         self.run, self.begun = Run(), False
         self._check()
         make_optimizer = OPTIMIZERS[self.settings.optimizer or "adam"]
-        self.optimizer = make_optimizer(self.weights, lr=0.0, weight_decay=self.settings.weight_decay)
+        self.optimizer = make_optimizer([{"params": self.weights}], lr=0.0, weight_decay=self.settings.weight_decay)
         self.best = Best(folder, self.settings.validation.snapshots)
         self.evaluator = Evaluator(learner, self.settings.engine.mapping)
         self.tracker = Tracker(None, 0)
@@ -106,7 +108,8 @@ class Trainer:
         saved_at = self.run.seconds
         stopping = deferred_interrupt(shared=self.group.size > 1)
         with contextlib.closing(self.tracker), stopping as interrupted, self.drawn:
-            self._choose_engine(progress)
+            if self.settings.steps:
+                self._choose_engine(progress)
             while not self._over():
                 row, stop = self._one_step(began, interrupted)
                 self.tracker.log(self.run.step, row)
@@ -155,13 +158,15 @@ class Trainer:
         set_progress(self.learner, 0.0)
         if self.validation is None:
             self.calibrated()
+        elif self.settings.steps == 0:
+            self._validate(self.validation)
         found = self.group.first(self._finished)
         self.group.same_(self.learner)
         return dataclasses.replace(self.saved(), learner=self.learner.cpu(), **found)
 
     def _check(self) -> None:
         """Raise an error for what would only be found when the training has ended: nothing to train, or what cannot be saved."""
-        if not self.weights:
+        if not self.weights and self.settings.steps:
             how = "call requires_grad_() on some that are frozen" if list(self.learner.parameters()) else "choose another net"
             raise ModelError(
                 f"{type(self.learner).__name__} on this net has no parameters to train; use it as it is, or {how}."
@@ -207,11 +212,11 @@ class Trainer:
         saved = self.saved() if self.validation is None else self.best.set_in(self.learner, self.saved())
         batch, spec = self._calibration_tasks(), self.spec
         info, temperature = dict(saved.info), 1.0
-        if self.tasks.target == "classes":
+        if self.tasks.target == "classes" and (self.validation is not None or batch.support.count):
             temperature, error = fit_temperature((judged.predictions, judged.tasks.query) for judged in self._judged())
             if "validation" in info:
                 info["validation"] = info["validation"] | {"ece": ACCURACY.rounded(error)}
-        statistics = {} if spec is None else input_statistics(spec, batch.support.x)
+        statistics = {} if spec is None else input_statistics(spec, (batch.support if batch.support.count else batch.query).x)
         found = {"info": info, "temperature": temperature, "statistics": statistics}
         self.best.save(dataclasses.replace(saved, **found))
         return found

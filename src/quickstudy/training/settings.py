@@ -120,7 +120,7 @@ class TrainingSettings:
     """Settings of a meta-training.
 
     Args:
-        steps: outer steps.
+        steps: outer steps; 0 for a learner that is calibrated, judged and saved as it is.
         minutes: stop after this time at the latest, with the schedule shortened to it; a run bound by the clock is not repeatable bit
             for bit.
         tasks_per_step: tasks whose meta-gradients are averaged into one step.
@@ -152,7 +152,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         _make_plain(self)
-        check_at_least("steps", self.steps, 1)
+        check_at_least("steps", self.steps, 0)
         check_at_least("tasks_per_step", self.tasks_per_step, 1)
         _check_positive(self, "minutes", "lr", "clip", "threads", "checkpoint_minutes")
         if self.threads is not None and self.threads > (os.cpu_count() or 1):
@@ -195,4 +195,4 @@ class TrainingSettings:
     def done(self, step: int, seconds: float) -> float:
         """Return the fraction of the training that is over, by steps or by the clock, in [0, 1]."""
         by_clock = seconds / (60 * self.minutes) if self.minutes else 0.0
-        return min(1.0, max(step / self.steps, by_clock))
+        return min(1.0, max(step / self.steps, by_clock)) if self.steps else 1.0

@@ -135,7 +135,7 @@ def capture(
     """
     if learner.not_exportable:
         raise ModelError(f"{type(learner).__name__} cannot be exported: {learner.not_exportable}")
-    programs = _Tracer(learner, layout, backend, answers).programs()
+    programs = _Tracer(learner.exported(), layout, backend, answers).programs()
     _check_state_types(type(learner).__name__, programs, backend.state_types)
     return programs
 
