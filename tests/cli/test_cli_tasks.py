@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import PIL.Image
 import pytest
-from builders import DESCENT, PROTOTYPES
+from builders import DESCENT, MEMORY, PROTOTYPES, learner_that
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _tasks
@@ -17,10 +17,12 @@ from quickstudy.tasks.gaussian_process import GaussianProcessTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 
 Call = Callable[..., object]
+POOLED = learner_that(draws="pooled")
+"""Name of a learner that is trained on all training classes at once."""
 
 
 def test_task_sources_are_what_the_folder_holds() -> None:
-    assert discovery.names("tasks") == ["classes", "gaussian_process", "sinusoid"]
+    assert discovery.names("tasks") == ["classes", "gaussian_process", "pooled", "sinusoid"]
     for name in discovery.names("tasks"):
         source = discovery.load("tasks", name)
         assert all(hasattr(source, part) for part in ("input", "target", "batch", "describe", "fingerprint", "__getitem__"))
@@ -62,6 +64,36 @@ def test_the_next_command_and_a_resumed_run_know_the_source(cli: Call, tmp_path:
     assert cli("train", "--resume", run).code == 0
 
 
+def test_a_learner_chooses_the_tasks_that_train_it_and_is_judged_on_few_shot_tasks(
+    cli: Call, train: Callable[..., list[str]], tmp_path: pathlib.Path
+) -> None:
+    run = tmp_path / "run"
+    trained = cli(*train(run, learner=POOLED, batch_size=6, ways=3, queries=2), "--json")
+    assert trained.code == 0, trained
+    found = json.loads(trained.out)["validation"]
+    assert [found[key] for key in ("source", "ways", "shots", "queries")] == ["classes", 3, 1, 2]
+    about = json.loads(cli("info", run, "--json").out)
+    assert about["learner"]["args"]["classes"] == 10
+    assert "options of the tasks classes" in cli("evaluate", run, "--help").out
+    assert cli("train", "--resume", run).code == 0
+    trained = cli(*train(tmp_path / "alone", learner=POOLED, validation__split="null"), "--json")
+    assert trained.code == 0, trained
+    assert json.loads(trained.out)["training"]["source"] == "classes"
+
+
+def test_no_steps_judge_and_save_a_learner_as_it_is(cli: Call, train: Callable[..., list[str]], tmp_path: pathlib.Path) -> None:
+    run = tmp_path / "run"
+    trained = cli(*train(run, steps=0), "--json")
+    assert trained.code == 0, trained
+    found = json.loads(trained.out)
+    assert found["steps"] == 0
+    assert 30 < found["validation"]["accuracy"] < 100
+    assert cli("train", "--resume", run).code == 0
+    words = train(tmp_path / "pixels", learner=MEMORY, net="identity", steps=0)  # nothing could be trained
+    outcome = cli(*[word for word in words if "channels" not in word])
+    assert outcome.code == 0, outcome
+
+
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
@@ -70,6 +102,8 @@ def test_the_next_command_and_a_resumed_run_know_the_source(cli: Call, tmp_path:
         (["--tasks", "sinusoid", "--data", "digits"], "unknown option --data"),
         (["--tasks", "sinusoid", "--learner", PROTOTYPES], PROTOTYPES),
         (["--tasks", "classes"], "lacks --data"),
+        (["--tasks", "pooled", "--learner", PROTOTYPES, "--data", "digits"], "these have no support sets; expected tasks such"),
+        (["--tasks", "pooled", "--learner", POOLED, "--data", "digits", "--queries", "0"], "queries is 0"),
     ],
 )
 def test_options_of_another_source_are_refused(refused: Call, tmp_path: pathlib.Path, words: list[str], expected: str) -> None:

@@ -1,9 +1,8 @@
 """From scratch: the whole net is trained on each task's support set alone, always from the same weights.
 
-The baseline that says what a task can teach without any other task; Chen et al. 2019, "A Closer Look at Few-shot Classification", call
-training on the few examples alone what transfer must beat. Left as it is made (`--steps 0`), the net starts from random weights; on a net
-that was trained for something else, it is fine-tuning; trained on few-shot tasks, it is MAML with Adam inside. Steps are Adam's without
-momentum, over all support examples, as in `reptile`; the head starts at zero and has as many outputs as the task.
+The baseline that says what a task can teach without any other task. Left as it is made (`--steps 0`), the net starts from random weights;
+on a net that was trained for something else, it is fine-tuning; trained on few-shot tasks, it is MAML with momentum. Steps are those of
+gradient descent with momentum over all support examples; the head starts at zero and has as many outputs as the task.
 """
 
 import dataclasses
@@ -13,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.errors import ConfigError, check_at_least
 from quickstudy.functional.call import Parameters
-from quickstudy.functional.descent import adam
+from quickstudy.functional.descent import sgd
 from quickstudy.functional.loop import repeat
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
@@ -31,12 +31,14 @@ class Scratch(Learner):
         net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
         inner_lr: step size.
         inner_steps: steps on the support set.
+        momentum: fraction of a step that the next one repeats, at least 0 and below 1.
         statistics: what batch norm normalises queries by: the `support` set, or the `query` batch (transductive).
     """
 
     net: nn.Module
-    inner_lr: float = 0.001
+    inner_lr: float = 0.01
     inner_steps: int = 50
+    momentum: float = 0.9
     statistics: _weights.BatchStatistics = "support"
     head_ways: None = dataclasses.field(default=None, init=False)
 
@@ -45,6 +47,9 @@ class Scratch(Learner):
     rate: ClassVar[str] = "inner_lr"
 
     def __post_init__(self) -> None:
+        check_at_least("momentum", self.momentum, 0)
+        if self.momentum >= 1:
+            raise ConfigError(f"momentum is {self.momentum}; expected less than 1.", subject="momentum", expected="less than 1")
         self.head = _weights.make_head(self)
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
@@ -54,10 +59,11 @@ class Scratch(Learner):
 
         def step(index: int | Tensor, carried: tuple[Parameters, Parameters]) -> tuple[Parameters, Parameters]:
             gradients = torch.func.grad(lambda w: _weights.loss(self, w, front.support, seen, front.depth))(carried[0])
-            return adam(carried[0], gradients, carried[1], self.inner_lr, index + 1)
+            pace = {name: self.momentum * value + gradients[name] for name, value in carried[1].items()}
+            return sgd(carried[0], pace, self.inner_lr), pace
 
-        moments = {name: torch.zeros_like(value) for name, value in weights.items()}
-        weights, _ = repeat(step, (weights, moments), self.inner_steps, "inner_steps")
+        still = {name: torch.zeros_like(value) for name, value in weights.items()}
+        weights, _ = repeat(step, (weights, still), self.inner_steps, "inner_steps")
         return _weights.to_state(self, weights, front, seen)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:

@@ -69,8 +69,7 @@ class Trainer:
         self.settings, self.group, self.folder = settings.suited_to(learner), group, folder
         self.device = own_device(group.local_rank)
         self.tasks, self.validation = tasks, validation
-        if learner.draws:
-            learner.prepare(tasks[0])
+        learner.prepare(tasks[0])
         self.learner = learner.eval().to(self.device)
         self.weights = list(trainable(learner).values())
         self.spec = tasks.input
@@ -169,7 +168,8 @@ class Trainer:
         if not self.weights and self.settings.steps:
             how = "call requires_grad_() on some that are frozen" if list(self.learner.parameters()) else "choose another net"
             raise ModelError(
-                f"{type(self.learner).__name__} on this net has no parameters to train; use it as it is, or {how}."
+                f"{type(self.learner).__name__} on this net has no parameters to train; use it as it is, or {how}. With steps=0 it "
+                "is calibrated, judged and saved without training."
             )
         for tasks in (self.tasks, self.validation):
             if tasks is not None:
