@@ -15,7 +15,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_leaves, tree_map
 
-from quickstudy.errors import ConfigError
 from quickstudy.layers.attention import ATTENTION
 from quickstudy.layers.batch_norm import has_batch_norm, padding
 from quickstudy.objectives._measure import Measure
@@ -169,16 +168,7 @@ class Learner(nn.Module, abc.ABC):
         return task.query.y.loss(self.predict_padded(state, task.query.x, task.query.mask), task.query.weight)
 
     def prepare(self, task: Task) -> None:
-        """Build what depends on the tasks of a training, of which this is one; called before it begins. By default only look at it.
-
-        Raises:
-            ConfigError: the learner cannot be trained on such tasks.
-        """
-        if task.support.count == 0:
-            raise ConfigError(
-                f"{type(self).__name__} is trained on few-shot tasks, but these have no support sets; expected tasks such as those of "
-                "ClassTasks, or a learner that is trained on batches of all classes."
-            )
+        """Build what depends on the tasks of a training, of which this is one; called before it begins. Nothing by default."""
 
     def exported(self) -> Self:
         """Return the learner without what only training needs; itself by default."""

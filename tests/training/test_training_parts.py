@@ -55,10 +55,16 @@ def group_of(name: str) -> type[TrainingSettings | ValidationSettings]:
     return ValidationSettings if name in ValidationSettings.__dataclass_fields__ else TrainingSettings
 
 
-@pytest.mark.parametrize("name", ["steps", "tasks_per_step", "every", "tasks"])
+@pytest.mark.parametrize("name", ["tasks_per_step", "every", "tasks"])
 def test_counts_are_at_least_one(name: str) -> None:
     with pytest.raises(ConfigError, match=rf"{name} is 0; expected 1 or more"):
         group_of(name)(**{name: 0})  # type: ignore[arg-type]
+
+
+def test_steps_may_be_none_but_no_fewer() -> None:
+    assert TrainingSettings(steps=0).done(0, 0.0) == 1
+    with pytest.raises(ConfigError, match="steps is -1; expected 0 or more"):
+        TrainingSettings(steps=-1)
 
 
 @pytest.mark.parametrize("name", ["minutes", "lr", "clip", "threads", "patience", "checkpoint_minutes"])

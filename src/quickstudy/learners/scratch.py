@@ -40,7 +40,7 @@ class Scratch(Learner):
     inner_steps: int = 50
     momentum: float = 0.9
     statistics: _weights.BatchStatistics = "support"
-    head_ways: None = dataclasses.field(default=None, init=False)
+    head_ways: int | None = dataclasses.field(default=None, init=False)
 
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from quickstudy import storage
-from quickstudy.errors import ModelError, TrainingError
+from quickstudy.errors import ConfigError, ModelError, TrainingError
 from quickstudy.functional.call import trainable
 from quickstudy.layers.check import unchanged_buffers
 from quickstudy.learner import Learner, set_progress
@@ -69,7 +69,8 @@ class Trainer:
         self.settings, self.group, self.folder = settings.suited_to(learner), group, folder
         self.device = own_device(group.local_rank)
         self.tasks, self.validation = tasks, validation
-        learner.prepare(tasks[0])
+        if learner.draws:
+            learner.prepare(tasks.batch(range(1))[0])
         self.learner = learner.eval().to(self.device)
         self.weights = list(trainable(learner).values())
         self.spec = tasks.input
@@ -257,7 +258,13 @@ class Trainer:
 
     def _draw(self, step: int) -> Task:
         """Draw this process's tasks of a step."""
-        return self.tasks.batch(self._indices(step))
+        tasks = self.tasks.batch(self._indices(step))
+        if tasks.support.count == 0 and not self.learner.draws:
+            raise ConfigError(
+                f"{type(self.learner).__name__} is trained on few-shot tasks, but these have no support sets; expected tasks such as those "
+                "of ClassTasks, or a learner that is trained on batches of all classes."
+            )
+        return tasks
 
     def _step(self, began: float, interrupted: Callable[[], bool]) -> Step:
         """Take a step of the optimizer along the mean meta-gradient of all processes."""
