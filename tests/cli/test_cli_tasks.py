@@ -75,6 +75,7 @@ def test_a_learner_chooses_the_tasks_that_train_it_and_is_judged_on_few_shot_tas
     about = json.loads(cli("info", run, "--json").out)
     assert about["learner"]["args"]["classes"] == 10
     assert "options of the tasks classes" in cli("evaluate", run, "--help").out
+    assert cli("plan", *train(run, learner=POOLED)[1:], "--json").code == 0
     assert cli("train", "--resume", run).code == 0
     trained = cli(*train(tmp_path / "alone", learner=POOLED, validation__split="null"), "--json")
     assert trained.code == 0, trained

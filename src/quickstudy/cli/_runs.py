@@ -30,7 +30,7 @@ def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str 
         ConfigError: neither the run nor the caller names data, which its tasks need.
     """
     config, about = pathlib.Path(run) / CONFIG, dict(saved.info.get("trained_on") or {})
-    source = about.get("source", _tasks.SOURCE)
+    source = _tasks.few_shot_source(saved)
     if config.is_file():
         words = ["--config", str(config)]
     elif data is None and _tasks.takes_data(discovery.load("tasks", source)):

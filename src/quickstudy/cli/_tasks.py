@@ -51,6 +51,12 @@ def judging(options: jsonargparse.Namespace) -> str:
     return SOURCE if options.tasks == _draws(options.learner.name) else options.tasks
 
 
+def few_shot_source(saved: SavedLearner) -> str:
+    """Return the name of the source of tasks that a learner was trained on; the usual one if these were no few-shot tasks."""
+    source = dict(saved.info.get("trained_on") or {}).get("source", SOURCE)
+    return SOURCE if source == saved.learner.draws else source
+
+
 def add_arguments(parser: _parser.Parser, arguments: Sequence[str], learner: str) -> None:
     """Add the options of the sources that a command line chooses, and of their data.
 

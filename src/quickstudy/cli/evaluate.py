@@ -95,9 +95,7 @@ def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskS
 
 def _source(saved: SavedLearner | None) -> str:
     """Return the name of the source of tasks that a learner was trained on; the usual one if these were no few-shot tasks."""
-    about = dict(saved.info.get("trained_on") or {}) if saved else {}
-    source = about.get("source", _tasks.SOURCE)
-    return _tasks.SOURCE if saved is not None and source == saved.learner.draws else source
+    return _tasks.SOURCE if saved is None else _tasks.few_shot_source(saved)
 
 
 def _range(name: str, value: int | str) -> int | tuple[int, int]:

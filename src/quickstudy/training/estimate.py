@@ -79,6 +79,8 @@ def estimate(learner: Learner, tasks: TaskSource, validation: TaskSource | None,
         settings: the outer loop.
     """
     check_fits(learner, tasks)
+    if learner.draws:
+        learner.prepare(tasks.batch(range(1))[0])
     settings, device = settings.suited_to(learner), own_device(0)
     learner = learner.eval().to(device)
     with threads(settings.threads):
