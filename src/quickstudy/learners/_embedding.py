@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from quickstudy.functional.classes import ABSENT, hide_absent, pad_columns
 from quickstudy.functional.features import features_of
+from quickstudy.functional.linear import solve, with_ones
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm, set_population_statistics
 from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
@@ -88,6 +89,20 @@ def read_out(scores: Float[Tensor, "example support"], state: State) -> Float[Te
         return scores.softmax(-1) @ state["y"]
     of_ways = torch.where(state["y"].unsqueeze(0) > 0, scores.unsqueeze(-1), ABSENT)
     return hide_absent(of_ways.logsumexp(1), state["counts"])
+
+
+def regressed(
+    features: Float[Tensor, "example feature"], support: Examples, state: State | None, penalty: float | Tensor
+) -> State:
+    """Return the head of a ridge regression `[feature + 1, output]`, the last row its bias, and the sums `gram` and `moment` that it
+    solves, to which those of `state` are added."""
+    x = with_ones(features)
+    weighted = x * support.weight.unsqueeze(-1)
+    gram, moment = weighted.t() @ x, weighted.t() @ support.y.rows
+    if state is not None:
+        gram, moment = gram + state["gram"], moment + pad_columns(state["moment"], moment.shape[-1])
+    ridge = penalty * torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
+    return {"gram": gram, "moment": moment, "head": solve(gram + ridge, moment)}
 
 
 def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support feature"], Float[Tensor, "query feature"]]:

@@ -15,10 +15,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import check_above
-from quickstudy.functional.classes import pad_columns
-from quickstudy.functional.linear import solve, with_ones
+from quickstudy.functional.linear import with_ones
 from quickstudy.learner import State
-from quickstudy.learners._embedding import EmbeddingLearner
+from quickstudy.learners._embedding import EmbeddingLearner, regressed
 from quickstudy.learners._weights import counted, hide_unseen
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
@@ -55,14 +54,7 @@ class R2D2(EmbeddingLearner):
         self.shift = nn.Parameter(torch.zeros(()))
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
-        x = with_ones(features)
-        weighted = x * support.weight.unsqueeze(-1)
-        gram, moment = weighted.t() @ x, weighted.t() @ support.y.rows
-        if state is not None:
-            gram, moment = gram + state["gram"], moment + pad_columns(state["moment"], moment.shape[-1])
-        penalty = self.log_penalty.exp() * torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
-        head = solve(gram + penalty, moment)
-        return {"gram": gram, "moment": moment, "head": head, **counted(support, state)}
+        return {**regressed(features, support, state, self.log_penalty.exp()), **counted(support, state)}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
         values = with_ones(features) @ state["head"]
