@@ -64,3 +64,7 @@ def test_errors_of_names_and_values_carry_data() -> None:
     with pytest.raises(ConfigError) as raised:
         errors.check_at_least("steps", 0, 1)
     assert (raised.value.subject, raised.value.expected) == ("steps", "1 or more")
+    for value in (-0.1, 1.1, float("nan")):
+        with pytest.raises(ConfigError, match=r"decay is .*; expected a number from 0 to 1") as raised:
+            errors.check_between("decay", value, 0, 1)
+        assert (raised.value.subject, raised.value.expected) == ("decay", "a number from 0 to 1")

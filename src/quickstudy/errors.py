@@ -163,6 +163,16 @@ def check_above(name: str, value: float, bound: float) -> None:
         raise ConfigError(f"{name} is {value}; expected more than {bound}.", subject=name, expected=f"more than {bound}")
 
 
+def check_between(name: str, value: float, least: float, most: float) -> None:
+    """Raise a ConfigError unless `value` lies between `least` and `most`, or is one of them.
+
+    >>> check_between("decay", 0.99, 0, 1)
+    """
+    if not least <= value <= most:
+        expected = f"a number from {least} to {most}"
+        raise ConfigError(f"{name} is {value}; expected {expected}.", subject=name, expected=expected)
+
+
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:
     """Return the error for a name that does not exist, with the nearest names that do.
 

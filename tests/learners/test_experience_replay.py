@@ -110,6 +110,19 @@ def test_new_ways_start_from_what_the_state_has_learned() -> None:
     torch.testing.assert_close(on["head.weight"][:3], state["head.weight"], rtol=0, atol=0)
 
 
+def test_a_way_that_the_state_has_not_seen_starts_as_a_new_one_does() -> None:
+    """Its column was there, but no example of it."""
+    tasks = make_tasks(2)
+    learner = remembering(make_tasks(4, seed=1), scale=1e4)
+    first, second = (tasks[index].support for index in range(2))
+    wide = dataclasses.replace(first, y=OneHot(torch.nn.functional.pad(first.y.rows, (0, 3))))
+    later = dataclasses.replace(second, y=OneHot(torch.nn.functional.pad(second.y.rows, (3, 0))))
+    found, expected = (learner.adapt(later, learner.adapt(examples)) for examples in (wide, first))
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value)
+
+
 def test_a_full_memory_keeps_rows_at_equal_distances() -> None:
     """Room for 6 of the 30 rows of 10 tasks: rows 0, 5, ..., the last of which is row 25, of way 1 of task 8."""
     tasks = make_tasks(10)

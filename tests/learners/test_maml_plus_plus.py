@@ -10,6 +10,7 @@ import torch
 from builders import Descent, apart, furthest, gradients, make_learner, make_net, make_tasks
 from torch import Tensor
 
+from quickstudy.errors import ConfigError
 from quickstudy.learner import set_progress
 from quickstudy.learners.maml_plus_plus import MAMLPlusPlus
 from quickstudy.task import Task
@@ -61,6 +62,23 @@ def test_first_order_until_is_maml_in_first_order_and_then_in_second() -> None:
     assert_same(maml, learner, tasks)
     set_progress(learner, 0.3)
     assert_same(second, learner, tasks)
+
+
+def test_adapting_has_second_derivatives_however_far_training_is() -> None:
+    """What leaves them out is the loss, which alone may know of the training's progress."""
+    learner, support, found = make_learner("maml_plus_plus", first_order_until=0.5), make_tasks()[0].support, []
+    for done in (0.0, 1.0):
+        set_progress(learner, done)
+        head = learner.adapt(support)["head.weight"]
+        found.append(torch.autograd.grad(head.square().sum(), learner.net.layers[1][0].weight)[0])
+    assert torch.equal(*found)
+
+
+@pytest.mark.parametrize("name", ["multi_step", "first_order_until"])
+@pytest.mark.parametrize("value", [-0.1, 50])
+def test_a_number_of_epochs_is_no_fraction_of_training(name: str, value: float) -> None:
+    with pytest.raises(ConfigError, match=rf"{name} is {value}; expected a number from 0 to 1\."):
+        MAMLPlusPlus(make_net(), **{name: value})
 
 
 def paper(steps: int, epoch: int, epochs: int) -> list[float]:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from builders import apart, make_tasks
 
+from quickstudy.learners._memory import largest
 from quickstudy.learners.meta_memory import MetaMemory
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import one_hot
@@ -43,7 +46,19 @@ def test_the_loss_is_the_margin_between_right_and_wrong() -> None:
 
 def test_a_class_that_was_forgotten_costs_no_more_than_the_farthest() -> None:
     learner = MetaMemory(Identity(in_features=2), slots=1, margin=0.3)
-    assert float(learner.loss(Task(examples((1, 0, 0), (0, 1, 1)), examples((1, 0, 0))))) == pytest.approx(0 + 2 + 0.3 - 1)
+    task = Task(
+        examples((1, 0, 0), (0, 1, 1)), examples((1, 0, 0))
+    )  # the one key is orthogonal to the query, and of the other class
+    assert float(learner.loss(task)) == pytest.approx(0 + 2 + 0.3 - 1)
+    learner = MetaMemory(Identity(in_features=2), slots=1, sharpness=5.0, criterion="cross_entropy")
+    assert float(learner.loss(task)) == pytest.approx(math.log(1 + math.exp(-5 + 10)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_slot_is_chosen_of_many_that_are_alike(dtype: torch.dtype) -> None:
+    """Also in bfloat16, in which numbers above 256 run together."""
+    for values in (torch.zeros(600, dtype=dtype), torch.arange(600, dtype=dtype)):
+        assert largest(values).nonzero().flatten().tolist() == [int(values.argmax())]
 
 
 def test_a_life_of_examples_fits_in_the_same_memory_and_rare_ones_are_remembered() -> None:

@@ -11,7 +11,8 @@ def largest(values: Float[Tensor, " slot"]) -> Float[Tensor, " slot"]:
     >>> largest(torch.tensor([0.0, 2.0, 2.0]))
     tensor([0., 1., 0.])
     """
-    turn = values.shape[0] - torch.arange(values.shape[0], dtype=values.dtype, device=values.device)
+    # in float32, because bfloat16 cannot tell the numbers of slots apart above 256
+    turn = values.shape[0] - torch.arange(values.shape[0], dtype=torch.float32, device=values.device)
     candidates = torch.where(values >= values.amax(-1), turn, 0)
     return (candidates >= candidates.amax(-1)).to(values.dtype)
 

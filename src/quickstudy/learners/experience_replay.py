@@ -1,12 +1,15 @@
 """Meta experience replay: solutions of earlier tasks are kept, and a new task starts from those of the tasks that are most like it.
 
 A task's solution is a linear head on the features of a shared net, found by gradient descent on the support set as in ANIL (Raghu et al.
-2020, "Rapid Learning or Feature Reuse?", section 4). After meta-training, `calibrate` solves training tasks and stores every row of their
-heads under a key that embeds the support set: in which direction the row's examples lie from the mean of all, and that mean. A new task
-starts every row of its head at a mean of stored rows, weighted by the softmax of how near their keys are, where ANIL starts at zero; so a
-head fits any number of ways, and their names do not matter. Looking up solutions by the nearest keys, weighted by a kernel, is that of
-Pritzel et al. 2017, "Neural Episodic Control", eqs. 1 and 2, which stores values of actions. What adapts further keeps its own solutions in
-its state, where new ways find them too. Population statistics of batch norm are as in `protonet`.
+2020, "Rapid Learning or Feature Reuse?", section 4). `calibrate`, which every validation and the end of meta-training call, solves training
+tasks and stores every row of their heads under a key that embeds the support set: in which direction the row's examples lie from the mean
+of all, and that mean. Until the first validation, nothing is stored, and every task starts at zero, as in ANIL. From then on, also in
+meta-training, a task starts every row of its head at a mean of stored rows, weighted by the softmax of how near their keys are; so a head
+fits any number of ways, and their names do not matter. Looking up solutions by the nearest keys, weighted by a kernel, is that of Pritzel
+et al. 2017, "Neural Episodic Control", eqs. 1 and 2, which stores values of actions. What adapts further keeps its own solutions in its
+state, where new ways find them too. This is not the algorithm of Riemer et al. 2019, "Learning to Learn without Forgetting by Maximizing
+Transfer and Minimizing Interference", which has the name too and replays examples. Population statistics of batch norm are as in
+`protonet`.
 """
 
 import dataclasses
@@ -21,7 +24,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import check_above, check_at_least
 from quickstudy.functional.call import Parameters
-from quickstudy.functional.classes import ABSENT, pad_rows
+from quickstudy.functional.classes import ABSENT, class_sums, pad_rows
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.functional.distances import unit
 from quickstudy.functional.features import feature_count
@@ -74,8 +77,8 @@ class ExperienceReplay(EmbeddingLearner):
         y, weight, seen = support.y.rows, support.weight, counted(support, state)
         keys = _keys(features, y, weight)
         rows = self._recalled(keys, state)
-        if state is not None:  # known columns go on from where they are, under the keys that they have
-            known = pad_rows(torch.ones_like(state["head.bias"]), y.shape[1]).unsqueeze(-1) > 0
+        if state is not None:  # columns that have been seen go on from where they are, under the keys that they have
+            known = pad_rows(_seen(state), y.shape[1]).unsqueeze(-1) > 0
             rows = torch.where(known, pad_rows(_rows(state), y.shape[1]), rows)
             keys = torch.where(known, pad_rows(state["key"], y.shape[1]), keys)
 
@@ -102,7 +105,7 @@ class ExperienceReplay(EmbeddingLearner):
         keys, rows = [], []
         for task in tasks:
             state = self.adapt(concatenate(task.support, task.query))
-            there = state.get("counts", torch.ones_like(state["head.bias"])) > 0
+            there = _seen(state) > 0
             keys.append(state["key"][there])
             rows.append(_rows(state)[there])
         if not tasks:
@@ -117,9 +120,8 @@ class ExperienceReplay(EmbeddingLearner):
         """Return where rows start: the mean of stored ones by the nearness of their keys, or zero as long as nothing is stored."""
         known, rows, there = self.keys, self.rows, self.filled > 0
         if state is not None:
-            own = state.get("counts", torch.ones_like(state["head.bias"])) > 0
             known, rows = torch.cat([known, state["key"]]), torch.cat([rows, _rows(state)])
-            there = torch.cat([there, own])
+            there = torch.cat([there, _seen(state) > 0])
         near = torch.where(there, self.log_scale.exp() * keys @ known.t(), ABSENT)
         return torch.where(there.sum() > 0, near.softmax(-1) @ rows, 0.0)
 
@@ -129,8 +131,13 @@ def _keys(
 ) -> Float[Tensor, "column key"]:
     """Return the key of each column of the answers: the direction in which its examples lie from the mean, and that of the mean."""
     mean = weight @ features / weight.sum().clamp(min=1.0)
-    towards = (y * weight.unsqueeze(-1)).t() @ (features - mean)
+    towards = class_sums(features - mean, y, weight)
     return torch.cat([unit(towards), unit(mean.unsqueeze(0)).expand_as(towards)], dim=1)
+
+
+def _seen(state: State) -> Float[Tensor, " column"]:
+    """Return how often each way was seen, or ones for values, of which every column is seen in every example."""
+    return state.get("counts", torch.ones_like(state["head.bias"]))
 
 
 def _rows(state: State) -> Float[Tensor, "column row"]:

@@ -18,7 +18,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from quickstudy.errors import check_at_least
+from quickstudy.errors import check_at_least, check_between
 from quickstudy.functional.call import Parameters, trainable
 from quickstudy.functional.descent import sgd
 from quickstudy.functional.loop import scan
@@ -64,8 +64,8 @@ class MAMLPlusPlus(Learner):
     anneals: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_at_least("multi_step", self.multi_step, 0)
-        check_at_least("first_order_until", self.first_order_until, 0)
+        check_between("multi_step", self.multi_step, 0, 1)
+        check_between("first_order_until", self.first_order_until, 0, 1)
         check_at_least("inner_steps", self.inner_steps, 1)
         self.head, self.ways = _weights.make_head(self), self.head_ways
         norms = _norms(self.net) if self.step_norms else {}
@@ -91,16 +91,17 @@ class MAMLPlusPlus(Learner):
         return _weights.predict(self, state, self.matched(x))
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
-        if self.multi_step == 0:
-            return super().loss(task)
         task = self.matched(task)
         (weights, front, seen), losses = self._begin(task.support, None), []
+        second_order = self.progress >= self.first_order_until if self.first_order_until > 0 else None
         for index in range(self.inner_steps):
             each = self._steps(index)
-            weights = self._step(weights, each, front, seen)
+            weights = self._step(weights, each, front, seen, second_order)
+            if self.multi_step == 0 and index < self.inner_steps - 1:
+                continue
             state = _weights.to_state(self, weights | self._norms_of(each), front, seen)
             losses.append(task.query.y.loss(self.predict_padded(state, task.query.x, task.query.mask), task.query.weight))
-        return (self.importance() * torch.stack(losses)).sum()
+        return (self.importance() * torch.stack(losses)).sum() if self.multi_step > 0 else losses[-1]
 
     def importance(self) -> Float[Tensor, " step"]:
         """Return the weights of the query losses after each step, whose sum is 1: equal ones at first, in the end the last one alone."""
@@ -129,22 +130,23 @@ class MAMLPlusPlus(Learner):
         shared = trainable(self.net)
         return {name: shared[name.removeprefix("net.")] + more for name, more in each["norms"].items()}
 
-    def _step(self, weights: Parameters, each: Each, front: _weights.Front, seen: State) -> Parameters:
-        """Return the weights after one step of gradient descent."""
+    def _step(
+        self, weights: Parameters, each: Each, front: _weights.Front, seen: State, second_order: Tensor | None = None
+    ) -> Parameters:
+        """Return the weights after one step of gradient descent, whose second derivatives are left out if `second_order` is False."""
         norms = self._norms_of(each)
         gradients = torch.func.grad(lambda weights: _weights.loss(self, weights | norms, front.support, seen, front.depth))(
             weights
         )
-        if self.first_order_until > 0:
-            second_order = self.progress >= self.first_order_until
+        if second_order is not None:
             gradients = {name: torch.where(second_order, value, value.detach()) for name, value in gradients.items()}
         return sgd(weights, gradients, each["rates"] if self.step_rates else self.inner_lr)
 
 
 def _norms(net: nn.Module) -> dict[str, Tensor]:
     """Return the weights and biases of every batch norm of a net, by their names in a state."""
-    layers = {f"net.{name}.".replace("..", "."): layer for name, layer in net.named_modules() if isinstance(layer, BatchNorm)}
-    return {start + name: value for start, layer in layers.items() for name, value in layer.named_parameters()}
+    layers = [(name, layer) for name, layer in nn.ModuleDict({"net": net}).named_modules() if isinstance(layer, BatchNorm)]
+    return {f"{place}.{name}": value for place, layer in layers for name, value in layer.named_parameters()}
 
 
 def _key(name: str) -> str:

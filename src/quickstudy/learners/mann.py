@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.errors import ConfigError, check_above, check_at_least
+from quickstudy.errors import check_above, check_at_least, check_between
 from quickstudy.functional.classes import pad_columns
 from quickstudy.functional.distances import unit
 from quickstudy.functional.features import feature_count
@@ -67,8 +67,7 @@ class MANN(EmbeddingLearner):
         for name in ("slots", "width", "controller"):
             check_at_least(name, getattr(self, name), 1)
         check_above("scale", self.scale, 0)
-        if not 0 <= self.decay <= 1:
-            raise ConfigError(f"decay is {self.decay}; expected a number from 0 to 1, the part of a slot's usage that stays.")
+        check_between("decay", self.decay, 0, 1)
         self.remember = LSTMCell(feature_count(self.net), self.controller)
         self.key = nn.Linear(self.controller, self.width)
         self.log_scale = nn.Parameter(torch.tensor(math.log(self.scale)))
@@ -110,5 +109,5 @@ class MANN(EmbeddingLearner):
         return {name: torch.where(weight > 0, after[name], value) for name, value in before.items()}, ()
 
     def _look(self, hidden: Float[Tensor, "row number"], memory: Float[Tensor, "slot width"]) -> Float[Tensor, "row slot"]:
-        """Return how much of each slot is read, by the cosine similarity of its key (eqs. 1 and 2)."""
+        """Return how much of each slot is read, by the cosine similarity of its key (eqs. 2 and 3)."""
         return (self.log_scale.exp() * unit(self.key(hidden)) @ unit(memory).t()).softmax(-1)

@@ -78,20 +78,21 @@ class MetaMemory(EmbeddingLearner):
         return dict(zip(("keys", "answers", "ages"), carried, strict=True))
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example way"]:
-        likeness = (
-            -self.sharpness / 2 * squared_distances(unit(features), state["keys"])
-        )  # sharpness * (cosine - 1), in more digits
+        # half the squared distance of directions is 1 - cosine, in more digits
+        likeness = -self.sharpness / 2 * squared_distances(unit(features), state["keys"])
         return torch.where(state["answers"].unsqueeze(0) > 0, likeness.unsqueeze(-1), ABSENT).amax(1)
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return by how much the nearest wrong key is too near, in the mean over queries (section 2.1), or the mean cross-entropy."""
-        if self.criterion == "cross_entropy":
-            return super().loss(task)
         task = self.matched(task)
         support, query = embed_task(self.net, task)
-        likeness = self.answer(self.learn(support, task.support, None), query) / self.sharpness
+        logits = self.answer(self.learn(support, task.support, None), query)
         is_right = task.query.y.rows > 0
-        right = torch.where(is_right, likeness, ABSENT).amax(-1).clamp(min=-2)  # as far as can be if the class was forgotten
+        logits = torch.where(is_right, logits.clamp(min=-2 * self.sharpness), logits)  # a class that was forgotten is farthest
+        if self.criterion == "cross_entropy":
+            return task.query.y.loss(logits, task.query.weight)
+        likeness = logits / self.sharpness
+        right = torch.where(is_right, likeness, ABSENT).amax(-1)
         wrong = torch.where(is_right, ABSENT, likeness).amax(-1)
         return weighted_mean(F.relu(wrong - right + self.margin), task.query.weight)
 
