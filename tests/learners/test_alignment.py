@@ -75,6 +75,13 @@ def test_the_source_is_measured() -> None:
         learner.calibrate([Task(drawn(2, 0, ways=3), drawn(2, 1, ways=3))])
 
 
+def test_no_tasks_leave_the_source_as_it_was() -> None:
+    learner = measured("coral")
+    before = {name: value.clone() for name, value in learner.state_dict().items()}
+    learner.calibrate([])
+    assert all(torch.equal(value, before[name]) for name, value in learner.state_dict().items())
+
+
 def test_coral_gives_examples_the_scatter_of_the_source() -> None:
     """With next to no shrinkage the aligned examples scatter within their classes exactly as the source's do."""
     learner, support = measured("coral", shrinkage=1e-9), turned(drawn(30, 3))
@@ -113,7 +120,7 @@ def width_of(start: Tensor, other: Tensor) -> Tensor:
 
 
 def distance(learner: Alignment, support: Examples) -> float:
-    """Return the squared kernel distance between what is left of aligned examples and of the source (eq. 2)."""
+    """Return the squared kernel distance between what is left of aligned examples and of the source (lemma 6)."""
     state, other = learner.adapt(support), learner.source_rest
     x, goal = support.x - state["middle"], support.y.rows @ (learner.source_means - state["goal"])  # type: ignore[operator]
     rest, wide = x @ state["map"] - goal, width_of(x - goal, other)
@@ -131,7 +138,7 @@ def test_mmd_lowers_the_kernel_distance() -> None:
 
 
 def test_a_step_of_mmd_is_along_the_gradient() -> None:
-    """The step of one example in each class, undone by the curvature, is the derivative that autograd finds."""
+    """The first step is the derivative that autograd finds, divided by the curvature of least squares."""
     support = turned(drawn(3, 3))
     learner = measured("mmd", align_steps=1, align_lr=1.0)
     state = learner.adapt(support)

@@ -67,6 +67,8 @@ def test_what_is_stored_are_the_solutions_of_tasks() -> None:
     again = learner.rows.clone()
     learner.calibrate([Task(tasks[index].support, rows(tasks[index].support, slice(0, 0))) for index in range(4)])
     torch.testing.assert_close(learner.rows, again, rtol=0, atol=0)
+    learner.calibrate([])
+    assert learner.filled.tolist() == [1] * count + [0] * (learner.memory - count)
 
 
 def test_a_stored_task_starts_where_it_ended() -> None:

@@ -11,7 +11,7 @@ from builders import make_learner, make_tasks
 
 from quickstudy.errors import ConfigError
 from quickstudy.functional.linear import with_ones
-from quickstudy.learners.meta_networks import MetaNetworks, gradients, written
+from quickstudy.learners.meta_networks import MetaNetworks, fast_weights, gradients
 from quickstudy.nets.identity import Identity
 
 
@@ -33,7 +33,7 @@ def test_meta_information_is_the_gradient_of_each_examples_loss() -> None:
 def test_numbers_of_gradients_are_seen_as_logarithm_and_sign() -> None:
     """Andrychowicz et al. 2016, appendix A, with p = 7."""
     seen = torch.tensor([1.0, -math.exp(-3.5), math.exp(-7) / 2, 0.0])
-    found = [written(lambda pairs, place=place: pairs[..., place : place + 1], seen) for place in (0, 1)]
+    found = [fast_weights(lambda pairs, place=place: pairs[..., place : place + 1], seen) for place in (0, 1)]
     torch.testing.assert_close(found[0], torch.tensor([0.0, -0.5, -1.0, -1.0]))
     torch.testing.assert_close(found[1], torch.tensor([1.0, -1.0, 0.5, 0.0]))
 

@@ -1,5 +1,6 @@
 """Layers over sequences in which a row sees earlier rows only; what they find is appended to what comes in.
 
+They are the blocks of Mishra, Rohaninejad, Chen and Abbeel 2018, "A Simple Neural Attentive Meta-Learner", section 3 and figure 2.
 Either they read one sequence, or rows of which each is the next after a sequence that they have read before, so that rows of this sort do
 not see each other.
 """
@@ -15,7 +16,7 @@ from quickstudy.functional.classes import ABSENT
 
 
 class CausalConvolution(nn.Module):
-    """Causal convolution over two places, `dilation` apart, whose result is appended to what comes in: the paper's dense block.
+    """Causal convolution over two places, `dilation` apart, whose gated result is appended to what comes in (the paper's dense block).
 
     Args:
         in_features: numbers per row that come in.

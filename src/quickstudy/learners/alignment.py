@@ -6,7 +6,7 @@ scatter within a class, and, with `source_ways`, the mean of each class. What ad
 - `coral`: the examples of the task are whitened and coloured again, so that they scatter within a class as the source's do (Sun, Feng and
   Saenko 2016, "Return of Frustratingly Easy Domain Adaptation", algorithm 1);
 - `mmd`: gradient steps on the kernel distance between what is left of examples of both tasks without the means of their classes (Gretton,
-  Borgwardt, Rasch, Scholkopf and Smola 2012, "A Kernel Two-Sample Test", eq. 2; Long, Cao, Wang and Jordan 2015, "Learning Transferable
+  Borgwardt, Rasch, Scholkopf and Smola 2012, "A Kernel Two-Sample Test", lemma 6; Long, Cao, Wang and Jordan 2015, "Learning Transferable
   Features with Deep Adaptation Networks");
 - `procrustes`: the rotation that brings the examples nearest to the means of their classes in the source (Schonemann 1966, "A
   Generalized Solution of the Orthogonal Procrustes Problem");
@@ -28,7 +28,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstudy.errors import TaskError, check_above, check_at_least, check_choice
-from quickstudy.functional.classes import class_counts, hide_absent
+from quickstudy.functional.classes import class_counts, class_sums, hide_absent
 from quickstudy.functional.distances import distances
 from quickstudy.functional.features import feature_count, features_of
 from quickstudy.functional.linear import inverse_root, solve
@@ -160,14 +160,17 @@ class Alignment(EmbeddingLearner):
         """Return the cross-entropy of queries by their distances to the means of the classes, which are not aligned."""
         task = self.matched(task)
         support, query = embed_task(self.net, task)
-        y, counts = task.support.y.rows, class_counts(task.support.y.rows, task.support.weight)
-        means = (y * task.support.weight.unsqueeze(-1)).t() @ support / counts.clamp(min=1.0).unsqueeze(-1)
+        y, weight = task.support.y.rows, task.support.weight
+        counts = class_counts(y, weight)
+        means = class_sums(support, y, weight) / counts.clamp(min=1.0).unsqueeze(-1)
         return task.query.y.loss(hide_absent(-distances(query, means), counts), task.query.weight)
 
     @torch.no_grad()
     def calibrate(self, tasks: Iterable[Task]) -> None:
         """Measure the source: the population of batch norm, how features scatter within a class, and the means of its classes."""
         tasks = [self.matched(task) for task in tasks]
+        if not tasks:
+            return
         super().calibrate(tasks)
         rest, ways, means, counts = [], 0, torch.zeros_like(self.source_means), self.source_means.new_zeros(self.source_ways)
         for task in tasks:

@@ -1,6 +1,6 @@
 """Baseline: a net trained by ordinary classification of all training classes; each task gets a new linear head on its frozen features.
 
-Chen, Liu, Kira, Wang and Huang 2019, "A Closer Look at Few-shot Classification", section 3.2 ("Baseline"). Deviations: the head starts at
+Chen, Liu, Kira, Wang and Huang 2019, "A Closer Look at Few-shot Classification", section 3.1 ("Baseline"). Deviations: the head starts at
 zero, not at random, and takes steps of the gradient over all support examples, where the paper draws mini-batches and has momentum; so
 adapting is deterministic, and the order of the examples does not matter. The penalty of large weights is the paper's weight decay.
 Population statistics of batch norm are measured exactly (`calibrate`), as in `protonet`.

@@ -3,7 +3,7 @@
 Chen, Liu, Kira, Wang and Huang 2019, "A Closer Look at Few-shot Classification", section 3.2 ("Baseline++") and figure 1, after Gidaris
 and Komodakis 2018, "Dynamic Few-Shot Visual Learning without Forgetting". Deviations: weights of a task's head start at the mean direction
 of each class's examples (Qi, Brown and Lowe 2018, "Low-Shot Learning with Imprinted Weights"), not at random, and have no penalty, since
-their length does not count; gradient steps as in `baseline`.
+their length does not count; the heads of tasks have the same scale as the classifier; gradient steps as in `baseline`.
 """
 
 import dataclasses
@@ -30,7 +30,7 @@ class BaselinePlusPlus(PooledLearner):
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
         classes: number of training classes, which training fills in; None as long as there is no classifier.
-        scale: factor of the cosines; the authors' code takes 2 up to 200 training classes, and 10 for more.
+        scale: factor of the cosines; the authors' code takes 2 for a head of up to 200 classes, so for every task's, and 10 for more.
         inner_lr: step size with which a task's head is fitted.
         inner_steps: gradient steps of a task's head. May be raised after training.
     """

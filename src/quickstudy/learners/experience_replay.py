@@ -100,6 +100,8 @@ class ExperienceReplay(EmbeddingLearner):
         If there are more rows than room, they are taken at equal distances in their order.
         """
         tasks = [self.matched(task) for task in tasks]
+        if not tasks:
+            return
         super().calibrate(tasks)
         self.filled.zero_()
         keys, rows = [], []
@@ -108,8 +110,6 @@ class ExperienceReplay(EmbeddingLearner):
             there = _seen(state) > 0
             keys.append(state["key"][there])
             rows.append(_rows(state)[there])
-        if not tasks:
-            return
         count = sum(map(len, rows))
         room = min(count, self.memory)
         chosen = torch.arange(room, device=self.rows.device) * count // room

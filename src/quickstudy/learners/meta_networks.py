@@ -72,12 +72,12 @@ class MetaNetworks(EmbeddingLearner):
         y = dataclasses.replace(support.y, rows=known["y"])  # pyright: ignore[reportArgumentType]
         to_key, _, _ = gradients(self.embed, rows, y, weight, seen)
         mean = (to_key * weight.unsqueeze(-1)).t() @ rows / weight.sum().clamp(min=1.0)
-        key = written(self.to_key, mean)
+        key = fast_weights(self.to_key, mean)
         to_hidden, to_head, hidden = gradients(self.base, rows, y, weight, seen)
         memory = {
             "keys": rows @ (self.embed.weight + key).t(),
-            "hidden": written(self.to_hidden, to_hidden.unsqueeze(2) * rows.unsqueeze(1)),
-            "head": written(self.to_head, to_head.unsqueeze(2) * hidden.unsqueeze(1)),
+            "hidden": fast_weights(self.to_hidden, to_hidden.unsqueeze(2) * rows.unsqueeze(1)),
+            "head": fast_weights(self.to_head, to_head.unsqueeze(2) * hidden.unsqueeze(1)),
         }
         return {**known, **memory, "key": key, **seen}
 
@@ -86,8 +86,8 @@ class MetaNetworks(EmbeddingLearner):
         asked = rows @ (self.embed.weight + state["key"]).t()
         scores = -self.log_scale.exp() * cosine_distances(asked, state["keys"])
         shares = torch.where(state["weight"] > 0, scores, ABSENT).softmax(-1)  # [query, example]
-        hidden = self.base(rows).relu() + applied(read(shares, state["hidden"]), rows).relu()
-        return hide_unseen(applied(read(shares, state["head"]), hidden), state)
+        hidden = self.base(rows).relu() + applied(read_memory(shares, state["hidden"]), rows).relu()
+        return hide_unseen(applied(read_memory(shares, state["head"]), hidden), state)
 
 
 def gradients(
@@ -119,14 +119,16 @@ def writer(width: int) -> nn.Sequential:
     return nn.Sequential(nn.Linear(2, width), nn.ReLU(), nn.Linear(width, width), nn.ReLU(), nn.Linear(width, 1))
 
 
-def written(writer: nn.Module, gradient: Float[Tensor, " *shape"]) -> Float[Tensor, " *shape"]:
+def fast_weights(writer: nn.Module, gradient: Float[Tensor, " *shape"]) -> Float[Tensor, " *shape"]:
     """Return the fast weights that a writer makes of gradients."""
     least = math.exp(-LOGARITHMS)
     size, sign = gradient.abs().clamp(min=least).log() / LOGARITHMS, (gradient / least).clamp(-1.0, 1.0)
     return writer(torch.stack([size, sign], dim=-1)).squeeze(-1)
 
 
-def read(shares: Float[Tensor, "query example"], memory: Float[Tensor, "example out in"]) -> Float[Tensor, "query out in"]:
+def read_memory(
+    shares: Float[Tensor, "query example"], memory: Float[Tensor, "example out in"]
+) -> Float[Tensor, "query out in"]:
     """Return the weights that each query reads from the memory."""
     return (shares @ memory.flatten(1)).view(shares.shape[0], *memory.shape[1:])
 

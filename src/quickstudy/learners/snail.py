@@ -4,7 +4,8 @@ Mishra, Rohaninejad, Chen and Abbeel 2018, "A Simple Neural Attentive Meta-Learn
 answers (a way, or one of several numbers) is a sequence of its own, read by the same layers, in which an example carries its answer in that
 column and whether it has one; so any number of ways fits and their names do not matter, where the paper's examples carry a one-hot label.
 Every query is the last of a sequence of its own. Dilations are 1, 2, 4, ..., where the paper's pseudocode begins with 2, so that
-convolutions see every earlier example. All attentions have keys and values of one size. Batch norm of the net is as in `protonet`.
+convolutions see every earlier example. All attentions have keys and values of one size, and before training, keys are equal to questions.
+Batch norm of the net is as in `protonet`.
 """
 
 import dataclasses
