@@ -25,6 +25,16 @@ def class_sums(
     return (y * weight.unsqueeze(-1)).t() @ features
 
 
+def class_means(sums: Float[Tensor, "way feature"], counts: Float[Tensor, " way"]) -> Float[Tensor, "way feature"]:
+    """Return the mean of each way from the sum and the number of its examples; zeros for a way without any.
+
+    >>> class_means(torch.tensor([[2.0, 4.0], [0.0, 0.0]]), torch.tensor([2.0, 0.0]))
+    tensor([[1., 2.],
+            [0., 0.]])
+    """
+    return sums / counts.clamp(min=1.0).unsqueeze(-1)
+
+
 def hide_absent(logits: Float[Tensor, "example way"], counts: Float[Tensor, " way"]) -> Float[Tensor, "example way"]:
     """Return logits `[example, way]` in which a way without support examples (`counts` is 0, `[way]`) can never win."""
     return torch.where(counts > 0, logits, ABSENT)

@@ -146,6 +146,16 @@ def start_head(learner: HasHead, support: Examples, state: State | None) -> Para
     return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
 
 
+def key_of(name: str) -> str:
+    """Return the name of a tensor as a key of a `ParameterDict`, in which torch allows no dots."""
+    return name.replace(".", "/")
+
+
+def name_of(key: str) -> str:
+    """Return the name of a tensor that `key_of` made a key of."""
+    return key.replace("/", ".")
+
+
 def check_ways(head: nn.Linear, ways: int) -> None:
     """Raise a TaskError for a task with another number of ways than a learned head has."""
     if head.out_features != ways:

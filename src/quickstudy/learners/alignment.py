@@ -28,7 +28,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstudy.errors import TaskError, check_above, check_at_least, check_choice
-from quickstudy.functional.classes import class_counts, class_sums, hide_absent
+from quickstudy.functional.classes import class_counts, class_means, class_sums, hide_absent
 from quickstudy.functional.distances import distances
 from quickstudy.functional.features import feature_count, features_of
 from quickstudy.functional.linear import inverse_root, solve
@@ -162,7 +162,7 @@ class Alignment(EmbeddingLearner):
         support, query = embed_task(self.net, task)
         y, weight = task.support.y.rows, task.support.weight
         counts = class_counts(y, weight)
-        means = class_sums(support, y, weight) / counts.clamp(min=1.0).unsqueeze(-1)
+        means = class_means(class_sums(support, y, weight), counts)
         return task.query.y.loss(hide_absent(-distances(query, means), counts), task.query.weight)
 
     @torch.no_grad()
@@ -177,7 +177,7 @@ class Alignment(EmbeddingLearner):
             both = concatenate(task.support, task.query)
             x, y = features_of(self.net, both.x), both.y.rows * both.weight.unsqueeze(-1)
             seen = y.sum(0)
-            rest.append((x - y @ (y.t() @ x / seen.clamp(min=1.0).unsqueeze(-1)))[both.weight > 0])
+            rest.append((x - y @ class_means(y.t() @ x, seen))[both.weight > 0])
             ways += int((seen > 0).sum())
             if self.source_ways:
                 means, counts = means + self._checked(y).t() @ x, counts + seen
@@ -187,7 +187,7 @@ class Alignment(EmbeddingLearner):
         values, vectors = torch.linalg.eigh(spread)
         self.source_root.copy_(vectors * values.clamp(min=0.0).sqrt() @ vectors.t())
         self.source_rest.copy_(rows[torch.arange(self.anchors, device=rows.device) * len(rows) // self.anchors])
-        self.source_means.copy_(means / counts.clamp(min=1.0).unsqueeze(-1))
+        self.source_means.copy_(class_means(means, counts))
         self.measured.fill_(1.0)
 
     def _checked(self, y: Float[Tensor, "example way"]) -> Float[Tensor, "example way"]:
@@ -213,7 +213,7 @@ class Alignment(EmbeddingLearner):
     ) -> tuple[_Pairs, Float[Tensor, " feature"], Float[Tensor, " feature"]]:
         """Return the examples about their middle, that middle, and where it shall come to lie."""
         x, y, weight = known["features"], known["y"], known["weight"]
-        means = y.t() @ x / counts.clamp(min=1.0).unsqueeze(-1)
+        means = class_means(y.t() @ x, counts)
         both = of_source * (counts > 0)
         some = both.sum() > 0
         share = both / both.sum().clamp(min=1.0)

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from quickstudy.errors import check_above, check_at_least
 from quickstudy.functional.call import Parameters, under
-from quickstudy.functional.classes import class_counts, class_sums
+from quickstudy.functional.classes import class_counts, class_means, class_sums
 from quickstudy.functional.distances import unit
 from quickstudy.learner import State
 from quickstudy.learners._embedding import remembered
@@ -55,7 +55,7 @@ class BaselinePlusPlus(PooledLearner):
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
         known, seen = remembered(features, support, state), counted(support, state)
         sums = class_sums(unit(known["features"]), known["y"], known["weight"])
-        start = sums / class_counts(known["y"], known["weight"]).clamp(min=1.0).unsqueeze(-1)
+        start = class_means(sums, class_counts(known["y"], known["weight"]))
         head = fit_head(self.logits, {"weight": start}, known, 0.0, self.inner_lr, self.inner_steps)
         return {"head.weight": head["weight"], **known, **seen}
 

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.functional.call import Parameters
-from quickstudy.functional.classes import class_counts, class_sums, pad_rows
+from quickstudy.functional.classes import class_counts, class_means, class_sums, pad_rows
 from quickstudy.functional.descent import gradient_descent
 from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.learner import Learner, State
@@ -76,5 +76,5 @@ class BOIL(Learner):
         if state is not None:
             earlier = (seen["counts"] - class_counts(y, weight)).unsqueeze(-1)
             sums = sums + earlier * pad_rows(state["head.weight"], len(sums)) / 2
-        means = sums / seen["counts"].clamp(min=1.0).unsqueeze(-1)
+        means = class_means(sums, seen["counts"])
         return {"head.weight": 2 * means, "head.bias": -means.square().sum(-1)}

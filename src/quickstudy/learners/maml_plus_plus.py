@@ -72,9 +72,11 @@ class MAMLPlusPlus(Learner):
         adapted = [f"net.{name}" for name, _ in self.net.named_parameters() if f"net.{name}" not in norms]
         rates = [*adapted, "head.weight", "head.bias"] if self.step_rates else []
         # each number of batch norm in a step is that of the net, and what is learned to be added in this step
-        self.rates = nn.ParameterDict({_key(name): torch.full((self.inner_steps,), float(self.inner_lr)) for name in rates})
+        self.rates = nn.ParameterDict(
+            {_weights.key_of(name): torch.full((self.inner_steps,), float(self.inner_lr)) for name in rates}
+        )
         self.norms = nn.ParameterDict(
-            {_key(name): torch.zeros(self.inner_steps, value.numel()) for name, value in norms.items()}
+            {_weights.key_of(name): torch.zeros(self.inner_steps, value.numel()) for name, value in norms.items()}
         )
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
@@ -120,8 +122,12 @@ class MAMLPlusPlus(Learner):
         """Return the learned rates, and what is added to batch norm's numbers that train, for one step, or stacked for all."""
         trains = trainable(self.net).keys()
         numbers = {
-            "rates": {_name(key): value for key, value in self.rates.items()},
-            "norms": {_name(key): value for key, value in self.norms.items() if _name(key).removeprefix("net.") in trains},
+            "rates": {_weights.name_of(key): value for key, value in self.rates.items()},
+            "norms": {
+                _weights.name_of(key): value
+                for key, value in self.norms.items()
+                if _weights.name_of(key).removeprefix("net.") in trains
+            },
         }
         return numbers if index is None else tree_map(lambda values: values[index], numbers)
 
@@ -147,12 +153,3 @@ def _norms(net: nn.Module) -> dict[str, Tensor]:
     """Return the weights and biases of every batch norm of a net, by their names in a state."""
     layers = [(name, layer) for name, layer in nn.ModuleDict({"net": net}).named_modules() if isinstance(layer, BatchNorm)]
     return {f"{place}.{name}": value for place, layer in layers for name, value in layer.named_parameters()}
-
-
-def _key(name: str) -> str:
-    """Return the name of a tensor as a key, in which torch allows no dots."""
-    return name.replace(".", "/")
-
-
-def _name(key: str) -> str:
-    return key.replace("/", ".")

@@ -53,7 +53,7 @@ class MAMLProxy(Learner):
         check_at_least("width", self.width, 1)
         self.head, self.ways = _weights.make_head(self), self.head_ways
         names = [f"net.{name}" for name, _ in self.net.named_parameters()] + ["head.weight", "head.bias"]
-        keys = [name.replace(".", "/") for name in names]  # torch allows no dots in keys
+        keys = [_weights.key_of(name) for name in names]
         self.reads = nn.ParameterDict({key: torch.randn(2, self.width) / len(names) ** 0.5 for key in keys})
         self.hidden = nn.Parameter(torch.zeros(self.width))
         self.writes = nn.ParameterDict({key: torch.zeros(self.width, 2) for key in keys})
@@ -79,7 +79,7 @@ class MAMLProxy(Learner):
 
     def proxy(self, weights: Parameters, gradients: Parameters, seen: State) -> dict[str, Float[Tensor, "2"]]:
         """Return for each weight tensor by what its rate is multiplied in this step, and which fraction of it stays (beta)."""
-        keys = {name: name.replace(".", "/") for name in weights}
+        keys = {name: _weights.key_of(name) for name in weights}
         read = [
             torch.stack([_mean(name, weights[name], seen), _mean(name, gradients[name], seen)]) @ self.reads[key]
             for name, key in keys.items()

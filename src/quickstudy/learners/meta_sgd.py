@@ -46,12 +46,12 @@ class MetaSGD(Learner):
     def __post_init__(self) -> None:
         self.head, self.ways = _weights.make_head(self), self.head_ways
         self.rates = nn.ParameterDict(
-            {name.replace(".", "/"): torch.full(shape, float(self.inner_lr)) for name, shape in self._shapes().items()}
+            {_weights.key_of(name): torch.full(shape, float(self.inner_lr)) for name, shape in self._shapes().items()}
         )
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        rates = {name.replace("/", "."): rate for name, rate in self.rates.items()}
+        rates = {_weights.name_of(key): rate for key, rate in self.rates.items()}
         return _weights.adapt(self, support, state, _weights.start(self, support, state), rates)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:

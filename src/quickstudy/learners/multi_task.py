@@ -2,7 +2,7 @@
 
 The body is trained on all tasks at once. Losses of tasks are weighted by how uncertain each task is, which is learned (Kendall, Gal and
 Cipolla 2018, "Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and Semantics", eq. 10, with `log sigma^2` as in
-section 3.3): `exp(-s) loss + s / 2` for each task. A training task is to tell some of the training classes apart, and no others: classes
+section 3.2): `exp(-s) loss + s / 2` for each task. A training task is to tell some of the training classes apart, and no others: classes
 that lie side by side in the data set (one alphabet after another), in `training_tasks` parts of equal size. Deviations: the paper's tasks
 have the same inputs, and these have inputs of their own; only tasks that a batch has examples of count in it. The head of a new task is
 a ridge regression, as in `r2d2`.
@@ -78,7 +78,8 @@ class MultiTask(PooledLearner):
     def loss(self, task: Task) -> Float[Tensor, ""]:
         if task.support.count or self.classifier is None:
             return super().loss(task)
-        query, head = self.matched(task.query), dict(self.classifier.named_parameters())
+        query = self.matched(task.query)
+        head: Parameters = dict(self.classifier.named_parameters())
         logits, y = self.logits(head, embed_batch(self.net, query)), query.y.rows
         parts = self._parts(y)
         tasks = y @ parts  # [example, task]

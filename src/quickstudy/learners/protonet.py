@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, check_choice
 from quickstudy.functional.call import under
-from quickstudy.functional.classes import ABSENT, class_counts, class_sums, hide_absent, pad_rows
+from quickstudy.functional.classes import ABSENT, class_counts, class_means, class_sums, hide_absent, pad_rows
 from quickstudy.functional.distances import distances, squared_distances
 from quickstudy.functional.features import features_of
 from quickstudy.functional.losses import weighted_mean
@@ -135,7 +135,7 @@ class ProtoNet(Learner):
         self, features: Float[Tensor, "example feature"], sums: Float[Tensor, "way feature"], counts: Float[Tensor, " way"]
     ) -> Float[Tensor, "example way"]:
         """Return negative distances to the prototypes, `[example, way]` (eq. 2)."""
-        return hide_absent(-self._between(features, sums / counts.clamp(min=1.0).unsqueeze(-1)), counts)
+        return hide_absent(-self._between(features, class_means(sums, counts)), counts)
 
     def _between(self, a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
         return squared_distances(a, b) if self.distance == "squared" else distances(a, b)

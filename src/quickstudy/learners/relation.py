@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import check_at_least, check_choice
-from quickstudy.functional.classes import class_counts, class_sums, hide_absent, pad_rows
+from quickstudy.functional.classes import class_counts, class_means, class_sums, hide_absent, pad_rows
 from quickstudy.functional.features import feature_count
 from quickstudy.functional.losses import weighted_mean
 from quickstudy.learner import State
@@ -57,7 +57,7 @@ class Relation(EmbeddingLearner):
         return {"total": total, "counts": counts}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
-        ways = state["total"] / state["counts"].clamp(min=1.0).unsqueeze(-1)
+        ways = class_means(state["total"], state["counts"])
         shape = (features.shape[0], ways.shape[0], features.shape[1])
         known, asked = ways.unsqueeze(0).expand(shape), features.unsqueeze(1).expand(shape)
         scores = self.compare(torch.cat([known, asked, (known - asked).abs()], dim=-1)).squeeze(-1)

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from quickstudy.errors import check_choice
 from quickstudy.functional.call import Parameters
-from quickstudy.functional.classes import class_counts, class_sums, hide_absent, pad_rows
+from quickstudy.functional.classes import class_counts, class_means, class_sums, hide_absent, pad_rows
 from quickstudy.functional.distances import squared_distances, unit
 from quickstudy.functional.features import feature_count, features_of
 from quickstudy.learner import State
@@ -58,7 +58,7 @@ class SimpleShot(PooledLearner):
             earlier = pad_rows(state["counts"], counts.shape[0])
             sums = sums + earlier.unsqueeze(-1) * pad_rows(state["centroids"], counts.shape[0])
             counts = counts + earlier
-        return {"centroids": sums / counts.clamp(min=1.0).unsqueeze(-1), "counts": counts}
+        return {"centroids": class_means(sums, counts), "counts": counts}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
         return hide_absent(-squared_distances(self._normalised(features), state["centroids"]), state["counts"])

@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from quickstudy.errors import check_above, check_at_least, check_choice
-from quickstudy.functional.classes import ABSENT, class_sums, hide_absent
+from quickstudy.functional.classes import ABSENT, class_means, class_sums, hide_absent
 from quickstudy.functional.distances import DISTANCES, Distance, cosine_distances
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, remembered
@@ -72,13 +72,13 @@ class SoftKMeans(EmbeddingLearner):
     ) -> Float[Tensor, "example output"]:
         weight = torch.ones_like(features[:, 0]) if mask is None else mask.to(features.dtype)
         sums = class_sums(state["features"], state["y"], state["weight"])
-        prototypes = sums / state["counts"].clamp(min=1.0).unsqueeze(-1)
+        prototypes = class_means(sums, state["counts"])
         if self.refinement == "bd_cspn" and self.transductive:
             features = features + _mean(state["features"], state["weight"]) - _mean(features, weight)
         for _ in range(self.refine_steps):
             if self.refinement == "soft_kmeans":
                 share = self._logits(features, prototypes, state).softmax(-1) * weight.unsqueeze(-1)
-                prototypes = (sums + share.t() @ features) / (state["counts"] + share.sum(0)).clamp(min=1.0).unsqueeze(-1)
+                prototypes = class_means(sums + share.t() @ features, state["counts"] + share.sum(0))
             elif self.refinement == "bd_cspn":
                 prototypes = self._rectified(features, weight, prototypes, state)
         return self._logits(features, prototypes, state)
