@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 import torch.nn.functional as F
-from builders import drawn
+from builders import drawn, make_net
 from sklearn.linear_model import LogisticRegression
 
 from quickstudy.learners.baseline import Baseline
@@ -32,6 +32,14 @@ def test_one_step_from_zero_moves_the_head_by_class_means() -> None:
     by_hand = 0.4 * (x[:1] - x[1:]) / 4
     torch.testing.assert_close(state["head.weight"], torch.cat([by_hand, -by_hand]))
     torch.testing.assert_close(state["head.bias"], torch.zeros(2))
+
+
+def test_the_classifier_is_of_the_type_of_the_net() -> None:
+    learner, labels = Baseline(make_net().double()), torch.arange(4)
+    x, y = torch.randn(4, 6).double(), one_hot(labels, 4, torch.float64)
+    task = Task(Examples(x[:0], one_hot(labels[:0], 4, torch.float64)), Examples(x, y))
+    learner.prepare(task)
+    torch.testing.assert_close(learner.loss(task), F.cross_entropy(learner.classifier(learner.net(x)), labels))
 
 
 def test_training_is_ordinary_classification() -> None:

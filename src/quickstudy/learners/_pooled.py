@@ -5,6 +5,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import ClassVar, Self
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -79,10 +80,10 @@ class PooledLearner(EmbeddingLearner, abc.ABC):
         return bare
 
     def _build(self, classes: int) -> None:
-        """Build the classifier of so many classes."""
+        """Build the classifier of so many classes, in the type and on the device of the net."""
         check_at_least("classes", classes, 2)
         self.classes = classes
-        self.classifier = nn.Linear(feature_count(self.net), classes)
+        self.classifier = nn.Linear(feature_count(self.net), classes).to(self.matched(torch.zeros(())))
 
 
 def fit_head(
