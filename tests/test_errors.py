@@ -64,6 +64,11 @@ def test_errors_of_names_and_values_carry_data() -> None:
     with pytest.raises(ConfigError) as raised:
         errors.check_at_least("steps", 0, 1)
     assert (raised.value.subject, raised.value.expected) == ("steps", "1 or more")
+    for check, expected in ((errors.check_at_least, "0 or more"), (errors.check_above, "more than 0")):
+        with pytest.raises(ConfigError, match=f"scale is inf; expected a finite number, {expected}"):
+            check("scale", float("inf"), 0)
+        with pytest.raises(ConfigError, match=f"scale is nan; expected {expected}"):
+            check("scale", float("nan"), 0)
     for value in (-0.1, 1.1, float("nan")):
         with pytest.raises(ConfigError, match=r"decay is .*; expected a number from 0 to 1") as raised:
             errors.check_between("decay", value, 0, 1)

@@ -21,6 +21,7 @@ A message names the value, says what was expected and what to do next; the same 
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import Any
 
@@ -146,21 +147,21 @@ def check_choice(name: str, value: str, choices: Iterable[str]) -> str:
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
-    """Raise a ConfigError unless `value` is `least` or more.
+    """Raise a ConfigError unless `value` is a finite number, `least` or more.
 
     >>> check_at_least("inner_steps", 5, 0)
     """
-    if not value >= least:  # written so that NaN is refused
-        raise ConfigError(f"{name} is {value}; expected {least} or more.", subject=name, expected=f"{least} or more")
+    if not least <= value < math.inf:  # written so that NaN is refused
+        raise _unlike(name, value, f"{_finite(value)}{least} or more")
 
 
 def check_above(name: str, value: float, bound: float) -> None:
-    """Raise a ConfigError unless `value` is greater than `bound`.
+    """Raise a ConfigError unless `value` is a finite number that is greater than `bound`.
 
     >>> check_above("penalty", 0.1, 0)
     """
-    if not value > bound:
-        raise ConfigError(f"{name} is {value}; expected more than {bound}.", subject=name, expected=f"more than {bound}")
+    if not bound < value < math.inf:
+        raise _unlike(name, value, f"{_finite(value)}more than {bound}")
 
 
 def check_between(name: str, value: float, least: float, most: float) -> None:
@@ -169,8 +170,17 @@ def check_between(name: str, value: float, least: float, most: float) -> None:
     >>> check_between("decay", 0.99, 0, 1)
     """
     if not least <= value <= most:
-        expected = f"a number from {least} to {most}"
-        raise ConfigError(f"{name} is {value}; expected {expected}.", subject=name, expected=expected)
+        raise _unlike(name, value, f"a number from {least} to {most}")
+
+
+def _finite(value: float) -> str:
+    """Return words that are added to what is expected, if the value is infinite and nothing else is wrong with it."""
+    return "a finite number, " if value == math.inf else ""
+
+
+def _unlike(name: str, value: float, expected: str) -> ConfigError:
+    """Return the error for a number that is not what is expected."""
+    return ConfigError(f"{name} is {value}; expected {expected}.", subject=name, expected=expected)
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> ConfigError:

@@ -2,8 +2,8 @@
 
 Oh, Yoo, Kim and Yun 2021, "BOIL: Towards Representation Change for Few-shot Learning", section 3: MAML with a rate of 0 for the head.
 Deviation: unless `head_ways` fixes a learned head, as in the paper, the head holds the prototypes of the task (Triantafillou et al. 2020,
-"Meta-Dataset", section 4: weights `2 c` and bias `-|c|^2` of class means `c`, here by the net before it adapts), so that it fits any number
-of ways, in any order. Statistics as in `maml`.
+"Meta-Dataset", Proto-MAML: weights `2 c` and bias `-|c|^2` of class means `c`, here by the net before it adapts), so that it fits any
+number of ways, in any order. Statistics as in `maml`.
 """
 
 import dataclasses

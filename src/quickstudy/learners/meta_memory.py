@@ -83,7 +83,7 @@ class MetaMemory(EmbeddingLearner):
         return torch.where(state["answers"].unsqueeze(0) > 0, likeness.unsqueeze(-1), ABSENT).amax(1)
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
-        """Return by how much the nearest wrong key is too near, in the mean over queries (section 2.1), or the mean cross-entropy."""
+        """Return by how much the nearest wrong key is too near, in the mean over queries ("Memory Loss"), or the mean cross-entropy."""
         task = self.matched(task)
         support, query = embed_task(self.net, task)
         logits = self.answer(self.learn(support, task.support, None), query)
@@ -97,7 +97,7 @@ class MetaMemory(EmbeddingLearner):
         return weighted_mean(F.relu(wrong - right + self.margin), task.query.weight)
 
     def _write(self, index: int | Tensor, carried: tuple[Tensor, ...], row: tuple[Tensor, ...]) -> Any:
-        """Return the memory after one more example (section 2.2), which padding does not change."""
+        """Return the memory after one more example ("Memory Update"), which padding does not change."""
         keys, answers, ages = carried
         query, y, weight = row
         likeness = -squared_distances(query.unsqueeze(0), keys).squeeze(0)

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
-from quickstudy.errors import ConfigError, ModelError
+from quickstudy.errors import ModelError, check_between
 from quickstudy.learner import Learner, State
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
@@ -55,8 +55,7 @@ class Distilled(Learner):
             raise ModelError(
                 f"{type(self.student).__name__} learns nothing from queries, so that it cannot be taught by them; use another one."
             )
-        if not 0 <= self.teaching <= 1:
-            raise ConfigError(f"teaching is {self.teaching}; expected a fraction, from 0 to 1.")
+        check_between("teaching", self.teaching, 0, 1)
         self.teacher = copy.deepcopy(self.teacher).requires_grad_(False).eval()
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
