@@ -115,6 +115,7 @@ def settings(**changes: object) -> list[str]:
         "validation.every": 7,
         "validation.tasks": 5,
         "engine.mapping": "loop",
+        "engine.capture": False,  # else speed decides, and two runs may differ
         "threads": 1,
     }
     return [f"--{name}={value}" for name, value in (options | changes).items()]

@@ -51,7 +51,7 @@ def assert_same_end(out: pathlib.Path, unbroken: pathlib.Path) -> None:
             assert found.arrays[key].tobytes() == value.tobytes(), key
         for meta in (found.meta, expected.meta):
             for part in ("info", "run"):
-                for measured in ("minutes", "seconds", "engine"):
+                for measured in ("minutes", "seconds", "megabytes", "engine"):
                     meta.get(part, {}).pop(measured, None)
         assert found.meta == expected.meta
     columns = ("step", "loss", "lr", "validation_accuracy", "validation_ci95")
