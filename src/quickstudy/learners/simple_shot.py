@@ -3,7 +3,8 @@
 Wang, Chao, Weinberger and van der Maaten 2019, "SimpleShot: Revisiting Nearest-Neighbor Classification for Few-Shot Learning", section 3:
 features are centred by the mean over the training classes and divided by their length (CL2N) before means and distances are taken.
 Deviation: that mean and the population statistics of batch norm are measured over some training batches (`calibrate`), not over all
-training examples.
+training examples. If the net is trained on few-shot tasks, which the paper does not do, they are centred by what the last validation
+measured, and before the first one not at all.
 """
 
 import dataclasses
