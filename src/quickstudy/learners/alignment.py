@@ -145,7 +145,9 @@ class Alignment(EmbeddingLearner):
         found = {"coral": self._coral, "mmd": self._mmd, "procrustes": self._procrustes, "regression": self._regression}
         linear = found[self.method](pairs, identity) if self.method != "none" else identity
         linear = torch.where(self.measured > 0, linear, identity)
-        moved = {"map": linear, "middle": middle, "goal": middle if self.method == "none" else goal}
+        if self.method == "none":
+            goal = middle @ linear  # the middle itself, as a tensor of its own: an exported state holds no tensor under two names
+        moved = {"map": linear, "middle": middle, "goal": goal}
         prior = self.prior * of_source
         total = counts + prior
         sums = y.t() @ _aligned(moved, x) + prior.unsqueeze(-1) * source
