@@ -75,6 +75,6 @@ class BOIL(Learner):
             sums = class_sums(_weights.features(self, body, front.support.x, front.depth), y, weight)
         if state is not None:
             earlier = (seen["counts"] - class_counts(y, weight)).unsqueeze(-1)
-            sums = sums + earlier * pad_rows(state["head.weight"], len(sums)) / 2
+            sums = sums + earlier * pad_rows(state["head.weight"], sums.shape[0]) / 2
         means = class_means(sums, seen["counts"])
         return {"head.weight": 2 * means, "head.bias": -means.square().sum(-1)}

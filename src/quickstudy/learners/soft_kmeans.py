@@ -98,7 +98,7 @@ class SoftKMeans(EmbeddingLearner):
     ) -> Float[Tensor, "way feature"]:
         """Return the mean of all examples of each way, weighted by the softmax of their cosines; queries are of the nearest one."""
         nearest = hide_absent(-cosine_distances(features, prototypes), state["counts"]).argmax(-1, keepdim=True)
-        joined = (nearest == torch.arange(len(prototypes), device=features.device)) * weight.unsqueeze(-1)
+        joined = (nearest == torch.arange(prototypes.shape[0], device=features.device)) * weight.unsqueeze(-1)
         everything, member = torch.cat([state["features"], features]), torch.cat([state["y"], joined])
         likeness = self.sharpness * (1 - cosine_distances(everything, prototypes))
         return torch.where(member > 0, likeness, ABSENT).softmax(0).t() @ everything
