@@ -101,3 +101,24 @@ def test_scoreboard_compares_runs_on_the_same_tasks(
     table = cli("scoreboard", finished, "--tasks", 4, "--out", page).out
     assert "behind the best" in table
     assert "tasks hash" in table
+
+
+def test_doctor_compares_no_split_with_itself(cli: Call, finished: pathlib.Path) -> None:
+    found = json.loads(cli("doctor", finished, "--tasks", 4, "--split", "val", "--json").out)["checks"]["overlap"]
+    assert found["verdict"] == "good"
+    assert found["found"].startswith("training (train), these tasks (val) have no class")
+
+
+def test_sizes_that_tasks_without_data_do_not_have_are_refused(cli: Call, refused: Call, tmp_path: pathlib.Path) -> None:
+    run = tmp_path / "curves"
+    words = ("--tasks", "sinusoid", "--learner", DESCENT, "--steps", 1, "--threads", 1, "--validation.tasks", 2)
+    assert cli("train", *words, "--out", run).code == 0
+    assert "the tasks sinusoid have no ways; leave it out" in refused("doctor", run, "--ways", 5)
+    assert "tasks is 0; expected 1 or more" in refused("doctor", run, "--tasks", 0)
+    assert json.loads(cli("doctor", run, "--shots", 3, "--tasks", 2, "--json").out)["tasks"]["shots"] == 3
+    page = tmp_path / "board.md"
+    found = json.loads(cli("scoreboard", run, "--shots", 3, 7, "--tasks", 1, "--out", page, "--json").out)["runs"][0]
+    assert [row["shots"] for row in found["results"]] == [3, 7]
+    assert found["behind_best"] == [0, None]  # one task has no interval
+    assert "sinusoid, 7-shot" in page.read_text()
+    assert "expected a page such as" in refused("scoreboard", run, "--out", tmp_path / "board")

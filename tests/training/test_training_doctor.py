@@ -20,6 +20,7 @@ from quickstudy.task import Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
 from quickstudy.training.doctor import FOLDER, Finding, Patient, examine, questions
+from quickstudy.training.doctor._compare import Comparison
 from quickstudy.training.fit import fit
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings, ValidationSettings
@@ -190,6 +191,28 @@ def test_answers_that_depend_on_other_queries_are_found() -> None:
     said = answer("protocol", Patient(open_, Blobs(), COUNT))
     assert said.verdict == "look"
     assert {"together", "alone"} <= set(said.figures)
+
+
+class Joint(Prototypes):
+    """A learner that looks at all queries at once, says so, and has no choice of statistics."""
+
+    @property
+    def transductive(self) -> bool:
+        return True
+
+
+def test_a_learner_that_learns_from_queries_is_not_told_to_change_its_statistics() -> None:
+    said = answer("protocol", Patient(SavedLearner(Joint(Centred())), Blobs(), COUNT))
+    assert said.verdict == "look"
+    assert "which the learner learns from" in said.found
+    assert "statistics" not in said.advice
+
+
+def test_a_gain_that_a_few_tasks_do_not_show_is_no_verdict() -> None:
+    wide, none = Comparison("", -0.1, 0.5, 0.02), Comparison("", 0.0, 0.01, 0.02)
+    assert (wide.better, wide.worse, wide.useless) == (False, False, False)
+    assert (none.better, none.worse, none.useless) == (False, False, True)
+    assert Comparison("", float("nan"), 0.1, 0.02).useless
 
 
 def test_confidence_that_is_too_high_is_bad(healthy: SavedLearner) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import math
 import os
 import shlex
 import sys
@@ -79,8 +80,21 @@ def note(value: str) -> None:
 
 
 def as_json(value: Any) -> None:
-    """Print one JSON document."""
-    text(json.dumps(value, indent=2, default=str))
+    """Print one JSON document; numbers that are not finite, which JSON does not have, become null."""
+    text(json.dumps(_finite(value), indent=2, default=str))
+
+
+def _finite(value: Any) -> Any:
+    """Return plain values with None in place of numbers that are not finite.
+
+    >>> _finite({"ci95": float("inf"), "mean": [0.5]})
+    {'ci95': None, 'mean': [0.5]}
+    """
+    if isinstance(value, Mapping):
+        return {name: _finite(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def pasted(*words: object) -> str:

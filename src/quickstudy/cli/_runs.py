@@ -49,10 +49,20 @@ def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str 
 def sizes(options: jsonargparse.Namespace, saved: SavedLearner, chosen: Mapping[str, Any]) -> dict[str, Any]:
     """Return the sizes of tasks that a learner is looked at with: those that were chosen, else those that it was trained for.
 
-    Examples are not augmented. It is empty for tasks that are drawn from no data.
+    Examples are not augmented. Tasks that are drawn from no data are those of the run, except for what is chosen.
+
+    Raises:
+        ConfigError: a size is chosen that such tasks do not have.
     """
-    if not _tasks.takes_data(discovery.load("tasks", options.tasks)):
-        return {}
+    source, given = discovery.load("tasks", options.tasks), {name: value for name, value in chosen.items() if value is not None}
+    if not _tasks.takes_data(source):
+        known = _tasks.argument_names(source)
+        for name in given:
+            if name not in known:
+                raise ConfigError(
+                    f"--{name} is given, but the tasks {options.tasks} have no {name}; leave it out.", subject=name
+                )
+        return given
     usual = {
         "ways": saved.learner.ways or options.validation.ways or options.ways,
         "shots": options.shots,
@@ -60,4 +70,4 @@ def sizes(options: jsonargparse.Namespace, saved: SavedLearner, chosen: Mapping[
         "draw": Draw(**vars(options.draw) | {"augment": "none"}),
         "seed": 0,
     }
-    return usual | {name: value for name, value in chosen.items() if value is not None}
+    return usual | given

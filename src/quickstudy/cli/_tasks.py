@@ -74,8 +74,8 @@ def add_arguments(parser: _parser.Parser, arguments: Sequence[str], learner: str
     _parser.add_settings(parser, source, f"options of the tasks {name}", skip={"dataset"})
     if few_shot is not source:
         title = f"options of the tasks {judged} to validate on"
-        _parser.add_settings(parser, few_shot, title, skip={"dataset", *_names(source)})
-    if "ways" in _names(few_shot):
+        _parser.add_settings(parser, few_shot, title, skip={"dataset", *argument_names(source)})
+    if "ways" in argument_names(few_shot):
         parser.add_argument(
             "--validation.ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
         )
@@ -109,14 +109,14 @@ def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
     if takes_data(source) and split is None:
         return None
     changes: dict[str, Any] = {"seed": options.seed + VALIDATION_SEED}
-    if "draw" in _names(source):
+    if "draw" in argument_names(source):
         changes["draw"] = Draw(**vars(options.draw) | {"augment": "none"})
     if ways is not None:
         changes["ways"] = ways
     try:
         return _make(options, split, changes)
     except (DataError, TaskError) as error:
-        or_ways = "--validation.ways or " if isinstance(error, TaskError) and "ways" in _names(source) else ""
+        or_ways = "--validation.ways or " if isinstance(error, TaskError) and "ways" in argument_names(source) else ""
         remedy = f"Choose another {or_ways}--validation.split, or --validation.split null to train without validation."
         reason = str(error).removesuffix(error.remedy).strip()  # that remedy is for the training's own tasks
         raise type(error)(f"there are no validation tasks: {reason} {remedy}", subject=str(split), remedy=remedy) from error
@@ -161,7 +161,7 @@ def _make(
     return source(_data.load(options, split, spec), **given) if takes_data(source) and split is not None else source(**given)
 
 
-def _names(source: type) -> list[str]:
+def argument_names(source: type) -> list[str]:
     """Return the options of a source."""
     return [name for name in inspect.signature(source).parameters if name != "dataset"]
 

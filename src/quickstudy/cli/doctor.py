@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,10 +10,11 @@ import jsonargparse
 
 from quickstudy.cli import _data, _output, _parser, _runs, _tasks
 from quickstudy.data.dataset import Dataset
+from quickstudy.errors import DataError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.doctor import Finding, Patient, examine, questions
-from quickstudy.training.saving import load_learner
+from quickstudy.training.saving import SavedLearner, load_learner
 
 ORDER = ("bad", "look", "good", "does not apply")
 """Verdicts, the worst first."""
@@ -25,7 +27,7 @@ def run(arguments: Sequence[str]) -> None:
     trained = _runs.trained_with(options.run, saved, options.data, options.data_dir)
     chosen = {name: options[name] for name in ("ways", "shots", "queries")}
     tasks = _tasks.unseen(trained, options.split, _runs.sizes(trained, saved, chosen), saved.spec)
-    findings = examine(Patient(saved, tasks, options.tasks, _splits(trained, tasks)))
+    findings = examine(Patient(saved, tasks, options.tasks, _splits(trained, saved, tasks)))
     worst = min((finding.verdict for finding in findings.values()), key=ORDER.index)
     if options.json:
         checks = {name: {"question": questions()[name], **_plain(finding)} for name, finding in findings.items()}
@@ -62,13 +64,23 @@ def _build_parser() -> _parser.Parser:
     return parser
 
 
-def _splits(trained: jsonargparse.Namespace, tasks: TaskSource) -> dict[str, Dataset]:
-    """Return the data of each split that the run uses, by what it is for; nothing if its tasks are drawn from no data."""
+def _splits(trained: jsonargparse.Namespace, saved: SavedLearner, tasks: TaskSource) -> dict[str, Dataset]:
+    """Return the data of each split that the run uses, by what it is for.
+
+    There are none if the tasks are drawn from no data, or from another data set than the run's: then nothing of its splits is known. A
+    split that the data lacks is left out, and so is that of the validation if the tasks are drawn from it.
+    """
     if not isinstance(tasks, ClassTasks):
         return {}
-    roles = {"training": trained.split, "validation": trained.get("validation.split")}
-    used = {f"{role} ({split})": _data.load(trained, split) for role, split in roles.items() if split is not None}
-    return used | {f"these tasks ({tasks.dataset.name.rpartition('/')[2]})": tasks.dataset}
+    data, _, drawn = tasks.dataset.name.rpartition("/")
+    if str(dict(saved.info.get("trained_on") or {}).get("dataset", data)).partition("/")[0] != data:
+        return {}
+    roles, used = {"training": trained.split, "validation": trained.get("validation.split")}, {}
+    for role, split in roles.items():
+        if split is not None and (role, split) != ("validation", drawn):
+            with contextlib.suppress(DataError):
+                used[f"{role} ({split})"] = _data.load(trained, split)
+    return used | {f"these tasks ({drawn})": tasks.dataset}
 
 
 def _plain(finding: Finding) -> dict[str, Any]:

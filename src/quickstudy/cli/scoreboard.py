@@ -24,6 +24,12 @@ from quickstudy.training.tracking import read_metrics
 def run(arguments: Sequence[str]) -> None:
     """Measure every run, print a table, and write it as a page with plots."""
     options = _build_parser().parse(arguments)
+    page = pathlib.Path(options.out)
+    if not page.suffix or page.is_dir():
+        expected = f"{options.out.rstrip('/')}.md"
+        raise ConfigError(
+            f"--out is {options.out!r}; expected a page such as {expected}: plots go into the folder of its name."
+        )
     saved = {name: load_learner(name) for name in options.runs}
     sources = _sources(options, saved)
     keep_freed_memory()
@@ -33,7 +39,6 @@ def run(arguments: Sequence[str]) -> None:
             results[name] = [evaluate(saved[name], source, options.tasks, advance) for source in tasks]
     entries = [_entry(name, saved[name], sources[name], found) for name, found in results.items()]
     lost = behind({name: found[0] for name, found in results.items()})
-    page = pathlib.Path(options.out)
     title, about = "Scoreboard", _about(results, options.tasks)
     written = write(page, entries, title, about)
     if options.json:
@@ -94,8 +99,12 @@ def _sources(options: jsonargparse.Namespace, saved: dict[str, SavedLearner]) ->
         chosen = [_runs.sizes(trained, one, size) for size in sizes]
         fitting = [size for size in chosen if learner.learner.ways in (None, size.get("ways"))]
         if not fitting:
+            ways = dict.fromkeys(
+                [*(size["ways"] for size in chosen if isinstance(size.get("ways"), int)), learner.learner.ways]
+            )
             raise ConfigError(
-                f"{name} has a head of {learner.learner.ways} ways; give --ways {learner.learner.ways}, or leave it out."
+                f"{name} has a head of {learner.learner.ways} ways, which none of the tasks has; give --ways "
+                f"{' '.join(map(str, ways))}, so that each run meets tasks that fit it."
             )
         found[name] = [_tasks.unseen(trained, options.split, size, learner.spec) for size in fitting]
     return found

@@ -77,10 +77,12 @@ COSTS = (
 def size_of(result: Plain) -> str:
     """Return the size of a result's tasks in words.
 
-    >>> size_of({"ways": 5, "shots": 1}), size_of({"dataset": "sinusoid"})
-    ('5-way 1-shot', 'sinusoid')
+    >>> size_of({"ways": 5, "shots": 1}), size_of({"dataset": "sinusoid", "shots": 10}), size_of({"dataset": "curves"})
+    ('5-way 1-shot', 'sinusoid, 10-shot', 'curves')
     """
-    return f"{result['ways']}-way {result['shots']}-shot" if "ways" in result else str(result.get("dataset", "tasks"))
+    if "ways" in result:
+        return f"{result['ways']}-way {result['shots']}-shot"
+    return str(result.get("dataset", "tasks")) + (f", {result['shots']}-shot" if "shots" in result else "")
 
 
 def behind(results: Mapping[str, Result]) -> dict[str, tuple[float, float] | None]:

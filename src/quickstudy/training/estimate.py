@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -91,7 +92,7 @@ def estimate(learner: Learner, tasks: TaskSource, validation: TaskSource | None,
         judged = 0.0 if validation is None else _validation(learner, validation, settings)
     every = settings.validation.every
     per_step = step + judged / every
-    by_steps = settings.steps * per_step + (judged if settings.steps % every else 0.0)
+    by_steps = settings.steps * step + max(1, math.ceil(settings.steps / every)) * judged  # the last step is judged too
     by_clock = 60 * settings.minutes if settings.minutes else by_steps
     count = settings.steps if by_steps <= by_clock else max(1, int(by_clock / per_step))
     minutes = (setup + min(by_steps, by_clock)) / 60

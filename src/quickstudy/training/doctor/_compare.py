@@ -19,7 +19,7 @@ class Comparison:
         text: both means, and the gain with its 95 % interval over tasks.
         gain: mean over tasks of how much better the learner is, in the measure's own scale.
         ci95: half the width of the interval of the gain.
-        worse_by: gain below which the learner is clearly worse.
+        worse_by: difference that counts: a learner that loses more is clearly worse, and one that gains less hardly better.
     """
 
     text: str
@@ -36,6 +36,11 @@ class Comparison:
     def worse(self) -> bool:
         """Return whether the whole interval is below what counts as worse; no number is worse than any."""
         return not self.gain + self.ci95 >= -self.worse_by
+
+    @property
+    def useless(self) -> bool:
+        """Return whether no gain that counts is left in the interval; no number is no gain."""
+        return not self.gain + self.ci95 > self.worse_by
 
     def figures(self) -> dict[str, float]:
         """Return the plain values."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.data.dataset import Dataset
+from quickstudy.errors import check_at_least
 from quickstudy.learner import Learner
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
@@ -60,6 +61,9 @@ class Patient:
     tasks: TaskSource
     count: int = 100
     splits: Mapping[str, Dataset] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        check_at_least("tasks", self.count, 1)
 
     @property
     def learner(self) -> Learner:

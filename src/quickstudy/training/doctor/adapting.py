@@ -19,15 +19,19 @@ def check(patient: Patient) -> Finding:
     ways = {"adapted to another task": patient.scores(_to_another(patient))}
     if learner.rate:
         still = changed(learner, **{learner.rate: 0.0})
-        ways["not adapted"] = patient.scores(lambda task: still.predict(still.adapt(task.support), task.query.x))
+        ways["not adapted"] = patient.scores(
+            lambda task: still.predict_padded(still.adapt(task.support), task.query.x, task.query.mask)
+        )
     sign = 1 if patient.result.measure.higher_is_better else -1
     name = max(ways, key=lambda way: np.nan_to_num(sign * ways[way].mean(), nan=-np.inf))
     found = compared(patient, ways[name], name)
     if found.better:
         return Finding("good", found.text, figures=found.figures())
+    if not found.useless:
+        return Finding("look", found.text, "the interval is wide: look at more tasks (--tasks)", found.figures())
     rate = f"raise {learner.rate}, now {getattr(learner, learner.rate)}, or" if learner.rate else "train longer, or"
     advice = f"the learner makes no use of the support set: {rate} check that training tasks need it"
-    return Finding("look" if found.gain > 0 else "bad", found.text, advice, found.figures())
+    return Finding("bad", found.text, advice, found.figures())
 
 
 def _to_another(patient: Patient) -> Callable[[Task], Tensor]:
@@ -40,6 +44,6 @@ def _to_another(patient: Patient) -> Callable[[Task], Tensor]:
     def predict(task: Task) -> Tensor:
         state = learner.adapt(before.pop().support)
         before.append(task)
-        return learner.predict(state, task.query.x)
+        return learner.predict_padded(state, task.query.x, task.query.mask)
 
     return predict

@@ -26,9 +26,14 @@ def check(patient: Patient) -> Finding:
     if learner.protocol == "inductive":
         text = f"predictions change by {apart:.1%} with the other queries, but the protocol is called inductive"
         return Finding("bad", text, "look for a layer of the net that averages over examples, and replace it", figures)
-    others = [other for other in under_each_protocol(learner) if other.protocol != learner.protocol]
     measure, ours = patient.result.measure, patient.result
-    text = f"queries are normalised together: {measure.name} {measure.scale * ours.mean:{measure.short}}"
+    score = f"{measure.name} {measure.scale * ours.mean:{measure.short}}"
+    if learner.statistics != "query":
+        text = f"predictions change by {apart:.1%} with the other queries, which the learner learns from: {score}"
+        advice = "give this figure for whole batches of queries: in use, queries may come one by one"
+        return Finding("look", text, advice, figures | {"together": measure.rounded(ours.mean)})
+    others = [other for other in under_each_protocol(learner) if other.protocol != learner.protocol]
+    text = f"queries are normalised together: {score}"
     if others:
         alone = evaluate(others[0], patient.tasks, patient.count)
         text += f", {measure.scale * alone.mean:{measure.short}} if each stands alone"
