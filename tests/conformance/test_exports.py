@@ -19,6 +19,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from quickstudy import FewShotRegressor, discovery
 from quickstudy.errors import ConfigError, FileFormatError, ModelError
 from quickstudy.export.bundle import to_bundle
+from quickstudy.functional.loop import repeat
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import Learner
@@ -243,6 +244,17 @@ def test_a_learner_that_cannot_be_exported_says_why() -> None:
     deciding.__class__.not_exportable = "it asks an oracle."
     with pytest.raises(ModelError, match="Deciding cannot be exported: it asks an oracle"):
         to_bundle(SavedLearner(deciding))
+
+
+def test_a_loop_in_predict_by_a_setting_is_refused() -> None:
+    class Repeating(Prototypes):
+        times = 3
+
+        def predict(self, state: Any, x: Tensor) -> Tensor:
+            return repeat(lambda index, carried: carried / 2, super().predict(state, x), self.times, "times")
+
+    with pytest.raises(ModelError, match=r"Repeating repeats something times times in predict, .* write a plain Python loop"):
+        to_bundle(SavedLearner(Repeating(make_learner(PROTOTYPES, dtype=torch.float32).net)))
 
 
 class Tallying(Prototypes):

@@ -146,7 +146,9 @@ class Alignment(EmbeddingLearner):
         linear = found[self.method](pairs, identity) if self.method != "none" else identity
         linear = torch.where(self.measured > 0, linear, identity)
         if self.method == "none":
-            goal = middle @ linear  # the middle itself, as a tensor of its own: an exported state holds no tensor under two names
+            goal = (
+                middle @ linear
+            )  # the middle itself, as a tensor of its own: an exported state holds no tensor under two names
         moved = {"map": linear, "middle": middle, "goal": goal}
         prior = self.prior * of_source
         total = counts + prior

@@ -18,7 +18,7 @@ from quickstudy.errors import check_above, check_at_least, check_choice
 from quickstudy.functional.classes import ABSENT
 from quickstudy.functional.distances import DISTANCES, Distance
 from quickstudy.functional.features import feature_count
-from quickstudy.functional.loop import repeat, scan
+from quickstudy.functional.loop import scan
 from quickstudy.layers.recurrent import LSTMCell
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, read_out, remembered
@@ -86,11 +86,9 @@ class Matching(EmbeddingLearner):
 
     def _looked(self, features: Tensor, known: Tensor, weight: Tensor) -> Float[Tensor, "example feature"]:
         """Return query features after `context_steps` looks at the support set (appendix A.1, eqs. 3-6)."""
-
-        def step(index: int | Tensor, carried: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-            hidden, cell = carried
+        hidden, cell = features, torch.zeros_like(features)
+        for _ in range(self.context_steps):
             attention = torch.where(weight > 0, hidden @ known.t(), ABSENT).softmax(-1)
             hidden, cell = self.looking(features, hidden + attention @ known, cell)
-            return hidden + features, cell
-
-        return repeat(step, (features, torch.zeros_like(features)), self.context_steps, "context_steps")[0]
+            hidden = hidden + features
+        return hidden

@@ -203,6 +203,11 @@ class _Tracer:
         with self.mode:
             state = {f"state.{name}": torch.zeros(self._sizes(axes), dtype=adapt.types[name]) for name, axes in shapes.items()}
         predict = self.trace(self._predict, {**self.query, **state})
+        for name in filter(None, predict.loops):
+            raise ModelError(
+                f"{type(self.learner).__name__} repeats something {name} times in predict, but only adapt is given that setting in an "
+                "exported learner; write a plain Python loop there, whose number of turns is fixed by the export."
+            )
         update = self.trace(self._adapt, support | state) if self.learner.continues else None
         times = {name: int(getattr(self.learner, name)) for name in adapt.loops if name}
         return Programs(adapt, update, predict, self.weights, self.settings | times)
