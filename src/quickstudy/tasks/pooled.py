@@ -41,7 +41,7 @@ class PooledTasks:
     >>> from quickstudy import load_data
     >>> task = PooledTasks(load_data("digits", "train"), batch_size=4)[0]
     >>> task.support.count, task.query.y.rows.shape
-    (0, torch.Size([4, 5]))
+    (0, torch.Size([4, 6]))
     """
 
     target: ClassVar[str] = "classes"
