@@ -10,6 +10,7 @@ import typing
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
@@ -81,6 +82,13 @@ PROCESS = next(name for name in discovery.names("learners") if discovery.load("l
 Prototypes, Memory, Descent, HeadDescent, Ordered = (
     discovery.load("learners", name) for name in (PROTOTYPES, MEMORY, DESCENT, HEAD_DESCENT, ORDERED)
 )
+EVERY_NET = (DESCENT, PROTOTYPES)
+"""The two learners that meet every net and normalisation; the others do so in `make test-all` only, and meet an MLP's always."""
+
+
+def on(names: list[str], *nets: tuple[Any, ...], always: tuple[str, ...] = EVERY_NET) -> list[Any]:
+    """Return learners with nets: those of `always` as usual, the product of the others marked as one."""
+    return [pytest.param(name, *net, marks=() if name in always else pytest.mark.product) for name in names for net in nets]
 
 
 def make_net(kind: str = "mlp", norm: str = "none") -> nn.Module:

@@ -1,3 +1,3 @@
-"""Where ANIL's tests differ: few steps."""
+"""Take few steps in ANIL's tests."""
 
 SMALL = {"inner_steps": 3}

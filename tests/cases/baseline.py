@@ -1,4 +1,4 @@
-"""Where the baseline's tests differ: few steps of its head."""
+"""Take few steps of the head in the baseline's tests."""
 
 SMALL = {"inner_steps": 2, "inner_lr": 0.05}
 LEARNS = {"changes": {"inner_steps": 8, "inner_lr": 0.1}}

@@ -1,4 +1,4 @@
-"""Where implicit MAML's tests differ: its meta-gradient is that of the minimum, and not of the steps that lead there."""
+"""Hold the meta-gradient of implicit MAML against that of the minimum, and not of the steps that lead there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where the linear probe's tests differ: few steps of its head."""
+"""Take few steps of the head in the linear probe's tests."""
 
 SMALL = {"inner_steps": 3}
 LEARNS = {"changes": {"inner_steps": 8}}

@@ -1,3 +1,3 @@
-"""Where MAML's tests differ: few steps, small ones."""
+"""Take few and small steps in MAML's tests."""
 
 SMALL = {"inner_steps": 2, "inner_lr": 0.05}

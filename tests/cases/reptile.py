@@ -1,4 +1,4 @@
-"""Where Reptile's tests differ: its meta-update is not the derivative of its loss, and it learns slowly."""
+"""Hold Reptile's meta-update against its definition, since it is not the derivative of its loss, and let it learn longer."""
 
 from __future__ import annotations
 

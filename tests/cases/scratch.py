@@ -1,4 +1,4 @@
-"""Where the tests of training from scratch differ: few steps, small ones."""
+"""Take few and small steps in the tests of training from scratch."""
 
 SMALL = {"inner_steps": 2, "inner_lr": 0.05}
 LEARNS = {"changes": {"inner_steps": 8, "inner_lr": 0.02}}

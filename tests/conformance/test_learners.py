@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import concurrent.futures
 import dataclasses
-import functools
 import inspect
 import pathlib
 from collections.abc import Callable
@@ -13,8 +12,6 @@ from typing import Any
 import pytest
 import torch
 from builders import (
-    DESCENT,
-    PROTOTYPES,
     SHAPES,
     WAYS,
     apart,
@@ -24,18 +21,17 @@ from builders import (
     gradients,
     make_learner,
     make_tasks,
+    on,
     rows,
     shown,
     variants,
 )
 from torch import Tensor, nn
-from torch.fx.experimental.proxy_tensor import make_fx
 
 from quickstudy import discovery
-from quickstudy.functional.call import with_tensors
 from quickstudy.functional.classes import ABSENT
 from quickstudy.learner import Learner, hyperparameters, set_progress
-from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task, concatenate
 from quickstudy.training.engine import meta_gradient
@@ -47,15 +43,6 @@ EXACT = [name for name in LEARNERS if discovery.load("learners", name).exact_gra
 VARIANTS = [(name, changes) for name in LEARNERS for changes in variants(name)]
 NORMS = ["none", "batch"]
 OTHER_NETS = [("mlp", "group"), ("mlp", "layer"), ("conv4", "batch"), ("conv4", "instance")]
-EVERY_NET = (DESCENT, PROTOTYPES)
-"""The two learners that meet every net and normalisation; the others do so in `make test-all` only, and meet an MLP's always."""
-
-
-def on(names: list[str], *nets: tuple[Any, ...], always: tuple[str, ...] = EVERY_NET) -> list[Any]:
-    """Return learners with nets: those of `always` as usual, the product of the others marked as one."""
-    return [pytest.param(name, *net, marks=() if name in always else pytest.mark.product) for name in names for net in nets]
-
-
 each_learner = pytest.mark.parametrize("name", LEARNERS)
 each_other = pytest.mark.parametrize("name", [name for name in LEARNERS if name not in EXACT])
 each_of_values = pytest.mark.parametrize(
@@ -432,7 +419,7 @@ def test_learning_goes_on_with_new_ways(name: str, norm: str) -> None:
         assert apart(output, predicted(learner, everything, task.query.x)) < 1e-9
 
 
-# ---------------------------------------------------------------------------------------------------- saving and export
+# ---------------------------------------------------------------------------------------------------- saving
 
 
 @each_variant
@@ -450,51 +437,6 @@ def test_saved_and_loaded_it_is_the_same(name: str, changes: dict[str, Any], tmp
     assert all(torch.equal(value, learner.state_dict()[name]) for name, value in loaded.learner.state_dict().items())
     expected = predicted(learner, task.support, task.query.x)
     assert torch.equal(predicted(loaded.learner, task.support, task.query.x), expected)
-
-
-@pytest.mark.parametrize(
-    ("name", "kind", "norm", "masked"),
-    [
-        *on(LEARNERS, ("mlp", "batch", True), always=tuple(LEARNERS)),
-        *on(LEARNERS, ("mlp", "layer", False), always=(PROTOTYPES,)),
-        *on(LEARNERS, ("conv4", "none", False), always=()),  # test_exports.py runs traced convolutions at other sizes
-    ],
-)
-def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool) -> None:
-    """One graph of `adapt` and one of `predict` serve every number of examples, of queries and of ways."""
-    hyper = inspect.signature(discovery.load("learners", name).__init__).parameters
-    steps = 1 if kind == "conv4" else 2  # tracing takes seconds
-    fewer = {key: steps for key in ("inner_steps", "adapt_steps") if key in hyper}
-    learner = make_learner(name, kind, norm, **fewer)
-    values = {key: value.detach() for key, value in learner.state_dict().items()}
-
-    def traced(function: Callable[..., Any], *args: Any) -> Callable[..., Any]:
-        def of_values(values: dict[str, Tensor], *args: Any) -> Any:
-            return function(with_tensors(learner, values), *args)
-
-        graph = make_fx(of_values, tracing_mode="symbolic")(values, *args)
-        return lambda *args: graph(values, *args)
-
-    def adapt(learner: Learner, x: Tensor, y: OneHot, mask: Tensor) -> dict[str, Tensor]:
-        return dict(learner.adapt(Examples(x, y, mask if masked else None)))
-
-    def arguments(count: int, ways: int) -> tuple[Tensor, OneHot, Tensor]:
-        x = torch.randn(count, *SHAPES[kind], dtype=torch.float64)
-        return x, one_hot(torch.arange(count) % ways, ways, torch.float64), torch.arange(count) < count - 2
-
-    support = arguments(29, 3)  # sizes that no layer has: equal ones would share a symbol
-    if learner.sequential:  # test_exports.py runs its loop at other sizes
-        with pytest.raises(IndexError):
-            traced(adapt, *arguments(12, 3))(*arguments(10, 3))
-        adapt_graph = functools.partial(adapt, with_tensors(learner, values))
-    else:
-        adapt_graph = traced(adapt, *support)
-    predict_graph = traced(type(learner).predict, adapt_graph(*support), support[0][:17])
-    for count, ways, queries in ((11, 3, 6), (9, 3, 3), (13, 5, 5)):
-        support, x = arguments(count, ways), torch.randn(queries, *SHAPES[kind], dtype=torch.float64)
-        state = adapt_graph(*support)
-        expected = learner.predict(adapt(learner, *support), x)
-        assert apart(predict_graph(state, x), expected) < 1e-9
 
 
 def test_cases_are_of_something_that_exists() -> None:

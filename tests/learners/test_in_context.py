@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from builders import apart, make_learner, make_tasks
+from exports import shipped
 from torch import nn
 
+from quickstudy.export.measure import logits
 from quickstudy.layers.transformer import Block
 from quickstudy.learners.in_context import InContext
 from quickstudy.objectives.classes import OneHot
@@ -44,3 +47,11 @@ def test_examples_read_each_other() -> None:
     other = learner.adapt(regrouped)["made"]
     assert torch.equal(one[0], other[0])  # before the first block an example is alone
     assert float((one[1] - other[1]).detach().abs().max()) > 1e-6
+
+
+def test_several_blocks_are_exported() -> None:
+    learner, task = make_learner("in_context", dtype=torch.float32, blocks=2), make_tasks(dtype=torch.float32)[0]
+    with torch.no_grad():
+        expected = learner.predict(learner.adapt(task.support), task.query.x)
+    found = logits(shipped("in_context", blocks=2), task.support, task.query.x)
+    np.testing.assert_allclose(found, expected.numpy(), atol=1e-4)

@@ -32,9 +32,9 @@ KINDS = sorted({PROTOTYPES, DESCENT, ORDERED})
 
 
 def small(name: str) -> dict[str, int]:
-    """Hyperparameters with which a learner is quick: no count is above 2."""
+    """Hyperparameters with which a learner is quick: no count is above 4."""
     counts = inspect.signature(discovery.load("learners", name)).parameters.values()
-    return {one.name: min(one.default, 2) for one in counts if type(one.default) is int}
+    return {one.name: min(one.default, 4) for one in counts if type(one.default) is int}
 
 
 def weights(learner: nn.Module) -> torch.Tensor:

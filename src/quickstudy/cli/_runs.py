@@ -17,6 +17,19 @@ from quickstudy.training.folder import CONFIG
 from quickstudy.training.saving import SavedLearner
 
 
+def add_places(parser: _parser.Parser) -> None:
+    """Add the options that say where the data is, and which split of it tasks are drawn from."""
+    parser.add_argument(
+        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
+    )
+    parser.add_argument(
+        "--split",
+        type=str | None,
+        default=None,
+        help="split of the tasks; null: test, or else what the data has of unseen classes",
+    )
+
+
 def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str | None) -> jsonargparse.Namespace:
     """Return the options of `quickstudy train` with which a run was made, or would be on the data that is named.
 

@@ -47,15 +47,7 @@ def _build_parser() -> _parser.Parser:
     parser = _parser.make_parser("doctor", __doc__)
     parser.add_argument("run", type=str, help="folder of a run; or a learner's file or a shipped learner, with --data")
     parser.add_argument("--data", type=str | None, default=None, help="data to look at it with; null: the run's own")
-    parser.add_argument(
-        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
-    )
-    parser.add_argument(
-        "--split",
-        type=str | None,
-        default=None,
-        help="split of the tasks; null: test, or else what the data has of unseen classes",
-    )
+    _runs.add_places(parser)
     parser.add_argument("--ways", type=int | None, default=None, help="classes per task; null: as in the run")
     parser.add_argument("--shots", type=int | None, default=None, help="support examples per class; null: as in the run")
     parser.add_argument("--queries", type=int | None, default=None, help="query examples per class; null: as in the run")

@@ -57,15 +57,7 @@ def _build_parser() -> _parser.Parser:
         "runs", type=str, nargs="+", help="folders of runs; or learners' files and shipped learners, with --data"
     )
     parser.add_argument("--data", type=str | None, default=None, help="data to compare on; null: that of the first run")
-    parser.add_argument(
-        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
-    )
-    parser.add_argument(
-        "--split",
-        type=str | None,
-        default=None,
-        help="split of the tasks; null: test, or else what the data has of unseen classes",
-    )
+    _runs.add_places(parser)
     parser.add_argument("--ways", type=int, nargs="+", default=[], help="classes per task; nothing: as in the first run")
     parser.add_argument(
         "--shots", type=int, nargs="+", default=[], help="support examples per class; nothing: as in the first run"

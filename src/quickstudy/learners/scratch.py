@@ -1,4 +1,4 @@
-"""From scratch: the whole net is trained on each task's support set alone, always from the same weights.
+"""Train the whole net on each task's support set alone, always from the same weights.
 
 The baseline that says what a task can teach without any other task. Left as it is made (`--steps 0`), the net starts from random weights;
 on a net that was trained for something else, it is fine-tuning; trained on few-shot tasks, it is MAML with momentum. Steps are those of

@@ -47,7 +47,7 @@ class Entry:
 
 
 class Cost(NamedTuple):
-    """What accuracy is plotted against.
+    """A cost that accuracy is plotted against.
 
     Attributes:
         name: of the file, and of the column in tables.

@@ -43,7 +43,7 @@ SAMPLE = Sample()
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a training will take.
+    """Time and memory that a training will take.
 
     Args:
         step_seconds: seconds of a step.
