@@ -24,6 +24,7 @@ from builders import DESCENT
 
 from quickstudy import storage
 from quickstudy.cli import main
+from quickstudy.training.processes import launch as launching
 from quickstudy.training.tracking import read_metrics
 
 from .conftest import table
@@ -85,7 +86,8 @@ def under_way(out: pathlib.Path) -> bool:
 
 def wait_until(condition: Callable[[], bool], seconds: float = 120) -> None:
     until = time.monotonic() + seconds
-    while not condition() and time.monotonic() < until:
+    while not condition():
+        assert time.monotonic() < until, f"waited for more than {seconds} seconds"
         time.sleep(0.005)
 
 
@@ -224,10 +226,24 @@ def test_processes_do_not_outlive_their_launcher(words: Callable[[pathlib.Path],
     out = tmp_path / "run"
     with running("-m", "quickstudy", *words(out), "--processes=2", "--steps=1000000") as process:
         wait_until(lambda: under_way(out) or process.poll() is not None)
+        assert under_way(out)
         process.kill()
         process.communicate(timeout=60)  # its pipes are closed once the last process has ended
     saved = storage.load(out / "checkpoint.safetensors", "checkpoint").meta["run"]["step"]
     assert saved == len(table(out, "step")) < 1000000
+
+
+def test_a_process_whose_launcher_has_died_before_it_began_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Dead:
+        """A parent process that was killed."""
+
+        def is_alive(self) -> bool:
+            return False
+
+    monkeypatch.setattr(multiprocessing, "parent_process", Dead)
+    with pytest.raises(SystemExit) as ended:
+        launching._work(0, pytest.fail, ("no work without a launcher",), {}, None)
+    assert ended.value.code == launching.LOST
 
 
 def test_what_is_wrong_is_said_once_before_any_process_starts(
