@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pathlib
 import typing
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -24,6 +25,7 @@ from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
+from quickstudy.training.engine import meta_gradient
 
 WAYS = 3
 SHAPES = {"mlp": (6,), "conv4": (1, 16, 16)}
@@ -108,6 +110,17 @@ def make_learner(
         for key, value in learner.state_dict().items():
             value.add_((0.1 if key.endswith("var") else 0.2) * torch.rand_like(value))
     return learner.to(dtype)
+
+
+def teach(learner: Learner, batches: Iterable[Task]) -> None:
+    """Meta-train a learner by one step on each batch of tasks, at a rate for few steps and a small net."""
+    optimizers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
+    outer = learner.meta_optimizer
+    lr = outer["lr"] * (5 if outer["optimizer"] == "adam" else 1)
+    optimizer = optimizers[outer["optimizer"]](learner.parameters(), lr=lr)
+    for tasks in batches:
+        meta_gradient(learner, tasks, "vmap")
+        optimizer.step()
 
 
 def make_tasks(

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from builders import case
+from builders import case, teach
 
 from quickstudy import discovery
 from quickstudy.learner import Learner
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.task import Examples, Task
-from quickstudy.training.engine import meta_gradient
-
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 def nuisance_tasks(count: int, seed: int) -> Task:
@@ -44,10 +41,6 @@ def test_learns_a_synthetic_task(name: str) -> None:
     how = case(name, "LEARNS", {})
     learner = discovery.load("learners", name)(MLP(in_features=8, hidden=(16, 16)), **how.get("changes", {}))
     before = accuracy(learner)
-    outer = learner.meta_optimizer
-    lr = outer["lr"] * (5 if outer["optimizer"] == "adam" else 1)  # few steps, small net
-    optimizer = OPTIMIZERS[outer["optimizer"]](learner.parameters(), lr=lr)
-    for step in range(how.get("steps", 50)):
-        meta_gradient(learner, nuisance_tasks(8, seed=1000 + step), "vmap")
-        optimizer.step()
+    steps = how.get("steps", 50)
+    teach(learner, (nuisance_tasks(8, seed=1000 + step) for step in range(steps)))
     assert accuracy(learner) > before + how.get("margin", 0.15)
