@@ -344,6 +344,15 @@ def test_annealing_is_as_stated(name: str) -> None:
     assert (len({loss for loss, _ in found}) > 1) == learner.anneals
 
 
+@each_learner
+def test_whether_the_loss_reads_what_is_measured_is_as_stated(name: str) -> None:
+    """Otherwise a training would depend on how often it is validated."""
+    learner, tasks = make_learner(name), make_tasks(4)
+    before = loss_of(learner, tasks[0])
+    learner.calibrate(tasks[index] for index in range(1, 4))
+    assert (loss_of(learner, tasks[0]) != before) == (learner.measured_every is not None)
+
+
 # ---------------------------------------------------------------------------------------------------- ways and shots
 
 

@@ -48,13 +48,13 @@ class CrashAt:
 
 
 def state(out: pathlib.Path) -> tuple[Any, ...]:
-    """Everything that a run leaves, apart from the clock."""
+    """Everything that a run leaves, apart from the clock and the memory of its process."""
     checkpoint, learner = (
         storage.load(out / "checkpoint.safetensors", "checkpoint"),
         storage.load(out / "learner.safetensors", "learner"),
     )
     checkpoint.meta["run"].pop("seconds")
-    learner.meta["info"].pop("minutes")
+    learner.meta["info"] = {key: value for key, value in learner.meta["info"].items() if key not in ("minutes", "megabytes")}
     columns = ("step", "loss", "lr", "validation_accuracy", "validation_ci95")
     table = [[row[column] for column in columns] for row in read_metrics(out / "metrics.csv")]
     assert len(table) == STEPS

@@ -63,6 +63,24 @@ def unchanged_buffers(module: nn.Module) -> Iterator[None]:
         raise failure
 
 
+@contextlib.contextmanager
+def restored_buffers(module: nn.Module) -> Iterator[None]:
+    """Give every buffer of the module back the values that it had before.
+
+    >>> layer = nn.BatchNorm1d(2)
+    >>> with restored_buffers(layer):
+    ...     _ = layer.running_mean.add_(1)
+    >>> layer.running_mean
+    tensor([0., 0.])
+    """
+    before = {name: value.clone() for name, value in module.named_buffers()}
+    try:
+        yield
+    finally:
+        for name, value in module.named_buffers():
+            value.copy_(before[name])
+
+
 def _running(module: nn.Module, failure: BaseException | None) -> str:
     """Return the name of the innermost layer that was running when an operation failed; empty for the module itself."""
     names = {layer: name for name, layer in module.named_modules()}

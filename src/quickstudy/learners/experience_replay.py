@@ -57,6 +57,7 @@ class ExperienceReplay(EmbeddingLearner):
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
     rate: ClassVar[str] = "inner_lr"
+    measured_every: ClassVar[int | None] = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()

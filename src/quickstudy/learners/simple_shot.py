@@ -42,6 +42,7 @@ class SimpleShot(PooledLearner):
 
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
+    measured_every: ClassVar[int | None] = 100
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -14,7 +14,7 @@ import torch
 from quickstudy import storage
 from quickstudy.errors import ConfigError, ModelError, TrainingError
 from quickstudy.functional.call import trainable
-from quickstudy.layers.check import unchanged_buffers
+from quickstudy.layers.check import restored_buffers, unchanged_buffers
 from quickstudy.learner import Learner, set_progress
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
@@ -236,6 +236,8 @@ class Trainer:
     def _one_step(self, began: float, interrupted: Callable[[], bool]) -> tuple[dict[str, float], bool]:
         """Do a step, and the validation that is due after it; return the metrics of both, and whether to stop here."""
         set_progress(self.learner, self.settings.done(self.run.step, self.run.seconds))
+        if self.run.step and self.learner.measured_every and self.run.step % self.learner.measured_every == 0:
+            self.calibrated()
         with unchanged_buffers(self.learner):
             step = self._step(began, interrupted)
         self.run.step += 1
@@ -243,7 +245,8 @@ class Trainer:
         row, stop = self._row(step.loss), step.stop
         last = self.settings.done(self.run.step, self.run.seconds) >= 1
         if self.validation is not None and (self.run.step % self.settings.validation.every == 0 or last):
-            row |= self._validate(self.validation)
+            with restored_buffers(self.learner):
+                row |= self._validate(self.validation)
             stop = self.group.any(interrupted())
         return row, stop
 
