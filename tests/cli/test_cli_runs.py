@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 from builders import DESCENT
 
-from quickstudy.cli import plan
+from quickstudy.cli import _tasks, plan
+from quickstudy.data.dataset import DataWarning
+from quickstudy.errors import TaskError
 
 Call = Callable[..., Any]
 
@@ -80,7 +82,10 @@ def test_plan_suggests_what_fits_and_measures_no_further(
     assert [one.get("fits") for one in found["suggestions"]][:3] == [False, True, None]
     assert all(one["why"] for one in found["suggestions"])
     monkeypatch.setattr(plan, "_measured", scripted("nothing"))
-    assert "nothing that was tried fits" in cli("plan", *words, "--memory", "100MB").out
+    for as_json in ((), ("--json",)):
+        outcome = cli("plan", *words, "--memory", "100MB", *as_json)
+        assert outcome.code == 2
+        assert "nothing that was tried fits" in outcome.err
 
 
 def test_scoreboard_compares_runs_on_the_same_tasks(
@@ -101,6 +106,24 @@ def test_scoreboard_compares_runs_on_the_same_tasks(
     table = cli("scoreboard", finished, "--tasks", 4, "--out", page).out
     assert "behind the best" in table
     assert "tasks hash" in table
+
+
+def test_examining_on_what_a_learner_was_trained_on_is_said(
+    cli: Call, finished: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = _tasks._make
+
+    def of_the_training_alone(options: Any, split: str | None, *rest: Any) -> Any:
+        if split != "train":
+            raise TaskError(f"{split} has too few classes.")
+        return make(options, split, *rest)
+
+    monkeypatch.setattr(_tasks, "_make", of_the_training_alone)
+    with pytest.warns(
+        DataWarning, match="no other split has such tasks, so these are of train, on which the learner was trained"
+    ):
+        assert cli("doctor", finished, "--tasks", 4).code == 0
+    assert cli("doctor", finished, "--tasks", 4, "--split", "train").code == 0  # a warning would be an error here
 
 
 def test_doctor_compares_no_split_with_itself(cli: Call, finished: pathlib.Path) -> None:

@@ -145,7 +145,14 @@ def unseen(
     for name in candidates[:-1]:
         with contextlib.suppress(DataError, TaskError):
             return _make(options, name, changes, spec)
-    return _make(options, candidates[-1], changes, spec)
+    found = _make(options, candidates[-1], changes, spec)
+    if len(candidates) > 1 and candidates[-1] == options.split:
+        warnings.warn(
+            f"no other split has such tasks, so these are of {options.split}, on which the learner was trained: figures may flatter it.",
+            DataWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def _make(

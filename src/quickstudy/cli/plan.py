@@ -15,7 +15,7 @@ import jsonargparse
 from quickstudy.cli import _output, _parser
 from quickstudy.cli.train import LEARNER, build_parser, prepare
 from quickstudy.data.dataset import DataWarning
-from quickstudy.errors import TrainingError
+from quickstudy.errors import ConfigError, TrainingError
 from quickstudy.export.budget import quantity
 from quickstudy.training.estimate import estimate
 from quickstudy.training.memory import keep_freed_memory
@@ -25,23 +25,27 @@ PATIENCE = 180.0
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Measure the training that the options ask for and, if it does not fit, what could be changed."""
+    """Measure the training that the options ask for and, if it does not fit, what could be changed.
+
+    Raises:
+        ConfigError: neither the training nor anything that was tried in its place fits.
+    """
     words = _parser.spelled_out(arguments, LEARNER)
     options = _build(words).parse(words)
     memory = None if options.memory is None else quantity(options.memory, ("GB", "MB", "KB")) / 2**20
     found = _measured(words)
     suggestions = [] if _fits(found, memory) else _suggestions(words, options, found, memory)
     fitting = next((one for one in suggestions if one.get("fits")), None)
+    possible = fitting is not None or _fits(found, memory)
     if options.json:
         _output.as_json({"estimate": found, "fits": _fits(found, memory), "suggestions": suggestions})
-        return
-    _show(options, found, suggestions)
-    if fitting is not None or _fits(found, memory):
-        _output.following("train", *_for_train(arguments), *(fitting["options"] if fitting else ()))
     else:
-        _output.text(
-            "nothing that was tried fits: a smaller net (--net.channels), fewer queries, or more time and memory would"
-        )
+        _show(options, found, suggestions)
+    if not possible:
+        remedy = "take a smaller net (--net.channels) or fewer queries, or allow more time and memory"
+        raise ConfigError(f"nothing that was tried fits; {remedy}.", remedy=remedy)
+    if not options.json:
+        _output.following("train", *_for_train(arguments), *(fitting["options"] if fitting else ()))
 
 
 def _build(words: Sequence[str]) -> _parser.Parser:

@@ -118,7 +118,7 @@ def search(
     if source.saved.spec is None:
         return _float32_only(source.saved, limit, packing)
     progress.note("exporting and measuring the learner itself, in float32 and in 8 bits")
-    tried = list(_forms(source, packing))
+    tried = list(_told(_forms(source, packing), progress))
     if any(one.fits(limit) for one in tried):
         return tried
     smallest = list(tried)
@@ -131,7 +131,7 @@ def search(
             continue
         progress.note(f"teaching a student of {width}")
         saved = distil(student, source.saved, _training_tasks(source), settings, progress=progress)
-        tried += _forms(dataclasses.replace(source, saved=saved), packing)
+        tried += _told(_forms(dataclasses.replace(source, saved=saved), packing), progress)
         if any(one.fits(limit) for one in tried):
             return tried
     least = min(smallest, key=lambda one: one.bytes)
@@ -171,6 +171,14 @@ def _forms(source: Source, packing: Packing) -> Iterator[Candidate]:
     except ModelError:  # every weight adapts: float32 is its only form
         return
     yield _candidate(measured(bundle, source.saved, source, packing.count))
+
+
+def _told(candidates: Iterator[Candidate], progress: Progress) -> Iterator[Candidate]:
+    """Yield candidates, each after its figures were shown; measuring one may take a minute."""
+    for one in candidates:
+        accuracy = "" if one.accuracy is None else f", {one.accuracy:.1f} % of answers right"
+        progress.note(f"{one.name}: {_kilobytes(one.bytes)}, {1e3 * one.seconds:.2g} ms for one example{accuracy}")
+        yield one
 
 
 def _candidate(packed: Packed) -> Candidate:

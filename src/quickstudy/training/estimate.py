@@ -85,18 +85,20 @@ def estimate(learner: Learner, tasks: TaskSource, validation: TaskSource | None,
     settings, device = settings.suited_to(learner), own_device(0)
     learner = learner.eval().to(device)
     with threads(settings.threads):
-        began = time.perf_counter()
-        engine = _engine(learner, tasks, settings, device)
-        setup = time.perf_counter() - began
-        step = _seconds(_step(engine, tasks, settings, device))
+        setup, step, plan = 0.0, 0.0, "none, as there are no steps"
+        if settings.steps:
+            began = time.perf_counter()
+            engine = _engine(learner, tasks, settings, device)
+            setup, plan = time.perf_counter() - began, str(engine.plan)
+            step = _seconds(_step(engine, tasks, settings, device))
         judged = 0.0 if validation is None else _validation(learner, validation, settings)
     every = settings.validation.every
     per_step = step + judged / every
     by_steps = settings.steps * step + max(1, math.ceil(settings.steps / every)) * judged  # the last step is judged too
-    by_clock = 60 * settings.minutes if settings.minutes else by_steps
+    by_clock = 60 * settings.minutes if settings.minutes and settings.steps else by_steps
     count = settings.steps if by_steps <= by_clock else max(1, int(by_clock / per_step))
     minutes = (setup + min(by_steps, by_clock)) / 60
-    return Estimate(step, judged, setup, minutes, count, peak_megabytes(device), str(engine.plan))
+    return Estimate(step, judged, setup, minutes, count, peak_megabytes(device), plan)
 
 
 def _engine(learner: Learner, tasks: TaskSource, settings: TrainingSettings, device: torch.device) -> Engine:
