@@ -275,3 +275,8 @@ def test_graphs_that_are_wrong(omniglot: Learner, graph: bytes, weight: tuple[in
     with pytest.raises(FileFormatError, match=words) as caught:
         Learner(bundle).adapt(scribbles(2), ["a", "b"])
     assert "again." in str(caught.value)
+
+
+def test_what_is_printed_of_a_bundle_is_short(omniglot: Learner) -> None:
+    assert repr(omniglot.bundle).startswith(f"<Bundle of {omniglot.manifest.learner['name']}: adapt.onnx")
+    assert len(repr(omniglot.bundle)) < 100

@@ -64,6 +64,11 @@ def test_shapes_and_values(numbered: Dataset) -> None:
     assert tasks.support.x.dtype == tasks.support.y.rows.dtype == torch.float32
 
 
+def test_what_is_printed_is_short(numbered: Dataset) -> None:
+    assert repr(numbered) == "<Dataset numbered: 92 images of 8 classes>"
+    assert repr(ClassTasks(numbered, ways=(3, 5), queries=4)) == "<ClassTasks of numbered: ways 3-5, shots 1, queries 4>"
+
+
 def test_classes_are_equally_frequent_and_take_every_label(numbered: Dataset) -> None:
     _, classes, label = drawn(ClassTasks(numbered, ways=3, shots=1, queries=1).batch(range(4000)).support)
     table = np.zeros((8, 3))

@@ -60,6 +60,9 @@ class Dataset:
             rows = max(len(array) for array in self.stored.values())
             raise DataError(f"{self.name}: counts add up to {int(self.counts.sum())}, but there are {rows} {self.spec.nouns}.")
 
+    def __repr__(self) -> str:
+        return f"<Dataset {self.name}: {int(self.counts.sum()):,} {self.spec.nouns} of {len(self.classes):,} classes>"
+
     @property
     def examples(self) -> dict[str, np.ndarray]:
         """Return the examples of all classes in their order, by name `[example, *axes]`; copied if they lie scattered."""

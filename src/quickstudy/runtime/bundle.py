@@ -61,6 +61,11 @@ class Bundle:
     support: Arrays = dataclasses.field(default_factory=dict)
     learner: bytes | None = None
 
+    def __repr__(self) -> str:
+        return (
+            f"<Bundle of {self.manifest.learner['name']}: {', '.join([*self.graphs, *self.state]) or 'a learner for PyTorch'}>"
+        )
+
 
 def is_bundle(path: str | os.PathLike[str]) -> bool:
     """Return whether a file begins as a zip archive does."""

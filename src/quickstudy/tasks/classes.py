@@ -69,6 +69,10 @@ class ClassTasks:
         self._pools, self._pool_sizes = self._make_pools()
         self._starts, self._rows = dataset.starts, dataset.rows
 
+    def __repr__(self) -> str:
+        sizes = f"ways {shown(self.ways)}, shots {shown(self.shots)}, queries {self.queries}"
+        return f"<ClassTasks of {self.dataset.name}: {sizes}>"
+
     def __getitem__(self, index: int) -> Task:
         """Return the task of this index."""
         return self.batch([index])[0]
