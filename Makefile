@@ -112,7 +112,7 @@ scoreboard: $(INSTALLED)  ## docs/scoreboard.md and its plots, from the recorded
 pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trained again
 	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --draw.augment affine --validation.ways 5 \
 	  --tasks_per_step 1 --precision bf16-mixed --threads 1 --steps 100000 --validation.every 200 --validation.tasks 200 --minutes 9 --out runs/glyphs
-	$(BIN)/python benchmarks/omniglot.py protonet
+	$(BIN)/python benchmarks/few_shot.py omniglot protonet
 	$(BIN)/quickstudy export runs/glyphs --data glyphs --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/glyphs.qs
 	$(BIN)/quickstudy export runs/omniglot/protonet --data omniglot --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/omniglot.qs
 

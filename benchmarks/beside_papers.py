@@ -8,7 +8,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 HERE = pathlib.Path(__file__).parent
-PAPERS = json.loads((HERE / "papers.json").read_text())["omniglot"]
+PAPERS = json.loads((HERE / "papers.json").read_text())
+"""Published figures: benchmark, name of the paper, size of the tasks."""
+BENCHMARKS = json.loads((HERE / "recipes.json").read_text())
 
 ACCURACY = ("learner", "task", "ours, % ± 95 % CI", "paper", "difference", "protocol", "options", "the paper's protocol")
 FIGURES = (
@@ -25,10 +27,11 @@ FIGURES = (
 Table = tuple[str, Sequence[str], list[tuple[str, ...]]]
 
 
-def tables(runs: dict[str, Any]) -> Iterator[Table]:
+def tables(benchmark: str, runs: dict[str, Any]) -> Iterator[Table]:
     """Yield title, columns and rows of each table."""
-    yield "Omniglot, Vinyals split", ACCURACY, [row for name, run in runs.items() for row in _accuracies(name, run)]
-    measured = [_figures(name, run) for name, run in runs.items() if "figures" in run]
+    rows = [row for name, run in runs.items() for row in _accuracies(benchmark, name, run)]
+    yield BENCHMARKS[benchmark]["title"], ACCURACY, rows
+    measured = [_figures(name, run) for name, run in runs.items() if run.get("figures")]
     if measured:
         yield "Time, size and confidence", FIGURES, measured
 
@@ -48,9 +51,9 @@ def mean_of(published: str | float) -> float:
     return float(str(published).partition("±")[0])
 
 
-def _accuracies(name: str, run: dict[str, Any]) -> Iterator[tuple[str, ...]]:
+def _accuracies(benchmark: str, name: str, run: dict[str, Any]) -> Iterator[tuple[str, ...]]:
     """Yield a row for each size of task on which a run was measured."""
-    paper = PAPERS.get(run.get("paper") or _paper_of_old(name), {})
+    paper = PAPERS[benchmark].get(run.get("paper"), {})
     for result in run["results"]:
         options = "".join(result["command"].partition("--json ")[2].partition("--learner")[1:])
         note = f"after {result['after_minutes']} minutes" if "after_minutes" in result else options
@@ -60,12 +63,6 @@ def _accuracies(name: str, run: dict[str, Any]) -> Iterator[tuple[str, ...]]:
             difference = "-" if published is None else f"{ours - mean_of(published):+.2f}"
             shown = (f"{ours:.2f} ± {row['ci95']:.2f}", str(published or "-"), difference, row["protocol"], note)
             yield (name, task, *shown, paper.get("protocol", "-"))
-
-
-def _paper_of_old(name: str) -> str:
-    """Return the paper of a record that does not name it, as records did not when there were five."""
-    recipe = json.loads((HERE / "recipes.json").read_text())["omniglot"].get(name, {})
-    return recipe.get("paper") or ""
 
 
 def _figures(name: str, run: dict[str, Any]) -> tuple[str, ...]:

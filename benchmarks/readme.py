@@ -24,8 +24,8 @@ confidence interval over tasks. `inductive`: each query on its own; `transductiv
 
 Equal hashes mean that learners met the same tasks: {hashes}.
 
-How each was trained (`python benchmarks/omniglot.py NAME` runs what `recipes.json` says of it), and the step and minute of the best
-validation, which is the learner that was measured:
+How each was trained (`python benchmarks/few_shot.py omniglot NAME` runs what `recipes.json` says of it), and the step and minute of the
+best validation, which is the learner that was measured:
 
 {commands}
 
@@ -39,7 +39,7 @@ without figures of time and size are older than the others: their tasks were dra
 The learner that was trained on rendered glyphs alone (`quickstudy evaluate glyphs --data omniglot --split test --ways 5 --shots 1
 5`), on Omniglot, which it has never seen: {cross}.
 
-## Curves
+{others}## Curves
 
 `python benchmarks/curves.py` trains each of these in 4 to 8 minutes on a shared core and measures it on {curve_tasks} tasks of 100
 queries; ± is the 95 % confidence interval over tasks. Sinusoids have amplitude 0.1-5, frequency 0.8-1.2 and phase 0-pi; learners were
@@ -86,6 +86,13 @@ has only imported onnxruntime and loaded the graph already takes 84 MB.
 """
 
 
+OTHERS = {
+    "lake": "Each task is 20 characters of one alphabet of the evaluation set, with one example and one query each, as in the 20-way "
+    "one-shot trials of Lake et al.; there, the trials are fixed and the two drawings are of two people, here all are drawn at random.",
+    "mnist": "The learners are those of the table above; they have seen no digit. The paper's figure is of another protocol of training.",
+    "cifar_fs": "The data here has 200 of the 600 images of each class, so that the papers' figures are not to be reached with it.",
+}
+"""What is to be known of the benchmarks of images other than Omniglot's."""
 NOTES = {
     ("protonet", "quickstudy-bf16"): " (bfloat16)",
     ("gradient", "quickstudy-bf16"): " (bfloat16)",
@@ -231,9 +238,27 @@ def hashes_text(runs: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _markdown(script: str) -> str:
+def commands_text(runs: dict[str, Any]) -> str:
+    """Return how each record was trained."""
+    return "\n".join(
+        f"- `{name}`: `{run['command']}` (step {run['steps']}, minute {run['minutes_to_best']})" for name, run in runs.items()
+    )
+
+
+def _other(benchmark: str) -> str:
+    """Return the section of a benchmark of images other than Omniglot's; empty if nothing is recorded."""
+    file = HERE / "results" / f"{benchmark}.json"
+    if not file.exists():
+        return ""
+    title = json.loads((HERE / "recipes.json").read_text())[benchmark]["title"]
+    runs = json.loads(file.read_text())["runs"]
+    about = f"`python benchmarks/few_shot.py {benchmark}` trains and measures. {OTHERS[benchmark]}"
+    return f"## {title}\n\n{about}\n\n{_markdown('few_shot.py', benchmark).strip()}\n\n{commands_text(runs)}\n\n"
+
+
+def _markdown(script: str, *arguments: str) -> str:
     """Return the tables that a script prints of its recorded results."""
-    command = [sys.executable, str(HERE / script), "--markdown"]
+    command = [sys.executable, str(HERE / script), *arguments, "--markdown"]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
@@ -244,12 +269,9 @@ def main() -> None:
     omniglot = json.loads((HERE / "results" / "omniglot.json").read_text())
     cross = json.loads((HERE / "results" / "glyphs_on_omniglot.json").read_text())["results"]
     curves = json.loads((HERE / "results" / "curves.json").read_text())["runs"]
-    table, curve_tables = (_markdown(name) for name in ("omniglot.py", "curves.py"))
+    table, curve_tables = _markdown("few_shot.py", "omniglot"), _markdown("curves.py")
     rows = [row for run in omniglot["runs"].values() for result in run["results"] for row in result["rows"]]
-    commands = [
-        f"- `{name}`: `{run['command']}` (step {run['steps']}, minute {run['minutes_to_best']})"
-        for name, run in omniglot["runs"].items()
-    ]
+    commands = commands_text(omniglot["runs"])
     filled = TEXT.format(
         **omniglot["machine"],
         tasks=rows[0]["test_tasks"],
@@ -258,7 +280,8 @@ def main() -> None:
         curve_tasks=f"{curves['maml']['rows'][0]['test_tasks']:,}",
         curve_commands="\n".join(f"- `{name}` ({run['minutes']}): `{run['command']}`" for name, run in curves.items()),
         hashes=hashes_text(omniglot["runs"]),
-        commands="\n".join(commands),
+        commands=commands,
+        others="".join(map(_other, OTHERS)),
         peers=peers_table(peers, floor),
         peers_machine=_machines(peers),
         race=race_text(peers["works"]["race"]),

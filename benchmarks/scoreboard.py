@@ -1,6 +1,7 @@
 """Writes docs/scoreboard.md and its plots from the recorded results: python benchmarks/scoreboard.py
 
-Each record is measured as `python benchmarks/omniglot.py NAME` does; runs of your own are compared by `quickstudy scoreboard RUN...`.
+Each record is measured as `python benchmarks/few_shot.py omniglot NAME` does;
+runs of your own are compared by `quickstudy scoreboard RUN...`.
 """
 
 from __future__ import annotations

@@ -62,28 +62,34 @@ def test_a_script_explains_itself(file: pathlib.Path) -> None:
 
 
 @pytest.fixture
-def omniglot(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
+def few_shot(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    return importlib.import_module("omniglot")
+    return importlib.import_module("few_shot")
 
 
-def test_every_learner_has_a_command_that_the_command_line_takes(omniglot: types.ModuleType) -> None:
-    for name in {*omniglot.RECIPES["omniglot"], *discovery.names("learners")}:
-        recipe = omniglot.recipe_of(name)
-        words = _parser.spelled_out(omniglot.command_of(recipe).split()[2:], LEARNER)
+def test_every_learner_has_a_command_that_the_command_line_takes(few_shot: types.ModuleType) -> None:
+    wanted = [(benchmark, name) for benchmark, about in few_shot.BENCHMARKS.items() for name in about["recipes"]]
+    for benchmark, name in {*wanted, *(("omniglot", name) for name in discovery.names("learners"))}:
+        recipe = few_shot.recipe_of(benchmark, name)
+        trained = few_shot.recipe_of(*recipe["trained_by"].split("/")) if "trained_by" in recipe else recipe
+        words = _parser.spelled_out(few_shot.command_of(trained).split()[2:], LEARNER)
         options = build_parser(words).parse(words)
-        assert options.learner.name == recipe["learner"]
-        assert options.validation.split == "val"  # what is tuned or stopped by is never the test
+        assert options.learner.name == recipe["learner"] == trained["learner"]
+        assert options.validation.split in ("val", None)  # what is tuned or stopped by is never the test
+        for chosen in recipe["evaluate"]:
+            assert few_shot.recipe_of(benchmark, name)["test"].startswith("--data ")
+            assert chosen.startswith("--ways ")
 
 
-def test_every_paper_that_a_recipe_names_has_its_row(omniglot: types.ModuleType) -> None:
-    papers = {recipe["paper"] for recipe in omniglot.RECIPES["omniglot"].values()} - {None}
-    assert papers <= set(omniglot.beside_papers.PAPERS)
+def test_every_paper_that_a_recipe_names_has_its_row(few_shot: types.ModuleType) -> None:
+    for benchmark, about in few_shot.BENCHMARKS.items():
+        papers = {recipe["paper"] for recipe in about["recipes"].values()} - {None}
+        assert papers <= set(few_shot.beside_papers.PAPERS[benchmark])
 
 
-def test_a_record_stands_beside_its_paper_with_the_difference(omniglot: types.ModuleType) -> None:
-    recipe = next(recipe for recipe in omniglot.RECIPES["omniglot"].values() if recipe["paper"])
-    paper = omniglot.beside_papers.PAPERS[recipe["paper"]]
+def test_a_record_stands_beside_its_paper_with_the_difference(few_shot: types.ModuleType) -> None:
+    recipe = next(recipe for recipe in few_shot.BENCHMARKS["omniglot"]["recipes"].values() if recipe["paper"])
+    paper = few_shot.beside_papers.PAPERS["omniglot"][recipe["paper"]]
     row = {"ways": 5, "shots": 1, "accuracy": 90.0, "ci95": 0.5, "protocol": "inductive", "ece": 1.0, "ece_uncalibrated": 4.0}
     figures = {"adapt_seconds": 0.002, "onnx_bytes": 2048, "onnx_adapt_seconds": 0.001, "auroc": 0.9}
     run = {
@@ -92,8 +98,18 @@ def test_a_record_stands_beside_its_paper_with_the_difference(omniglot: types.Mo
         "figures": figures,
         "results": [{"command": "a --json b", "rows": [row]}],
     }
-    accuracies, times = omniglot.beside_papers.tables({"mine": run})
+    accuracies, times = few_shot.beside_papers.tables("omniglot", {"mine": run})
     expected = 90 - float(str(paper["5-way 1-shot"]).split()[0])
     assert accuracies[2][0][:5] == ("mine", "5-way 1-shot", "90.00 ± 0.50", str(paper["5-way 1-shot"]), f"{expected:+.2f}")
     assert times[2] == [("mine", "1.5", "2.0", "1.0", "2", "5-way 4.0, 1.0", "0.900")]
-    assert len(list(omniglot.beside_papers.tables(json.loads(omniglot.RESULTS.read_text())["runs"]))) >= 1
+
+
+def test_every_record_is_of_a_recipe_and_its_test_tasks_have_a_hash(few_shot: types.ModuleType) -> None:
+    for benchmark in few_shot.BENCHMARKS:
+        file = few_shot.HERE / "results" / f"{benchmark}.json"
+        for name, run in json.loads(file.read_text())["runs"].items() if file.exists() else ():
+            assert few_shot.recipe_of(benchmark, name)["learner"]
+            assert "paper" in run
+            for row in (row for result in run["results"] for row in result["rows"]):
+                assert row["tasks_hash"]
+                assert row["test_tasks"] >= 1000

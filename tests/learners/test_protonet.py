@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from typing import get_args
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from builders import apart, drawn, make_learner, make_tasks
 from exports import shipped
+from scipy.spatial.distance import cdist
 from sklearn.neighbors import NearestCentroid
 
 from quickstudy.errors import ConfigError
 from quickstudy.export.measure import logits
+from quickstudy.functional.distances import Distance
 from quickstudy.layers.batch_norm import masked_moments
-from quickstudy.learners.protonet import Distance, ProtoNet
+from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples, concatenate
@@ -75,9 +79,16 @@ def test_protonet_calibrates_on_support_and_query_without_padding() -> None:
     assert apart(layer.var, variances.mean(0) + means.var(0, correction=0)) < 1e-12
 
 
-def test_distances_that_are_not_squared_are_exported() -> None:
-    learner, task = make_learner("protonet", dtype=torch.float32, distance="euclidean"), make_tasks(dtype=torch.float32)[0]
-    found = logits(shipped("protonet", distance="euclidean"), task.support, task.query.x)
+@pytest.mark.parametrize("distance", get_args(Distance))
+def test_every_distance_is_that_of_scipy_and_is_exported(distance: Distance) -> None:
+    task, scale = make_tasks(dtype=torch.float32)[0], 10.0
+    learner = make_learner("protonet", dtype=torch.float32, distance=distance, scale=scale)
     with torch.no_grad():
-        expected = learner.predict(learner.adapt(task.support), task.query.x)
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+        state = learner.adapt(task.support)
+        expected = learner.predict(state, task.query.x)
+        features = learner.net(task.query.x)
+    prototypes = state["sums"] / state["counts"].unsqueeze(-1)
+    metric = {"squared": "sqeuclidean", "manhattan": "cityblock"}.get(distance, distance)
+    np.testing.assert_allclose(expected, -scale * cdist(features, prototypes, metric), rtol=1e-4, atol=1e-5)
+    found = logits(shipped("protonet", distance=distance, scale=scale), task.support, task.query.x)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)

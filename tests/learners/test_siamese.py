@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from typing import get_args
 
 import pytest
 import torch
@@ -10,6 +11,7 @@ import torch.nn.functional as F
 from builders import drawn, make_tasks
 from sklearn.neighbors import KNeighborsClassifier
 
+from quickstudy.functional.distances import Distance
 from quickstudy.learners.siamese import Siamese
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import one_hot
@@ -37,10 +39,11 @@ def test_the_loss_is_the_mean_over_pairs_with_half_the_weight_on_equal_ones(pair
     assert float(learner.loss(task).detach()) == pytest.approx(float(expected.detach()), rel=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_by_distance_the_nearest_example_answers(seed: int) -> None:
-    rows, labels, queries = drawn(seed)
-    learner = Siamese(Identity(5), pairs="contrastive")
+@pytest.mark.parametrize("distance", get_args(Distance))
+def test_by_distance_the_nearest_example_answers(distance: Distance) -> None:
+    rows, labels, queries = drawn(0)
+    learner = Siamese(Identity(5), pairs="contrastive", distance=distance)
     state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4, torch.float64)))
     found = learner.predict(state, torch.from_numpy(queries)).argmax(-1).numpy()
-    assert (found == KNeighborsClassifier(1).fit(rows, labels).predict(queries)).all()
+    nearest = KNeighborsClassifier(1, metric="sqeuclidean" if distance == "squared" else distance)
+    assert (found == nearest.fit(rows, labels).predict(queries)).all()

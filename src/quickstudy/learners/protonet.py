@@ -14,10 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from quickstudy.errors import ConfigError, check_choice
+from quickstudy.errors import ConfigError, check_above, check_choice
 from quickstudy.functional.call import under
 from quickstudy.functional.classes import ABSENT, class_counts, class_means, class_sums, hide_absent, pad_rows
-from quickstudy.functional.distances import distances, squared_distances
+from quickstudy.functional.distances import DISTANCES, Distance
 from quickstudy.functional.features import features_of
 from quickstudy.functional.losses import weighted_mean
 from quickstudy.layers.batch_norm import Statistics as Seen
@@ -28,7 +28,6 @@ from quickstudy.learners import _embedding
 from quickstudy.task import Examples, Input, Task, concatenate
 
 Statistics = Literal["population", "support", "query"]
-Distance = Literal["squared", "euclidean"]
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -39,13 +38,14 @@ class ProtoNet(Learner):
         net: the embedding, `[example, ...]` to `[example, feature]`.
         statistics: what batch norm normalises by once trained: `population` (of the meta-training tasks), `support` (of the task's
             support set, carried in the state), or `query` (of the query batch: transductive).
-        distance: between queries and means: `squared` Euclidean, as in the paper, or `euclidean`, which names the same class and learns
-            about twice as fast per step (benchmarks/LOG.md).
+        distance: between queries and means: `squared` Euclidean, as in the paper; `euclidean`, which names the same class and learns
+            about twice as fast per step (benchmarks/LOG.md); `cosine`; or `manhattan`, the sum of absolute differences.
         pairs: in meta-training, compare all examples of a task with each other, not the queries with the support set alone: every two of a
             class against the mean over the examples of each other class. One pass through the net then
             gives several losses, where an episode leaves most distances out (Laenen and Bertinetto 2021, "On Episodes, Prototypical
             Networks, and Few-Shot Learning", section 3; Khosla et al. 2020, "Supervised Contrastive Learning", eq. 2, with class
             averages). Needs population statistics.
+        scale: factor of the distance; cosine distances, which are at most 2, need about 10.
 
     >>> from quickstudy.nets.identity import Identity
     >>> from quickstudy.objectives.classes import one_hot
@@ -59,6 +59,7 @@ class ProtoNet(Learner):
     statistics: Statistics = "population"
     distance: Distance = "squared"
     pairs: bool = False
+    scale: float = 1.0
 
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
@@ -68,6 +69,7 @@ class ProtoNet(Learner):
         check_net(self.net)
         check_choice("statistics", self.statistics, get_args(Statistics))
         check_choice("distance", self.distance, get_args(Distance))
+        check_above("scale", self.scale, 0)
         if self.pairs and self.statistics != "population":
             raise ConfigError(
                 f"pairs is True with statistics={self.statistics!r}, for which one set alone is normalised; expected "
@@ -138,4 +140,5 @@ class ProtoNet(Learner):
         return hide_absent(-self._between(features, class_means(sums, counts)), counts)
 
     def _between(self, a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
-        return squared_distances(a, b) if self.distance == "squared" else distances(a, b)
+        apart = DISTANCES[self.distance](a, b)
+        return apart if self.scale == 1 else self.scale * apart

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import check_above, check_choice
 from quickstudy.functional.classes import ABSENT
-from quickstudy.functional.distances import distances
+from quickstudy.functional.distances import DISTANCES, Distance
 from quickstudy.functional.features import feature_count
 from quickstudy.functional.losses import weighted_mean
 from quickstudy.learner import State
@@ -32,12 +32,14 @@ class Siamese(EmbeddingLearner):
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
-        pairs: how pairs are judged: `cross_entropy`, by a learned weight for each feature, or `contrastive`, by Euclidean distance.
+        pairs: how pairs are judged: `cross_entropy`, by a learned weight for each feature, or `contrastive`, by a distance.
         margin: distance beyond which an unequal pair costs nothing, with `contrastive`; above 0.
+        distance: of two examples, with `contrastive`: `euclidean`, as in the paper, or another; cosine distances are at most 2.
     """
 
     pairs: Pairs = "cross_entropy"
     margin: float = 1.0
+    distance: Distance = "euclidean"
 
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
@@ -46,6 +48,7 @@ class Siamese(EmbeddingLearner):
         super().__post_init__()
         check_choice("pairs", self.pairs, get_args(Pairs))
         check_above("margin", self.margin, 0)
+        check_choice("distance", self.distance, get_args(Distance))
         if self.pairs == "cross_entropy":
             self.judge = nn.Linear(feature_count(self.net), 1)
 
@@ -71,5 +74,5 @@ class Siamese(EmbeddingLearner):
     def _same(self, a: Float[Tensor, "n feature"], b: Float[Tensor, "m feature"]) -> Float[Tensor, "n m"]:
         """Return how likely two examples are of one class: a logit, or their negative distance."""
         if self.pairs == "contrastive":
-            return -distances(a, b)
+            return -DISTANCES[self.distance](a, b)
         return self.judge((a.unsqueeze(1) - b.unsqueeze(0)).abs()).squeeze(-1)

@@ -1,11 +1,11 @@
-"""Omniglot, Vinyals split: trains and measures learners by the command line, as `recipes.json` says, beside their papers' rows.
+"""Few-shot tasks of images: trains and measures learners by the command line, as `recipes.json` says, beside their papers' rows.
 
-    python benchmarks/omniglot.py protonet maml ...     # trains what is not trained yet, then measures; every recipe by default
-    python benchmarks/omniglot.py --table               # prints the table from the recorded results; --markdown for the README
+    python benchmarks/few_shot.py omniglot protonet maml ...  # trains what is not trained yet, then measures; every recipe by default
+    python benchmarks/few_shot.py cifar_fs --table            # prints the table from the recorded results; --markdown for the README
 
-A name is one of `recipes.json`, or any learner's, which is then trained as the recipe called `usual` says. Set QUICKSTUDY_DATA to the
-folder that holds `omniglot/`. Runs go to `runs/omniglot/NAME`, results to `benchmarks/results/omniglot.json`, one learner at a time, so
-that several of these processes may run side by side.
+The first word is a benchmark of `recipes.json`. The others are recipes there, or any learner's name, which is then trained as the
+recipe called `usual` says. Set QUICKSTUDY_DATA to the folder that holds `omniglot/` and the others. Runs go to `runs/BENCHMARK/NAME`,
+results to `benchmarks/results/BENCHMARK.json`, one learner at a time, so that several of these processes may run side by side.
 """
 
 from __future__ import annotations
@@ -25,25 +25,23 @@ import rich.console
 import rich.table
 
 HERE = pathlib.Path(__file__).parent
-RESULTS = HERE / "results" / "omniglot.json"
-RECIPES = json.loads((HERE / "recipes.json").read_text())
-BOTH_SIZES = "--ways 5 20 --shots 1"
-"""Test tasks of a recipe that names none."""
+BENCHMARKS = json.loads((HERE / "recipes.json").read_text())
+"""What each benchmark trains on (`train`) and measures on (`test`, with `sizes`), its `usual` recipe, and all recipes by name."""
 
 
-def recipe_of(name: str) -> dict[str, Any]:
-    """Return the recipe of that name, or the usual one for the learner of that name."""
-    return RECIPES["omniglot"].get(name) or {"learner": name, **RECIPES["usual"]}
+def recipe_of(benchmark: str, name: str) -> dict[str, Any]:
+    """Return the recipe of that name, or the usual one for the learner of that name, with what its benchmark says of all."""
+    about = BENCHMARKS[benchmark]
+    recipe = about["recipes"].get(name) or {"learner": name, **about["usual"]}
+    return {"evaluate": [about["sizes"]], "train": about["train"], "test": about["test"], "benchmark": benchmark} | recipe
 
 
 def command_of(recipe: dict[str, Any], minutes: float | None = None) -> str:
     """Return the command that trains as a recipe says, for so many minutes if they are given."""
     minutes = minutes or recipe.get("minutes")
     clock = f" --minutes {minutes:g}" if minutes else ""
-    steps = f"--steps {recipe['steps']}" if recipe["steps"] else ""
-    return (
-        f"quickstudy train --data omniglot --threads 1 --learner {recipe['learner']} {recipe['options']} {steps}{clock}".strip()
-    )
+    steps = f" --steps {recipe['steps']}" if recipe["steps"] else ""
+    return f"quickstudy train {recipe['train']} --threads 1 --learner {recipe['learner']} {recipe['options']}{steps}{clock}"
 
 
 def quickstudy(*arguments: str) -> str:
@@ -54,16 +52,17 @@ def quickstudy(*arguments: str) -> str:
 
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train (unless the run is there) and measure one learner; return its record."""
-    recipe, out = recipe_of(name), pathlib.Path(options.runs) / name
-    command = command_of(recipe, options.minutes)
-    train(command, recipe, out)
-    ways, learner_ways = BOTH_SIZES, _ways(out)
-    if learner_ways:
-        ways = f"--ways {learner_ways} --shots 1"
-    evaluations = recipe.get("evaluate", [ways])
-    results = [_evaluate(str(out), chosen, options.tasks) for chosen in evaluations]
+    recipe, runs = recipe_of(options.benchmark, name), pathlib.Path(options.runs)
+    earlier = recipe.get("trained_by")
+    trained = recipe_of(*earlier.split("/")) if earlier else recipe
+    out, command = runs / (earlier or f"{options.benchmark}/{name}"), command_of(trained, options.minutes)
+    train(command, trained, out)
+    evaluations, learner_ways = recipe["evaluate"], _ways(out)
+    if learner_ways and "evaluate" not in BENCHMARKS[options.benchmark]["recipes"].get(name, {}):
+        evaluations = [f"--ways {learner_ways} --shots 1"]
+    results = [_evaluate(str(out), recipe, chosen, options.tasks) for chosen in evaluations]
     for minutes in recipe.get("snapshots_at_minutes", []):
-        found = _evaluate(str(_snapshot(out, minutes)), evaluations[0], options.tasks)
+        found = _evaluate(str(_snapshot(out, minutes)), recipe, evaluations[0], options.tasks)
         results.append({"after_minutes": minutes} | found)
     info = json.loads(quickstudy("info", str(out), "--json"))["info"]
     return {
@@ -74,7 +73,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "training_seconds": _training_seconds(out),
         "megabytes": info.get("megabytes"),
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1},
-        "figures": _figures(out, learner_ways or 5),
+        "figures": {} if earlier else _figures(out, recipe, learner_ways or 5),
         "results": results,
     }
 
@@ -109,7 +108,7 @@ def _ways(out: pathlib.Path) -> int | None:
     return load_learner(out).learner.ways
 
 
-def _figures(out: pathlib.Path, ways: int) -> dict[str, Any]:
+def _figures(out: pathlib.Path, recipe: dict[str, Any], ways: int) -> dict[str, Any]:
     """Measure seconds of adapting, size and AUROC on 1-shot tasks of the test split; on one thread, as the training."""
     import torch
 
@@ -118,8 +117,9 @@ def _figures(out: pathlib.Path, ways: int) -> dict[str, Any]:
     from quickstudy.training.saving import load_learner
 
     torch.set_num_threads(1)
-    saved = load_learner(out)
-    found = measure(saved, ClassTasks(load_data("omniglot", "test", spec=saved.spec), ways, shots=1, queries=5))
+    saved, words = load_learner(out), recipe["test"].split()
+    data, split = (words[words.index(word) + 1] for word in ("--data", "--split"))
+    found = measure(saved, ClassTasks(load_data(data, split, spec=saved.spec), ways, shots=1, queries=5))
     return {"ways": ways, "shots": 1, **found.to_dict()}
 
 
@@ -132,9 +132,9 @@ def _training_seconds(out: pathlib.Path) -> float:
     return round(float(rows[-1][header.index("seconds")]), 1)
 
 
-def _evaluate(saved: str, options: str, tasks: int) -> dict[str, Any]:
+def _evaluate(saved: str, recipe: dict[str, Any], options: str, tasks: int) -> dict[str, Any]:
     """Evaluate on test tasks, and return the rows beside the command."""
-    command = f"evaluate {saved} --data omniglot --split test --tasks {tasks} --json {options}"
+    command = f"evaluate {saved} {recipe['test']} --tasks {tasks} --json {options}"
     return {"command": f"quickstudy {command}", "rows": json.loads(quickstudy(*command.split()))["results"]}
 
 
@@ -160,9 +160,9 @@ def record(name: str, found: dict[str, Any], file: pathlib.Path) -> None:
         file.write_text(json.dumps(results, indent=1) + "\n")
 
 
-def show(results: dict[str, Any], markdown: bool) -> None:
+def show(benchmark: str, results: dict[str, Any], markdown: bool) -> None:
     """Print our rows beside the papers', and the other figures, as tables on the terminal or in Markdown."""
-    for title, columns, rows in beside_papers.tables(results["runs"]):
+    for title, columns, rows in beside_papers.tables(benchmark, results["runs"]):
         if markdown:
             sys.stdout.write(f"{beside_papers.in_markdown(columns, rows)}\n\n")
             continue
@@ -175,20 +175,20 @@ def show(results: dict[str, Any], markdown: bool) -> None:
 def main() -> None:
     """Measure what the arguments name, and record it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "names", nargs="*", help=f"recipes or learners; all recipes by default: {', '.join(RECIPES['omniglot'])}"
-    )
+    parser.add_argument("benchmark", choices=[*BENCHMARKS], help=", ".join(BENCHMARKS))
+    parser.add_argument("names", nargs="*", help="recipes or learners; all recipes of the benchmark by default")
     parser.add_argument("--table", action="store_true", help="print the recorded results and measure nothing")
     parser.add_argument("--markdown", action="store_true", help="the same in Markdown")
     parser.add_argument("--minutes", type=float, help="minutes of each training, in place of the recipe's own")
     parser.add_argument("--tasks", type=int, default=1000, help="number of test tasks of each size")
-    parser.add_argument("--runs", default="runs/omniglot", help="folder of the runs")
-    parser.add_argument("--results", type=pathlib.Path, default=RESULTS, help="file of the records")
+    parser.add_argument("--runs", default="runs", help="folder of the runs, with one of each benchmark in it")
+    parser.add_argument("--results", type=pathlib.Path, help="file of the records; results/BENCHMARK.json by default")
     options = parser.parse_args()
+    file = options.results or HERE / "results" / f"{options.benchmark}.json"
     if not (options.table or options.markdown):
-        for name in options.names or RECIPES["omniglot"]:
-            record(name, measure(name, options), options.results)
-    show(json.loads(options.results.read_text()), options.markdown)
+        for name in options.names or BENCHMARKS[options.benchmark]["recipes"]:
+            record(name, measure(name, options), file)
+    show(options.benchmark, json.loads(file.read_text()), options.markdown)
 
 
 if __name__ == "__main__":
