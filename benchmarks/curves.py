@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import rich.console
 import rich.table
-from omniglot import quickstudy
+from few_shot import quickstudy
 
 from quickstudy.tasks.gaussian_process import GaussianProcessTasks
 
@@ -36,7 +36,11 @@ EVERY = "--threads 1 --engine.compile false --validation.tasks 500"
 SINUSOIDS = f"--tasks sinusoid --frequency 0.8-1.2 --shots 5 --queries 10 --tasks_per_step 25 --validation.every 2000 {EVERY}"
 STEP = "--net mlp --learner.inner_steps 1 --learner.head_ways 1 --steps 60000"
 CURVES = f"--tasks gaussian_process --shots 3-20 --queries 20 --tasks_per_step 16 --validation.every 1000 {EVERY}"
-KERNELS = {"rbf": "--kernel rbf --length_scale 0.5", "periodic": "--kernel periodic --length_scale 0.7 --period 1.5"}
+KERNELS = {
+    "rbf": "--kernel rbf --length_scale 0.5",
+    "periodic": "--kernel periodic --length_scale 0.7 --period 1.5",
+    "matern": "--kernel matern --length_scale 0.5",
+}
 
 RUNS: dict[str, str] = {
     "maml": f"{SINUSOIDS} --learner maml --learner.inner_lr 0.01 {STEP}",
@@ -44,7 +48,7 @@ RUNS: dict[str, str] = {
     "cnp": f"{SINUSOIDS} --net mlp --learner cnp --steps 20000",
     "anp": f"{SINUSOIDS} --net mlp --learner anp --steps 10000",
     **{
-        f"{learner}_{kernel}": f"{CURVES} {options} --net mlp --learner {learner} --steps 100000 --minutes 4"
+        f"{learner}_{kernel}": f"{CURVES} {options} --net mlp --learner {learner} --steps 100000 --minutes 8"
         for kernel, options in KERNELS.items()
         for learner in ("cnp", "anp")
     },
