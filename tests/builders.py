@@ -26,8 +26,11 @@ from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.training.engine import meta_gradient
+from quickstudy.training.settings import ValidationSettings
 
 WAYS = 3
+JUDGED = ValidationSettings(tasks=5)
+"""Few tasks to judge a learner by and to fit its temperature to, which take seconds of each small training if they are 200."""
 SHAPES = {"mlp": (6,), "conv4": (1, 16, 16)}
 """Shape of one example, by net."""
 

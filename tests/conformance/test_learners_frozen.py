@@ -8,7 +8,19 @@ from typing import Any
 
 import pytest
 import torch
-from builders import DESCENT, PROTOTYPES, Blobs, Prototypes, apart, furthest, gradients, make_learner, make_tasks, variants
+from builders import (
+    DESCENT,
+    JUDGED,
+    PROTOTYPES,
+    Blobs,
+    Prototypes,
+    apart,
+    furthest,
+    gradients,
+    make_learner,
+    make_tasks,
+    variants,
+)
 from builders import shown as shown_id
 from torch import nn
 
@@ -154,6 +166,7 @@ def test_training_leaves_frozen_parameters_alone(name: str, engine: str, capture
         optimizer="adamw",
         lr=0.01,
         weight_decay=0.5,
+        validation=JUDGED,
         engine=EngineSettings(engine, capture=capture),
         schedule="constant",  # type: ignore[arg-type]
     )
@@ -218,7 +231,13 @@ def test_a_student_keeps_what_is_frozen(name: str) -> None:
     student = half_frozen(name, dtype=torch.float32)
     before = frozen_in(student)
     settings = TrainingSettings(
-        steps=2, tasks_per_step=2, optimizer="adamw", lr=0.01, weight_decay=0.5, engine=EngineSettings(capture=False)
+        steps=2,
+        tasks_per_step=2,
+        optimizer="adamw",
+        lr=0.01,
+        weight_decay=0.5,
+        validation=JUDGED,
+        engine=EngineSettings(capture=False),
     )
     fit(Distilled(student, make_learner(PROTOTYPES, dtype=torch.float32)), Blobs(), None, settings)
     assert all(torch.equal(dict(student.named_parameters())[key], value) for key, value in before.items())

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from builders import Blobs, apart, case, furthest, gradients, make_learner, make_tasks, shown, variants
+from builders import JUDGED, Blobs, apart, case, furthest, gradients, make_learner, make_tasks, shown, variants
 from torch import Tensor, nn
 
 from quickstudy import discovery
@@ -158,7 +158,12 @@ def test_a_learner_is_always_in_eval_mode(name: str) -> None:
     looped = gradients(learner)
     meta_gradient(learner, tasks, "vmap")
     assert furthest(gradients(learner), looped) < 1e-4
-    fit(learner, Blobs(), None, TrainingSettings(steps=2, tasks_per_step=2, engine=EngineSettings(capture=False)))
+    fit(
+        learner,
+        Blobs(),
+        None,
+        TrainingSettings(steps=2, tasks_per_step=2, validation=JUDGED, engine=EngineSettings(capture=False)),
+    )
     evaluate(learner, Blobs(), 2)
     assert not any(module.training for module in learner.modules())
     assert all(torch.equal(value, before[key]) for key, value in learner.net.named_buffers())
@@ -184,7 +189,12 @@ def test_a_layer_that_changes_its_buffers_is_named(name: str) -> None:
     with pytest.raises(ModelError, match=message):
         evaluate(on_net(name, net), Blobs(), 2, engine="loop")
     with pytest.raises(ModelError, match=message):
-        fit(on_net(name, net), Blobs(), None, TrainingSettings(steps=2, engine=EngineSettings("loop", capture=False)))
+        fit(
+            on_net(name, net),
+            Blobs(),
+            None,
+            TrainingSettings(steps=2, validation=JUDGED, engine=EngineSettings("loop", capture=False)),
+        )
 
 
 # ---------------------------------------------------------------------------------------------------- second derivatives

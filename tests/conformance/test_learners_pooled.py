@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from builders import Blobs, apart, case, furthest, gradients, make_learner, make_tasks
+from builders import JUDGED, Blobs, apart, case, furthest, gradients, make_learner, make_tasks
 from torch import Tensor
 
 from quickstudy import discovery
@@ -90,7 +90,7 @@ def test_padding_of_a_batch_changes_nothing(name: str) -> None:
 
 @each_pooled
 def test_training_fills_in_the_number_of_classes(name: str, tmp_path: pathlib.Path) -> None:
-    data, settings = turned(CLASSES, split=0), TrainingSettings(steps=2)
+    data, settings = turned(CLASSES, split=0), TrainingSettings(steps=2, validation=JUDGED)
     learner = discovery.load("learners", name)(MLP(8, (6,)), **case(name, "SMALL", {}))
     saved = fit(learner, PooledTasks(data, batch_size=5), ClassTasks(data, 3, 1, 2), settings, tmp_path)
     assert saved.learner.classes == CLASSES
@@ -120,7 +120,7 @@ def test_few_shot_tasks_are_learned_as_they_are_used(name: str) -> None:
     expected = task.query.y.loss(plain.predict(plain.adapt(task.support), task.query.x), task.query.weight)
     for learner in (plain, other):
         torch.testing.assert_close(learner.loss(task), expected)
-    fit(make_learner(name, dtype=torch.float32, classes=CLASSES), Blobs(), None, TrainingSettings(steps=1))
+    fit(make_learner(name, dtype=torch.float32, classes=CLASSES), Blobs(), None, TrainingSettings(steps=1, validation=JUDGED))
 
 
 def weights_of(learner: Learner) -> set[str]:
@@ -134,7 +134,7 @@ def test_exports_leave_the_classifier_out(name: str) -> None:
         discovery.load("learners", name)(MLP(8, (6,)), **case(name, "SMALL", {})),
         PooledTasks(data),
         None,
-        TrainingSettings(steps=1),
+        TrainingSettings(steps=1, validation=JUDGED),
     )
     assert weights_of(saved.learner)
     bundle = to_bundle(saved)
@@ -156,5 +156,5 @@ def test_what_it_learns_of_many_classes_helps_with_new_ones(name: str) -> None:
     learner = discovery.load("learners", name)(MLP(8, (16, 16)))
     tasks = ClassTasks(turned(40, split=1), ways=3, shots=2, queries=5)
     before = evaluate(learner, tasks, 60).mean
-    settings = TrainingSettings(steps=150, tasks_per_step=1, lr=0.01)
+    settings = TrainingSettings(steps=150, tasks_per_step=1, lr=0.01, validation=JUDGED)
     assert evaluate(fit(learner, PooledTasks(turned(60, split=0)), None, settings), tasks, 60).mean > before + 0.15

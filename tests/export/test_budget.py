@@ -8,7 +8,7 @@ import pathlib
 
 import pytest
 import torch
-from builders import Prototypes
+from builders import JUDGED, Prototypes
 
 from quickstudy.cli.export import run
 from quickstudy.errors import ConfigError
@@ -27,7 +27,7 @@ from quickstudy.training.saving import SavedLearner, save_learner
 from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 pytestmark = pytest.mark.xdist_group("budget")
-QUICK = TrainingSettings(steps=3, tasks_per_step=1, engine=EngineSettings("loop", capture=False))
+QUICK = TrainingSettings(steps=3, tasks_per_step=1, validation=JUDGED, engine=EngineSettings("loop", capture=False))
 TIGHT = Limit(bytes=14 * 1024)
 """A budget for half the channels of the learner that was trained."""
 SUPPORT = Examples(torch.rand(3, 1, 16, 16), one_hot(torch.arange(3), 3))

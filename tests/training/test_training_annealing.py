@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from builders import Descent, Prototypes, make_tasks
+from builders import JUDGED, Descent, Prototypes, make_tasks
 from torch import Tensor, nn
 
 from quickstudy.learner import Learner, annealing, set_progress
@@ -42,7 +42,14 @@ def make(kind: type[Prototypes] = Faded) -> Prototypes:
 
 
 def limits(engine: EngineSettings | None = None, **changes: Any) -> TrainingSettings:
-    usual: dict[str, Any] = {"steps": STEPS, "tasks_per_step": 2, "engine": engine or plan(), "lr": 0.05, "optimizer": "sgd"}
+    usual: dict[str, Any] = {
+        "steps": STEPS,
+        "tasks_per_step": 2,
+        "engine": engine or plan(),
+        "lr": 0.05,
+        "optimizer": "sgd",
+        "validation": JUDGED,
+    }
     return TrainingSettings(**(usual | changes))
 
 

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from builders import Prototypes
+from builders import JUDGED, Prototypes
 from torch import Tensor, nn
 
 from quickstudy.nets.mlp import MLP
@@ -47,7 +47,15 @@ def make() -> Counted:
 
 
 def limits(**changes: Any) -> TrainingSettings:
-    return TrainingSettings(steps=STEPS, tasks_per_step=2, engine=plan(), lr=0.05, optimizer="sgd", **changes)
+    usual: dict[str, Any] = {
+        "steps": STEPS,
+        "tasks_per_step": 2,
+        "engine": plan(),
+        "lr": 0.05,
+        "optimizer": "sgd",
+        "validation": JUDGED,
+    }
+    return TrainingSettings(**(usual | changes))
 
 
 def trained(folder: pathlib.Path, every: int) -> list[float]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from builders import (
     DESCENT,
     HEAD_DESCENT,
+    JUDGED,
     ORDERED,
     PROTOTYPES,
     Ordered,
@@ -76,7 +77,7 @@ def test_a_student_comes_to_predict_as_its_teacher_does() -> None:
         return float(sum(F.kl_div(ours, theirs, log_target=True, reduction="batchmean") for ours, theirs in both)) / len(tasks)
 
     at_first = divergence()
-    settings = TrainingSettings(steps=150, tasks_per_step=2, engine=EngineSettings(capture=True), lr=0.02)
+    settings = TrainingSettings(steps=150, tasks_per_step=2, engine=EngineSettings(capture=True), lr=0.02, validation=JUDGED)
     saved = distil(student, SavedLearner(teacher), Blobs(), settings, teaching=1.0)
     assert divergence() < 0.3 * at_first
     assert saved.learner is student
