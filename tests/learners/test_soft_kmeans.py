@@ -27,6 +27,19 @@ def test_without_refinement_it_is_a_prototypical_network(changes: dict[str, Any]
     assert found[0][2] == found[1][2] == "inductive"
 
 
+def test_with_statistics_of_their_own_a_shift_of_all_inputs_changes_nothing() -> None:
+    net, task = make_net(norm="batch").double(), make_tasks()[0]
+    found = {}
+    for own in (False, True):
+        learner = SoftKMeans(net, refinement="none", own_statistics=own)
+        assert learner.protocol == ("transductive" if own else "inductive")
+        moved = Examples(task.support.x + 3, task.support.y)
+        both = [(task.support, task.query.x), (moved, task.query.x + 3)]
+        here, there = (learner.predict(learner.adapt(support), x) for support, x in both)
+        found[own] = apart(here, there)
+    assert found[True] < 1e-6 < 0.01 < found[False]
+
+
 def line(*places: float) -> torch.Tensor:
     return torch.tensor(places).double().unsqueeze(1)
 

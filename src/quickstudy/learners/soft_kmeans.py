@@ -8,6 +8,7 @@ Deviations: the queries themselves are the unlabelled examples, where Ren et al.
 surest; and both refine in meta-training too. Batch norm as in `protonet`.
 """
 
+import contextlib
 import dataclasses
 from typing import ClassVar, Literal, get_args
 
@@ -18,10 +19,12 @@ from torch import Tensor
 from quickstudy.errors import check_above, check_at_least, check_choice
 from quickstudy.functional.classes import ABSENT, class_means, class_sums, hide_absent
 from quickstudy.functional.distances import DISTANCES, Distance, cosine_distances
+from quickstudy.functional.features import features_of
+from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, remembered
 from quickstudy.learners._weights import counted
-from quickstudy.task import Examples
+from quickstudy.task import Examples, Input
 
 Refinement = Literal["soft_kmeans", "bd_cspn", "none"]
 
@@ -38,6 +41,8 @@ class SoftKMeans(EmbeddingLearner):
         distance: of a query to a prototype.
         scale: factor of the distance; cosine distances, which are at most 2, need about 10.
         sharpness: factor of the cosines by which examples are weighted, with `bd_cspn`, epsilon.
+        own_statistics: once trained, let batch norm normalise the support set and the queries each by their own statistics, not by those
+            of the meta-training tasks: for tasks that look unlike them.
     """
 
     refinement: Refinement = "soft_kmeans"
@@ -45,6 +50,7 @@ class SoftKMeans(EmbeddingLearner):
     distance: Distance = "squared"
     scale: float = 1.0
     sharpness: float = 10.0
+    own_statistics: bool = False
 
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
@@ -59,7 +65,23 @@ class SoftKMeans(EmbeddingLearner):
 
     @property
     def transductive(self) -> bool:
-        return self.refinement != "none" and self.refine_steps > 0
+        refined = self.refinement != "none" and self.refine_steps > 0
+        return refined or (self.own_statistics and has_batch_norm(self.net))
+
+    def adapt(self, support: Examples, state: State | None = None) -> State:
+        support = self.matched(support)
+        return self.learn(self._embed(support.x, support.mask), support, state)
+
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+        return self.predict_padded(state, x, None)
+
+    def predict_padded(self, state: State, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example output"]:
+        return self.answer_padded(state, self._embed(self.matched(x), mask), mask)
+
+    def _embed(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example feature"]:
+        """Return the features of a set, normalised by its own statistics or by the population's."""
+        with batch_statistics(mask) if self.own_statistics else contextlib.nullcontext():
+            return features_of(self.net, x)
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
         return {**remembered(features, support, state), **counted(support, state)}
@@ -73,7 +95,7 @@ class SoftKMeans(EmbeddingLearner):
         weight = torch.ones_like(features[:, 0]) if mask is None else mask.to(features.dtype)
         sums = class_sums(state["features"], state["y"], state["weight"])
         prototypes = class_means(sums, state["counts"])
-        if self.refinement == "bd_cspn" and self.transductive:
+        if self.refinement == "bd_cspn" and self.refine_steps > 0:
             features = features + _mean(state["features"], state["weight"]) - _mean(features, weight)
         for _ in range(self.refine_steps):
             if self.refinement == "soft_kmeans":
