@@ -203,3 +203,9 @@ def test_export_to_c(tmp_path: pathlib.Path, cli: Call) -> None:
     assert "#define QS_WAYS 3" in (tmp_path / "firmware" / "learner.h").read_text()
     refused = cli("export", "omniglot", "--target", "c", "--budget", "9KB", "-o", str(tmp_path / "other"))
     assert (refused.code, "a budget is for bundles" in refused.err) == (2, True)
+
+
+def test_the_data_of_the_run_is_taken_if_none_is_named(cli: Call, refused: Call, finished: pathlib.Path) -> None:
+    found = json.loads(cli("evaluate", finished, "--ways", 2, "--shots", 1, "--queries", 3, "--tasks", 4, "--json").out)
+    assert found["results"][0]["dataset"] == "set.npz/test"
+    assert "lacks --data" in refused("evaluate", finished / "learner.safetensors", "--tasks", 4)

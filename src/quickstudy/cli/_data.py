@@ -14,14 +14,16 @@ from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import InputSpec
 
 
-def add_arguments(parser: Parser, split: str) -> None:
-    """Add `--data` and what goes with it."""
-    parser.add_argument(
-        "--data",
-        type=str,
-        required=True,
-        help=f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours",
-    )
+def add_arguments(parser: Parser, split: str, data: str | None = None) -> None:
+    """Add `--data` and what goes with it.
+
+    Args:
+        parser: to add them to.
+        split: the one that is read if none is named.
+        data: the data set that is read if none is named; None if one must be.
+    """
+    words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours"
+    parser.add_argument("--data", type=str, required=data is None, **({"default": data} if data else {}), help=words)
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
     parser.add_argument(
         "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonargparse
+import yaml
 
 from quickstudy import discovery
 from quickstudy.cli import _parser, _tasks
@@ -28,6 +29,13 @@ def add_places(parser: _parser.Parser) -> None:
         default=None,
         help="split of the tasks; null: test, or else what the data has of unseen classes",
     )
+
+
+def own_data(run: str) -> str | None:
+    """Return the data set that a run was trained on, as its options name it; None for a file, or for tasks without data."""
+    config = pathlib.Path(run) / CONFIG
+    values = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None
+    return values.get("data") if isinstance(values, dict) else None
 
 
 def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str | None) -> jsonargparse.Namespace:
