@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import get_args
-
 import numpy as np
 import pytest
 import torch
@@ -79,8 +77,8 @@ def test_protonet_calibrates_on_support_and_query_without_padding() -> None:
     assert apart(layer.var, variances.mean(0) + means.var(0, correction=0)) < 1e-12
 
 
-@pytest.mark.parametrize("distance", get_args(Distance))
-def test_every_distance_is_that_of_scipy_and_is_exported(distance: Distance) -> None:
+@pytest.mark.parametrize("distance", ["euclidean", "cosine", "manhattan"])
+def test_other_distances_are_those_of_scipy_and_are_exported(distance: Distance) -> None:
     task, scale = make_tasks(dtype=torch.float32)[0], 10.0
     learner = make_learner("protonet", dtype=torch.float32, distance=distance, scale=scale)
     with torch.no_grad():
@@ -88,7 +86,7 @@ def test_every_distance_is_that_of_scipy_and_is_exported(distance: Distance) -> 
         expected = learner.predict(state, task.query.x)
         features = learner.net(task.query.x)
     prototypes = state["sums"] / state["counts"].unsqueeze(-1)
-    metric = {"squared": "sqeuclidean", "manhattan": "cityblock"}.get(distance, distance)
+    metric = "cityblock" if distance == "manhattan" else distance
     np.testing.assert_allclose(expected, -scale * cdist(features, prototypes, metric), rtol=1e-4, atol=1e-5)
     found = logits(shipped("protonet", distance=distance, scale=scale), task.support, task.query.x)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
