@@ -9,8 +9,9 @@ from typing import Any
 
 HERE = pathlib.Path(__file__).parent
 PAPERS = json.loads((HERE / "papers.json").read_text())
-"""Published figures: benchmark, name of the paper, size of the tasks."""
+"""Published figures, by benchmark, paper and size of the tasks."""
 BENCHMARKS = json.loads((HERE / "recipes.json").read_text())
+"""Benchmarks by name: what they train on (`train`) and measure on (`test`, in `sizes`), the `usual` recipe, and all recipes by name."""
 
 ACCURACY = ("learner", "task", "ours, % ± 95 % CI", "paper", "difference", "protocol", "options", "the paper's protocol")
 FIGURES = (
@@ -56,12 +57,11 @@ def _accuracies(benchmark: str, name: str, run: dict[str, Any]) -> Iterator[tupl
     paper = PAPERS[benchmark].get(run.get("paper"), {})
     for result in run["results"]:
         options = "".join(result["command"].partition("--json ")[2].partition("--learner")[1:])
-        note = f"after {result['after_minutes']} minutes" if "after_minutes" in result else options
         for row in result["rows"]:
             task = f"{row['ways']}-way {row['shots']}-shot"
             ours, published = row["accuracy"], paper.get(task)
             difference = "-" if published is None else f"{ours - mean_of(published):+.2f}"
-            shown = (f"{ours:.2f} ± {row['ci95']:.2f}", str(published or "-"), difference, row["protocol"], note)
+            shown = (f"{ours:.2f} ± {row['ci95']:.2f}", str(published or "-"), difference, row["protocol"], options)
             yield (name, task, *shown, paper.get("protocol", "-"))
 
 

@@ -16,6 +16,7 @@ import json
 import os
 import pathlib
 import platform
+import re
 import subprocess
 import sys
 from typing import Any
@@ -25,15 +26,14 @@ import rich.console
 import rich.table
 
 HERE = pathlib.Path(__file__).parent
-BENCHMARKS = json.loads((HERE / "recipes.json").read_text())
-"""What each benchmark trains on (`train`) and measures on (`test`, with `sizes`), its `usual` recipe, and all recipes by name."""
+BENCHMARKS = beside_papers.BENCHMARKS
 
 
 def recipe_of(benchmark: str, name: str) -> dict[str, Any]:
     """Return the recipe of that name, or the usual one for the learner of that name, with what its benchmark says of all."""
     about = BENCHMARKS[benchmark]
     recipe = about["recipes"].get(name) or {"learner": name, **about["usual"]}
-    return {"evaluate": [about["sizes"]], "train": about["train"], "test": about["test"], "benchmark": benchmark} | recipe
+    return {"evaluate": [about["sizes"]], "train": about["train"], "test": about["test"]} | recipe
 
 
 def command_of(recipe: dict[str, Any], minutes: float | None = None) -> str:
@@ -45,7 +45,7 @@ def command_of(recipe: dict[str, Any], minutes: float | None = None) -> str:
 
 
 def quickstudy(*arguments: str) -> str:
-    """Run the command line; what it printed."""
+    """Run the command line, and return what it printed."""
     command = [sys.executable, "-m", "quickstudy", *arguments]
     return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
 
@@ -57,13 +57,10 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     trained = recipe_of(*earlier.split("/")) if earlier else recipe
     out, command = runs / (earlier or f"{options.benchmark}/{name}"), command_of(trained, options.minutes)
     train(command, trained, out)
-    evaluations, learner_ways = recipe["evaluate"], _ways(out)
-    if learner_ways and "evaluate" not in BENCHMARKS[options.benchmark]["recipes"].get(name, {}):
-        evaluations = [f"--ways {learner_ways} --shots 1"]
-    results = [_evaluate(str(out), recipe, chosen, options.tasks) for chosen in evaluations]
-    for minutes in recipe.get("snapshots_at_minutes", []):
-        found = _evaluate(str(_snapshot(out, minutes)), recipe, evaluations[0], options.tasks)
-        results.append({"after_minutes": minutes} | found)
+    (out / "command.txt").write_text(command + "\n")
+    fixed = _ways(out)
+    evaluations = recipe["evaluate"] if fixed is None else [_of_ways(words, fixed) for words in recipe["evaluate"]]
+    results = [_evaluate(str(out), recipe, chosen, options.tasks) for chosen in dict.fromkeys(evaluations)]
     info = json.loads(quickstudy("info", str(out), "--json"))["info"]
     return {
         "command": command,
@@ -73,13 +70,18 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "training_seconds": _training_seconds(out),
         "megabytes": info.get("megabytes"),
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1},
-        "figures": {} if earlier else _figures(out, recipe, learner_ways or 5),
+        "figures": {} if earlier else _figures(out, recipe, fixed or 5),
         "results": results,
     }
 
 
 def train(command: str, recipe: dict[str, Any], out: pathlib.Path) -> None:
     """Train into a folder, go on with what was interrupted there, or do nothing if the run is complete."""
+    told = out / "command.txt"
+    if told.exists() and told.read_text().strip() != command:
+        sys.exit(
+            f"{out} was trained by another command: {told.read_text().strip()}. Move it away, or name another folder with --runs."
+        )
     if (out / "checkpoint.safetensors").exists():
         quickstudy("train", "--resume", str(out))  # ends at once where the run is complete
     elif not (out / "learner.safetensors").exists() and recipe["steps"]:
@@ -101,6 +103,15 @@ def _save_untrained(command: str, out: pathlib.Path) -> None:
     save_learner(out / "learner.safetensors", SavedLearner(job.learner, job.tasks.input, info))
 
 
+def _of_ways(options: str, ways: int) -> str:
+    """Return options of an evaluation with one number of ways in place of theirs.
+
+    >>> _of_ways("--ways 5 20 --shots 1 --queries 1", 5)
+    '--ways 5 --shots 1 --queries 1'
+    """
+    return re.sub(r"--ways [\d ]+", f"--ways {ways} ", options)
+
+
 def _ways(out: pathlib.Path) -> int | None:
     """Return the number of ways to which a saved learner is fixed."""
     from quickstudy.training.saving import load_learner
@@ -114,12 +125,14 @@ def _figures(out: pathlib.Path, recipe: dict[str, Any], ways: int) -> dict[str, 
 
     from quickstudy import ClassTasks, load_data
     from quickstudy.report.figures import measure
+    from quickstudy.tasks._draw import Draw
     from quickstudy.training.saving import load_learner
 
     torch.set_num_threads(1)
     saved, words = load_learner(out), recipe["test"].split()
     data, split = (words[words.index(word) + 1] for word in ("--data", "--split"))
-    found = measure(saved, ClassTasks(load_data(data, split, spec=saved.spec), ways, shots=1, queries=5))
+    draw = Draw(within_groups="--draw.within_groups true" in recipe["test"])
+    found = measure(saved, ClassTasks(load_data(data, split, spec=saved.spec), ways, shots=1, queries=5, draw=draw))
     return {"ways": ways, "shots": 1, **found.to_dict()}
 
 
@@ -136,13 +149,6 @@ def _evaluate(saved: str, recipe: dict[str, Any], options: str, tasks: int) -> d
     """Evaluate on test tasks, and return the rows beside the command."""
     command = f"evaluate {saved} {recipe['test']} --tasks {tasks} --json {options}"
     return {"command": f"quickstudy {command}", "rows": json.loads(quickstudy(*command.split()))["results"]}
-
-
-def _snapshot(out: pathlib.Path, minutes: float) -> pathlib.Path:
-    """Return the last learner that was validated before that time."""
-    rows = [line.split(",") for line in (out / "metrics.csv").read_text().splitlines()[1:]]
-    steps = [int(row[0]) for row in rows if row[5] and float(row[1]) <= 60 * minutes]
-    return out / "snapshots" / f"step-{steps[-1]:07d}.safetensors"
 
 
 def record(name: str, found: dict[str, Any], file: pathlib.Path) -> None:
@@ -188,7 +194,7 @@ def main() -> None:
     if not (options.table or options.markdown):
         for name in options.names or BENCHMARKS[options.benchmark]["recipes"]:
             record(name, measure(name, options), file)
-    show(options.benchmark, json.loads(file.read_text()), options.markdown)
+    show(options.benchmark, json.loads(file.read_text()) if file.exists() else {"runs": {}}, options.markdown)
 
 
 if __name__ == "__main__":

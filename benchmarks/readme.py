@@ -8,6 +8,8 @@ import subprocess
 import sys
 from typing import Any
 
+import beside_papers
+
 HERE = pathlib.Path(__file__).parent
 
 TEXT = """# Measured
@@ -89,10 +91,11 @@ has only imported onnxruntime and loaded the graph already takes 84 MB.
 OTHERS = {
     "lake": "Each task is 20 characters of one alphabet of the evaluation set, with one example and one query each, as in the 20-way "
     "one-shot trials of Lake et al.; there, the trials are fixed and the two drawings are of two people, here all are drawn at random.",
-    "mnist": "The learners are those of the table above; they have seen no digit. The paper's figure is of another protocol of training.",
+    "mnist": "The learners are those of the table above; they have seen no digit. `soft_kmeans`, and any learner with `statistics query`, "
+    "look at the queries of a task together, which the paper's learner does not.",
     "cifar_fs": "The data here has 200 of the 600 images of each class, so that the papers' figures are not to be reached with it.",
 }
-"""What is to be known of the benchmarks of images other than Omniglot's."""
+"""Notes on the benchmarks of images other than Omniglot's."""
 NOTES = {
     ("protonet", "quickstudy-bf16"): " (bfloat16)",
     ("gradient", "quickstudy-bf16"): " (bfloat16)",
@@ -250,10 +253,11 @@ def _other(benchmark: str) -> str:
     file = HERE / "results" / f"{benchmark}.json"
     if not file.exists():
         return ""
-    title = json.loads((HERE / "recipes.json").read_text())[benchmark]["title"]
     runs = json.loads(file.read_text())["runs"]
+    title = beside_papers.BENCHMARKS[benchmark]["title"]
     about = f"`python benchmarks/few_shot.py {benchmark}` trains and measures. {OTHERS[benchmark]}"
-    return f"## {title}\n\n{about}\n\n{_markdown('few_shot.py', benchmark).strip()}\n\n{commands_text(runs)}\n\n"
+    parts = [f"## {title}", about, _markdown("few_shot.py", benchmark).strip(), commands_text(runs)]
+    return "\n\n".join(parts) + "\n\n"
 
 
 def _markdown(script: str, *arguments: str) -> str:

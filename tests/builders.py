@@ -26,11 +26,12 @@ from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.training.engine import meta_gradient
+from quickstudy.training.loop import OPTIMIZERS
 from quickstudy.training.settings import ValidationSettings
 
 WAYS = 3
 JUDGED = ValidationSettings(tasks=5)
-"""Few tasks to judge a learner by and to fit its temperature to, which take seconds of each small training if they are 200."""
+"""Validation by 5 tasks; 200, the default, would take most of the time of a small training."""
 SHAPES = {"mlp": (6,), "conv4": (1, 16, 16)}
 """Shape of one example, by net."""
 
@@ -117,10 +118,9 @@ def make_learner(
 
 def teach(learner: Learner, batches: Iterable[Task]) -> None:
     """Meta-train a learner by one step on each batch of tasks, at a rate for few steps and a small net."""
-    optimizers = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
     outer = learner.meta_optimizer
     lr = outer["lr"] * (5 if outer["optimizer"] == "adam" else 1)
-    optimizer = optimizers[outer["optimizer"]](learner.parameters(), lr=lr)
+    optimizer = OPTIMIZERS[outer["optimizer"]](learner.parameters(), lr=lr)
     for tasks in batches:
         meta_gradient(learner, tasks, "vmap")
         optimizer.step()

@@ -10,10 +10,12 @@ import sys
 import types
 
 import pytest
+from builders import make_learner
 
 from quickstudy import discovery
-from quickstudy.cli import _parser
+from quickstudy.cli import _parser, evaluate
 from quickstudy.cli.train import LEARNER, build_parser
+from quickstudy.training.saving import SavedLearner
 
 ROOT = pathlib.Path(__file__).parents[1]
 FILES = sorted(
@@ -76,9 +78,10 @@ def test_every_learner_has_a_command_that_the_command_line_takes(few_shot: types
         options = build_parser(words).parse(words)
         assert options.learner.name == recipe["learner"] == trained["learner"]
         assert options.validation.split in ("val", None)  # what is tuned or stopped by is never the test
+        learner = make_learner(recipe["learner"])
         for chosen in recipe["evaluate"]:
-            assert few_shot.recipe_of(benchmark, name)["test"].startswith("--data ")
-            assert chosen.startswith("--ways ")
+            words = ["learner", *recipe["test"].split(), *chosen.split()]
+            assert evaluate._build_parser(SavedLearner(learner), {}).parse(words).ways
 
 
 def test_every_paper_that_a_recipe_names_has_its_row(few_shot: types.ModuleType) -> None:
@@ -104,11 +107,17 @@ def test_a_record_stands_beside_its_paper_with_the_difference(few_shot: types.Mo
     assert times[2] == [("mine", "1.5", "2.0", "1.0", "2", "5-way 4.0, 1.0", "0.900")]
 
 
+def test_the_records_make_tables(few_shot: types.ModuleType) -> None:
+    for file in (few_shot.HERE / "results").glob("*.json"):
+        if file.stem in few_shot.BENCHMARKS:
+            assert next(few_shot.beside_papers.tables(file.stem, json.loads(file.read_text())["runs"]))[2]
+
+
 def test_every_record_is_of_a_recipe_and_its_test_tasks_have_a_hash(few_shot: types.ModuleType) -> None:
     for benchmark in few_shot.BENCHMARKS:
         file = few_shot.HERE / "results" / f"{benchmark}.json"
         for name, run in json.loads(file.read_text())["runs"].items() if file.exists() else ():
-            assert few_shot.recipe_of(benchmark, name)["learner"]
+            assert name in few_shot.BENCHMARKS[benchmark]["recipes"] or name in discovery.names("learners")
             assert "paper" in run
             for row in (row for result in run["results"] for row in result["rows"]):
                 assert row["tasks_hash"]

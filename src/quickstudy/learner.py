@@ -87,9 +87,9 @@ class Learner(nn.Module, abc.ABC):
     the time is limited. Outside of meta-training it is 0."""
 
     measured_every: ClassVar[int | None] = None
-    """Steps of meta-training after which the trainer calls `calibrate` anew, for a learner whose `loss` reads what is measured there;
-    None if it reads nothing of it. What a validation measures is forgotten after it, so that no training depends on how often it is
-    validated."""
+    """Number of steps between calls of `calibrate` during meta-training, for a learner whose `loss` reads what `calibrate` measures; None
+    for any other learner. What `calibrate` measures for a validation is forgotten after it, so that no training depends on how often it
+    is validated."""
 
     meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "adam", "lr": 1e-3, "schedule": "cosine"}
     """Settings of the outer loop that suits this learner, used if the caller names none."""

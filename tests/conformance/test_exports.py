@@ -162,7 +162,8 @@ def test_the_same_answers_on_a_thousand_tasks(name: str, kind: str, norm: str) -
         single = make_learner(name, kind, norm, dtype=torch.float32)
         if any(parameter.requires_grad for parameter in single.parameters()):
             teach(single, (make_tasks(8, kind=kind, dtype=torch.float32, seed=100 + step) for step in range(TAUGHT)))
-        single.calibrate(tasks[index] for index in range(100))
+        others = make_tasks(100, kind=kind, shots=shots, queries=queries, dtype=torch.float32, seed=8)
+        single.calibrate(others[index] for index in range(100))
         spec = ImageSpec(*SHAPES[kind][1:], SHAPES[kind][0])
         shipped = exports.exported(f"{name}-{kind}-{norm}-taught", SavedLearner(single, spec))
     check_answers(single, shipped, tasks)

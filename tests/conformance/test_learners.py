@@ -346,7 +346,7 @@ def test_annealing_is_as_stated(name: str) -> None:
 
 @each_learner
 def test_whether_the_loss_reads_what_is_measured_is_as_stated(name: str) -> None:
-    """Otherwise a training would depend on how often it is validated."""
+    """A loss changes with what `calibrate` measures only if the learner says how often it is measured."""
     learner, tasks = make_learner(name), make_tasks(4)
     before = loss_of(learner, tasks[0])
     learner.calibrate(tasks[index] for index in range(1, 4))

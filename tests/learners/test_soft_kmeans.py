@@ -13,6 +13,7 @@ from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples
 from quickstudy.training.engine import meta_gradient
+from quickstudy.training.protocols import under_each_protocol
 
 
 @pytest.mark.parametrize("changes", [{"refine_steps": 0}, {"refinement": "bd_cspn", "refine_steps": 0}, {"refinement": "none"}])
@@ -27,17 +28,20 @@ def test_without_refinement_it_is_a_prototypical_network(changes: dict[str, Any]
     assert found[0][2] == found[1][2] == "inductive"
 
 
-def test_with_statistics_of_their_own_a_shift_of_all_inputs_changes_nothing() -> None:
-    net, task = make_net(norm="batch").double(), make_tasks()[0]
-    found = {}
-    for own in (False, True):
-        learner = SoftKMeans(net, refinement="none", own_statistics=own)
-        assert learner.protocol == ("transductive" if own else "inductive")
-        moved = Examples(task.support.x + 3, task.support.y)
-        both = [(task.support, task.query.x), (moved, task.query.x + 3)]
-        here, there = (learner.predict(learner.adapt(support), x) for support, x in both)
-        found[own] = apart(here, there)
-    assert found[True] < 1e-6 < 0.01 < found[False]
+def test_without_refinement_it_normalises_sets_by_themselves_as_a_prototypical_network_does() -> None:
+    net, task = make_net(norm="batch").double(), make_tasks(2, ragged=True)[1]
+    ours, theirs = SoftKMeans(net, refinement="none", statistics="query"), Prototypes(net, statistics="query")
+    assert ours.protocol == theirs.protocol == "transductive"
+    found = [learner.predict_padded(learner.adapt(task.support), task.query.x, task.query.mask) for learner in (ours, theirs)]
+    there = task.query.weight > 0
+    assert apart(found[0][there], found[1][there]) < 1e-12
+    population = SoftKMeans(net, refinement="none")
+    assert apart(population.predict(population.adapt(task.support), task.query.x)[there], found[0][there]) > 0.01
+
+
+def test_refinement_is_transductive_whatever_batch_norm_does() -> None:
+    (alone,) = under_each_protocol(SoftKMeans(make_net(norm="batch")))
+    assert alone.protocol == "transductive"
 
 
 def line(*places: float) -> torch.Tensor:

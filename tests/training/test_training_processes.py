@@ -24,7 +24,8 @@ from builders import DESCENT
 
 from quickstudy import storage
 from quickstudy.cli import main
-from quickstudy.training.processes import launch as launching
+from quickstudy.errors import ProcessError
+from quickstudy.training.processes.group import Group
 from quickstudy.training.tracking import read_metrics
 
 from .conftest import table
@@ -233,7 +234,7 @@ def test_processes_do_not_outlive_their_launcher(words: Callable[[pathlib.Path],
     assert saved == len(table(out, "step")) < 1000000
 
 
-def test_a_process_whose_launcher_has_died_before_it_began_ends_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_whose_launcher_has_died_does_not_look_for_its_store(monkeypatch: pytest.MonkeyPatch) -> None:
     class Dead:
         """A parent process that was killed."""
 
@@ -241,9 +242,16 @@ def test_a_process_whose_launcher_has_died_before_it_began_ends_at_once(monkeypa
             return False
 
     monkeypatch.setattr(multiprocessing, "parent_process", Dead)
-    with pytest.raises(SystemExit) as ended:
-        launching._work(0, pytest.fail, ("no work without a launcher",), {}, None)
-    assert ended.value.code == launching.LOST
+    for name, value in {
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+        "RANK": "1",
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "127.0.0.1",
+    }.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("MASTER_PORT", "9")
+    with pytest.raises(ProcessError, match="process 1 of 2 has lost the others: the launcher has died"):
+        Group.join()
 
 
 def test_what_is_wrong_is_said_once_before_any_process_starts(

@@ -14,19 +14,20 @@ from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import InputSpec
 
 
-def add_arguments(parser: Parser, split: str, data: str | None = None) -> None:
+def add_arguments(parser: Parser, split: str, data: str | None = None, data_dir: str | None = None) -> None:
     """Add `--data` and what goes with it.
 
     Args:
-        parser: to add them to.
-        split: the one that is read if none is named.
-        data: the data set that is read if none is named; None if one must be.
+        parser: the parser that gets the options.
+        split: split that is read if the command line names none.
+        data: data set that is read if the command line names none; None if it must name one.
+        data_dir: place of known sets if the command line names none; None for the usual places.
     """
     words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours"
     parser.add_argument("--data", type=str, required=data is None, **({"default": data} if data else {}), help=words)
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
     parser.add_argument(
-        "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
+        "--data_dir", "--data-dir", type=str | None, default=data_dir, help="where known sets are, or are downloaded to"
     )
     for name, hint in inputs.wishes().items():
         words = f"{inputs.explained(name)}; null: as the data or the learner has it"

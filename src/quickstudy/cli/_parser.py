@@ -271,34 +271,43 @@ def _with_configs(arguments: Sequence[str]) -> list[str]:
     for word in words:
         option, equals, value = word.partition("=")
         if option == "--config":
-            result += _read_config(value if equals else next(words, ""))
+            result += _config_as_words(value if equals else next(words, ""))
         else:
             net = option == f"--{NET}" or option.startswith(f"--{NET}.")
             result.append(f"--{word.removeprefix('--learner.')}" if net else word)
     return result
 
 
-def _read_config(file: str) -> list[str]:
+def _config_as_words(file: str) -> list[str]:
     """Return a config file's content, checked, as words of the command line: one YAML text, and what YAML cannot hold."""
-    path = pathlib.Path(file)
-    advice = "rite one with --print_config > run.yaml"
-    check_file(path, f"expected a config; w{advice}")
-    try:
-        values = yaml.safe_load(_decoded(path.read_bytes()))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not YAML: {reason}. W{advice}.", subject=file, expected="YAML") from error
-    values = {} if values is None else values
-    if not isinstance(values, dict):
-        raise ConfigError(
-            f"{path} holds a {type(values).__name__}; expected options and values, as --print_config writes them."
-        )
+    values = read_config(pathlib.Path(file))
     inner = values.get("learner")
     if isinstance(inner, dict) and "net" in inner:
         values = values | {"net": inner["net"], "learner": {name: value for name, value in inner.items() if name != "net"}}
     names = {name: value for name, value in values.items() if isinstance(value, str) and not _is_text(value)}
     plain = {name: value for name, value in values.items() if name not in names}
     return [f"--config={plain_yaml(plain)}", *(f"--{name}={value}" for name, value in names.items())]
+
+
+def read_config(path: pathlib.Path) -> dict[str, Any]:
+    """Return the options and values of a config file.
+
+    Raises:
+        ConfigError: it is no YAML, or holds no options.
+    """
+    advice = "rite one with --print_config > run.yaml"
+    check_file(path, f"expected a config; w{advice}")
+    try:
+        values = yaml.safe_load(_decoded(path.read_bytes()))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not YAML: {reason}. W{advice}.", subject=str(path), expected="YAML") from error
+    values = {} if values is None else values
+    if not isinstance(values, dict):
+        raise ConfigError(
+            f"{path} holds a {type(values).__name__}; expected options and values, as --print_config writes them."
+        )
+    return values
 
 
 def _decoded(content: bytes) -> str:

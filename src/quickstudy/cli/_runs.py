@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import jsonargparse
-import yaml
 
 from quickstudy import discovery
 from quickstudy.cli import _parser, _tasks
@@ -31,11 +30,11 @@ def add_places(parser: _parser.Parser) -> None:
     )
 
 
-def own_data(run: str) -> str | None:
-    """Return the data set that a run was trained on, as its options name it; None for a file, or for tasks without data."""
+def own_data(run: str) -> dict[str, str]:
+    """Return the options `data` and `data_dir` with which a run was trained; nothing for a file, or for tasks without data."""
     config = pathlib.Path(run) / CONFIG
-    values = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None
-    return values.get("data") if isinstance(values, dict) else None
+    values = _parser.read_config(config) if config.is_file() else {}
+    return {name: values[name] for name in ("data", "data_dir") if isinstance(values.get(name), str)}
 
 
 def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str | None) -> jsonargparse.Namespace:

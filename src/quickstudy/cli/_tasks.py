@@ -125,7 +125,7 @@ def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
 def unseen(
     options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any], spec: InputSpec | None = None
 ) -> TaskSource:
-    """Return tasks that a run with these options has not seen, with some options changed.
+    """Return tasks that a run with these options has not seen, with some options changed; a warning says where there are none.
 
     Args:
         options: of the run.
@@ -144,15 +144,20 @@ def unseen(
     ]
     for name in candidates[:-1]:
         with contextlib.suppress(DataError, TaskError):
-            return _make(options, name, changes, spec)
-    found = _make(options, candidates[-1], changes, spec)
-    if len(candidates) > 1 and candidates[-1] == options.split:
+            return _told(_make(options, name, changes, spec), name, split, options)
+    return _told(_make(options, candidates[-1], changes, spec), candidates[-1], split, options)
+
+
+def _told(tasks: TaskSource, name: str, wished: str | None, options: jsonargparse.Namespace) -> TaskSource:
+    """Return tasks of a split, after a warning if nobody wished for it and the run was trained on it."""
+    if wished is None and options.split in (name, "all"):
         warnings.warn(
-            f"no other split has such tasks, so these are of {options.split}, on which the learner was trained: figures may flatter it.",
+            f"the tasks are drawn from {name}, and the run was trained on {options.split}: if that was of the same data, figures will be "
+            "too high. Name what it has not seen, with --data or --split.",
             DataWarning,
             stacklevel=2,
         )
-    return found
+    return tasks
 
 
 def _make(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jsonargparse
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> None:
     if any(not word.startswith("-") for word in arguments) and arguments[0].startswith("-"):
         raise ConfigError("name the learner first: quickstudy evaluate LEARNER --data ... See 'quickstudy evaluate --help'.")
     saved = load_learner(arguments[0]) if arguments and not arguments[0].startswith("-") else None
-    parser = _build_parser(saved, None if saved is None else _runs.own_data(arguments[0]))
+    parser = _build_parser(saved, {} if saved is None else _runs.own_data(arguments[0]))
     options = parser.parse(arguments)
     assert saved is not None  # the parser insists on a learner
     before = hyperparameters(saved.learner)
@@ -109,7 +109,7 @@ def _range(name: str, value: int | str) -> int | tuple[int, int]:
     return least, most
 
 
-def _build_parser(saved: SavedLearner | None, data: str | None) -> _parser.Parser:
+def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parser.Parser:
     """Return the parser of this verb: its options depend on the learner, and on the tasks and the data that it was trained on."""
     parser = _parser.make_parser("evaluate", __doc__)
     parser.add_argument(
@@ -117,7 +117,7 @@ def _build_parser(saved: SavedLearner | None, data: str | None) -> _parser.Parse
     )
     source = discovery.load("tasks", _source(saved))
     if _tasks.takes_data(source):
-        _data.add_arguments(parser, split="test", data=data)
+        _data.add_arguments(parser, split="test", **data)
         _add_sizes(parser)
     skip = {"dataset", "ways", "shots"} if _tasks.takes_data(source) else set()
     _parser.add_settings(parser, source, f"options of the tasks {_source(saved)}", skip=skip)

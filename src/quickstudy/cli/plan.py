@@ -34,7 +34,7 @@ def run(arguments: Sequence[str]) -> None:
     options = _build(words).parse(words)
     memory = None if options.memory is None else quantity(options.memory, ("GB", "MB", "KB")) / 2**20
     found = _measured(words)
-    suggestions = [] if _fits(found, memory) else _suggestions(words, options, found, memory)
+    suggestions = [] if _fits(found, memory) or not options.steps else _suggestions(words, options, found, memory)
     fitting = next((one for one in suggestions if one.get("fits")), None)
     possible = fitting is not None or _fits(found, memory)
     if options.json:
@@ -42,8 +42,10 @@ def run(arguments: Sequence[str]) -> None:
     else:
         _show(options, found, suggestions)
     if not possible:
-        remedy = "take a smaller net (--net.channels) or fewer queries, or allow more time and memory"
-        raise ConfigError(f"nothing that was tried fits; {remedy}.", remedy=remedy)
+        untried = [" ".join(one["options"]) for one in suggestions if "fits" not in one]
+        also = f" Not tried, as time was up: {', '.join(untried)}." if untried else ""
+        remedy = "Take a smaller net (--net.channels) or fewer queries, or allow more time and memory."
+        raise ConfigError(f"nothing that was tried fits.{also} {remedy}", remedy=remedy)
     if not options.json:
         _output.following("train", *_for_train(arguments), *(fitting["options"] if fitting else ()))
 

@@ -177,7 +177,7 @@ def _told(candidates: Iterator[Candidate], progress: Progress) -> Iterator[Candi
     """Yield candidates, each after its figures were shown; measuring one may take a minute."""
     for one in candidates:
         accuracy = "" if one.accuracy is None else f", {one.accuracy:.1f} % of answers right"
-        progress.note(f"{one.name}: {_kilobytes(one.bytes)}, {1e3 * one.seconds:.2g} ms for one example{accuracy}")
+        progress.note(f"{one.name}: {_kilobytes(one.bytes)}, {1e3 * one.seconds:.3g} ms for one example{accuracy}")
         yield one
 
 

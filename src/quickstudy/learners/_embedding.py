@@ -46,13 +46,18 @@ class EmbeddingLearner(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        return self.learn(features_of(self.net, support.x), support, state)
+        return self.learn(self.features(support.x, support.mask), support, state)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        return self.answer(state, features_of(self.net, self.matched(x)))
+        return self.answer(state, self.features(self.matched(x), None))
 
     def predict_padded(self, state: State, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example output"]:
-        return self.answer_padded(state, features_of(self.net, self.matched(x)), mask)
+        return self.answer_padded(state, self.features(self.matched(x), mask), mask)
+
+    def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example feature"]:
+        """Return the features of a support set or of queries, of which `mask` leaves out padding."""
+        del mask  # the population's statistics ask for no other examples
+        return features_of(self.net, x)
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         task = self.matched(task)

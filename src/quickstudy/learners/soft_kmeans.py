@@ -20,13 +20,14 @@ from quickstudy.errors import check_above, check_at_least, check_choice
 from quickstudy.functional.classes import ABSENT, class_means, class_sums, hide_absent
 from quickstudy.functional.distances import DISTANCES, Distance, cosine_distances
 from quickstudy.functional.features import features_of
-from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
+from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, remembered
 from quickstudy.learners._weights import counted
 from quickstudy.task import Examples, Input
 
 Refinement = Literal["soft_kmeans", "bd_cspn", "none"]
+Statistics = Literal["population", "query"]
 
 
 @dataclasses.dataclass(eq=False, repr=False)
@@ -41,8 +42,8 @@ class SoftKMeans(EmbeddingLearner):
         distance: of a query to a prototype.
         scale: factor of the distance; cosine distances, which are at most 2, need about 10.
         sharpness: factor of the cosines by which examples are weighted, with `bd_cspn`, epsilon.
-        own_statistics: once trained, let batch norm normalise the support set and the queries each by their own statistics, not by those
-            of the meta-training tasks: for tasks that look unlike them.
+        statistics: what batch norm normalises by once trained: `population` (of the meta-training tasks), or `query` (the support set and
+            the queries each by themselves, for tasks that look unlike those of meta-training).
     """
 
     refinement: Refinement = "soft_kmeans"
@@ -50,7 +51,7 @@ class SoftKMeans(EmbeddingLearner):
     distance: Distance = "squared"
     scale: float = 1.0
     sharpness: float = 10.0
-    own_statistics: bool = False
+    statistics: Statistics = "population"
 
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
@@ -62,25 +63,14 @@ class SoftKMeans(EmbeddingLearner):
         check_choice("distance", self.distance, get_args(Distance))
         check_above("scale", self.scale, 0)
         check_above("sharpness", self.sharpness, 0)
+        check_choice("statistics", self.statistics, get_args(Statistics))
 
     @property
     def transductive(self) -> bool:
-        refined = self.refinement != "none" and self.refine_steps > 0
-        return refined or (self.own_statistics and has_batch_norm(self.net))
+        return (self.refinement != "none" and self.refine_steps > 0) or super().transductive
 
-    def adapt(self, support: Examples, state: State | None = None) -> State:
-        support = self.matched(support)
-        return self.learn(self._embed(support.x, support.mask), support, state)
-
-    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        return self.predict_padded(state, x, None)
-
-    def predict_padded(self, state: State, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example output"]:
-        return self.answer_padded(state, self._embed(self.matched(x), mask), mask)
-
-    def _embed(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example feature"]:
-        """Return the features of a set, normalised by its own statistics or by the population's."""
-        with batch_statistics(mask) if self.own_statistics else contextlib.nullcontext():
+    def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example feature"]:
+        with batch_statistics(mask) if self.statistics == "query" else contextlib.nullcontext():
             return features_of(self.net, x)
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:

@@ -62,9 +62,9 @@ class Bundle:
     learner: bytes | None = None
 
     def __repr__(self) -> str:
-        return (
-            f"<Bundle of {self.manifest.learner['name']}: {', '.join([*self.graphs, *self.state]) or 'a learner for PyTorch'}>"
-        )
+        state = f", with {len(self.state)} tensors of a state" if self.state else ""
+        name = self.manifest.learner.get("name", "a learner")
+        return f"<Bundle of {name}: {', '.join(self.graphs) or 'a learner for PyTorch'}{state}>"
 
 
 def is_bundle(path: str | os.PathLike[str]) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import typing
+from typing import get_args
+
 from quickstudy.layers.batch_norm import has_batch_norm
 from quickstudy.learner import Learner, changed
 
@@ -16,6 +19,8 @@ def under_each_protocol(learner: Learner) -> list[Learner]:
     >>> [learner.protocol for learner in under_each_protocol(ProtoNet(Conv4(channels=4)))]
     ['inductive', 'transductive']
     """
-    if not learner.statistics or not has_batch_norm(learner):
+    choices = get_args(typing.get_type_hints(type(learner).__init__).get("statistics"))
+    if not choices or not has_batch_norm(learner):
         return [learner]
-    return [learner, changed(learner, statistics="support" if learner.protocol == "transductive" else "query")]
+    others = [changed(learner, statistics=choice) for choice in ("support", "query") if choice in choices]
+    return [learner, *(other for other in others if other.protocol != learner.protocol)]

@@ -56,6 +56,7 @@ class Distilled(Learner):
                 f"{type(self.student).__name__} learns nothing from queries, so that it cannot be taught by them; use another one."
             )
         check_between("teaching", self.teaching, 0, 1)
+        self.measured_every = self.student.measured_every  # pyright: ignore[reportAttributeAccessIssue]
         self.teacher = copy.deepcopy(self.teacher).requires_grad_(False).eval()
 
     def adapt(self, support: Examples, state: State | None = None) -> State:

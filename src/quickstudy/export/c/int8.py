@@ -7,6 +7,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
 from quickstudy.export.c import emit
 from quickstudy.export.c.header import header, input_facts, state_size, weights_text
@@ -15,8 +17,11 @@ from quickstudy.export.c.quantize import IntegerError, IntegerLayer, layers_of, 
 from quickstudy.export.c.table import table
 from quickstudy.export.facts import having
 from quickstudy.export.trace.capture import Backend, Sizes, capture
+from quickstudy.functional.distances import squared_distances
 from quickstudy.inputs import TensorLayout
 from quickstudy.learner import Learner
+from quickstudy.objectives.classes import one_hot
+from quickstudy.task import Examples
 from quickstudy.tasks._inputs import to_input
 
 INSTEAD = "Export in float32 (precision='float32'; on the command line without --int8)."
@@ -51,7 +56,23 @@ def integer_layers(learner: Learner, request: Request, calibration: Callable[[],
     with torch.no_grad():
         layers = layers_of(programs.adapt, dict(programs.weights))
         x = to_input(torch.from_numpy(np.ascontiguousarray(calibration())), request.layout)
+        _check_ranking(learner, x[:64])
         return quantized(layers, x, unit)[0]
+
+
+def _check_ranking(learner: Learner, x: Float[Tensor, "example ..."], ways: int = 8) -> None:
+    """Raise an IntegerError unless the learner prefers the classes whose means are nearer by squared distance, as the firmware does."""
+    every, some = torch.arange(len(x)), torch.arange(len(x)) % ways
+    features = learner.adapt(Examples(x, one_hot(every, len(x))))["sums"]
+    state = learner.adapt(Examples(x, one_hot(some, ways)))
+    apart = squared_distances(features, state["sums"] / state["counts"].clamp(min=1.0).unsqueeze(-1))
+    logits = learner.predict(state, x).gather(1, apart.argsort(1))
+    worse = logits.diff(dim=1) - 1e-4 * logits.abs().amax(1, keepdim=True)
+    if (worse[:, : min(ways, len(x)) - 1] > 0).any():
+        raise IntegerError(
+            f"{type(learner).__name__} does not prefer the class whose mean is nearest by squared distance, which int8 firmware compares "
+            f"by. {INSTEAD}"
+        )
 
 
 def byte_unit(learner: Learner, request: Request) -> tuple[float, bool]:

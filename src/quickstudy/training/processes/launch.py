@@ -106,14 +106,7 @@ def _attempt(
 
 
 def _work(rank: int, work: Callable[..., None], arguments: tuple[Any, ...], place: dict[str, str], told: Any) -> None:
-    """Do the work of one process; an unexpected exception is left to torch, which hands its traceback on.
-
-    torch has told the kernel to interrupt this process once its launcher dies. A launcher that had died by then can no longer be waited
-    for: its store would be looked for, for minutes.
-    """
-    launcher = multiprocessing.parent_process()
-    if launcher is not None and not launcher.is_alive():
-        sys.exit(LOST)
+    """Do the work of one process; an unexpected exception is left to torch, which hands its traceback on."""
     os.environ.update(place | {"RANK": str(rank), "LOCAL_RANK": str(rank)})
     signal.signal(signal.SIGINT, signal.default_int_handler)  # how it is told to stop, also where a shell had Ctrl-C ignored
     try:

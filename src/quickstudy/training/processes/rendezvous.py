@@ -7,6 +7,7 @@ several machines, the counts differ, and the new processes would wait for each o
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import time
 import uuid
@@ -18,9 +19,15 @@ def meet(rank: int, size: int) -> dist.Store | None:
     """Return the part of the launcher's store that belongs to this start of all `size` processes; None if the launcher keeps no store.
 
     The first process draws a name; every other one answers under it, and goes on once its own answer was heard.
+
+    Raises:
+        RuntimeError: the launcher, which keeps the store, has died, or the first process did not come.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
         return None
+    launcher = multiprocessing.parent_process()
+    if launcher is not None and not launcher.is_alive():  # or its store would be looked for, for minutes
+        raise RuntimeError("the launcher has died")
     store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), is_master=False)
     return dist.PrefixStore(_name(dist.PrefixStore("quickstudy", store), rank, size), store)
 
