@@ -36,7 +36,6 @@ def predicted(learner: Learner, task: Task) -> torch.Tensor:
     return learner.predict(learner.adapt(task.support), task.query.x)
 
 
-@pytest.mark.parametrize("name", [PROTOTYPES, DESCENT, HEAD_DESCENT])
 def test_a_student_says_how_often_it_is_measured() -> None:
     class Measured(Prototypes):
         measured_every: ClassVar[int | None] = 7
@@ -46,6 +45,7 @@ def test_a_student_says_how_often_it_is_measured() -> None:
     assert Distilled(Prototypes(MLP(in_features=6)), teacher).measured_every is None
 
 
+@pytest.mark.parametrize("name", [PROTOTYPES, DESCENT, HEAD_DESCENT])
 def test_the_gradient_is_that_of_divergence_and_cross_entropy(name: str) -> None:
     student, teacher, task = make_learner(name), make_learner(PROTOTYPES, seed=1), make_tasks()[0]
     Distilled(student, teacher, teaching=0.3).loss(task).backward()

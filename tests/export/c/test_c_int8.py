@@ -157,6 +157,14 @@ REFUSED: dict[str, tuple[Callable[[], Learner], str]] = {
     "a skip": (lambda: Prototypes(then(lambda x: x * x, nn.ReLU())), "mul"),
     "a linear layer": (lambda: Prototypes(then(nn.ReLU(), nn.Flatten(), nn.Linear(768, 8))), "mm"),
     "too many features": (lambda: Prototypes(then(nn.ReLU(), nn.Conv2d(3, 130, 1), nn.ReLU())), "33,280 features"),
+    "cosine distance": (
+        lambda: Prototypes(Conv4(1, 16, 4), distance="cosine"),
+        "does not prefer the class whose mean is nearest by squared distance",
+    ),
+    "manhattan distance": (
+        lambda: Prototypes(Conv4(1, 16, 4), distance="manhattan"),
+        "does not prefer the class whose mean is nearest by squared distance",
+    ),
 }
 
 
