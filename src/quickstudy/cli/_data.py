@@ -24,7 +24,8 @@ def add_arguments(parser: Parser, split: str, data: str | None = None, data_dir:
         data_dir: place of known sets if the command line names none; None for the usual places.
     """
     words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours"
-    parser.add_argument("--data", type=str, required=data is None, **({"default": data} if data else {}), help=words)
+    needed = {"required": True} if data is None else {"default": data}
+    parser.add_argument("--data", type=str, help=words, **needed)  # pyright: ignore[reportArgumentType]
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
     parser.add_argument(
         "--data_dir", "--data-dir", type=str | None, default=data_dir, help="where known sets are, or are downloaded to"
