@@ -51,7 +51,15 @@ def test_every_file_in_the_folder_is_a_known_set() -> None:
 def test_omniglot_has_the_classes_of_the_papers(real_data: pathlib.Path) -> None:
     found = {split: load("omniglot", split, data_dir=real_data) for split in omniglot.SPLITS}
     sizes = {split: len(data.classes) for split, data in found.items()}
-    assert sizes == {"train": 4112, "val": 688, "trainval": 4800, "test": 1692, "background": 964, "evaluation": 659}
+    assert sizes == {
+        "train": 4112,
+        "val": 688,
+        "trainval": 4800,
+        "test": 1692,
+        "background": 964,
+        "evaluation": 659,
+        "background_turned": 3856,
+    }
     assert all((data.counts == 20).all() for data in found.values())
     assert not set(found["trainval"].classes) & set(found["test"].classes)
     assert not set(found["train"].classes) & set(found["val"].classes)

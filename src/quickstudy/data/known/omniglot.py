@@ -2,7 +2,8 @@
 
 Splits `train`, `val`, `trainval` and `test` are those of Vinyals et al. (2016), as Snell et al. (2017) published them: 1,028,
 172, 1,200 and 423 characters, each turned by 0, 90, 180 and 270 degrees, every turn a class of its own. Splits `background`
-(964) and `evaluation` (659) are the original ones, by alphabet and without turns.
+(964) and `evaluation` (659) are the original ones, by alphabet and without turns; `background_turned` has each character of `background` in
+the four turns, too.
 """
 
 from __future__ import annotations
@@ -23,7 +24,8 @@ from quickstudy.inputs.image import ImageSpec
 SPEC = ImageSpec(28, 28, 1, ink="dark")
 VINYALS = ("train", "val", "trainval", "test")
 LAKE = ("background", "evaluation")
-SPLITS = VINYALS + LAKE
+TURNED = "background_turned"
+SPLITS = (*VINYALS, *LAKE, TURNED)
 IMAGES_URL = "https://raw.githubusercontent.com/brendenlake/omniglot/master/python"
 LISTS_URL = "https://raw.githubusercontent.com/jakesnell/prototypical-networks/master/data/omniglot/splits/vinyals"
 DIGESTS = {
@@ -41,6 +43,8 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
     name = f"omniglot/{split}"
     if split in LAKE:
         return _drawings(split, spec, data_dir, strict, name)
+    if split == TURNED:
+        return rotated(_drawings(LAKE[0], spec, data_dir, strict, name))
     both = joined([_drawings(half, spec, data_dir, strict, "omniglot") for half in LAKE], "omniglot")
     lines = _file(f"splits_vinyals/{split}.txt", data_dir).read_text(encoding="utf-8").split()
     characters = list(dict.fromkeys(line.rpartition("/")[0] for line in lines))
