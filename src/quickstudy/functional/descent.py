@@ -12,6 +12,8 @@ from torch import Tensor
 from quickstudy.functional.call import Parameters
 from quickstudy.functional.loop import repeat
 
+BETA2 = 0.999
+"""Share of Adam's second moments that a step leaves, as in the paper."""
 Rates = Mapping[str, float | Tensor]
 """Step sizes by the names of parameters, each of any shape that multiplies its gradient."""
 
@@ -68,10 +70,9 @@ def adam(
     weights: Parameters, gradients: Parameters, moments: Parameters, rate: float | Tensor, step: int | Tensor
 ) -> tuple[Parameters, Parameters]:
     """Return weights and second moments after step 1, 2, ... of Adam without momentum (Kingma and Ba 2015, beta1 = 0)."""
-    beta2 = 0.999
-    moments = {name: beta2 * value + (1 - beta2) * gradients[name].square() for name, value in moments.items()}
+    moments = {name: BETA2 * value + (1 - BETA2) * gradients[name].square() for name, value in moments.items()}
     least = {name: max(1e-8, torch.finfo(value.dtype).tiny) for name, value in moments.items()}  # 1e-8 is zero in float16
-    corrected = {name: (value / (1 - beta2**step)).sqrt() + least[name] for name, value in moments.items()}
+    corrected = {name: (value / (1 - BETA2**step)).sqrt() + least[name] for name, value in moments.items()}
     return {name: value - rate * gradients[name] / corrected[name] for name, value in weights.items()}, moments
 
 
