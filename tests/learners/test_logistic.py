@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from quickstudy.learners.logistic import Logistic
 from quickstudy.nets.identity import Identity
-from quickstudy.objectives.classes import one_hot
+from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.task import Examples
 
 
@@ -36,3 +36,14 @@ def test_one_step_is_ridge_regression_of_signs() -> None:
     head = np.linalg.solve(x.T @ x / 4 + 0.5 * np.eye(6), x.T @ (np.eye(4)[labels] - 0.5))
     found = learner.predict(state, torch.from_numpy(queries)).detach().numpy()
     np.testing.assert_allclose(found, np.c_[queries, np.ones(len(queries))] @ head, rtol=1e-6, atol=1e-6)
+
+
+def test_the_head_is_solved_in_full_precision_also_in_mixed_precision() -> None:
+    rows, labels, _ = drawn(1)
+    learner = Logistic(Identity(5))
+    support = Examples(torch.from_numpy(rows).float(), OneHot(torch.from_numpy(np.eye(4)[labels]).float()))
+    expected = learner.adapt(support)["head"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learner.adapt(support)["head"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)

@@ -28,3 +28,14 @@ def test_the_head_is_a_ridge_regression_of_the_answers(penalty: float, kind: typ
     found = learner.predict(state, torch.from_numpy(queries)).detach().numpy()
     ones = Ridge(alpha=penalty, fit_intercept=False).fit(np.c_[rows, np.ones(len(rows))], targets)  # the bias is shrunk too
     np.testing.assert_allclose(found, 3.0 * ones.predict(np.c_[queries, np.ones(len(queries))]) - 0.5, rtol=1e-6, atol=1e-6)
+
+
+def test_the_head_is_solved_in_full_precision_also_in_mixed_precision() -> None:
+    rows, labels, _ = drawn(1)
+    learner = R2D2(Identity(5))
+    support = Examples(torch.from_numpy(rows).float(), OneHot(torch.from_numpy(np.eye(4)[labels]).float()))
+    expected = learner.adapt(support)["head"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learner.adapt(support)["head"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)

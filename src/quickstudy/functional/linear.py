@@ -20,6 +20,18 @@ def with_ones(rows: Float[Tensor, "row n"]) -> Float[Tensor, "row m"]:
     return torch.cat([rows, torch.ones_like(rows[:, :1])], dim=1)
 
 
+def full_precision(like: Tensor) -> torch.autocast:
+    """Return a context in which products are computed in the type of their factors, also in mixed precision.
+
+    Systems of equations need it: sums of squares in bfloat16 are off by a hundredth, which their solution multiplies.
+
+    >>> with torch.autocast("cpu", torch.bfloat16), full_precision(torch.ones(1)):
+    ...     (torch.ones(1, 1) @ torch.ones(1, 1)).dtype
+    torch.float32
+    """
+    return torch.autocast(like.device.type, enabled=False)
+
+
 def solve(matrix: Float[Tensor, "*batch n n"], right: Float[Tensor, "*batch n column"]) -> Float[Tensor, "*batch n column"]:
     """Return `x` with `matrix @ x = right`, for a symmetric and positive definite matrix.
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from quickstudy.functional.classes import ABSENT, hide_absent, pad_columns
 from quickstudy.functional.features import features_of
-from quickstudy.functional.linear import solve, with_ones
+from quickstudy.functional.linear import full_precision, solve, with_ones
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm, set_population_statistics
 from quickstudy.layers.check import check_net
 from quickstudy.learner import Learner, State
@@ -101,13 +101,15 @@ def regressed(
 ) -> State:
     """Return the head of a ridge regression `[feature + 1, output]`, the last row its bias, and the sums `gram` and `moment` that it
     solves, to which those of `state` are added."""
-    x = with_ones(features)
-    weighted = x * support.weight.unsqueeze(-1)
-    gram, moment = weighted.t() @ x, weighted.t() @ support.y.rows
-    if state is not None:
-        gram, moment = gram + state["gram"], moment + pad_columns(state["moment"], moment.shape[-1])
-    ridge = penalty * torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
-    return {"gram": gram, "moment": moment, "head": solve(gram + ridge, moment)}
+    y = support.y.rows
+    with full_precision(y):
+        x = with_ones(features.to(y.dtype))
+        weighted = x * support.weight.unsqueeze(-1)
+        gram, moment = weighted.t() @ x, weighted.t() @ y
+        if state is not None:
+            gram, moment = gram + state["gram"], moment + pad_columns(state["moment"], moment.shape[-1])
+        ridge = penalty * torch.eye(gram.shape[0], dtype=gram.dtype, device=gram.device)
+        return {"gram": gram, "moment": moment, "head": solve(gram + ridge, moment)}
 
 
 def embed_task(net: nn.Module, task: Task) -> tuple[Float[Tensor, "support feature"], Float[Tensor, "query feature"]]:

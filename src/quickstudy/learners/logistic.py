@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import check_above, check_at_least
-from quickstudy.functional.linear import solve, with_ones
+from quickstudy.functional.linear import full_precision, solve, with_ones
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, remembered
 from quickstudy.learners._weights import counted, hide_unseen
@@ -45,7 +45,13 @@ class Logistic(EmbeddingLearner):
         self.scale = nn.Parameter(torch.ones(()))
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
-        known = remembered(features, support, state)
+        known = remembered(features.to(support.y.rows.dtype), support, state)
+        with full_precision(features):
+            head = self._fitted(known)
+        return {"head": head, **known, **counted(support, state)}
+
+    def _fitted(self, known: State) -> Float[Tensor, "way number"]:
+        """Return the head after some steps of Newton's method on remembered examples."""
         x, y, weight = with_ones(known["features"]), known["y"], known["weight"]
         penalty = self.log_penalty.exp()
         ridge = penalty * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
@@ -55,7 +61,7 @@ class Logistic(EmbeddingLearner):
             slope = ((y.t() - share) * weight) @ x - penalty * head
             curvature = (x.t() * (share * (1 - share) * weight).unsqueeze(1)) @ x + ridge  # [way, feature, feature]
             head = head + solve(curvature, slope.unsqueeze(-1)).squeeze(-1)
-        return {"head": head, **known, **counted(support, state)}
+        return head
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
         return hide_unseen(self.scale * with_ones(features) @ state["head"].t(), state)
