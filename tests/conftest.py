@@ -6,6 +6,7 @@ import collections
 import os
 import pathlib
 import signal
+from collections.abc import Generator
 
 import exports
 import numpy as np
@@ -73,19 +74,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         item.user_properties += [("learner", name) for name in sorted(own | (named[item] if about_learners else set()))]
 
 
+_SPENT = [sum(os.times()[:4])]
+"""Seconds of a processor that this process and its children had taken at the end of the last phase of a test."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Note how many seconds of a processor each phase of a test took, its child processes included: other work does not count."""
+    report = yield
+    spent = sum(os.times()[:4])
+    report.user_properties.append(("processor seconds", spent - _SPENT[0]))
+    _SPENT[0] = spent
+    return report
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up the seconds of each learner and each file; with several workers only the process that leads them prints the sums."""
-    _SECONDS["file"][report.nodeid.partition("::")[0]] += report.duration
+    seconds = float(dict(report.user_properties).get("processor seconds", report.duration))
+    _SECONDS["file"][report.nodeid.partition("::")[0]] += seconds
     for key, name in report.user_properties:
         if key == "learner":
-            _SECONDS["learner"][str(name)] += report.duration
+            _SECONDS["learner"][str(name)] += seconds
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print the slowest files, and each learner's seconds with those above the limit marked."""
     if sum(_SECONDS["file"].values()) < SECONDS_PER_LEARNER:
         return
-    terminalreporter.section("seconds of tests, summed over workers")
+    terminalreporter.section("seconds of a processor, summed over workers")
     for file, seconds in _SECONDS["file"].most_common(5):
         terminalreporter.write_line(f"{seconds:7.1f} s  {file}")
     for learner, seconds in _SECONDS["learner"].most_common():

@@ -42,6 +42,10 @@ def test_reptile_trains_like_torch(optimizer: str, norm: str) -> None:
             assert torch.allclose(found[key], value, rtol=1e-7, atol=1e-8), (steps, key)
 
 
+def moments_of(learner: Reptile) -> list[torch.Tensor]:
+    return [value for name, value in learner.optimizer.named_buffers() if name != "measured"]
+
+
 def test_shared_moments_are_mean_squared_gradients_and_torchs_adam_goes_on_from_them() -> None:
     net, tasks = MLP(6, (8,)).double(), make_tasks(4, shots=2)
     learner = Reptile(
@@ -55,9 +59,9 @@ def test_shared_moments_are_mean_squared_gradients_and_torchs_adam_goes_on_from_
         F.cross_entropy(theirs(tasks[index].support.x), tasks[index].support.y.labels).backward()
         squares.append([parameter.grad.square() for parameter in theirs.parameters()])
     expected = [torch.stack(values).mean(0) for values in zip(*squares, strict=True)]
-    assert float(learner.measured) == 0
+    assert float(learner.optimizer.measured) == 0
     learner.calibrate(tasks[index] for index in range(4))
-    for found, right in zip(learner.moments.buffers(), expected, strict=True):
+    for found, right in zip(moments_of(learner), expected, strict=True):
         torch.testing.assert_close(found, right, rtol=1e-9, atol=1e-15)
     optimizer, support = torch.optim.Adam(theirs.parameters(), lr=0.01, betas=(0.0, 0.999)), make_tasks(seed=7)[0].support
     for parameter, right in zip(theirs.parameters(), expected, strict=True):
@@ -80,9 +84,9 @@ def test_later_measurements_of_moments_are_averaged_with_earlier_ones() -> None:
     """A measurement counts as its steps do in an average with Adam's beta2."""
     learner, tasks = Reptile(MLP(6, (8,)), inner_steps=1, inner_optimizer="shared_adam").double(), make_tasks(3)
     learner.calibrate([tasks[0]])
-    first = [value.clone() for value in learner.moments.buffers()]
+    first = [value.clone() for value in moments_of(learner)]
     alone = Reptile(learner.net, inner_steps=1, inner_optimizer="shared_adam").double()
     alone.calibrate([tasks[1], tasks[2]])  # with one step, second moments do not depend on where they begin
     learner.calibrate([tasks[1], tasks[2]])
-    for found, one, other in zip(learner.moments.buffers(), first, alone.moments.buffers(), strict=True):
+    for found, one, other in zip(moments_of(learner), first, moments_of(alone), strict=True):
         torch.testing.assert_close(found, one + (1 - 0.999**2) * (other - one), rtol=1e-6, atol=1e-12)

@@ -146,6 +146,16 @@ def start_head(learner: HasHead, support: Examples, state: State | None) -> Para
     return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
 
 
+def shapes(learner: HasHead) -> dict[str, tuple[int, ...]]:
+    """Return the sizes of all weights, under their names in a state; a head that starts at zero has one row for all ways."""
+    features = feature_count(learner.net)
+    head = {"weight": (1, features), "bias": (1,)}
+    if learner.head is not None:
+        head = {name: tuple(value.shape) for name, value in learner.head.named_parameters()}
+    net = {f"net.{name}": tuple(value.shape) for name, value in learner.net.named_parameters()}
+    return net | {f"head.{name}": shape for name, shape in head.items()}
+
+
 def key_of(name: str) -> str:
     """Return the name of a tensor as a key of a `ParameterDict`, in which torch allows no dots."""
     return name.replace(".", "/")
