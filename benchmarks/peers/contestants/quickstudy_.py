@@ -94,6 +94,7 @@ class Evaluation:
 
     def __init__(self, work: Work, setting: Setting) -> None:
         torch.set_num_threads(setting["threads"])
+        keep_freed_memory()  # as the command line does
         self.tasks, self.given, self.learner = work["tasks"], Given(given_tasks(work)), make_learner(work)
         self.accuracy = np.zeros(0)
 
