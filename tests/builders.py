@@ -126,6 +126,17 @@ def teach(learner: Learner, batches: Iterable[Task]) -> None:
         optimizer.step()
 
 
+def check_solved_in_full_precision(learner: Learner) -> None:
+    """Hold the head that a learner solves for in mixed precision against the one without."""
+    rows, labels, _ = drawn(1)
+    support = Examples(torch.from_numpy(rows).float(), one_hot(torch.from_numpy(labels), 4))
+    expected = learner.adapt(support)["head"]
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learner.adapt(support)["head"]
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+
+
 def make_tasks(
     count: int = 1,
     *,

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import drawn
+from builders import check_solved_in_full_precision, drawn
 from sklearn.linear_model import LogisticRegression
 
 from quickstudy.learners.logistic import Logistic
 from quickstudy.nets.identity import Identity
-from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples
 
 
@@ -39,11 +39,4 @@ def test_one_step_is_ridge_regression_of_signs() -> None:
 
 
 def test_the_head_is_solved_in_full_precision_also_in_mixed_precision() -> None:
-    rows, labels, _ = drawn(1)
-    learner = Logistic(Identity(5))
-    support = Examples(torch.from_numpy(rows).float(), OneHot(torch.from_numpy(np.eye(4)[labels]).float()))
-    expected = learner.adapt(support)["head"]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = learner.adapt(support)["head"]
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+    check_solved_in_full_precision(Logistic(Identity(5)))

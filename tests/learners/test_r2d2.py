@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from builders import drawn
+from builders import check_solved_in_full_precision, drawn
 from sklearn.linear_model import Ridge
 
 from quickstudy.learners.r2d2 import R2D2
@@ -31,11 +31,4 @@ def test_the_head_is_a_ridge_regression_of_the_answers(penalty: float, kind: typ
 
 
 def test_the_head_is_solved_in_full_precision_also_in_mixed_precision() -> None:
-    rows, labels, _ = drawn(1)
-    learner = R2D2(Identity(5))
-    support = Examples(torch.from_numpy(rows).float(), OneHot(torch.from_numpy(np.eye(4)[labels]).float()))
-    expected = learner.adapt(support)["head"]
-    with torch.autocast("cpu", torch.bfloat16):
-        found = learner.adapt(support)["head"]
-    assert found.dtype == torch.float32
-    torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-7)
+    check_solved_in_full_precision(R2D2(Identity(5)))

@@ -39,9 +39,10 @@ def test_the_loss_is_the_mean_over_pairs_with_half_the_weight_on_equal_ones(pair
     assert float(learner.loss(task).detach()) == pytest.approx(float(expected.detach()), rel=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(2))
 @pytest.mark.parametrize("distance", get_args(Distance))
-def test_by_distance_the_nearest_example_answers(distance: Distance) -> None:
-    rows, labels, queries = drawn(0)
+def test_by_distance_the_nearest_example_answers(distance: Distance, seed: int) -> None:
+    rows, labels, queries = drawn(seed)
     learner = Siamese(Identity(5), pairs="contrastive", distance=distance)
     state = learner.adapt(Examples(torch.from_numpy(rows), one_hot(torch.from_numpy(labels), 4, torch.float64)))
     found = learner.predict(state, torch.from_numpy(queries)).argmax(-1).numpy()
