@@ -86,6 +86,10 @@ class Learner(nn.Module, abc.ABC):
     fraction of the training that is over: 0 at the first step, `1 - 1 / steps` at the last one, or by the clock, whichever is further, if
     the time is limited. Outside of meta-training it is 0."""
 
+    phases: ClassVar[tuple[str, ...]] = ()
+    """Hyperparameters that are fractions of meta-training, from which on `loss` is another function, for a learner that anneals. It asks
+    `over` about them in plain Python, so that it computes only what the present phase needs; graphs are captured anew for each phase."""
+
     measured_every: ClassVar[int | None] = None
     """Number of steps between calls of `calibrate` during meta-training, for a learner whose `loss` reads what `calibrate` measures; None
     for any other learner. What `calibrate` measures for a validation is forgotten after it, so that no training depends on how often it
@@ -111,6 +115,7 @@ class Learner(nn.Module, abc.ABC):
 
     def __init__(self) -> None:
         super().__init__()
+        self.done = 0.0
         if self.anneals:
             self.register_buffer("progress", torch.zeros(()), persistent=False)
 
@@ -172,6 +177,10 @@ class Learner(nn.Module, abc.ABC):
         state = self.adapt(task.support)
         return task.query.y.loss(self.predict_padded(state, task.query.x, task.query.mask), task.query.weight)
 
+    def over(self, phase: str) -> bool:
+        """Say whether meta-training has come to the fraction that a hyperparameter, one of `phases`, names."""
+        return self.done >= getattr(self, phase)
+
     def prepare(self, task: Task) -> None:
         """Build what depends on the tasks of a training, of which this is one; called before it begins. Nothing by default."""
 
@@ -197,6 +206,7 @@ class Learner(nn.Module, abc.ABC):
 def set_progress(learner: Learner, done: float) -> None:
     """Tell a learner, and those that it holds, which fraction of meta-training is over, if their losses follow it."""
     for part in annealing(learner):
+        part.done = done
         part.progress.fill_(done)
 
 

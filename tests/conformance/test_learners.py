@@ -342,6 +342,8 @@ def test_annealing_is_as_stated(name: str) -> None:
         found.append((loss_of(learner, task), predicted(learner, task.support, task.query.x)))
     assert all(torch.equal(output, found[0][1]) for _, output in found)
     assert (len({loss for loss, _ in found}) > 1) == learner.anneals
+    assert learner.anneals or not learner.phases
+    assert all(0 <= getattr(learner, phase) <= 1 for phase in learner.phases)
 
 
 @each_learner

@@ -14,7 +14,8 @@ from quickstudy.errors import ConfigError
 from quickstudy.learner import set_progress
 from quickstudy.learners.maml_plus_plus import MAMLPlusPlus
 from quickstudy.task import Task
-from quickstudy.training.engine import meta_gradient
+from quickstudy.training.engine import Engine, meta_gradient
+from quickstudy.training.settings import plan
 
 OFF: dict[str, Any] = {"multi_step": 0.0, "step_rates": False, "step_norms": False}
 
@@ -62,6 +63,20 @@ def test_first_order_until_is_maml_in_first_order_and_then_in_second() -> None:
     assert_same(maml, learner, tasks)
     set_progress(learner, 0.3)
     assert_same(second, learner, tasks)
+
+
+def test_each_phase_computes_only_what_counts_in_it() -> None:
+    """The length of the graph says so: one query loss is less than one for each step, and first order less than second."""
+    learner, tasks, found = make_learner("maml_plus_plus", multi_step=0.2, first_order_until=0.6), make_tasks(2), []
+    for done in (0.0, 0.3, 0.7):
+        set_progress(learner, done)
+        engine = Engine(learner, plan("loop", capture=True))
+        engine(tasks)
+        assert engine.captured is not None
+        found.append(engine.captured.operations)
+    several, alone, second_order = found
+    assert alone < 0.8 * several
+    assert alone < 0.8 * second_order
 
 
 def test_adapting_has_second_derivatives_however_far_training_is() -> None:

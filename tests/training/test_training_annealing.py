@@ -14,10 +14,10 @@ from torch import Tensor, nn
 from quickstudy.learner import Learner, annealing, set_progress
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Task
-from quickstudy.training import plans
+from quickstudy.training import graphs, plans
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import RunFolder
-from quickstudy.training.settings import EngineSettings, TrainingSettings, plan
+from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings, plan
 from quickstudy.training.tracking import read_metrics
 from quickstudy.transfer.distil import Distilled
 
@@ -95,6 +95,40 @@ def test_captured_graphs_take_it_as_an_input(mapping: Any) -> None:
     torch.testing.assert_close(weights(found[1].learner), weights(found[0].learner), rtol=1e-10, atol=1e-12)
     steady = fit(make(Prototypes), Rows(dtype=torch.float64), None, limits())
     assert torch.dist(weights(steady.learner), weights(found[0].learner)) > 1e-3
+
+
+class InPhases(Prototypes):
+    """Prototypes that learn twice as fast in the first half of their training, which plain Python decides."""
+
+    anneals: ClassVar[bool] = True
+    phases: ClassVar[tuple[str, ...]] = ("half",)
+    half: float = 0.5
+
+    def loss(self, task: Task) -> Tensor:
+        return super().loss(task) if self.over("half") else 2 * super().loss(task)
+
+
+@pytest.mark.parametrize("mapping", ["loop", "vmap"])
+def test_each_phase_has_graphs_of_its_own(mapping: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are captured when the phase begins, and not again."""
+    found, captured = [], []
+    make_fx = graphs.make_fx
+    monkeypatch.setattr(graphs, "make_fx", lambda function, **how: captured.append(function) or make_fx(function, **how))
+    for capture in (False, True):
+        found.append(fit(make(InPhases), Rows(dtype=torch.float64), None, limits(plan(mapping, capture))).learner)
+    assert len(captured) == 2
+    torch.testing.assert_close(weights(found[1]), weights(found[0]), rtol=1e-10, atol=1e-12)
+    slow = fit(make(Prototypes), Rows(dtype=torch.float64), None, limits())
+    assert torch.dist(weights(slow.learner), weights(found[0])) > 1e-3
+
+
+def test_validations_know_nothing_of_phases(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that what is captured for them stays."""
+    told: list[float] = []
+    monkeypatch.setattr(InPhases, "calibrate", lambda self, tasks: told.append(self.done))
+    settings = limits(validation=ValidationSettings(every=1, tasks=2))
+    fit(make(InPhases), Rows(dtype=torch.float64), Rows(dtype=torch.float64), settings)
+    assert told == [0.0] * STEPS
 
 
 def test_a_student_in_training_is_told() -> None:

@@ -5,8 +5,8 @@ Antoniou, Edwards and Storkey 2019, "How to train your MAML", section 4; each im
 learned for each step and each weight tensor, and so are batch norm's weights and biases for each step, which gradient steps then leave
 alone. The cosine schedule of the outer rate is what every learner here has. Head and statistics are as in `maml`, and so there are no
 running statistics to be kept for each step: every step normalises the support set by its own statistics. Deviations: the weights of
-earlier losses fade to zero, where the authors' code stops at 0.03 of their start and then leaves them out; second derivatives are
-computed also while `first_order_until` leaves them out, so that this saves no time, and it is off unless asked for.
+earlier losses fade to zero, where the authors' code stops at 0.03 of their start and then leaves them out; and second derivatives
+are there from the beginning unless `first_order_until` says otherwise.
 """
 
 import dataclasses
@@ -45,7 +45,7 @@ class MAMLPlusPlus(Learner):
             the last step alone, as in `maml`.
         step_rates: learn a step size for each step and each weight tensor.
         step_norms: learn batch norm's weights and biases for each step, in place of adapting them.
-        first_order_until: fraction of meta-training that leaves out second derivatives.
+        first_order_until: fraction of meta-training that leaves out second derivatives, and takes less time for each step.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
     """
@@ -62,6 +62,7 @@ class MAMLPlusPlus(Learner):
 
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
     anneals: ClassVar[bool] = True
+    phases: ClassVar[tuple[str, ...]] = ("multi_step", "first_order_until")
 
     def __post_init__(self) -> None:
         check_between("multi_step", self.multi_step, 0, 1)
@@ -95,15 +96,15 @@ class MAMLPlusPlus(Learner):
     def loss(self, task: Task) -> Float[Tensor, ""]:
         task = self.matched(task)
         (weights, front, seen), losses = self._begin(task.support, None), []
-        second_order = self.progress >= self.first_order_until if self.first_order_until > 0 else None
+        first_order, last_alone = not self.over("first_order_until"), self.over("multi_step")
         for index in range(self.inner_steps):
             each = self._steps(index)
-            weights = self._step(weights, each, front, seen, second_order)
-            if self.multi_step == 0 and index < self.inner_steps - 1:
+            weights = self._step(weights, each, front, seen, first_order)
+            if last_alone and index < self.inner_steps - 1:
                 continue
             state = _weights.to_state(self, weights | self._norms_of(each), front, seen)
             losses.append(task.query.y.loss(self.predict_padded(state, task.query.x, task.query.mask), task.query.weight))
-        return (self.importance() * torch.stack(losses)).sum() if self.multi_step > 0 else losses[-1]
+        return losses[-1] if last_alone else (self.importance() * torch.stack(losses)).sum()
 
     def importance(self) -> Float[Tensor, " step"]:
         """Return the weights of the query losses after each step, whose sum is 1: equal ones at first, in the end the last one alone."""
@@ -137,15 +138,15 @@ class MAMLPlusPlus(Learner):
         return {name: shared[name.removeprefix("net.")] + more for name, more in each["norms"].items()}
 
     def _step(
-        self, weights: Parameters, each: Each, front: _weights.Front, seen: State, second_order: Tensor | None = None
+        self, weights: Parameters, each: Each, front: _weights.Front, seen: State, first_order: bool = False
     ) -> Parameters:
-        """Return the weights after one step of gradient descent, whose second derivatives are left out if `second_order` is False."""
+        """Return the weights after one step of gradient descent, without second derivatives if it is of `first_order`."""
         norms = self._norms_of(each)
         gradients = torch.func.grad(lambda weights: _weights.loss(self, weights | norms, front.support, seen, front.depth))(
             weights
         )
-        if second_order is not None:
-            gradients = {name: torch.where(second_order, value, value.detach()) for name, value in gradients.items()}
+        if first_order:
+            gradients = {name: value.detach() for name, value in gradients.items()}
         return sgd(weights, gradients, each["rates"] if self.step_rates else self.inner_lr)
 
 

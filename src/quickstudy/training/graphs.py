@@ -16,7 +16,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_unflatten
 
-from quickstudy.learner import Learner, hyperparameters
+from quickstudy.learner import Learner, annealing, hyperparameters
 from quickstudy.task import Task
 from quickstudy.training.meta_gradient import Function, Tensors
 
@@ -27,7 +27,7 @@ class Captured(Generic[T]):
     """A pure function of `(parameters, others, tasks)` as graphs, one for each shape of tasks that it meets.
 
     Args:
-        learner: its hyperparameters are constants of the graph; when they change, it is captured again.
+        learner: its hyperparameters, and the phase of its training, are constants of the graph; when they change, it is captured again.
         function: what is captured.
         graphs: where to keep them.
         compiled: have each graph compiled to C++ or GPU code, which takes a good part of a minute and is kept on disk by torch.
@@ -37,6 +37,7 @@ class Captured(Generic[T]):
         self, learner: Learner, function: Function[T], graphs: dict[str, Function[T]] | None = None, compiled: bool = False
     ) -> None:
         self.learner, self.function, self.compiled = learner, function, compiled
+        self.phases = [(part, phase) for part in annealing(learner) for phase in part.phases]
         self.graphs = {} if graphs is None else graphs
         self.operations = 0
         """Length of the longest graph."""
@@ -45,7 +46,8 @@ class Captured(Generic[T]):
         """Return the graph for tasks of this shape, with the casts of the present autocast in it; for one thread at a time."""
         shapes = [(leaf.shape, leaf.dtype, leaf.device) for leaf in tree_leaves(tasks)]
         mixed = torch.is_autocast_enabled(tasks.device.type)
-        key = repr((shapes, list(parameters), hyperparameters(self.learner), mixed))
+        over = [part.over(phase) for part, phase in self.phases]
+        key = repr((shapes, list(parameters), hyperparameters(self.learner), over, mixed))
         if key not in self.graphs:
             graph = make_fx(self.function, tracing_mode="fake")(parameters, others, tasks)
             self.operations = max(self.operations, len(graph.graph.nodes))

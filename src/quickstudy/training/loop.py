@@ -322,6 +322,7 @@ class Trainer:
 
     def _validate(self, validation: TaskSource) -> dict[str, float]:
         """Judge the learner, keep it if it is the best, and return the metrics."""
+        set_progress(self.learner, 0.0)  # as outside of meta-training, so that the graphs of evaluation stay
         self.calibrated()
         result = self.evaluator(validation, range(self.settings.validation.tasks), group=self.group)
         self.run.stale += 1
