@@ -66,7 +66,14 @@ def scripted(fits_with: str) -> Callable[[list[str]], dict[str, Any]]:
     def measured(words: list[str]) -> dict[str, Any]:
         fits = fits_with in words
         sizes = {"minutes": 1.0, "megabytes": 50.0 if fits else 500.0, "steps": 100, "wanted_steps": 100}
-        return {"step_seconds": 0.5, "validation_seconds": 1.0, "setup_seconds": 2.0, "engine": "vmap", **sizes}
+        return {
+            "step_seconds": 0.5,
+            "validation_seconds": 1.0,
+            "measuring_seconds": 0.0,
+            "setup_seconds": 2.0,
+            "engine": "vmap",
+            **sizes,
+        }
 
     return measured
 

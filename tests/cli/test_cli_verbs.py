@@ -16,6 +16,7 @@ from builders import DESCENT, PROTOTYPES
 import quickstudy
 from quickstudy import discovery, storage
 from quickstudy.data import known
+from quickstudy.data.dataset import DataWarning
 
 Call = Callable[..., Any]
 
@@ -46,7 +47,8 @@ def test_evaluate_is_repeatable_and_the_seed_chooses_the_tasks(cli: Call, evalua
     assert result() == result()
     assert result("--seed", 1)["tasks_hash"] != result()["tasks_hash"]
     assert result("--split", "val")["dataset"] == "set.npz/val"
-    assert result("--split", "train", "--shots", 3)["accuracy"] > 60  # of classes that it was trained on
+    with pytest.warns(DataWarning, match="trained on"):
+        assert result("--split", "train", "--shots", 3)["accuracy"] > 60
 
 
 def test_evaluate_under_both_protocols(cli: Call, evaluate: list[object]) -> None:
@@ -79,6 +81,17 @@ def test_evaluate_with_other_hyperparameters(
     message = refused(*words, "--learner.inner_stps", "3")
     assert "--learner.inner_stps" in message
     assert "--learner.inner_steps" in message
+
+
+@pytest.mark.parametrize("trained", ["train", "all"])
+def test_evaluate_on_what_it_was_trained_on_is_said(
+    cli: Call, train: Call, npz: pathlib.Path, tmp_path: pathlib.Path, trained: str
+) -> None:
+    out = tmp_path / "run"
+    assert cli(*train(out, split=trained, steps=1)).code == 0
+    words = ("evaluate", out, "--ways", 2, "--queries", 3, "--tasks", 2)
+    with pytest.warns(DataWarning, match=rf"trained on set\.npz/{trained}, and the tasks are drawn from set\.npz/train"):
+        assert cli(*words, "--split", "train").code == 0
 
 
 def test_evaluate_on_too_small_data(refused: Call, evaluate: list[object]) -> None:

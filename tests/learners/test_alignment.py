@@ -56,6 +56,14 @@ def scatter(x: Tensor, y: Tensor) -> Tensor:
     return rest.t() @ rest / (len(x) - y.shape[1])
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_maps_are_found_in_full_precision_also_in_mixed_precision(method: Any) -> None:
+    learner, support = measured(method, torch.float32), turned(drawn(3, seed=11))
+    with torch.autocast("cpu", torch.bfloat16):
+        found = learner.adapt(support)["map"]
+    torch.testing.assert_close(found, learner.adapt(support)["map"])
+
+
 @pytest.mark.parametrize("method", [*METHODS, "none"])
 def test_without_a_source_it_is_prototypes(method: Any) -> None:
     learner, prototypes = Alignment(Identity(WIDTH), method=method).double(), Prototypes(Identity(WIDTH), distance="euclidean")

@@ -32,7 +32,7 @@ from quickstudy.training.progress import silent
 from quickstudy.training.saving import load_learner
 from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings
 
-from .conftest import FEATURES, Faded, Rows, table
+from .conftest import FEATURES, Counted, Faded, Rows, table
 
 pytestmark = [pytest.mark.usefixtures("nothing_left_behind"), pytest.mark.xdist_group("training in processes")]
 STEPS = 6
@@ -46,7 +46,7 @@ class Idle(Prototypes):
         self.idle = torch.nn.Parameter(torch.ones(3))
 
 
-OWN = {"idle": Idle, "faded": Faded}
+OWN = {"idle": Idle, "faded": Faded, "counted": Counted}
 """Learners of these tests, by name."""
 
 
@@ -88,6 +88,7 @@ EQUAL = {
     "clipped, without validation": Case(ORDERED, norm="layer", validate=False, settings={"clip": 0.01}),
     "a weight without gradient": Case("idle", settings={"optimizer": "adamw", "weight_decay": 0.1}),
     "a loss that anneals": Case("faded"),
+    "a loss that reads what is measured": Case("counted"),
 }
 UNLIKE = {
     "not a number": Case(DESCENT, tasks={"poison": 2 * 6 + 5}),

@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
+import time
 from collections.abc import Iterable
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 import torch
 from builders import JUDGED, Prototypes
-from torch import Tensor, nn
 
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Task
+from quickstudy.training.estimate import estimate
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.settings import TrainingSettings, ValidationSettings, plan
 from quickstudy.training.tracking import read_metrics
 
-from .conftest import FEATURES, Rows
+from .conftest import FEATURES, Counted, Rows
 
 STEPS = 8
-
-
-class Counted(Prototypes):
-    """Prototypes whose loss is scaled by one more than the times that something was measured."""
-
-    measured_every: ClassVar[int | None] = 3
-
-    def __init__(self, net: nn.Module) -> None:
-        super().__init__(net)
-        self.register_buffer("times", torch.zeros(()))
-
-    def loss(self, task: Task) -> Tensor:
-        return super().loss(task) * (1 + self.times)
-
-    def calibrate(self, tasks: Iterable[Task]) -> None:
-        super().calibrate(tasks)
-        self.times += 1
 
 
 def make() -> Counted:
@@ -99,3 +83,22 @@ def test_a_resumed_training_measures_as_one_that_was_not_stopped(tmp_path: pathl
     fit(make(), tasks, tasks, settings, RunFolder(tmp_path / "run", resume=True))
     losses = [float(row["loss"]) for row in read_metrics(tmp_path / "run" / "metrics.csv")]
     assert losses == trained(tmp_path / "whole", STEPS)
+
+
+def test_an_estimate_counts_the_measurements() -> None:
+    """Each takes as long as the learner's own measurement, which is as it was afterwards."""
+
+    class Slow(Counted):
+        def calibrate(self, tasks: Iterable[Task]) -> None:
+            super().calibrate(tasks)
+            time.sleep(0.2)
+
+    torch.manual_seed(0)
+    learner, tasks = Slow(MLP(FEATURES)).double(), Rows(dtype=torch.float64)
+    found = estimate(learner, tasks, None, limits(steps=300))
+    assert int(learner.times) == 0
+    assert found.measuring_seconds >= 0.2
+    assert found.minutes * 60 >= 100 * found.measuring_seconds
+    timed = estimate(learner, tasks, None, limits(steps=300, minutes=0.1))
+    assert timed.steps <= 6 / 0.2 * 3
+    assert estimate(Prototypes(MLP(FEATURES)).double(), tasks, None, limits()).measuring_seconds == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ import jsonargparse
 
 from quickstudy import discovery
 from quickstudy.cli import _data, _output, _parser, _runs, _tasks
+from quickstudy.data.dataset import DataWarning
 from quickstudy.errors import ConfigError
 from quickstudy.learner import hyperparameters
 from quickstudy.tasks.source import TaskSource
@@ -85,12 +87,25 @@ def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskS
     if not _tasks.takes_data(source):
         return [source(**_parser.given(source, options))]
     dataset = _data.load(options, options.split, saved.spec)
+    _warn_of_known_data(dataset.name, saved)
     given = _parser.given(source, options)
     return [
         source(dataset, **given | {"ways": _range("ways", ways), "shots": _range("shots", shots)})
         for ways in options.ways
         for shots in options.shots
     ]
+
+
+def _warn_of_known_data(name: str, saved: SavedLearner) -> None:
+    """Warn if a learner was trained on the split that it is evaluated on, or on all of the data."""
+    trained = str(dict(saved.info.get("trained_on") or {}).get("dataset"))
+    if trained in (name, f"{name.rpartition('/')[0]}/all"):
+        warnings.warn(
+            f"this learner was trained on {trained}, and the tasks are drawn from {name}: figures will be too high. Name what it has not "
+            "seen, with --data or --split.",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def _source(saved: SavedLearner | None) -> str:

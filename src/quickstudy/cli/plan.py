@@ -152,6 +152,7 @@ def _show(options: jsonargparse.Namespace, found: dict[str, Any], suggestions: l
         ),
         ("a step", f"{1000 * found['step_seconds']:.4g} ms"),
         ("a validation", f"{found['validation_seconds']:.3g} s"),
+        *([("a measurement", f"{found['measuring_seconds']:.3g} s")] if found["measuring_seconds"] else []),
         ("before the first step", f"{found['setup_seconds']:.3g} s"),
         ("engine", found["engine"]),
     ]

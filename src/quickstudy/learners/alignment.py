@@ -31,7 +31,7 @@ from quickstudy.errors import TaskError, check_above, check_at_least, check_choi
 from quickstudy.functional.classes import class_counts, class_means, class_sums, hide_absent
 from quickstudy.functional.distances import distances
 from quickstudy.functional.features import feature_count, features_of
-from quickstudy.functional.linear import inverse_root, solve
+from quickstudy.functional.linear import full_precision, inverse_root, solve
 from quickstudy.functional.loop import repeat, scan
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, embed_task, remembered
@@ -135,6 +135,12 @@ class Alignment(EmbeddingLearner):
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
         known = remembered(features, support, state)
+        with full_precision(features):
+            return {**known, **{name: value.to(features.dtype) for name, value in self._moved(known).items()}}
+
+    def _moved(self, known: State) -> State:
+        """Return the map, its middle and where that comes to lie, the prototypes, and how many examples each stands for."""
+        features = known["features"]
         wide = torch.promote_types(features.dtype, torch.float32)  # half precision has no room for squares of squares
         rows = {name: value.to(wide) for name, value in known.items()}
         x, y = rows["features"], rows["y"]
@@ -154,8 +160,7 @@ class Alignment(EmbeddingLearner):
         total = counts + prior
         sums = y.t() @ _aligned(moved, x) + prior.unsqueeze(-1) * source
         means = sums / torch.where(total > 0, total, 1.0).unsqueeze(-1)
-        learned = {**moved, "means": means, "counts": total}
-        return {**known, **{name: value.to(features.dtype) for name, value in learned.items()}}
+        return {**moved, "means": means, "counts": total}
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example way"]:
         return hide_absent(-distances(_aligned(state, features), state["means"]), state["counts"])

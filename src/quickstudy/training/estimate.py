@@ -12,12 +12,13 @@ from typing import Any
 import torch
 
 from quickstudy.functional.call import trainable
+from quickstudy.layers.check import restored_buffers
 from quickstudy.learner import Learner
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.device import mixed_precision, own_device, threads
 from quickstudy.training.engine import Engine
 from quickstudy.training.evaluate import Evaluator, check_fits
-from quickstudy.training.loop import OPTIMIZERS
+from quickstudy.training.loop import CALIBRATION_TASKS, OPTIMIZERS
 from quickstudy.training.memory import peak_megabytes
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.settings import TrainingSettings
@@ -48,6 +49,7 @@ class Estimate:
     Args:
         step_seconds: seconds of a step.
         validation_seconds: seconds of one validation; 0 without validation.
+        measuring_seconds: seconds of one measurement between validations; 0 for a learner that needs none.
         setup_seconds: seconds before the first step, in which the engine is chosen.
         minutes: the whole training, by its steps or by its clock.
         steps: steps that it makes in that time.
@@ -57,6 +59,7 @@ class Estimate:
 
     step_seconds: float
     validation_seconds: float
+    measuring_seconds: float
     setup_seconds: float
     minutes: float
     steps: int
@@ -91,14 +94,18 @@ def estimate(learner: Learner, tasks: TaskSource, validation: TaskSource | None,
             engine = _engine(learner, tasks, settings, device)
             setup, plan = time.perf_counter() - began, str(engine.plan)
             step = _seconds(_step(engine, tasks, settings, device))
-        judged = 0.0 if validation is None else _validation(learner, validation, settings)
+        measured = _measuring(learner, tasks)
+        judged = 0.0 if validation is None else measured + _validation(learner, validation, settings)
     every = settings.validation.every
-    per_step = step + judged / every
-    by_steps = settings.steps * step + max(1, math.ceil(settings.steps / every)) * judged  # the last step is judged too
+    measured = measured if learner.measured_every else 0.0
+    measurements = settings.steps // learner.measured_every if learner.measured_every else 0
+    validations = max(1, math.ceil(settings.steps / every))  # the last step is judged too
+    per_step = step + judged / every + measured / (learner.measured_every or 1)
+    by_steps = settings.steps * step + validations * judged + measurements * measured
     by_clock = 60 * settings.minutes if settings.minutes and settings.steps else by_steps
     count = settings.steps if by_steps <= by_clock else max(1, int(by_clock / per_step))
     minutes = (setup + min(by_steps, by_clock)) / 60
-    return Estimate(step, judged, setup, minutes, count, peak_megabytes(device), plan)
+    return Estimate(step, judged, measured, setup, minutes, count, peak_megabytes(device), plan)
 
 
 def _engine(learner: Learner, tasks: TaskSource, settings: TrainingSettings, device: torch.device) -> Engine:
@@ -134,6 +141,15 @@ def _seconds(step: Callable[[int], None]) -> float:
         step(1 + len(passes))
         passes.append(time.perf_counter() - began)
     return statistics.median(passes)
+
+
+def _measuring(learner: Learner, tasks: TaskSource) -> float:
+    """Return the seconds in which the learner measures what is not learned, which is as it was afterwards."""
+    batch = tasks.batch(CALIBRATION_TASKS).to(own_device(0))
+    with restored_buffers(learner):
+        began = time.perf_counter()
+        learner.calibrate(batch[index] for index in range(batch.count))
+        return time.perf_counter() - began
 
 
 def _validation(learner: Learner, validation: TaskSource, settings: TrainingSettings) -> float:
