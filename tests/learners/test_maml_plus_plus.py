@@ -11,7 +11,7 @@ from builders import Descent, apart, furthest, gradients, make_learner, make_net
 from torch import Tensor
 
 from quickstudy.errors import ConfigError
-from quickstudy.learner import set_progress
+from quickstudy.learner import changed, set_progress
 from quickstudy.learners.maml_plus_plus import MAMLPlusPlus
 from quickstudy.task import Task
 from quickstudy.training.engine import Engine, meta_gradient
@@ -67,7 +67,11 @@ def test_first_order_until_is_maml_in_first_order_and_then_in_second() -> None:
 
 def test_each_phase_computes_only_what_counts_in_it() -> None:
     """The length of the graph says so: one query loss is less than one for each step, and first order less than second."""
-    learner, tasks, found = make_learner("maml_plus_plus", multi_step=0.2, first_order_until=0.6), make_tasks(2), []
+    learner, tasks, found = (
+        make_learner("maml_plus_plus", inner_steps=3, multi_step=0.2, first_order_until=0.6),
+        make_tasks(2),
+        [],
+    )
     for done in (0.0, 0.3, 0.7):
         set_progress(learner, done)
         engine = Engine(learner, plan("loop", capture=True))
@@ -77,6 +81,17 @@ def test_each_phase_computes_only_what_counts_in_it() -> None:
     several, alone, second_order = found
     assert alone < 0.8 * several
     assert alone < 0.8 * second_order
+
+
+def test_a_scale_of_rates_is_as_if_every_rate_were_scaled() -> None:
+    for rates in (True, False):
+        learner, support = make_learner("maml_plus_plus", step_rates=rates, inner_lr=0.2), make_tasks(1)[0].support
+        found = changed(learner, rate_scale=0.25).adapt(support)
+        with torch.no_grad():
+            for rate in learner.rates.values():
+                rate.mul_(0.25)
+        expected = changed(learner, inner_lr=0.05).adapt(support)
+        assert all(apart(value, expected[name]) < 1e-12 for name, value in found.items())
 
 
 def test_adapting_has_second_derivatives_however_far_training_is() -> None:

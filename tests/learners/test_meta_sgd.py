@@ -6,6 +6,8 @@ import pytest
 import torch
 from builders import Descent, apart, furthest, gradients, make_learner, make_net, make_tasks
 
+from quickstudy.errors import ConfigError
+from quickstudy.learner import changed
 from quickstudy.learners.meta_sgd import MetaSGD
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.values import Values
@@ -48,3 +50,16 @@ def test_the_rates_are_learned() -> None:
     slopes = {name: value for name, value in gradients(learner).items() if name.startswith("rates.")}
     assert len(slopes) > 2
     assert all(float(value.abs().max()) > 1e-9 for value in slopes.values())
+
+
+def test_a_scale_of_rates_is_as_if_every_rate_were_scaled() -> None:
+    """Also one that is set after training, as for tasks of other ways."""
+    learner, support = make_learner("meta_sgd", norm="batch"), make_tasks(1)[0].support
+    found = changed(learner, rate_scale=0.25).adapt(support)
+    with torch.no_grad():
+        for rate in learner.rates.values():
+            rate.mul_(0.25)
+    expected = learner.adapt(support)
+    assert all(apart(value, expected[name]) < 1e-12 for name, value in found.items())
+    with pytest.raises(ConfigError, match=r"rate_scale is -1; expected .*0"):
+        MetaSGD(Identity(4), rate_scale=-1)

@@ -41,6 +41,8 @@ class MAMLPlusPlus(Learner):
         net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
         inner_lr: step size of the inner loop, alpha, or where the learned ones start.
         inner_steps: gradient steps on the support set.
+        rate_scale: number that multiplies every step; may be changed after training. The loss is a mean over examples, so that on tasks of
+            another number of ways, the ratio of the ways keeps the steps of a head as they were in training.
         multi_step: fraction of meta-training during which the query losses after earlier steps count, less and less; 0 for the loss after
             the last step alone, as in `maml`.
         step_rates: learn a step size for each step and each weight tensor.
@@ -53,6 +55,7 @@ class MAMLPlusPlus(Learner):
     net: nn.Module
     inner_lr: float = 0.1
     inner_steps: int = 3
+    rate_scale: float = 1.0
     multi_step: float = 0.1
     step_rates: bool = True
     step_norms: bool = True
@@ -61,6 +64,8 @@ class MAMLPlusPlus(Learner):
     statistics: _weights.BatchStatistics = "support"
 
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
+    adjustable: ClassVar[tuple[str, ...]] = ("rate_scale",)
+    rate: ClassVar[str] = "rate_scale"
     anneals: ClassVar[bool] = True
     phases: ClassVar[tuple[str, ...]] = ("multi_step", "first_order_until")
 
@@ -68,6 +73,7 @@ class MAMLPlusPlus(Learner):
         check_between("multi_step", self.multi_step, 0, 1)
         check_between("first_order_until", self.first_order_until, 0, 1)
         check_at_least("inner_steps", self.inner_steps, 1)
+        check_at_least("rate_scale", self.rate_scale, 0)
         self.head, self.ways = _weights.make_head(self), self.head_ways
         norms = _norms(self.net) if self.step_norms else {}
         adapted = [f"net.{name}" for name, _ in self.net.named_parameters() if f"net.{name}" not in norms]
@@ -123,7 +129,7 @@ class MAMLPlusPlus(Learner):
         """Return the learned rates, and what is added to batch norm's numbers that train, for one step, or stacked for all."""
         trains = trainable(self.net).keys()
         numbers = {
-            "rates": {_weights.name_of(key): value for key, value in self.rates.items()},
+            "rates": {_weights.name_of(key): self.rate_scale * value for key, value in self.rates.items()},
             "norms": {
                 _weights.name_of(key): value
                 for key, value in self.norms.items()
@@ -147,7 +153,7 @@ class MAMLPlusPlus(Learner):
         )
         if first_order:
             gradients = {name: value.detach() for name, value in gradients.items()}
-        return sgd(weights, gradients, each["rates"] if self.step_rates else self.inner_lr)
+        return sgd(weights, gradients, each["rates"] if self.step_rates else self.rate_scale * self.inner_lr)
 
 
 def _norms(net: nn.Module) -> dict[str, Tensor]:

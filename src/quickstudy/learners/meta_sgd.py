@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from quickstudy.errors import check_at_least
 from quickstudy.functional.call import trainable
 from quickstudy.functional.features import feature_count
 from quickstudy.learner import Learner, State
@@ -30,6 +31,8 @@ class MetaSGD(Learner):
         inner_lr: start of every learned rate.
         inner_steps: gradient steps on the support set; the paper takes 1. With a head that starts at zero, 2 or more: the first step then
             moves only the head.
+        rate_scale: number that multiplies every step; may be changed after training. The loss is a mean over examples, so that on tasks of
+            another number of ways, the ratio of the ways keeps the steps of a head as they were in training.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
     """
@@ -37,13 +40,17 @@ class MetaSGD(Learner):
     net: nn.Module
     inner_lr: float = 0.1
     inner_steps: int = 2
+    rate_scale: float = 1.0
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
     first_order: bool = dataclasses.field(default=False, init=False)
 
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
+    adjustable: ClassVar[tuple[str, ...]] = ("rate_scale",)
+    rate: ClassVar[str] = "rate_scale"
 
     def __post_init__(self) -> None:
+        check_at_least("rate_scale", self.rate_scale, 0)
         self.head, self.ways = _weights.make_head(self), self.head_ways
         self.rates = nn.ParameterDict(
             {_weights.key_of(name): torch.full(shape, float(self.inner_lr)) for name, shape in self._shapes().items()}
@@ -51,7 +58,7 @@ class MetaSGD(Learner):
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
         support = self.matched(support)
-        rates = {_weights.name_of(key): rate for key, rate in self.rates.items()}
+        rates = {_weights.name_of(key): self.rate_scale * rate for key, rate in self.rates.items()}
         return _weights.adapt(self, support, state, _weights.start(self, support, state), rates)
 
     def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:

@@ -127,7 +127,7 @@ def _facts(manifest: Manifest) -> Facts:
         target=manifest.target.kind,
         continues=manifest.continues,
         ways=manifest.target.outputs,
-        rate=next((name for name in manifest.settings if name.endswith("lr")), ""),
+        rate=next((name for name in manifest.settings if name.endswith(("lr", "rate_scale"))), ""),
         temperature=manifest.temperature,
         threshold=None if manifest.unknown is None else manifest.unknown.threshold,
         statistics=manifest.statistics,
