@@ -135,9 +135,11 @@ def test_images_move_to_a_learner_of_another_size_and_ink() -> None:
 
 def test_probabilities_are_softmax_of_logits_by_temperature() -> None:
     learner = make_learner(PROTOTYPES, dtype=torch.float32)
-    skill = begun(TorchEngine(SavedLearner(learner, temperature=2.5)), None, False, {}).add(X, LABELS)
-    expected = torch.softmax(torch.from_numpy(skill.logits(X)) / 2.5, dim=-1)
-    np.testing.assert_allclose(skill.predict_proba(X), expected, rtol=1e-5)
+    for power in (0.0, -0.5):
+        saved = SavedLearner(learner, temperature=2.5, temperature_power=power)
+        skill = begun(TorchEngine(saved), None, False, {}).add(X, LABELS)
+        expected = torch.softmax(torch.from_numpy(skill.logits(X)) / (2.5 * len(skill.labels) ** power), dim=-1)
+        np.testing.assert_allclose(skill.predict_proba(X), expected, rtol=1e-5)
 
 
 def test_pickle_and_copy(engine: str, name: str) -> None:

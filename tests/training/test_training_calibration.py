@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from builders import Prototypes
+from torch import Tensor
 
+from quickstudy.data.arrays import from_arrays
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.learner import State
+from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import one_hot
 from quickstudy.task import Examples
-from quickstudy.training.calibration import Reliability, fit_temperature, input_statistics
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.training.calibration import Reliability, fit_temperature, input_statistics, power_of_ways
+from quickstudy.training.evaluate import evaluate
+from quickstudy.training.fit import fit
 from quickstudy.training.processes.group import ALONE
+from quickstudy.training.settings import TrainingSettings, ValidationSettings
+
+from .conftest import FEATURES
 
 
 def queries(labels: torch.Tensor, ways: int, mask: torch.Tensor | None = None) -> Examples:
@@ -85,3 +97,42 @@ def test_statistics_of_inputs_are_those_of_their_stored_form() -> None:
     assert input_statistics(spec, x) == pytest.approx(spec.statistics(stored), rel=1e-6)
     rows = {"rows": random.normal(size=(6, 4)).astype(np.float32)}
     assert input_statistics(RowsSpec(4), torch.from_numpy(rows["rows"])[None]) == pytest.approx(RowsSpec(4).statistics(rows))
+
+
+class Shrinking(Prototypes):
+    """Prototypes whose logits shrink as ways are added, and are five times as sure as they should be."""
+
+    def predict(self, state: State, x: Tensor) -> Tensor:
+        logits = super().predict(state, x)
+        return 5 * 8 * logits / logits.shape[1]
+
+
+def test_the_temperature_follows_the_number_of_ways() -> None:
+    """It is fitted to tasks of two sizes, and then right on tasks of a third; without the power it would be off by their ratio."""
+    random = torch.Generator().manual_seed(0)
+    centres = 1.2 * torch.randn(40, FEATURES, generator=random)
+    rows = centres.repeat_interleave(30, 0) + torch.randn(1200, FEATURES, generator=random)
+    data = from_arrays(rows.numpy(), np.arange(40).repeat(30))
+    validation = ClassTasks(data, ways=4, shots=5, queries=10)
+    settings = TrainingSettings(steps=0, validation=ValidationSettings(tasks=100))
+    saved = fit(Shrinking(Identity(FEATURES)), validation, validation, settings)
+    assert saved.temperature_power == pytest.approx(-1, abs=0.15)
+    other = ClassTasks(data, ways=32, shots=5, queries=10, seed=1)
+    found = evaluate(saved, other, 30)
+    fixed = evaluate(dataclasses.replace(saved, temperature=saved.temperature_of(4), temperature_power=0.0), other, 30)
+    assert found.ece < 0.05 < 0.15 < fixed.ece
+
+
+def test_the_power_is_between_two_temperatures() -> None:
+    assert power_of_ways((5, 3.0), (20, 3.0)) == 0
+    assert power_of_ways((5, 4.0), (20, 1.001)) == pytest.approx(-1, abs=0.01)
+    assert power_of_ways((5, 1e-3), (20, 8.0)) == 1  # no more than ways can do
+    assert power_of_ways((5, 4.0), (20, 1.0)) == 0  # one of them could not be fitted
+
+
+def test_tasks_of_other_ways_are_larger_or_else_smaller() -> None:
+    data = from_arrays(np.zeros((100, 2)), np.arange(10).repeat(10))
+    assert ClassTasks(data, 2, queries=5).of_other_ways().ways == (8, 8)
+    assert ClassTasks(data, 8, queries=5).of_other_ways().ways == (2, 2)
+    assert ClassTasks(data, 3, shots=2, queries=5).of_other_ways().ways == (2, 2)
+    assert ClassTasks(data, (2, 5), queries=5).of_other_ways() is None

@@ -129,9 +129,13 @@ def test_modules_of_ones_own_are_given_by_the_name_of_their_argument(tmp_path: p
 
 
 def test_temperature_and_statistics_travel_with_the_learner(make_learner: Make, tmp_path: pathlib.Path) -> None:
-    save_learner(tmp_path / "x", SavedLearner(make_learner(), temperature=1.75, statistics={"location": np.float64(0.5)}))
+    save_learner(
+        tmp_path / "x",
+        SavedLearner(make_learner(), temperature=1.75, temperature_power=-0.5, statistics={"location": np.float64(0.5)}),
+    )
     found = load_learner(tmp_path / "x")
-    assert (found.temperature, found.statistics) == (1.75, {"location": 0.5})
+    assert (found.temperature, found.temperature_power, found.statistics) == (1.75, -0.5, {"location": 0.5})
+    assert found.temperature_of(4) == 0.875
 
 
 def test_numbers_of_numpy_are_saved_as_numbers(tmp_path: pathlib.Path) -> None:

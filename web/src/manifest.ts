@@ -47,8 +47,9 @@ export interface Manifest {
   readonly settings: Readonly<Record<string, number>>;
   readonly state: Readonly<Record<string, StateTensor>>;
   readonly continues: boolean;
-  /** Probabilities are the softmax of logits / temperature. */
+  /** Probabilities are the softmax of logits / (temperature * ways ** temperature_power). */
   readonly temperature: number;
+  readonly temperature_power: number;
   readonly statistics: Statistics;
   readonly unknown?: { readonly threshold: number } | null;
   readonly labels?: readonly Label[];
@@ -64,7 +65,7 @@ export function parseManifest(content: Bytes): Manifest {
   const found = parseObject(content);
   checkFormat(found["format"]);
   refuseTorch(found);
-  const manifest = { temperature: 1, statistics: {}, reading: {}, settings: {}, ...found } as unknown as Manifest;
+  const manifest = { temperature: 1, temperature_power: 0, statistics: {}, reading: {}, settings: {}, ...found } as unknown as Manifest;
   for (const check of [keyFaults, partFaults]) {
     // what contradicts another key is looked for when every key alone is right
     for (const [key, valid] of Object.entries(check(manifest))) {
@@ -146,6 +147,7 @@ function keyFaults(found: Manifest): Record<string, boolean> {
     state: isObject(found.state) && Object.values(found.state).every(isStateTensor),
     continues: typeof found.continues === "boolean",
     temperature: Number.isFinite(found.temperature) && found.temperature > 0,
+    temperature_power: Number.isFinite(found.temperature_power),
     statistics: isNumbers(found.statistics),
     unknown: unknown == null || Number.isFinite(unknown.threshold),
     labels: found.kind === "learner" || target?.kind !== "classes" || areLabels(found.labels),

@@ -189,7 +189,8 @@ export class Skill {
   }
 
   private predictions(found: Values): Prediction[] {
-    const { unknown, temperature } = this.model.manifest;
+    const { unknown, temperature: atOne, temperature_power: power } = this.model.manifest;
+    const temperature = atOne * this.ways.length ** power;
     return rows(found).map((logits) => {
       const highest = Math.max(...logits);
       const powers = logits.map((logit) => Math.exp((logit - highest) / temperature));

@@ -63,6 +63,7 @@ class TorchEngine:
             ways=learner.ways,
             rate=learner.rate,
             temperature=saved.temperature,
+            temperature_power=saved.temperature_power,
             threshold=saved.threshold,
             statistics=saved.statistics,
         )
@@ -141,6 +142,7 @@ class TorchEngine:
             continues=facts.continues,
             protocol="",
             temperature=facts.temperature,
+            temperature_power=facts.temperature_power,
             statistics=dict(facts.statistics),
         )
         content = storage.packed("learner", to_arrays(self.saved.learner.state_dict()), describe(self.saved))

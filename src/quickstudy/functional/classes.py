@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from quickstudy.errors import TaskError
@@ -38,6 +38,15 @@ def class_means(sums: Float[Tensor, "way feature"], counts: Float[Tensor, " way"
 def hide_absent(logits: Float[Tensor, "example way"], counts: Float[Tensor, " way"]) -> Float[Tensor, "example way"]:
     """Return logits `[example, way]` in which a way without support examples (`counts` is 0, `[way]`) can never win."""
     return torch.where(counts > 0, logits, ABSENT)
+
+
+def present_ways(logits: Float[Tensor, "task query way"]) -> Int[Tensor, " task"]:
+    """Return how many ways of each task have support examples: those that `hide_absent` did not hide.
+
+    >>> present_ways(torch.tensor([[[0.5, ABSENT, 1.0]]]))
+    tensor([2])
+    """
+    return (logits.amax(1) > ABSENT / 2).sum(-1)
 
 
 def pad_rows(rows: Tensor, count: int) -> Tensor:

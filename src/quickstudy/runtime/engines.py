@@ -24,7 +24,8 @@ class Facts:
         continues: whether `update` remembers what the state has learned.
         ways: number of ways of a fixed head; None if any number will do.
         rate: the setting to lower if adapting diverges; empty if there is none.
-        temperature: number by which logits are divided to become probabilities.
+        temperature: number by which logits are divided to become probabilities, together with `ways ** temperature_power`.
+        temperature_power: how the temperature follows the number of ways; 0 if it does not.
         threshold: largest logit below which an example belongs to no class; None if it was not measured.
         statistics: statistics of the inputs of training; empty if they are not known.
     """
@@ -35,6 +36,7 @@ class Facts:
     ways: int | None = None
     rate: str = ""
     temperature: float = 1.0
+    temperature_power: float = 0.0
     threshold: float | None = None
     statistics: Mapping[str, float] = dataclasses.field(default_factory=dict)
 

@@ -81,8 +81,9 @@ class Skill:
 
     @property
     def temperature(self) -> float:
-        """Return the number by which logits are divided to become probabilities."""
-        return self.engine.facts.temperature
+        """Return the number by which logits are divided to become probabilities; it may follow the number of classes."""
+        facts = self.engine.facts
+        return facts.temperature * max(len(self.labels), 1) ** facts.temperature_power
 
     @property
     def examples(self) -> Kept | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 from collections.abc import Sequence
@@ -19,6 +20,9 @@ from quickstudy.tasks._draw import EVENLY, Draw
 from quickstudy.tasks._inputs import Inputs
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks._ranges import Range, shown, whole
+
+OTHER_WAYS = 40
+"""Most ways of `of_other_ways`: a task of more takes memory for little that is new."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,6 +95,15 @@ class ClassTasks:
     def input(self) -> InputSpec:
         """Return what an example's input is; travels with the learners that are trained on these tasks."""
         return self.dataset.spec
+
+    def of_other_ways(self) -> ClassTasks | None:
+        """Return tasks like these with four times as many ways, or else a quarter; None if neither is possible, or if ways are a range."""
+        least, most = self.ways
+        for ways in (4 * most, max(2, most // 4)):
+            if least == most != ways <= OTHER_WAYS:
+                with contextlib.suppress(TaskError):
+                    return ClassTasks(self.dataset, ways, self.shots, self.queries, self.draw, self.seed)
+        return None
 
     def fingerprint(self, count: int) -> str:
         """Return a hash of the first `count` tasks: equal hashes, equal examples in equal order."""

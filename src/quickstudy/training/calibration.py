@@ -7,6 +7,7 @@ likely; section 2: the expected calibration error, with 15 bins.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 
 import numpy as np
@@ -85,6 +86,26 @@ def fit_temperature(judged: Iterable[tuple[Tensor, Examples]]) -> tuple[float, f
     for logits, queries in parts:
         reliability.add(inverse * logits, queries)
     return 1 / inverse, reliability.error()
+
+
+def power_of_ways(first: tuple[int, float], second: tuple[int, float]) -> float:
+    """Return the power of the number of ways that leads from one temperature to another, between -1 and 1.
+
+    Gradient steps on a mean over examples give logits that shrink as ways are added: their power is -1. It is 0 if a temperature is 1,
+    which says that it could not be fitted.
+
+    Args:
+        first: a number of ways, and the temperature there.
+        second: another number of ways, and the temperature there.
+
+    >>> round(power_of_ways((5, 4.0), (20, 2.0)), 6)
+    -0.5
+    """
+    (ways, temperature), (other_ways, other) = first, second
+    if 1.0 in (temperature, other):
+        return 0.0
+    power = math.log(other / temperature) / math.log(other_ways / ways)
+    return min(max(power, -1.0), 1.0)
 
 
 def input_statistics(spec: InputSpec, x: Tensor | Mapping[str, Tensor]) -> dict[str, float]:

@@ -25,6 +25,7 @@ from torch.utils._pytree import tree_map
 from quickstudy import discovery
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.functional.call import with_tensors
+from quickstudy.functional.classes import present_ways
 from quickstudy.layers.attention import attends, plain_attention
 from quickstudy.layers.check import unchanged_buffers
 from quickstudy.layers.conv_norm_pool import hooked
@@ -157,7 +158,7 @@ def evaluate(
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
     saved = learner if isinstance(learner, SavedLearner) else SavedLearner(learner)
-    return Evaluator(saved.learner, engine, saved.temperature)(tasks, range(count), advance, group)
+    return Evaluator(saved.learner, engine, saved.temperature_of)(tasks, range(count), advance, group)
 
 
 def check_fits(learner: Learner, tasks: TaskSource) -> None:
@@ -192,13 +193,16 @@ class Evaluator:
     Args:
         learner: what is judged; its weights may change in between.
         mapping: how tasks are mapped.
-        temperature: number by which logits are divided to become probabilities.
+        temperature_of: number by which logits are divided to become probabilities, from the number of ways.
     """
 
     def __init__(
-        self, learner: Learner, mapping: Literal["auto", "loop", "vmap", "joint"] = "auto", temperature: float = 1.0
+        self,
+        learner: Learner,
+        mapping: Literal["auto", "loop", "vmap", "joint"] = "auto",
+        temperature_of: Callable[[int], float] = lambda ways: 1.0,
     ) -> None:
-        self.learner, self.mapping, self.temperature = learner, mapping, temperature
+        self.learner, self.mapping, self.temperature_of = learner, mapping, temperature_of
 
     def __call__(
         self, tasks: TaskSource, indices: range, advance: Callable[[int], None] | None = None, group: Group = ALONE
@@ -212,7 +216,7 @@ class Evaluator:
                 scores[key] += found.tolist()
             if measure is ACCURACY:
                 bare.add(judged.predictions, judged.tasks.query)
-                calibrated.add(judged.predictions / self.temperature, judged.tasks.query)
+                calibrated.add(self._softened(judged.predictions), judged.tasks.query)
             if advance:
                 advance(judged.tasks.count)
         ece, at_1 = (part.gathered(group).error() if measure is ACCURACY else None for part in (calibrated, bare))
@@ -220,6 +224,11 @@ class Evaluator:
         of_spread = next((one for one in others if len(one)), None)
         about = tasks.describe(), tasks.fingerprint(len(indices))
         return Result(found, self.learner.protocol, *about, measure, ece, at_1, of_spread)
+
+    def _softened(self, logits: Tensor) -> Tensor:
+        """Return logits `[task, query, way]` divided by the temperature of each task's number of ways."""
+        temperatures = [self.temperature_of(ways) for ways in present_ways(logits).tolist()]
+        return logits / torch.tensor(temperatures, device=logits.device)[:, None, None]
 
     @torch.no_grad()
     def judged(self, tasks: TaskSource, indices: range, count: int | None = None) -> Iterator[Judged]:

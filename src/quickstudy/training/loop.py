@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -17,16 +17,17 @@ from quickstudy.functional.call import trainable
 from quickstudy.layers.check import restored_buffers, unchanged_buffers
 from quickstudy.learner import Learner, set_progress
 from quickstudy.task import Task
+from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training import checkpoint
 from quickstudy.training.best import Best
-from quickstudy.training.calibration import fit_temperature, input_statistics
+from quickstudy.training.calibration import fit_temperature, input_statistics, power_of_ways
 from quickstudy.training.checkpoint import Run
 from quickstudy.training.describing import plain
 from quickstudy.training.device import mixed_precision, own_device
 from quickstudy.training.diagnosis import likely_rate
 from quickstudy.training.engine import Engine
-from quickstudy.training.evaluate import Evaluator, Judged, Result, check_fits
+from quickstudy.training.evaluate import Evaluator, Result, check_fits
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY
 from quickstudy.training.memory import peak_megabytes
@@ -212,22 +213,35 @@ class Trainer:
         """Set the best learner, measure what travels with it, and save it; return what differs from `saved()`."""
         saved = self.saved() if self.validation is None else self.best.set_in(self.learner, self.saved())
         batch, spec = self._calibration_tasks(), self.spec
-        info, temperature = dict(saved.info), 1.0
+        info, temperature, power = dict(saved.info), 1.0, 0.0
         if self.tasks.target == "classes" and (self.validation is not None or batch.support.count):
-            temperature, error = fit_temperature((judged.predictions, judged.tasks.query) for judged in self._judged())
+            temperature, power, error = self._temperature()
             if "validation" in info:
                 info["validation"] = info["validation"] | {"ece": ACCURACY.rounded(error)}
         statistics = {} if spec is None else input_statistics(spec, (batch.support if batch.support.count else batch.query).x)
-        found = {"info": info, "temperature": temperature, "statistics": statistics}
+        found = {"info": info, "temperature": temperature, "temperature_power": power, "statistics": statistics}
         self.best.save(dataclasses.replace(saved, **found))
         return found
 
-    def _judged(self) -> Iterator[Judged]:
-        """Judge the tasks to which the temperature is fitted: those of validation, or else training tasks that training never reaches."""
-        count = self.settings.validation.tasks
-        if self.validation is not None:
-            return self.evaluator.judged(self.validation, range(count))
-        return self.evaluator.judged(self.tasks, range(CALIBRATION_TASKS.start, CALIBRATION_TASKS.start + count))
+    def _temperature(self) -> tuple[float, float, float]:
+        """Fit the temperature to tasks of two numbers of ways; return it at one way, the power of the ways, and the calibration error.
+
+        The tasks are those of validation, or else training tasks that training never reaches.
+        """
+        tasks = self.validation or self.tasks
+        begin, count = 0 if self.validation else CALIBRATION_TASKS.start, self.settings.validation.tasks
+        temperature, error = self._fitted(tasks, range(begin, begin + count))
+        other = tasks.of_other_ways() if isinstance(tasks, ClassTasks) and self.learner.ways is None else None
+        if other is None:
+            return temperature, 0.0, error
+        here, there = tasks.describe()["ways"], other.describe()["ways"]
+        as_many = range(begin, begin + max(1, count * here // there))  # queries, in all
+        power = power_of_ways((here, temperature), (there, self._fitted(other, as_many)[0]))
+        return temperature / here**power, power, error
+
+    def _fitted(self, tasks: TaskSource, indices: range) -> tuple[float, float]:
+        """Return the temperature that is fitted to these tasks, and the calibration error there."""
+        return fit_temperature((judged.predictions, judged.tasks.query) for judged in self.evaluator.judged(tasks, indices))
 
     def _calibration_tasks(self) -> Task:
         """Return the tasks over which population statistics are measured."""

@@ -30,7 +30,9 @@ class SavedLearner:
         spec: what an example's input must be; None for rows of numbers of any kind.
         info: data set, protocol, training and results, as plain values.
         target: kind of answers, a name of `quickstudy.objectives`.
-        temperature: number by which logits are divided to become probabilities: `softmax(logits / temperature)`.
+        temperature: number by which logits are divided to become probabilities: `softmax(logits / temperature)`, for a learner whose
+            logits do not follow the number of ways.
+        temperature_power: how the temperature follows the number of ways: it is `temperature * ways ** temperature_power`.
         statistics: simple statistics of the training inputs, as `spec.statistics` returns them; empty if they were not measured.
         threshold: largest logit below which an example belongs to no class; None if it was not measured.
     """
@@ -42,6 +44,11 @@ class SavedLearner:
     temperature: float = 1.0
     statistics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     threshold: float | None = None
+    temperature_power: float = 0.0
+
+    def temperature_of(self, ways: int) -> float:
+        """Return the number by which the logits of so many ways are divided to become probabilities."""
+        return self.temperature * ways**self.temperature_power
 
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
@@ -89,6 +96,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
         "info": manifest.results,
         "target": manifest.target.kind,
         "temperature": manifest.temperature,
+        "temperature_power": manifest.temperature_power,
         "statistics": manifest.statistics,
         "threshold": None if manifest.unknown is None else manifest.unknown.threshold,
     }
@@ -106,6 +114,7 @@ def describe(saved: SavedLearner) -> dict[str, Any]:
         "info": plain(saved.info, "info"),
         "target": saved.target,
         "temperature": float(saved.temperature),
+        "temperature_power": float(saved.temperature_power),
         "statistics": plain(saved.statistics, "statistics"),
         "threshold": saved.threshold,
     }
@@ -143,8 +152,10 @@ def _build(
     except RuntimeError as error:
         modules = described["modules"]
         raise FileFormatError(f"{path}: the weights do not fit {name} on {modules}: {error}") from error
-    threshold = meta.get("threshold")  # files of version 0.2.0 have none
-    return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"], threshold)
+    later = {
+        name: meta[name] for name in ("threshold", "temperature_power") if name in meta
+    }  # files of version 0.2.0 have none
+    return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"], **later)
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

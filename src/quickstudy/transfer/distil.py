@@ -110,4 +110,4 @@ def distil(
     found = fit(learner, tasks, settings=settings.suited_to(student), progress=progress)
     about = {"teaching": teaching, "steps": found.info["steps"], "minutes": found.info["minutes"]}
     info = {"trained_on": found.info["trained_on"], "distilled": about}
-    return SavedLearner(student, teacher.spec, info, teacher.target, found.temperature, found.statistics)
+    return dataclasses.replace(found, learner=student, spec=teacher.spec, info=info, target=teacher.target)

@@ -247,16 +247,17 @@ test("a query whose largest logit is below the calibrated threshold belongs to n
   expect(new Set(found.not.unknown)).toEqual(new Set([null]));
 });
 
-test("probabilities are those of Python, at the learner's temperature", async () => {
+test("probabilities are those of Python, at the learner's temperature, which follows the ways", async () => {
   const found = await browser.page.evaluate(async () => {
     const { support, labels, query } = await read("warm");
     const learner = await Learner.load("/fixtures/warm.qs");
     const skill = await learner.adapt(support.map(image), labels, { ink: "light" });
     const predictions = await skill.predict(query.map(image));
-    return { predictions, temperature: learner.manifest.temperature };
+    const { temperature, temperature_power: power } = learner.manifest;
+    return { predictions, temperature: temperature * skill.labels.length ** power };
   });
   const expected = caseOf("warm") as Case & { probabilities: number[][] };
-  expect(found.temperature).toBe(2.5);
+  expect(found.temperature).toBeCloseTo(2.5);
   expect(
     apart(
       found.predictions.map(({ probabilities }) => probabilities),

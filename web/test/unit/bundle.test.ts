@@ -182,6 +182,7 @@ describe("refused in words", () => {
     ["a layout of another input", () => archive(contents({ layout: { rows: { ...rows, axes: [3] } } })), /the layout {"rows":/],
     ["an order of other axes", () => archive(contents({ layout: { rows: { ...rows, order: [1] } } })), /the layout {"rows":/],
     ["a temperature of 0", () => archive(contents({ temperature: 0 })), /the temperature 0,/],
+    ["a power in words", () => archive(contents({ temperature_power: "one" })), /the temperature_power "?one"?,/],
     ["statistics that are texts", () => archive(contents({ statistics: { scale: "x" } })), /the statistics {"scale":"x"}/],
     ["a reading that is no text", () => archive(contents({ reading: { ink: 1 } })), /the reading {"ink":1}/],
     ["a head of another width", () => archive(contents({ target: { kind: "classes", outputs: 3 } })), /the programs /],

@@ -11,12 +11,13 @@ def check(patient: Patient) -> Finding:
     after, before = patient.result.ece, patient.result.ece_uncalibrated
     if after is None or before is None:
         return does_not_apply(f"the tasks ask for {patient.tasks.target}, which have no probabilities")
-    temperature = patient.saved.temperature
+    ways = patient.tasks.describe().get("ways")
+    temperature = patient.saved.temperature_of(ways) if isinstance(ways, int) else patient.saved.temperature
     text = f"calibration error {before:.1%} before, {after:.1%} after its temperature of {temperature:.3g}"
     figures = {"ece_uncalibrated": before, "ece": after, "temperature": temperature}
     if after <= LIMITS.confident:
         return Finding("good", text, figures=figures)
     advice = "train with validation tasks of the size that it is used for: the temperature is fitted on them"
-    if temperature == 1:
+    if (patient.saved.temperature, patient.saved.temperature_power) == (1, 0):
         advice = "the learner has no temperature: train it with fit, which measures one"
     return Finding("bad" if after > LIMITS.overconfident else "look", text, advice, figures)
