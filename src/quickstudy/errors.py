@@ -126,6 +126,10 @@ class BusyError(QuickstudyError):
     http_status = 503
 
 
+class InputWarning(UserWarning):
+    """Part of an example could not be used; the rest is. The message counts such examples and says what is left out."""
+
+
 class UnlikeTrainingWarning(UserWarning):
     """Examples that are far from those that a learner was trained on; the message names what is far, and the remedy."""
 

@@ -128,7 +128,7 @@ def test_an_empty_config_is_no_error(cli: Call, train: Call, tmp_path: pathlib.P
         (["train"], ["lacks --data"]),
         (["evaluate"], ["lacks LEARNER and --data"]),
         (["adapt"], ["LEARNER", "SUPPORT", "--out"]),
-        (["predict", "x.qs"], ["FILES"]),
+        (["predict", "x.qs"], ["there is no file x.qs"]),
         (["list", "--jsn"], ["unknown option --jsn", "--json"]),
         (["info", "nothing.safetensors"], ["there is no file nothing.safetensors"]),
         (["info", "nothing"], ["unknown learner file", "There is no file or folder 'nothing' in '"]),
@@ -166,7 +166,7 @@ def test_a_net_that_the_data_does_not_fit_is_answered_with_those_that_do(
 ) -> None:
     rows = np.random.default_rng(0).normal(size=(60, 3))
     np.savez(tmp_path / "rows.npz", rows=rows, labels=np.repeat(np.arange(10), 6))
-    message = refused(*train(tmp_path / "run", data=tmp_path / "rows.npz"))
+    message = refused(*train(tmp_path / "run", data=tmp_path / "rows.npz"), "--net", "conv4")
     assert "the data has rows [3]" in message
     assert "--net mlp" in message
     assert "resnet12" not in message
@@ -174,9 +174,7 @@ def test_a_net_that_the_data_does_not_fit_is_answered_with_those_that_do(
 
 def test_a_table_is_answered_with_how_to_save_it(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
     (tmp_path / "table.csv").write_text("a,label\n1,x\n")
-    assert "numpy.savez('table.npz', rows=numbers, labels=names)" in refused(
-        *train(tmp_path / "r", data=tmp_path / "table.csv")
-    )
+    assert "numpy.savez('table.npz', rows=numbers, labels=names)" in refused("train", "--data", tmp_path / "table.csv")
 
 
 def test_a_learner_that_cannot_give_the_answers_is_answered_with_those_that_can(refused: Call, tmp_path: pathlib.Path) -> None:

@@ -20,6 +20,7 @@ from quickstudy import discovery
 from quickstudy.errors import ConfigError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.text import TextSpec
 from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.layers.check import check_net
 from quickstudy.layers.norm import NormKind
@@ -53,7 +54,13 @@ def make(name: str, example: int, norm: str | None, **changes: Any) -> tuple[nn.
     with torch.no_grad():
         for value in net.state_dict().values():
             value.add_(0.2 * torch.rand_like(value))
-    return net, torch.randn(5, *shape, dtype=torch.float64)
+    return net, draw(name, 5, *shape)
+
+
+def draw(name: str, *sizes: int) -> Tensor:
+    """Return random inputs of a net: normal numbers, unless its case draws others."""
+    normal = functools.partial(torch.randn, dtype=torch.float64)
+    return case(name, "draw", normal)(*sizes)
 
 
 @each_net
@@ -108,10 +115,11 @@ def test_forward_changes_nothing(name: str, example: int, norm: str | None) -> N
 @each_net
 def test_second_derivative_is_finite(name: str, example: int, norm: str | None) -> None:
     net, x = make(name, example, norm)
-    x.requires_grad_()
+    moved = [*net.parameters()] if case(name, "DISCRETE", False) else [x.requires_grad_()]
     with batch_statistics():
-        first = torch.autograd.grad(net(x).square().sum(), x, create_graph=True)[0]
-    second = torch.autograd.grad(first.square().sum(), [x, *net.parameters()], materialize_grads=True)
+        first = torch.autograd.grad(net(x).square().sum(), moved, create_graph=True)
+    total = torch.stack([value.square().sum() for value in first]).sum()
+    second = torch.autograd.grad(total, {*moved, *net.parameters()}, materialize_grads=True)
     assert all(bool(torch.isfinite(value).all()) for value in second)
     assert max(float(value.abs().max()) for value in second) > 1e-6
 
@@ -128,7 +136,7 @@ def test_batched_is_looped(name: str, example: int, norm: str | None, make_learn
         return
     shape = case(name, "EXAMPLES")[example][1]
     y = OneHot(torch.eye(2)[[0, 1, 0, 1, 0]].double().expand(2, -1, -1))
-    parts = [Examples(torch.randn(2, 5, *shape, dtype=torch.float64), y) for _ in range(2)]
+    parts = [Examples(draw(name, 2, 5, *shape), y) for _ in range(2)]
     meta_gradient(learner, Task(*parts), "loop")
     looped = gradients(learner)
     if max(float(value.abs().max()) for value in looped.values()) == 0:
@@ -151,6 +159,7 @@ SPECS = {
     "colour": ImageSpec(height=32, width=32, channels=3),
     "wide": ImageSpec(height=28, width=40, channels=1),
     "rows": RowsSpec(features=7),
+    "text": TextSpec(length=9),
 }
 
 
@@ -162,7 +171,7 @@ def test_a_net_fits_its_inputs_or_says_why_not(name: str, kind: str) -> None:
         fitting = _sizes.fit_to(made, spec)
     except ConfigError as error:
         assert re.search(rf"{name} takes .*, but the data has .*another net", str(error))
-        assert kind in ("wide", "rows")
+        assert kind in case(name, "REFUSED", ("wide", "rows", "text"))
         return
     assert set(fitting) == set(_sizes.from_data(made)) <= set(inspect.signature(made).parameters)
     net, x = made(**fitting), torch.zeros(2, *next(iter(spec.layout().values())).shape)

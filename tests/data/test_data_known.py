@@ -16,7 +16,7 @@ import pytest
 
 from quickstudy.data import DataWarning, known, load
 from quickstudy.data.download import content_digest
-from quickstudy.data.known import cifar_fs, mnist, omniglot
+from quickstudy.data.known import banking77, cifar_fs, clinc150, mnist, omniglot
 from quickstudy.errors import DataError
 
 
@@ -45,7 +45,7 @@ def test_every_file_in_the_folder_is_a_known_set() -> None:
         chosen = known.get(name)
         assert "test" in chosen.SPLITS, name
         assert callable(chosen.read), name
-        assert chosen.SPEC.height > 0, name
+        assert chosen.SPEC.layout(), name
 
 
 def test_omniglot_has_the_classes_of_the_papers(real_data: pathlib.Path) -> None:
@@ -157,6 +157,31 @@ def test_mnist_has_its_70000_images(real_data: pathlib.Path) -> None:
     assert (both.counts == train.counts + test.counts).all()
     assert np.median(train.examples["image"]) == 0
     assert train.spec.ink == "light"
+
+
+@pytest.mark.filterwarnings("ignore::quickstudy.errors.InputWarning")  # one text of CLINC150 is too long
+def test_clinc150_has_its_intents_and_no_domain_in_two_splits(real_data: pathlib.Path) -> None:
+    found = {split: load("clinc150", split, data_dir=real_data) for split in clinc150.SPLITS}
+    assert {split: (len(data.classes), int(data.counts.sum())) for split, data in found.items()} == {
+        "train": (90, 13500),
+        "val": (15, 2250),
+        "test": (45, 6750),
+        "all": (150, 22500),
+        "out_of_scope": (1, 1200),
+    }
+    groups = [set(found[split].groups) for split in ("train", "val", "test")]
+    assert set().union(*groups) == set(found["all"].groups)
+    assert sum(map(len, groups)) == 10
+    assert (found["all"].counts == 150).all()
+
+
+@pytest.mark.filterwarnings("ignore::quickstudy.errors.InputWarning")
+def test_banking77_has_its_13083_questions(real_data: pathlib.Path) -> None:
+    found = {split: load("banking77", split, data_dir=real_data) for split in banking77.SPLITS}
+    assert (len(found["all"].classes), int(found["all"].counts.sum())) == (77, 13083)
+    assert sum(len(found[split].classes) for split in ("train", "val", "test")) == 77
+    first = found["all"].select([found["all"].classes.index("card_arrival")])
+    assert b"I am still waiting on my card?" in {row.tobytes().rstrip(b"\0") for row in first.examples["text"]}
 
 
 def test_digits_come_enlarged_and_light_on_dark() -> None:

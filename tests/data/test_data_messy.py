@@ -60,7 +60,7 @@ def test_every_file_that_pillow_reads_is_read_in_training_and_in_adapting(tmp_pa
         put(tmp_path / f"d/only_{ending}/1.{ending}", kind)
     expected = {f"only_{ending}" for ending in kinds}
     assert set(small(tmp_path / "d").classes) == expected
-    assert set(examples_in(tmp_path / "d")[1]) == expected
+    assert set(examples_in(tmp_path / "d", ImageSpec)[1]) == expected
 
 
 def test_files_that_are_not_looked_at_are_counted_and_classes_that_vanish_are_named(tmp_path: pathlib.Path) -> None:
@@ -69,7 +69,7 @@ def test_files_that_are_not_looked_at_are_counted_and_classes_that_vanish_are_na
         (tmp_path / "d" / name).parent.mkdir(exist_ok=True)
         (tmp_path / "d" / name).write_bytes(b"\0\0\0\x18ftypheic")
     (tmp_path / "d/empty/inner").mkdir(parents=True)
-    for read in (lambda: small(tmp_path / "d"), lambda: examples_in(tmp_path / "d")):
+    for read in (lambda: small(tmp_path / "d"), lambda: examples_in(tmp_path / "d", ImageSpec)):
         others, vanished = said(read)
         assert "4 files were not looked at" in others
         assert all(part in others for part in (".heic (2)", ".txt (1)", "no ending (1)"))
@@ -106,7 +106,7 @@ def test_litter_is_no_class_and_no_warning_wherever_a_folder_is_read(tmp_path: p
         for file in (tmp_path / "d").rglob("*.png"):
             archive.write(file, file.relative_to(tmp_path / "d").as_posix())
     assert small(tmp_path / "d").classes == small(tmp_path / "d.zip").classes == ("cat", "dog")
-    assert examples_in(tmp_path / "d")[1] == ["cat", "dog"]
+    assert examples_in(tmp_path / "d", ImageSpec)[1] == ["cat", "dog"]
     assert is_litter(f"cat/{name}/x.png")
 
 
@@ -120,7 +120,7 @@ def test_a_dead_link_and_a_folder_with_the_name_of_an_image(tmp_path: pathlib.Pa
     put(tmp_path / "d/a/1.png")
     (tmp_path / "d/a/2.png").symlink_to("nowhere.png")
     (tmp_path / "d/a/3.png").mkdir()
-    for read in (lambda: small(tmp_path / "d"), lambda: examples_in(tmp_path / "d")):
+    for read in (lambda: small(tmp_path / "d"), lambda: examples_in(tmp_path / "d", ImageSpec)):
         dead, empty = said(read)
         assert dead.endswith("left out what cannot be read: 'a/2.png' (a link that leads nowhere).")
         assert empty.endswith("1 folder holds no images, and no class: a/3.png.")
@@ -179,7 +179,7 @@ def refuse(monkeypatch: pytest.MonkeyPatch) -> Callable[[pathlib.Path], None]:
 def test_a_folder_that_may_not_be_listed_is_named(make_folder: MakeFolder, refuse: Callable[[pathlib.Path], None]) -> None:
     root = make_folder("cat", "dog", "elk")
     refuse(root / "dog")
-    for read in (lambda: small(root), lambda: examples_in(root)):
+    for read in (lambda: small(root), lambda: examples_in(root, ImageSpec)):
         (words,) = said(read)
         assert words.endswith("left out what cannot be read: 'dog' (Permission denied).")
     assert small_counts(root) == {"cat": 3, "elk": 3}
@@ -242,7 +242,7 @@ def test_names_that_are_no_utf8_are_read(tmp_path: pathlib.Path) -> None:
     assert sorted(sum(parts, ())) == sorted(data.classes)
     ClassTasks(data, 2, 1, 2).describe()
     assert [
-        name.encode() for name in dict.fromkeys(examples_in(tmp_path / "d")[1])
+        name.encode() for name in dict.fromkeys(examples_in(tmp_path / "d", ImageSpec)[1])
     ]  # every class has a name that can be written
 
 

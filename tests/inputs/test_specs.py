@@ -20,20 +20,26 @@ from quickstudy.errors import DataError
 from quickstudy.inputs import AnySpec, InputSpec, TensorLayout
 from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.text import TextSpec
 from quickstudy.tasks._inputs import to_input
 
 RANDOM = np.random.default_rng(0)
 SPECS: dict[str, list[InputSpec]] = {
     "image": [ImageSpec(), ImageSpec(7, 9, 3), ImageSpec(8, 8, 1, "dark")],
     "rows": [RowsSpec(3), RowsSpec(2, ("a", "b"))],
+    "text": [TextSpec(), TextSpec(7)],
 }
 """Specs of every kind."""
 ALL = [spec for specs in SPECS.values() for spec in specs]
 
 
 def stored(spec: InputSpec, count: int = 4) -> dict[str, np.ndarray]:
-    """Return random stored examples of a spec."""
-    return {name: (RANDOM.random((count, *part.axes)) * 255).astype(part.dtype) for name, part in spec.layout().items()}
+    """Return random stored examples of a spec; texts are letters."""
+    least, most = (97, 123) if spec.kind == "text" else (0, 255)
+    return {
+        name: (least + RANDOM.random((count, *part.axes)) * (most - least)).astype(part.dtype)
+        for name, part in spec.layout().items()
+    }
 
 
 def test_every_kind_is_tested_here() -> None:
@@ -400,18 +406,19 @@ def test_what_a_network_got_can_be_stored_again_and_shown(spec: InputSpec) -> No
         assert again.dtype == part.dtype
         np.testing.assert_array_equal(again, examples[name])
     shown = spec.shown({name: array[0] for name, array in examples.items()})
-    if shown.media == "text/plain":
+    if spec.kind == "rows":
         assert shown.content.decode() == ", ".join(f"{number:.4g}" for number in next(iter(examples.values()))[0])
     else:
         again = spec.read(shown.content)
-        np.testing.assert_array_equal(again["image"], examples["image"][0])
+        (name,) = spec.layout()
+        np.testing.assert_array_equal(again[name], examples[name][0])
     assert RowsSpec(20).shown({"rows": np.arange(20.0)}).content == b"0, 1, 2, 3, 4, 5, 6, 7, ..."
 
 
 def test_every_word_that_can_be_said_of_data_is_explained() -> None:
     for name in [*inputs.wishes(), *inputs.readings()]:
         assert inputs.explained(name) != "a property of your own data"
-    assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {"image": ["ink"], "rows": []}
+    assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {"image": ["ink"], "rows": [], "text": []}
 
 
 def test_rows_in_other_units_are_named() -> None:

@@ -9,7 +9,7 @@ import jsonargparse
 
 from quickstudy import data, inputs
 from quickstudy.cli._parser import Parser
-from quickstudy.data import known
+from quickstudy.data import known, readers
 from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import InputSpec
 
@@ -23,7 +23,7 @@ def add_arguments(parser: Parser, split: str, data: str | None = None, data_dir:
         data: data set that is read if the command line names none; None if it must name one.
         data_dir: place of known sets if the command line names none; None for the usual places.
     """
-    words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours"
+    words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours, or a table of texts"
     needed = {"required": True} if data is None else {"default": data}
     parser.add_argument("--data", type=str, help=words, **needed)  # pyright: ignore[reportArgumentType]
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
@@ -33,6 +33,8 @@ def add_arguments(parser: Parser, split: str, data: str | None = None, data_dir:
     for name, hint in inputs.wishes().items():
         words = f"{inputs.explained(name)}; null: as the data or the learner has it"
         parser.add_argument(f"--{name}", type=hint, default=None, help=words)
+    for name, words in readers.wishes().items():
+        parser.add_argument(f"--{name}", type=str | None, default=None, help=words)
     parser.add_argument(
         "--strict", type=bool, default=False, help="stop at the first unreadable file instead of leaving it out"
     )
@@ -59,7 +61,8 @@ def _load(
 
 def load(options: jsonargparse.Namespace, split: str, spec: InputSpec | None = None) -> Dataset:
     """Return the split of the data set that the options name, as `spec` says if one is given, such as a learner's."""
-    wishes = tuple((name, options[name]) for name in inputs.wishes() if options[name] is not None)
+    names = (*inputs.wishes(), *readers.wishes())
+    wishes = tuple((name, options[name]) for name in names if options[name] is not None)
     return _load(options.data, split, spec, options.data_dir, options.strict, wishes)
 
 

@@ -10,9 +10,10 @@ from typing import Any
 
 import jsonargparse
 
-from quickstudy import discovery
+from quickstudy import discovery, inputs
 from quickstudy.cli import _data, _parser
 from quickstudy.data.dataset import DataWarning
+from quickstudy.data.loading import kind_of
 from quickstudy.errors import DataError, QuickstudyError, TaskError
 from quickstudy.inputs import InputSpec
 from quickstudy.tasks._draw import Draw
@@ -86,10 +87,18 @@ def takes_data(source: type) -> bool:
     return "dataset" in inspect.signature(source).parameters
 
 
-def from_rows(name: str) -> bool:
-    """Return whether a source of this name has rows of numbers as inputs, whatever its data."""
-    spec = inspect.getattr_static(discovery.load("tasks", name), "input", None)
-    return getattr(spec, "kind", "") == "rows"
+def usual_net(arguments: Sequence[str], learner: str) -> str:
+    """Return the net for the inputs of the tasks that a command line chooses, by a quick look at its data; in doubt, for the first kind.
+
+    Args:
+        arguments: of the command line.
+        learner: name of the learner if the command line chooses none.
+    """
+    source = discovery.load("tasks", chosen(arguments, learner)[0])
+    spec = inspect.getattr_static(source, "input", None)
+    kind = getattr(spec, "kind", None) or kind_of(_parser.chosen_name(arguments, "data", ""))
+    kinds = inputs.kinds()
+    return kinds.get(kind or "", next(iter(kinds.values()))).usual_net
 
 
 def make(options: jsonargparse.Namespace) -> TaskSource:

@@ -1,4 +1,4 @@
-"""Learn a task from a folder of examples: quickstudy adapt omniglot my-classes/ -o mine.qs"""
+"""Learn a task from a folder of examples, or a table of texts: quickstudy adapt omniglot my-classes/ -o mine.qs"""
 
 from __future__ import annotations
 
@@ -6,9 +6,13 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import jsonargparse
+
 from quickstudy.cli import _data, _output, _parser
+from quickstudy.data.readers import table
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
+from quickstudy.inputs import InputSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.learner import begun
@@ -21,7 +25,11 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "learner", type=str, help="a learner's file, a run's folder, a shipped learner, or a skill to go on from"
     )
-    parser.add_argument("support", type=str, help="folder with one sub-folder of files per class")
+    parser.add_argument(
+        "support", type=str, help="folder with one sub-folder of files per class, or a table of texts and their classes"
+    )
+    for name in ("text", "label"):
+        parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{table.WISHES[name]}; null: {name}")
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the skill to, such as mine.qs")
     _data.add_readings(parser)
     parser.add_argument(
@@ -30,7 +38,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     skill = begin(options.learner, options.keep, **_data.readings(options))
-    things, labels = examples_in(pathlib.Path(options.support))
+    things, labels = _examples(pathlib.Path(options.support), type(skill.engine.reader_for(None)), options)
     skill = skill.add(things, labels)
     skill.save(options.out)
     counts = [(label, labels.count(label)) for label in dict.fromkeys(labels)]
@@ -42,6 +50,20 @@ def run(arguments: Sequence[str]) -> None:
         return
     _output.table(("class", "examples"), counts, title=f"learned: {options.out}")
     _output.following("predict", options.out, things[0])
+
+
+def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargparse.Namespace) -> tuple[list[Any], list[str]]:
+    """Return the examples of a kind in a folder, or the texts of a table, and the class of each.
+
+    Raises:
+        ConfigError: columns are named for a folder.
+    """
+    if table.recognises(support):
+        return table.columns_of(support, options.text, options.label)
+    said = [name for name in ("text", "label") if options[name] is not None]
+    if said:
+        raise ConfigError(f"--{said[0]} is given, but {str(support)!r} is no table with columns; leave it out.")
+    return examples_in(support, kind)
 
 
 def begin(path: str, keep: bool = False, **readings: Any) -> Skill:

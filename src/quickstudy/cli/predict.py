@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,12 +20,14 @@ def run(arguments: Sequence[str]) -> None:
     """Print the most likely class of each file, its probability, and the runner-up; or its values, and their spread."""
     parser = _parser.make_parser("predict", __doc__)
     parser.add_argument("skill", type=str, help="file that quickstudy adapt, or `save` in Python, wrote")
-    parser.add_argument("files", type=str, nargs="+", help="files of one example each, such as photos of any size")
+    words = "files of one example each, such as photos of any size; or texts; - or nothing for the lines of the standard input"
+    parser.add_argument("files", type=str, nargs="*", help=words)
     _data.add_readings(parser)
     parser.add_argument("--unknown", type=bool, default=False, help="say so if an example belongs to no class (null in JSON)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     skill = open_skill(options.skill, **_data.readings(options))
+    options.files = _lines() if options.files in ([], ["-"]) else options.files
     if skill.engine.facts.target == "classes":
         rows, table = _classes(skill, options.files, options.unknown)
     elif options.unknown:
@@ -37,16 +40,36 @@ def run(arguments: Sequence[str]) -> None:
         _output.table(table[0], table[1:])
 
 
+def _lines() -> list[str]:
+    """Return the lines of the standard input that are not blank.
+
+    Raises:
+        ConfigError: there are none, or somebody sits at a terminal.
+    """
+    found = [] if sys.stdin is None or sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
+    if not found:
+        raise ConfigError(
+            "there is nothing to predict; name files or texts behind the skill, or give lines on the standard input."
+        )
+    return found
+
+
+def _things(skill: Skill, words: Sequence[str]) -> list[Any]:
+    """Return the examples that these words name, as the skill's kind of input takes them."""
+    return skill.engine.reader_for(None).named(words)
+
+
 def _classes(skill: Skill, files: Sequence[str], unknown: bool) -> tuple[Rows, list[tuple[str, ...]]]:
     """Return the classes of files as plain rows, and as a table that begins with its head."""
-    probabilities = skill.predict_proba(files)
-    strange = skill.unknown(files) if unknown else np.zeros(len(files), bool)
+    things = _things(skill, files)
+    probabilities = skill.predict_proba(things)
+    strange = skill.unknown(things) if unknown else np.zeros(len(files), bool)
     classes = [str(label) for label in skill.labels]
-    rows, table = [], [("file", "class", "probability", "runner-up")]
+    rows, table = [], [("example", "class", "probability", "runner-up")]
     for file, row, none in zip(files, probabilities, strange, strict=True):
         order = row.argsort()[::-1]
         best = None if none else classes[order[0]]
-        rows.append({"file": file, "class": best, "probabilities": dict(zip(classes, row.tolist(), strict=True))})
+        rows.append({"example": file, "class": best, "probabilities": dict(zip(classes, row.tolist(), strict=True))})
         second = f"{classes[order[1]]} ({100 * row[order[1]]:.1f} %)" if len(order) > 1 else "-"
         table.append((file, best or "unknown", f"{100 * row[order[0]]:.1f} %", second))
     return rows, table
@@ -54,12 +77,12 @@ def _classes(skill: Skill, files: Sequence[str], unknown: bool) -> tuple[Rows, l
 
 def _values(skill: Skill, files: Sequence[str]) -> tuple[Rows, list[tuple[str, ...]]]:
     """Return the values of files, and their spread if the learner predicts one, as plain rows and as a table with its head."""
-    found = skill.outputs(files)
+    found = skill.outputs(_things(skill, files))
     names = {"values": found["prediction"], **({"spread": found["spread"]} if "spread" in found else {})}
     rows = [
-        {"file": file, **{name: value[place].tolist() for name, value in names.items()}} for place, file in enumerate(files)
+        {"example": file, **{name: value[place].tolist() for name, value in names.items()}} for place, file in enumerate(files)
     ]
-    table = [("file", "values", "spread (standard deviation)")[: 1 + len(names)]]
+    table = [("example", "values", "spread (standard deviation)")[: 1 + len(names)]]
     for row in rows:
-        table.append((row["file"], *(", ".join(f"{number:.4g}" for number in row[name]) for name in names)))
+        table.append((row["example"], *(", ".join(f"{number:.4g}" for number in row[name]) for name in names)))
     return rows, table

@@ -33,8 +33,8 @@ from quickstudy.training.progress import Line, progress_line, silent
 from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings
 
-LEARNER, NET, NET_ON_ROWS = "protonet", "conv4", "mlp"
-"""Learner and net if the command line chooses none; the last is for tasks whose inputs are rows of numbers."""
+LEARNER = "protonet"
+"""Learner if the command line chooses none."""
 
 OUT = "runs/latest"
 """Folder of a run if the command line names none."""
@@ -62,8 +62,7 @@ def build_parser(arguments: Sequence[str], verb: str = "train", about: str | Non
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     _tasks.add_arguments(parser, arguments, LEARNER)
-    on_rows = _tasks.from_rows(_tasks.chosen(arguments, LEARNER)[0])
-    _parser.add_learner(parser, arguments, LEARNER, NET_ON_ROWS if on_rows else NET)
+    _parser.add_learner(parser, arguments, LEARNER, _tasks.usual_net(arguments, LEARNER))
     _parser.add_settings(parser, TrainingSettings, "settings of the training")
     return parser
 

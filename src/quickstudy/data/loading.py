@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +11,7 @@ from quickstudy import inputs
 from quickstudy.data import known, readers, splits
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.places import expanded, kind_of_path
-from quickstudy.errors import ConfigError, NotFoundError
+from quickstudy.errors import ConfigError, DataError, NotFoundError
 from quickstudy.inputs import InputSpec
 
 
@@ -61,11 +62,27 @@ def load(
     return splits.of_found(found.dataset, found.splits, split)
 
 
+def kind_of(name_or_path: str | pathlib.Path) -> str | None:
+    """Return the kind of input that data seems to hold, by a quick look; None if that does not tell, or if there is no such data.
+
+    >>> kind_of("omniglot"), kind_of("clinc150")
+    ('image', 'text')
+    """
+    name = known.module_name(str(name_or_path))
+    if name in known.names():
+        return known.get(name).SPEC.kind
+    with contextlib.suppress(DataError):
+        path = expanded(name_or_path)
+        return readers.kind_of(path) if kind_of_path(path) else None
+    return None
+
+
 def _said(wishes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the wishes that say something, or raise a ConfigError for one that no kind of data knows."""
-    strange = [name for name in wishes if name not in inputs.wishes()]
+    known_ones = [*inputs.wishes(), *readers.wishes()]
+    strange = [name for name in wishes if name not in known_ones]
     if strange:
-        raise ConfigError(f"load has no option {strange[0]!r}; expected some of {', '.join(inputs.wishes())}.")
+        raise ConfigError(f"load has no option {strange[0]!r}; expected some of {', '.join(known_ones)}.")
     return {name: value for name, value in wishes.items() if value is not None}
 
 

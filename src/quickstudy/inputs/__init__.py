@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Iterable, Mapping
 from typing import Annotated, Any
@@ -33,7 +32,7 @@ def kinds() -> dict[str, type[InputSpec]]:
     """Return every kind of input by name.
 
     >>> list(kinds())
-    ['image', 'rows']
+    ['image', 'rows', 'text']
     """
     return {name: discovery.load("inputs", name) for name in discovery.names("inputs")}
 
@@ -90,12 +89,7 @@ def wishes() -> dict[str, Any]:
     >>> wishes()["size"]
     int | None
     """
-    return {
-        name: typing.get_type_hints(kind.own)[name]
-        for kind in kinds().values()
-        for name, parameter in inspect.signature(kind.own).parameters.items()
-        if parameter.kind is inspect.Parameter.KEYWORD_ONLY
-    }
+    return {name: typing.get_type_hints(kind.own)[name] for kind in kinds().values() for name in kind.wishes()}
 
 
 def readings() -> dict[str, Any]:

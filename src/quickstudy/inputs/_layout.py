@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -78,6 +78,9 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     nouns: ClassVar[str] = "examples"
     """Name of several examples of this kind, in errors and warnings."""
 
+    usual_net: ClassVar[str] = "mlp"
+    """Name of the net that a command line takes for this kind if none is chosen."""
+
     words: ClassVar[Mapping[str, str]] = {}
     """Explanation of each wish of `own` and each reading of `read_all`, for the help of commands."""
 
@@ -98,6 +101,11 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     def suffixes(cls) -> frozenset[str]:
         """Return the endings of files that hold one example each, such as `.png`; none if this kind has no such files."""
         return frozenset()
+
+    @classmethod
+    def named(cls, words: Sequence[str]) -> list[Any]:
+        """Return the examples that words of a command line name, as `read_all` takes them: paths of files, unless the kind says more."""
+        return list(words)
 
     @classmethod
     @abc.abstractmethod
@@ -153,6 +161,12 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
         Raises:
             DataError: there is no example, or one cannot be read as this kind of input.
         """
+
+    @classmethod
+    def wishes(cls) -> list[str]:
+        """Return the names of what owners can say of data of this kind: the keyword-only arguments of `own`."""
+        parameters = inspect.signature(cls.own).parameters.values()
+        return [parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY]
 
     @classmethod
     def readings(cls) -> list[str]:

@@ -65,3 +65,9 @@ def narrower(
         return [{argument: width} for width in widths if width < given]
     found = dict.fromkeys(tuple(max(1, int(width * fraction)) for width in given) for fraction in fractions)
     return [{argument: narrow} for narrow in found if narrow != tuple(given)]
+
+
+def check_text(spec: InputSpec, net: str) -> None:
+    """Raise a ConfigError unless inputs are texts."""
+    if spec.kind != "text":
+        raise ConfigError(f"{net} takes texts, but the data has {spec.nouns}; choose another net.")

@@ -21,9 +21,6 @@ from quickstudy.tasks._inputs import Inputs
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks._ranges import Range, shown, whole
 
-OTHER_WAYS = 40
-"""Most ways of `of_other_ways`: a task of more takes memory for little that is new."""
-
 
 @dataclasses.dataclass(frozen=True)
 class _Drawn:
@@ -96,11 +93,15 @@ class ClassTasks:
         """Return what an example's input is; travels with the learners that are trained on these tasks."""
         return self.dataset.spec
 
-    def of_other_ways(self) -> ClassTasks | None:
-        """Return tasks like these with four times as many ways, or else a quarter; None if neither is possible, or if ways are a range."""
+    def of_other_ways(self, limit: int = 40) -> ClassTasks | None:
+        """Return tasks like these with four times as many ways, or else a quarter; None if neither is possible, or if ways are a range.
+
+        Args:
+            limit: most ways; a task of more takes memory for little that is new.
+        """
         least, most = self.ways
         for ways in (4 * most, max(2, most // 4)):
-            if least == most != ways <= OTHER_WAYS:
+            if least == most != ways <= limit:
                 with contextlib.suppress(TaskError):
                     return ClassTasks(self.dataset, ways, self.shots, self.queries, self.draw, self.seed)
         return None

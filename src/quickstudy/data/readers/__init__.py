@@ -1,21 +1,25 @@
 """Readers of data: one file per format. Adding a file adds a format.
 
-A file defines `EXPECTED` (what it reads, in words), `recognises(path)` and `read(path, wanted)`.
+A file defines `EXPECTED` (what it reads, in words), `recognises(path)`, `kind(path)` and `read(path, wanted)`; and `WISHES`, if something
+is said of files of this format alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol, cast
 
 import numpy as np
 
 from quickstudy import discovery
 from quickstudy.data.dataset import Dataset
-from quickstudy.errors import DataError
-from quickstudy.inputs import InputSpec, kind_of_array
+from quickstudy.data.tree import suffix_of
+from quickstudy.errors import DataError, QuickstudyError
+from quickstudy.inputs import InputSpec, kind_of_array, kind_of_files, kinds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,11 +42,18 @@ class Wanted:
         Raises:
             DataError: a wish is impossible, or the wanted spec is of another kind.
         """
+        strange = [name for name in self.wishes if name not in kind.wishes()]
+        if strange:
+            raise DataError(f"{strange[0]} is given, but the data holds {kind.nouns}, which have no such option; leave it out.")
         if self.spec is None:
             return kind.own(array, **self.wishes), {}
         if not isinstance(self.spec, kind):
             raise DataError(f"the data holds {kind.nouns}, but {self.spec} are expected; give data of that kind.")
         return self.spec, self.spec.how(**self.wishes)
+
+    def without(self, names: Collection[str]) -> Wanted:
+        """Return the same without some of the wishes, which a reader has fulfilled."""
+        return dataclasses.replace(self, wishes={name: value for name, value in self.wishes.items() if name not in names})
 
     def of_array(self, array: np.ndarray) -> tuple[InputSpec, dict[str, Any]]:
         """Return the spec of the examples in an array, and the options with which they are read."""
@@ -71,9 +82,44 @@ class Reader(Protocol):
         """Return whether an existing path is of this format."""
         ...
 
+    def kind(self, path: pathlib.Path) -> str | None:
+        """Return the kind of input that a path of this format seems to hold, by a quick look; None if that does not tell."""
+        ...
+
     def read(self, path: pathlib.Path, wanted: Wanted) -> Found:
         """Return all examples of a path."""
         ...
+
+
+def kind_of(path: pathlib.Path) -> str | None:
+    """Return the kind of input that an existing path seems to hold, by a quick look; None if that does not tell."""
+    reader = next((reader for reader in _readers() if reader.recognises(path)), None)
+    with contextlib.suppress(QuickstudyError, OSError, ValueError):  # reading it says what is wrong
+        return None if reader is None else reader.kind(path)
+    return None
+
+
+def kind_by_endings(paths: Iterable[str], count: int = 200) -> str | None:
+    """Return the kind of input that most of the first `count` files hold, by their endings; None if they are of no kind.
+
+    >>> kind_by_endings(["a/1.txt", "a/2.txt", "b/notes.md"])
+    'text'
+    """
+    found = kind_of_files(suffix_of(path) for path in itertools.islice(paths, count))
+    return None if found is None else next(name for name, kind in kinds().items() if kind is found)
+
+
+def wishes() -> dict[str, str]:
+    """Return what can be said of files of some formats alone, each with its explanation.
+
+    >>> list(wishes())
+    ['text', 'label', 'group']
+    """
+    return {name: words for module in _readers() for name, words in getattr(module, "WISHES", {}).items()}
+
+
+def _readers() -> list[Reader]:
+    return [cast(Reader, discovery.module("data/readers", name)) for name in discovery.names("data/readers")]
 
 
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
@@ -82,10 +128,9 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
     Raises:
         DataError: no reader does, or the data cannot be read.
     """
-    readers = [cast(Reader, discovery.module("data/readers", name)) for name in discovery.names("data/readers")]
-    for reader in readers:
+    for reader in _readers():
         if reader.recognises(path):
             return reader.read(path, wanted)
-    expected = ", ".join(reader.EXPECTED for reader in readers)
+    expected = ", ".join(reader.EXPECTED for reader in _readers())
     remedy = "Save a table of numbers with numpy.savez('table.npz', rows=numbers, labels=names)."
     raise DataError(f"{str(path)!r} is no file that can be read as data; expected one of: {expected}. {remedy}", remedy=remedy)

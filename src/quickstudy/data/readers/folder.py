@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 
 from quickstudy.data.litter import is_litter
 from quickstudy.data.places import kind_of_path
-from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.readers import Found, Wanted, kind_by_endings
 from quickstudy.data.readers._tree import read_tree
-from quickstudy.data.tree import Listing, classes_of, kind_of, printable
+from quickstudy.data.tree import Listing, classes_of, printable
 from quickstudy.errors import NotFoundError
+from quickstudy.inputs import InputSpec
 
 EXPECTED = "a folder"
 
@@ -23,19 +24,24 @@ def recognises(path: pathlib.Path) -> bool:
     return path.is_dir()
 
 
+def kind(path: pathlib.Path) -> str | None:
+    """Return the kind of input that the first files below a folder hold."""
+    return kind_by_endings(name for _, _, files in os.walk(path) for name in files if not is_litter(name))
+
+
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
     """Return the classes of a folder."""
     return read_tree(FolderTree(path), wanted)
 
 
-def examples_in(root: pathlib.Path) -> tuple[list[pathlib.Path], list[str]]:
-    """Return the files of a folder with one sub-folder per class, and the class of each; read as for training.
+def examples_in(root: pathlib.Path, kind: type[InputSpec]) -> tuple[list[pathlib.Path], list[str]]:
+    """Return the files of a kind in a folder with one sub-folder per class, and the class of each; read as for training.
 
     Raises:
-        DataError: there is no such folder, or no file of a known kind in class folders.
+        DataError: there is no such folder, or no file of this kind in class folders.
     """
     tree = FolderTree(root)
-    classes = classes_of(tree, kind_of(tree))
+    classes = classes_of(tree, kind)
     pairs = [(root / path, printable(entry.name)) for entry in classes for path in entry.paths]
     return [path for path, _ in pairs], [name for _, name in pairs]
 

@@ -36,6 +36,12 @@ def recognises(path: pathlib.Path) -> bool:
     return name.endswith((".idx", "-ubyte", ".idx1", ".idx3"))
 
 
+def kind(path: pathlib.Path) -> str:
+    """Return that such files hold images."""
+    del path
+    return "image"
+
+
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
     """Return the classes of an idx file of images and the file of labels beside it."""
     images, labels = read_pair(path)

@@ -24,6 +24,13 @@ def recognises(path: pathlib.Path) -> bool:
     return path.suffix.lower() == ".npz"
 
 
+def kind(path: pathlib.Path) -> str | None:
+    """Return the kind of input whose noun is the name of an array; None if the examples are called `x`."""
+    with zipfile.ZipFile(path) as file:
+        arrays = {name.lower().removesuffix(".npy") for name in file.namelist()}
+    return next((name for name, found in kinds().items() if found.nouns in arrays), None)
+
+
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
     """Return the classes of an .npz file."""
     examples, labels, classes = read_npz(path)

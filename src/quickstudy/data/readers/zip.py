@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Iterable
 
 from quickstudy.data.litter import is_litter
-from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.readers import Found, Wanted, kind_by_endings
 from quickstudy.data.readers._tree import read_tree
 from quickstudy.data.tree import Listing, printable, suffix_of
 from quickstudy.errors import DataError, NotFoundError, TooLargeError
@@ -27,6 +27,11 @@ WINDOWS = (0, 11, 14)
 def recognises(path: pathlib.Path) -> bool:
     """Return whether a path ends in .zip."""
     return path.suffix.lower() == ".zip"
+
+
+def kind(path: pathlib.Path) -> str | None:
+    """Return the kind of input that the first files of a zip hold."""
+    return kind_by_endings(ZipTree(path).listing.files)
 
 
 def read(path: pathlib.Path, wanted: Wanted) -> Found:

@@ -1,0 +1,200 @@
+"""Texts and labels in the columns of a table: a csv, tsv, jsonl or parquet file."""
+
+from __future__ import annotations
+
+import collections
+import csv
+import json
+import math
+import pathlib
+import warnings
+from typing import Any, TextIO
+
+import numpy as np
+
+from quickstudy.data.arrays import from_arrays
+from quickstudy.data.dataset import DataWarning
+from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.tree import printable, shortened
+from quickstudy.errors import ConfigError, DataError, QuickstudyError
+from quickstudy.inputs.text import TextSpec
+
+EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts"
+ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
+WISHES = {
+    "text": "your own table: name of the column of texts",
+    "label": "your own table: name of the column of classes",
+    "group": "your own table: name of the column of groups of classes",
+}
+"""Explanation of what is said of a table alone: the names of its columns, each its own name unless something else is said."""
+
+
+def recognises(path: pathlib.Path) -> bool:
+    """Return whether a path ends as a table does."""
+    return path.suffix.lower() in ENDINGS and path.is_file()
+
+
+def kind(path: pathlib.Path) -> str:
+    """Return the kind of input that a table holds."""
+    del path
+    return "text"
+
+
+def read(path: pathlib.Path, wanted: Wanted) -> Found:
+    """Return the classes of a table of texts; rows without a text or a label are left out, and counted.
+
+    Raises:
+        DataError: a column is missing or holds no texts, or no row is left.
+    """
+    columns, others = {name: wanted.wishes.get(name) for name in WISHES}, wanted.without(WISHES)
+    texts, labels = columns_of(path, columns["text"], columns["label"], columns["group"], wanted.strict)
+    spec, how = others.of_kind(TextSpec)
+    return Found(from_arrays(np.array(texts, dtype=object), labels, spec=spec, how=how, name=printable(path.name)))
+
+
+def columns_of(
+    path: pathlib.Path, text: str | None = None, label: str | None = None, group: str | None = None, strict: bool = False
+) -> tuple[list[str], list[str]]:
+    """Return the texts of a table, and their labels, with the group in front if a column of groups is named.
+
+    Args:
+        path: a file of the endings above.
+        text: column of texts; None: the one called `text`.
+        label: column of labels; None: the one called `label`.
+        group: column of groups of labels; None for none.
+        strict: True: a row that lacks something is an error; False: it is left out, with a `DataWarning`.
+
+    Raises:
+        DataError: the file cannot be read, or has no such column, or nothing is left.
+    """
+    table = table_of(path)
+    names = [text or "text", label or "label", *([group] if group else [])]
+    for option, name in zip(WISHES, names, strict=False):
+        _check_column(list(table), name, option, path)
+    rows = list(zip(*([_plain(value) for value in table[name]] for name in names), strict=True))
+    whole = [row for row in rows if all(row)]
+    if len(whole) < len(rows):
+        first = next(place for place, row in enumerate(rows, 1) if not all(row))
+        said = f"{str(path)!r}: {len(rows) - len(whole)} of {len(rows)} rows have no {' or no '.join(names)}"
+        if strict:
+            raise DataError(f"{said} (row {first} first); fill them in, or read with strict=False.")
+        warnings.warn(f"{said}, and are left out (row {first} first).", DataWarning, stacklevel=3)
+    if not whole:
+        raise DataError(f"{str(path)!r} has no row with a {' and a '.join(names)}.")
+    labels = [f"{row[2]}/{row[1]}" if group else row[1] for row in whole]
+    _warn_of_twins(labels, path)
+    return [row[0] for row in whole], labels
+
+
+def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
+    """Return the columns of a table by name. Cells of csv and tsv are texts as they are written: "NA" is no missing value.
+
+    Raises:
+        ConfigError: a parquet file, and pandas or what it reads them with is not installed.
+        DataError: the file cannot be read, or a row has more or fewer cells than there are columns.
+    """
+    ending = path.suffix.lower()
+    try:
+        if ending == ".parquet":
+            return _parquet(path)
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            return (
+                _lines_of_json(stream, path)
+                if ending == ".jsonl"
+                else _separated(stream, "\t" if ending == ".tsv" else ",", path)
+            )
+    except QuickstudyError:  # says more already
+        raise
+    except (OSError, ValueError, csv.Error) as error:
+        raise DataError(
+            f"{str(path)!r} cannot be read as a table ({error}); save it as csv with a line of column names."
+        ) from error
+
+
+def _separated(stream: TextIO, separator: str, path: pathlib.Path) -> dict[str, list[Any]]:
+    """Return the columns of a csv or tsv file."""
+    reader = csv.reader(stream, delimiter=separator)
+    head = next(reader, [])
+    columns: list[list[Any]] = [[] for _ in head]
+    for row in reader:
+        if row and len(row) != len(head):
+            raise DataError(
+                f"{str(path)!r}: line {reader.line_num} has {len(row)} cells, but there are {len(head)} columns; put texts with "
+                f"{separator!r} in them into quotes."
+            )
+        for column, cell in zip(columns, row, strict=False):
+            column.append(cell)
+    return _named(head, columns, path)
+
+
+def _lines_of_json(stream: TextIO, path: pathlib.Path) -> dict[str, list[Any]]:
+    """Return the columns of a file with one JSON object in each line; what an object lacks is None."""
+    rows = []
+    for number, line in enumerate(stream, 1):
+        found = json.loads(line) if line.strip() else {}
+        if not isinstance(found, dict):
+            raise DataError(
+                f'{str(path)!r}: line {number} is no JSON object; expected lines such as {{"text": ..., "label": ...}}.'
+            )
+        rows += [found] if found else []
+    names = dict.fromkeys(name for row in rows for name in row)
+    return {name: [row.get(name) for row in rows] for name in names}
+
+
+def _parquet(path: pathlib.Path) -> dict[str, list[Any]]:
+    """Return the columns of a parquet file."""
+    try:
+        import pandas
+
+        table = pandas.read_parquet(path)
+    except ImportError as error:
+        raise ConfigError(f"parquet files are read by pandas and pyarrow ({error}); install them, or save a csv.") from None
+    return _named(
+        [str(name) for name in table.columns], [table.iloc[:, place].tolist() for place in range(table.shape[1])], path
+    )
+
+
+def _named(names: list[str], columns: list[list[Any]], path: pathlib.Path) -> dict[str, list[Any]]:
+    """Return columns by name.
+
+    Raises:
+        DataError: two have one name.
+    """
+    twins = [name for name, count in collections.Counter(names).items() if count > 1]
+    if twins:
+        raise DataError(f"{str(path)!r} has several columns {twins[0]!r}; give each a name of its own.")
+    return dict(zip(names, columns, strict=True))
+
+
+def _check_column(names: list[str], name: str, option: str, path: pathlib.Path) -> None:
+    """Raise a DataError unless a table has a column of this name."""
+    if name not in names:
+        remedy = f"--{option} {next(iter(names), 'NAME')}"
+        numbers = "A table of numbers is an .npz file: numpy.savez('table.npz', rows=numbers, labels=names)."
+        raise DataError(
+            f"{str(path)!r} has no column {name!r}; it has {shortened(names) or 'none'}. Name the one that holds the {option}s, such as "
+            f"{remedy}. {numbers}",
+            subject=option,
+            expected=", ".join(names),
+        )
+
+
+def _plain(value: Any) -> str:
+    """Return a cell as text without blanks around it; nothing for one that is missing."""
+    missing = value is None or (isinstance(value, float) and math.isnan(value))
+    return "" if missing else str(value).strip()
+
+
+def _warn_of_twins(labels: list[str], path: pathlib.Path) -> None:
+    """Warn of labels that differ in case or blanks alone."""
+    spelled = collections.defaultdict(set)
+    for label in set(labels):
+        spelled["".join(label.split()).casefold()].add(label)
+    twins = sorted(str(sorted(names)) for names in spelled.values() if len(names) > 1)
+    if twins:
+        warnings.warn(
+            f"{str(path)!r}: labels that differ in case or blanks alone are different classes: {shortened(twins)}. If they are the same, "
+            "write them alike.",
+            DataWarning,
+            stacklevel=3,
+        )
