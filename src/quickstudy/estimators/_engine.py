@@ -142,7 +142,7 @@ class TorchEngine:
             continues=facts.continues,
             protocol="",
             temperature=facts.temperature,
-            temperature_power=facts.temperature_power,
+            temperature_power=facts.temperature_power or None,
             statistics=dict(facts.statistics),
         )
         content = storage.packed("learner", to_arrays(self.saved.learner.state_dict()), describe(self.saved))

@@ -77,7 +77,7 @@ def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: 
         continues=saved.learner.continues,
         protocol=saved.learner.protocol,
         temperature=float(saved.temperature),
-        temperature_power=float(saved.temperature_power),
+        temperature_power=float(saved.temperature_power) or None,
         statistics=dict(saved.statistics),
         results=about["info"],
         licence=licence,

@@ -129,7 +129,7 @@ def _facts(manifest: Manifest) -> Facts:
         ways=manifest.target.outputs,
         rate=next((name for name in manifest.settings if name.endswith(("lr", "rate_scale"))), ""),
         temperature=manifest.temperature,
-        temperature_power=manifest.temperature_power,
+        temperature_power=manifest.temperature_power or 0.0,
         threshold=None if manifest.unknown is None else manifest.unknown.threshold,
         statistics=manifest.statistics,
     )

@@ -96,7 +96,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
         "info": manifest.results,
         "target": manifest.target.kind,
         "temperature": manifest.temperature,
-        "temperature_power": manifest.temperature_power,
+        "temperature_power": manifest.temperature_power or 0.0,
         "statistics": manifest.statistics,
         "threshold": None if manifest.unknown is None else manifest.unknown.threshold,
     }
