@@ -37,8 +37,9 @@ max-pooling net at 96 % after 16. The steps and the rate at test (5 steps of 0.1
 chosen on validation tasks with an earlier, strided net. With a head that starts at zero, a first inner step moves the head alone,
 so MAML needs two steps to be more than ANIL. A command's `--minutes` say how long it trained, beside other trainings on two cores;
 papers train for hours. Records without figures of time and size are older than the others: their tasks were drawn by an earlier
-generator and have other hashes. A temperature is fitted on validation tasks of one size: the calibration error after it may be larger
-than before on tasks of another size, or with other steps. What first-order MAML and Reptile lacked is in `LOG.md`.
+generator and have other hashes. A temperature is fitted on validation tasks of two numbers of ways (of older records, of one), with the
+steps of the training: the calibration error after it may be larger than before with other steps or rates. What first-order MAML and
+Reptile lacked is in `LOG.md`.
 
 The learner that was trained on rendered glyphs alone (`quickstudy evaluate glyphs --data omniglot --split test --ways 5 --shots 1
 5`), on Omniglot, which it has never seen: {cross}.

@@ -30,6 +30,7 @@ _WHERE = {
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Skill": "quickstudy.runtime.skill",
     "Task": "quickstudy.task",
+    "TextSpec": "quickstudy.inputs.text",
     "TrainingSettings": "quickstudy.training.settings",
     "UnlikeTrainingWarning": "quickstudy.errors",
     "ValidationSettings": "quickstudy.training.settings",
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from quickstudy.estimators.classifier import FewShotClassifier
     from quickstudy.estimators.regressor import FewShotRegressor
     from quickstudy.inputs.image import ImageSpec
+    from quickstudy.inputs.text import TextSpec
     from quickstudy.learner import Learner
     from quickstudy.objectives.classes import OneHot, one_hot
     from quickstudy.objectives.values import Values
@@ -83,6 +85,7 @@ __all__ = [
     "SinusoidTasks",
     "Skill",
     "Task",
+    "TextSpec",
     "TrainingSettings",
     "UnlikeTrainingWarning",
     "ValidationSettings",

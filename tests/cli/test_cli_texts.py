@@ -86,6 +86,27 @@ def test_texts_in_python_are_strings(cli: Call, run: pathlib.Path, tmp_path: pat
     assert FewShotClassifier.load(tmp_path / "mine.qs").predict(["no card yet"]).tolist() == ["card"]
 
 
+def test_other_names_of_columns_go_with_the_run(cli: Call, pasted: Call, table: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    other = tmp_path / "other.tsv"
+    other.write_text(table.read_text().replace("text\tlabel", "message\ttopic"))
+    sizes = ("--ways", 2, "--queries", 3, "--net.features", 4, "--net.buckets", 64, "--validation.ways", 1)
+    columns = ("--text", "message", "--label", "topic")
+    outcome = cli("train", "--data", other, *columns, *sizes, "--validation.tasks", 2, "--steps", 1, "--out", tmp_path / "run")
+    assert outcome.code == 0, outcome
+    (following,) = pasted(outcome.out)
+    assert "--text message --label topic" in following
+    assert cli("evaluate", tmp_path / "run", "--ways", 2, "--queries", 3, "--tasks", 2).code == 0
+    assert cli("evaluate", tmp_path / "run", "--data", table, "--ways", 2, "--queries", 3, "--tasks", 2).code == 0
+    assert cli("doctor", tmp_path / "run", "--tasks", 2).code == 0
+    assert cli("export", tmp_path / "run", "-o", tmp_path / "a.qs", "--data", other, *columns).code == 0
+
+
+def test_a_table_is_refused_for_a_learner_of_images(refused: Call, tmp_path: pathlib.Path) -> None:
+    (tmp_path / "mine.csv").write_text(MINE[0])
+    message = refused("adapt", "omniglot", tmp_path / "mine.csv", *MINE[1:], "--label", "topic", "-o", tmp_path / "a.qs")
+    assert "is a table of texts, but this learner takes images; give a folder of them" in message
+
+
 def test_nothing_to_predict_and_columns_of_a_folder_are_refused(
     cli: Call, refused: Call, run: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

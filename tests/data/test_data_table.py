@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import pathlib
 import sys
@@ -108,6 +109,34 @@ def test_rows_that_lack_something_are_left_out_and_counted(tmp_path: pathlib.Pat
         columns_of(path, strict=True)
 
 
+def test_bytes_that_are_no_utf8_are_counted(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "latin.csv").write_bytes("text,label\ncaf\u00e9,a\ntea,a\n".encode("latin-1"))
+    with pytest.warns(DataWarning, match="1 of 2 rows hold bytes that are no UTF-8"):
+        assert columns_of(tmp_path / "latin.csv")[0] == ["caf\ufffd", "tea"]
+
+
+def test_a_cell_may_be_long_and_must_be_a_text(tmp_path: pathlib.Path) -> None:
+    before = csv.field_size_limit()
+    (tmp_path / "long.csv").write_text(f"text,label\n{'word ' * 100_000},a\n")
+    assert len(columns_of(tmp_path / "long.csv")[0][0]) == 499_999
+    assert csv.field_size_limit() == before
+    (tmp_path / "list.jsonl").write_text(json.dumps({"text": ["a", "b"], "label": "x"}))
+    with pytest.raises(DataError, match=r"a cell holds .*\['a', 'b'\].*, a list; expected a text"):
+        columns_of(tmp_path / "list.jsonl")
+
+
+def test_a_quote_that_never_ends_is_refused(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "open.tsv").write_text('text\tlabel\n"hello there\tx\n"bye\ty\n')
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        columns_of(tmp_path / "open.tsv")
+
+
+def test_a_damaged_npz_has_no_kind(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "damaged.npz").write_bytes(b"no zip")
+    assert kind_of(tmp_path / "damaged.npz") is None
+    assert kind_of(tmp_path / "not there") is None
+
+
 def test_labels_that_differ_in_case_or_blanks_alone_are_said(tmp_path: pathlib.Path) -> None:
     path = tmp_path / "table.csv"
     path.write_text("text,label\na,Lost card\nb,lost  card\nc,other\n")
@@ -135,6 +164,17 @@ def test_a_folder_of_text_files_is_one_class_each(tmp_path: pathlib.Path) -> Non
         (tmp_path / label).mkdir(exist_ok=True)
         (tmp_path / label / f"{name}.txt").write_text(TEXTS["abcd".index(name)])
     assert kind_of(tmp_path) == "text"
+    (tmp_path / "card" / "a.txt").write_bytes(b"\xef\xbb\xbf" + TEXTS[0].encode())
     data = load(tmp_path, "all")
     assert data.classes == ("card", "lost")
     np.testing.assert_array_equal(data.examples["text"], TextSpec().read_all(TEXTS)["text"])
+
+
+def test_files_that_are_cut_are_counted_once_also_from_the_cache(tmp_path: pathlib.Path) -> None:
+    for name, label in zip("abcd", LABELS, strict=True):
+        (tmp_path / label).mkdir(exist_ok=True)
+        (tmp_path / label / f"{name}.txt").write_text("a text that is far too long for this")
+    for _ in range(2):
+        with pytest.warns(DataWarning, match="at least 4 of 4 texts reach 16 bytes") as caught:
+            load(tmp_path, "all", length=16)
+        assert len(caught) == 1

@@ -85,9 +85,9 @@ def test_what_is_too_long_is_cut_between_characters_and_counted() -> None:
     with pytest.warns(InputWarning, match=r"1 of 2 texts are longer than 4 bytes \(the longest has 10,000,000\)"):
         found = TextSpec(4).read_all(["ä" * 5_000_000, "ok"])["text"]
     assert found.tolist() == [[195, 164, 195, 164], [111, 107, 0, 0]]
-    with pytest.warns(InputWarning):
-        assert TextSpec(3).read("ää")["text"].tolist() == [195, 164, 0]
-    np.testing.assert_array_equal(TextSpec(3).read_all(expected(["ää"]))["text"], [[195, 164, 0]])
+    assert TextSpec(3).read("ää")["text"].tolist() == [195, 164, 0]
+    with pytest.warns(InputWarning, match="1 of 1 texts are longer than 3 bytes"):
+        np.testing.assert_array_equal(TextSpec(3).read_all(expected(["ää"]))["text"], [[195, 164, 0]])
 
 
 def test_bytes_that_are_no_utf8_are_replaced_and_counted() -> None:
@@ -97,6 +97,29 @@ def test_bytes_that_are_no_utf8_are_replaced_and_counted() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         SPEC.read_all(["a sign of its own: \ufffd".encode()])
+
+
+def test_what_texts_of_files_may_lack_is_counted_over_all() -> None:
+    rows = np.stack([TextSpec(8).read(text)["text"] for text in ("far too long", "short", b"caf\xe9", "ää ää ää")])
+    said = TextSpec(8).lacking({"text": rows})
+    assert said == (
+        "at least 1 of 4 texts reach 8 bytes, and what may follow is left out; 1 hold signs that stand for bytes that are no UTF-8"
+    )
+    assert TextSpec(24).lacking({"text": expected(["short"])}) is None
+
+
+def test_marks_of_byte_order_are_no_part_of_a_text() -> None:
+    same = ["a card", "\ufeffa card", b"\xef\xbb\xbfa card"]
+    np.testing.assert_array_equal(SPEC.read_all(same)["text"], expected(["a card"] * 3))
+
+
+def test_words_of_a_command_line_are_texts_or_files(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "with blanks in.txt"
+    file.write_text("from a file")
+    long = "word " * 100 + "end.txt"
+    assert TextSpec.named([str(file), "see note.txt", long, "a card"]) == [file, "see note.txt", long, "a card"]
+    with pytest.raises(NotFoundError, match=r"there is no text file 'questoin\.txt'"):
+        SPEC.read_all(TextSpec.named(["questoin.txt"]))
 
 
 def test_texts_unlike_those_of_training_are_told_by_length_and_script() -> None:

@@ -13,6 +13,7 @@ from builders import Prototypes
 from torch import Tensor
 
 from quickstudy.data.arrays import from_arrays
+from quickstudy.functional.classes import ABSENT, present_ways
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.learner import State
@@ -24,6 +25,7 @@ from quickstudy.training.calibration import Reliability, fit_temperature, input_
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.processes.group import ALONE
+from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings, ValidationSettings
 
 from .conftest import FEATURES
@@ -121,6 +123,12 @@ def test_the_temperature_follows_the_number_of_ways() -> None:
     found = evaluate(saved, other, 30)
     fixed = evaluate(dataclasses.replace(saved, temperature=saved.temperature_of(4), temperature_power=0.0), other, 30)
     assert found.ece < 0.05 < 0.15 < fixed.ece
+
+
+def test_logits_that_are_no_numbers_are_judged_all_the_same() -> None:
+    logits = torch.tensor([[[math.nan, 1.0, ABSENT], [0.0, 1.0, ABSENT]]])
+    assert present_ways(logits).tolist() == [2]
+    assert SavedLearner(Prototypes(Identity(2)), temperature=2.0, temperature_power=-1.0).temperature_of(0) == 2.0
 
 
 def test_the_power_is_between_two_temperatures() -> None:

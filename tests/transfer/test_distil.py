@@ -45,6 +45,13 @@ def test_a_student_says_how_often_it_is_measured() -> None:
     assert Distilled(Prototypes(MLP(in_features=6)), teacher).measured_every is None
 
 
+def test_a_student_in_training_has_its_ways() -> None:
+    """So that nothing judges it on tasks of others."""
+    student, teacher = make_learner(HEAD_DESCENT, head_ways=3), Prototypes(MLP(in_features=6))
+    assert Distilled(student, teacher).ways == student.ways == 3
+    assert Distilled(teacher, teacher).ways is None
+
+
 @pytest.mark.parametrize("name", [PROTOTYPES, DESCENT, HEAD_DESCENT])
 def test_the_gradient_is_that_of_divergence_and_cross_entropy(name: str) -> None:
     student, teacher, task = make_learner(name), make_learner(PROTOTYPES, seed=1), make_tasks()[0]

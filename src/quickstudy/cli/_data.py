@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jsonargparse
@@ -14,30 +16,44 @@ from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import InputSpec
 
 
-def add_arguments(parser: Parser, split: str, data: str | None = None, data_dir: str | None = None) -> None:
+def add_arguments(parser: Parser, split: str, own: Mapping[str, str] = MappingProxyType({})) -> None:
     """Add `--data` and what goes with it.
 
     Args:
         parser: the parser that gets the options.
         split: split that is read if the command line names none.
-        data: data set that is read if the command line names none; None if it must name one.
-        data_dir: place of known sets if the command line names none; None for the usual places.
+        own: what is taken if the command line names nothing else, by the names of the options; without `data` it must name some.
     """
     words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours, or a table of texts"
-    needed = {"required": True} if data is None else {"default": data}
+    needed = {"default": own["data"]} if "data" in own else {"required": True}
     parser.add_argument("--data", type=str, help=words, **needed)  # pyright: ignore[reportArgumentType]
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
     parser.add_argument(
-        "--data_dir", "--data-dir", type=str | None, default=data_dir, help="where known sets are, or are downloaded to"
+        "--data_dir",
+        "--data-dir",
+        type=str | None,
+        default=own.get("data_dir"),
+        help="where known sets are, or are downloaded to",
     )
     for name, hint in inputs.wishes().items():
         words = f"{inputs.explained(name)}; null: as the data or the learner has it"
         parser.add_argument(f"--{name}", type=hint, default=None, help=words)
-    for name, words in readers.wishes().items():
-        parser.add_argument(f"--{name}", type=str | None, default=None, help=words)
+    add_columns(parser, own)
     parser.add_argument(
         "--strict", type=bool, default=False, help="stop at the first unreadable file instead of leaving it out"
     )
+
+
+def add_columns(parser: Parser, own: Mapping[str, str] = MappingProxyType({}), leave_out: Sequence[str] = ()) -> None:
+    """Add the options that are for tables alone, with the defaults in `own`."""
+    for name, words in readers.wishes().items():
+        if name not in leave_out:
+            parser.add_argument(f"--{name}", type=str | None, default=own.get(name), help=words)
+
+
+def columns(options: jsonargparse.Namespace) -> dict[str, str]:
+    """Return what the options say of tables alone."""
+    return {name: options[name] for name in readers.wishes() if options.get(name) is not None}
 
 
 def add_readings(parser: Parser) -> None:
@@ -61,8 +77,7 @@ def _load(
 
 def load(options: jsonargparse.Namespace, split: str, spec: InputSpec | None = None) -> Dataset:
     """Return the split of the data set that the options name, as `spec` says if one is given, such as a learner's."""
-    names = (*inputs.wishes(), *readers.wishes())
-    wishes = tuple((name, options[name]) for name in names if options[name] is not None)
+    wishes = (*((name, options[name]) for name in inputs.wishes() if options[name] is not None), *columns(options).items())
     return _load(options.data, split, spec, options.data_dir, options.strict, wishes)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jsonargparse
@@ -11,6 +11,7 @@ import jsonargparse
 from quickstudy import discovery
 from quickstudy.cli import _parser, _tasks
 from quickstudy.cli.train import LEARNER, build_parser
+from quickstudy.data import readers
 from quickstudy.errors import ConfigError
 from quickstudy.tasks._draw import Draw
 from quickstudy.training.folder import CONFIG
@@ -30,11 +31,18 @@ def add_places(parser: _parser.Parser) -> None:
     )
 
 
-def own_data(run: str) -> dict[str, str]:
-    """Return the options `data` and `data_dir` with which a run was trained; nothing for a file, or for tasks without data."""
+def own_data(run: str, arguments: Sequence[str]) -> dict[str, str]:
+    """Return the options that name the data with which a run was trained; nothing for a file, or for tasks without data.
+
+    Args:
+        run: its folder.
+        arguments: of the command line. If they name other data, its columns have nothing to do with those of the run's.
+    """
     config = pathlib.Path(run) / CONFIG
     values = _parser.read_config(config) if config.is_file() else {}
-    return {name: values[name] for name in ("data", "data_dir") if isinstance(values.get(name), str)}
+    named = any(word.partition("=")[0] == "--data" for word in arguments)
+    names = ("data", "data_dir", *(() if named else readers.wishes()))
+    return {name: values[name] for name in names if isinstance(values.get(name), str)}
 
 
 def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str | None) -> jsonargparse.Namespace:

@@ -12,6 +12,7 @@ import jsonargparse
 
 from quickstudy import discovery, inputs
 from quickstudy.cli import _data, _parser
+from quickstudy.data import readers
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.loading import kind_of
 from quickstudy.errors import DataError, QuickstudyError, TaskError
@@ -96,7 +97,8 @@ def usual_net(arguments: Sequence[str], learner: str) -> str:
     """
     source = discovery.load("tasks", chosen(arguments, learner)[0])
     spec = inspect.getattr_static(source, "input", None)
-    kind = getattr(spec, "kind", None) or kind_of(_parser.chosen_name(arguments, "data", ""))
+    data = _parser.chosen_name(arguments, "data", "")
+    kind = getattr(spec, "kind", None) or (kind_of(data) if data else None)
     kinds = inputs.kinds()
     return kinds.get(kind or "", next(iter(kinds.values()))).usual_net
 
@@ -195,7 +197,8 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     words: list[object] = ["evaluate", options.out]
     if not takes_data(discovery.load("tasks", options.tasks)):
         return words
-    words += ["--data", options.data, *(("--data_dir", options.data_dir) if options.data_dir else ())]
+    named = [name for name in ("data", "data_dir", *readers.wishes()) if options[name]]
+    words += [word for name in named for word in (f"--{name}", options[name])]
     for split in dict.fromkeys(("test", options.validation.split, options.split)):
         counts = _counts(options, split, saved)
         ways = saved.learner.ways or min(USUAL["ways"], len(counts))

@@ -13,6 +13,7 @@ from quickstudy.data.readers import table
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.inputs import InputSpec
+from quickstudy.inputs.text import TextSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.learner import begun
@@ -28,8 +29,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "support", type=str, help="folder with one sub-folder of files per class, or a table of texts and their classes"
     )
-    for name in ("text", "label"):
-        parser.add_argument(f"--{name}", type=str | None, default=None, help=f"{table.WISHES[name]}; null: {name}")
+    _data.add_columns(parser, leave_out=["group"])
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the skill to, such as mine.qs")
     _data.add_readings(parser)
     parser.add_argument(
@@ -59,10 +59,14 @@ def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargpars
         ConfigError: columns are named for a folder.
     """
     if table.recognises(support):
+        if kind is not TextSpec:
+            raise ConfigError(
+                f"{str(support)!r} is a table of texts, but this learner takes {kind.nouns}; give a folder of them."
+            )
         return table.columns_of(support, options.text, options.label)
-    said = [name for name in ("text", "label") if options[name] is not None]
+    said = _data.columns(options)
     if said:
-        raise ConfigError(f"--{said[0]} is given, but {str(support)!r} is no table with columns; leave it out.")
+        raise ConfigError(f"--{next(iter(said))} is given, but {str(support)!r} is no table with columns; leave it out.")
     return examples_in(support, kind)
 
 

@@ -30,7 +30,7 @@ def run(arguments: Sequence[str]) -> None:
     if any(not word.startswith("-") for word in arguments) and arguments[0].startswith("-"):
         raise ConfigError("name the learner first: quickstudy evaluate LEARNER --data ... See 'quickstudy evaluate --help'.")
     saved = load_learner(arguments[0]) if arguments and not arguments[0].startswith("-") else None
-    parser = _build_parser(saved, {} if saved is None else _runs.own_data(arguments[0]))
+    parser = _build_parser(saved, {} if saved is None else _runs.own_data(arguments[0], arguments))
     options = parser.parse(arguments)
     assert saved is not None  # the parser insists on a learner
     before = hyperparameters(saved.learner)
@@ -97,12 +97,13 @@ def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskS
 
 
 def _warn_of_known_data(name: str, saved: SavedLearner) -> None:
-    """Warn if a learner was trained on the split that it is evaluated on, or on all of the data."""
+    """Warn if a learner was trained on the split that it is evaluated on, or if either is all of the data."""
     trained = str(dict(saved.info.get("trained_on") or {}).get("dataset"))
-    if trained in (name, f"{name.rpartition('/')[0]}/all"):
+    (data, _, split), (trained_data, _, trained_split) = name.rpartition("/"), trained.rpartition("/")
+    if data == trained_data and (split == trained_split or "all" in (split, trained_split)):
         warnings.warn(
-            f"this learner was trained on {trained}, and the tasks are drawn from {name}: figures will be too high. Name what it has not "
-            "seen, with --data or --split.",
+            f"this learner was trained on {trained}, and the tasks are drawn from {name}: if that is the same data, figures will be too "
+            "high. Name what it has not seen, with --data or --split.",
             DataWarning,
             stacklevel=2,
         )
@@ -132,7 +133,7 @@ def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parse
     )
     source = discovery.load("tasks", _source(saved))
     if _tasks.takes_data(source):
-        _data.add_arguments(parser, split="test", **data)
+        _data.add_arguments(parser, split="test", own=data)
         _add_sizes(parser)
     skip = {"dataset", "ways", "shots"} if _tasks.takes_data(source) else set()
     _parser.add_settings(parser, source, f"options of the tasks {_source(saved)}", skip=skip)

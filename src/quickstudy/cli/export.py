@@ -10,7 +10,7 @@ from typing import Literal
 import jsonargparse
 import numpy as np
 
-from quickstudy.cli import _garbage, _output, _parser
+from quickstudy.cli import _data, _garbage, _output, _parser
 from quickstudy.errors import ConfigError
 from quickstudy.export import budget
 from quickstudy.export.budget import Candidate, Limit
@@ -33,7 +33,7 @@ def run(arguments: Sequence[str]) -> None:
     """Export a saved learner; print what the file holds."""
     options = _build_parser().parse(arguments)
     saved = load_learner(pretrained.find(options.learner))
-    source = Source(saved, options.data, options.data_dir)
+    source = Source(saved, options.data, options.data_dir, wishes=_data.columns(options))
     if options.target == "c":
         with _garbage.rarely_collected():
             _write_c(options, source)
@@ -78,6 +78,7 @@ def _build_parser() -> _parser.Parser:
     parser.add_argument(
         "--data_dir", "--data-dir", type=str | None, default=None, help="where known sets are, or are downloaded to"
     )
+    _data.add_columns(parser)
     parser.add_argument(
         "--budget", type=str | None, default=None, help="largest file, such as 256KB: the best learner that fits"
     )

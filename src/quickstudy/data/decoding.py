@@ -35,6 +35,9 @@ def dataset_of(job: store.Job, classes: list[ClassFiles], name: str, strict: boo
         raise DataError(
             f"{job.tree.label}: none of the {job.spec.nouns} in class {shortened(empty)} is readable; mend them or remove the folder."
         )
+    said = job.spec.lacking(found.stored)
+    if said is not None:
+        warnings.warn(f"{job.tree.label}: {said}.", DataWarning, stacklevel=2)
     return _as_dataset(found, counts, classes, job, name)
 
 

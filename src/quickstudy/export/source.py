@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 from quickstudy import data
 from quickstudy.data.dataset import Dataset
@@ -19,6 +21,7 @@ class Source:
         saved: the learner.
         name: a known set, or a path; None for the set that the learner was trained on.
         data_dir: folder that holds known sets.
+        wishes: what is said of the data, as `load` takes it, such as the names of a table's columns.
         ways: classes of a task, for a learner that takes any number.
         seed: of the tasks to calibrate on, so that they are none of those to measure on.
     """
@@ -28,6 +31,7 @@ class Source:
     data_dir: str | None = None
     ways: int = 5
     seed: int = 2_000_003
+    wishes: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     def tasks(self, split: str, shots: int | tuple[int, int], queries: int, seed: int = 0) -> ClassTasks:
         """Return tasks as `ClassTasks` makes them, with fewer ways, shots or queries if the split has fewer.
@@ -78,7 +82,7 @@ class Source:
                 "quantise it on tasks of your own (quickstudy.export.onnx.int8.to_int8)."
             )
         try:
-            return data.load(name, split, spec=spec, data_dir=self.data_dir)
+            return data.load(name, split, spec=spec, data_dir=self.data_dir, **self.wishes)
         except UserError as error:
             raise ConfigError(
                 f"{name} ({split}), on which to calibrate and measure, cannot be loaded: {error} Name the folder or file of that data with "

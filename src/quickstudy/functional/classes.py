@@ -46,7 +46,7 @@ def present_ways(logits: Float[Tensor, "task query way"]) -> Int[Tensor, " task"
     >>> present_ways(torch.tensor([[[0.5, ABSENT, 1.0]]]))
     tensor([2])
     """
-    return (logits.amax(1) > ABSENT / 2).sum(-1)
+    return (~(logits.amax(1) <= ABSENT / 2)).sum(-1)  # a way whose logits are no numbers is there
 
 
 def pad_rows(rows: Tensor, count: int) -> Tensor:

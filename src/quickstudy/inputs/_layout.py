@@ -188,6 +188,10 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
             how: options of `read_all` with which the examples were read.
         """
 
+    def lacking(self, stored: Mapping[str, np.ndarray]) -> str | None:
+        """Return a warning if stored examples of files seem to lack something that the files hold: how many, and what; None by default."""
+        del stored
+
     def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the inputs of a network by name, float32 `[example, ...]`."""
         return {name: layout.to_network(stored[name]) for name, layout in self.layout().items()}

@@ -18,6 +18,9 @@ UNLIKE = {"times": 4.0, "least": 8.0, "plain": 0.5}
 """Ratio of mean lengths beyond which texts are called far longer or shorter than those of training; bytes that count at least; difference
 of the shares of bytes beyond ASCII beyond which they are called texts of another script."""
 
+REPLACED = "\ufffd".encode()
+"""Bytes that stand for what is no UTF-8."""
+
 TextLike = str | bytes | os.PathLike[str]
 """Type of one text: the text itself, its UTF-8 bytes, or the path of a file that holds it."""
 
@@ -54,13 +57,13 @@ class TextSpec(InputSpec, frozen=True):
 
     @classmethod
     def named(cls, words: Sequence[str]) -> list[Any]:
-        """Return the texts that words of a command line name: the words themselves, and the content of existing `.txt` files.
+        """Return the texts that words of a command line name: the words themselves, and files that end in `.txt`.
 
-        >>> TextSpec.named(["I lost my card.", "none.txt"])
-        ['I lost my card.', 'none.txt']
+        >>> TextSpec.named(["I lost my card.", "lost.txt"])
+        ['I lost my card.', PosixPath('lost.txt')]
         """
-        paths = [pathlib.Path(word) if pathlib.PurePath(word).suffix.lower() in cls.suffixes() else None for word in words]
-        return [word if path is None or not path.is_file() else path for word, path in zip(words, paths, strict=True)]
+        files = [word.lower().endswith(".txt") and (os.path.isfile(word) or not word.split()[1:]) for word in words]
+        return [pathlib.Path(word) if file else word for word, file in zip(words, files, strict=True)]
 
     @classmethod
     def takes(cls, array: np.ndarray) -> bool:
@@ -113,8 +116,10 @@ class TextSpec(InputSpec, frozen=True):
             NotFoundError: there is no such file.
             DataError: `thing` is no text, or an empty one.
         """
-        things = thing[None] if isinstance(thing, np.ndarray) and thing.ndim == 1 else [thing]
-        return {name: rows[0] for name, rows in self.read_all(things, **how).items()}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", InputWarning)  # `lacking` counts over all texts that are read one by one
+            things = thing[None] if isinstance(thing, np.ndarray) and thing.ndim == 1 else [thing]
+            return {name: rows[0] for name, rows in self.read_all(things, **how).items()}
 
     def read_all(self, things: Any, **how: Any) -> dict[str, np.ndarray]:
         """Return stored texts, uint8 `[example, length]`.
@@ -134,14 +139,10 @@ class TextSpec(InputSpec, frozen=True):
             raise DataError(f"{', '.join(how)} was given, but texts have no such option; leave it out.")
         check_several(things, (str, bytes, bytearray, pathlib.Path), "text")
         if isinstance(things, np.ndarray) and things.dtype == np.uint8 and things.ndim == 2:
-            return {"text": _refitted(things, self.length)}
+            return {"text": self._refitted(things)}
         found = [_encoded(thing, place) for place, thing in enumerate(_listed(things))]
         self._warn([content for content, _ in found], sum(broken for _, broken in found))
-        rows = np.zeros((len(found), self.length), np.uint8)
-        for row, (content, _) in zip(rows, found, strict=True):
-            kept = _cut(content, self.length)
-            row[: len(kept)] = np.frombuffer(kept, np.uint8)
-        return {"text": rows}
+        return {"text": _stacked([content for content, _ in found], self.length)}
 
     def statistics(self, stored: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Return the mean length in bytes, and the share of bytes that are no ASCII."""
@@ -163,9 +164,26 @@ class TextSpec(InputSpec, frozen=True):
             f"{statistics['length']:.0f}; give texts of that length."
         )
 
+    def lacking(self, stored: Mapping[str, np.ndarray]) -> str | None:
+        """Return a warning if texts reach the last byte, so that more may follow, or hold signs in place of bytes that are no UTF-8."""
+        rows = stored["text"]
+        full = int((rows[:, -1] > 0).sum())  # at least: a character that does not fit leaves the last bytes empty
+        replaced = sum(REPLACED in row.tobytes() for row in rows)
+        said = [f"at least {full} of {len(rows)} texts reach {self.length} bytes, and what may follow is left out"] * (full > 0)
+        said += [f"{replaced} hold signs that stand for bytes that are no UTF-8"] * (replaced > 0)
+        return "; ".join(said) or None
+
     def shown(self, stored: Mapping[str, np.ndarray]) -> Shown:
         """Return one stored text as text."""
         return Shown("text/plain", stored["text"].tobytes().rstrip(b"\0").decode("utf-8", "replace").encode())
+
+    def _refitted(self, rows: np.ndarray) -> np.ndarray:
+        """Return stored texts of another length."""
+        if rows.shape[1] <= self.length:
+            return np.pad(rows, ((0, 0), (0, self.length - rows.shape[1])))
+        contents = [content.tobytes().rstrip(b"\0") for content in rows]
+        self._warn(contents, 0)
+        return _stacked(contents, self.length)
 
     def _warn(self, contents: Sequence[bytes], broken: int) -> None:
         """Warn of texts that are cut, and of bytes that are no UTF-8."""
@@ -215,7 +233,7 @@ def _encoded(thing: Any, place: int) -> tuple[bytes, bool]:
         thing = _content(thing)
     if isinstance(thing, bytes | bytearray):
         text = bytes(thing).decode("utf-8", "replace")
-        broken = "\ufffd" in text and b"\xef\xbf\xbd" not in bytes(thing)
+        broken = "\ufffd" in text and REPLACED not in bytes(thing)
     elif isinstance(thing, str):
         text = thing.encode("utf-8", "replace").decode()  # halves of surrogate pairs become question marks
         broken = text != thing
@@ -223,7 +241,7 @@ def _encoded(thing: Any, place: int) -> tuple[bytes, bool]:
         raise DataError(
             f"text {place} is {thing!r}, a {type(thing).__name__}; expected a text. Drop it, or write an empty answer as a word."
         )
-    content = text.replace("\0", " ").strip().encode()
+    content = text.removeprefix("\ufeff").replace("\0", " ").strip().encode()  # a mark that editors of Windows put first
     if not content:
         raise DataError(f"text {place} is empty; drop it, or write an empty answer as a word.")
     return content, broken
@@ -237,7 +255,7 @@ def _content(path: pathlib.Path) -> bytes:
         DataError: it cannot be read.
     """
     try:
-        return path.read_bytes().removeprefix(b"\xef\xbb\xbf")
+        return path.read_bytes()
     except FileNotFoundError:
         raise NotFoundError(f"there is no text file {str(path)!r}; check the path.", subject=str(path)) from None
     except OSError as error:
@@ -249,12 +267,10 @@ def _cut(content: bytes, length: int) -> bytes:
     return content if len(content) <= length else content[:length].decode("utf-8", "ignore").encode()
 
 
-def _refitted(rows: np.ndarray, length: int) -> np.ndarray:
-    """Return stored texts of another length."""
-    if rows.shape[1] <= length:
-        return np.pad(rows, ((0, 0), (0, length - rows.shape[1])))
-    found = np.zeros((len(rows), length), np.uint8)
-    for row, content in zip(found, rows, strict=True):
-        kept = _cut(content.tobytes().rstrip(b"\0"), length)
+def _stacked(contents: Sequence[bytes], length: int) -> np.ndarray:
+    """Return UTF-8 texts as rows of one length, uint8 `[text, length]`."""
+    rows = np.zeros((len(contents), length), np.uint8)
+    for row, content in zip(rows, contents, strict=True):
+        kept = _cut(content, length)
         row[: len(kept)] = np.frombuffer(kept, np.uint8)
-    return found
+    return rows

@@ -62,7 +62,7 @@ class Learner:
         """Learn a task from a few labelled examples.
 
         Args:
-            x: a list of images (paths, encoded bytes, Pillow images, arrays), or rows of numbers `[example, feature]`.
+            x: a list of images (paths, encoded bytes, Pillow images, arrays) or of texts, or rows of numbers `[example, feature]`.
             y: one label per example; or one value, or row of values.
             skill: earlier skill to go on from, with its own options if no others are given; it stays as it is.
             keep: keep the examples, so that `skill.examples` gives them back and `skill.moved_to` teaches them to another learner.

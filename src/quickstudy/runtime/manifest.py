@@ -90,7 +90,7 @@ class Manifest(_Part):
     protocol: str
     precision: Literal["float32", "int8"] = "float32"
     temperature: Annotated[float, annotated_types.Gt(0)] = 1.0
-    temperature_power: float | None = None
+    temperature_power: Annotated[float, annotated_types.Interval(ge=-1, le=1)] | None = None
     statistics: dict[str, float] = {}
     results: dict[str, Any] = {}
     unknown: Unknown | None = None

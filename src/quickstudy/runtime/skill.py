@@ -98,7 +98,7 @@ class Skill:
         """Learn from more examples, of known or of new classes; return the skill itself, changed.
 
         Args:
-            x: a list of images (paths, encoded bytes, Pillow images, arrays), or rows of numbers `[example, feature]`.
+            x: a list of images (paths, encoded bytes, Pillow images, arrays) or of texts, or rows of numbers `[example, feature]`.
             y: one label per example; or one value, or row of values.
             least: number of classes below which they are refused.
 

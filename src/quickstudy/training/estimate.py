@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
 
 from quickstudy.functional.call import trainable
 from quickstudy.layers.check import restored_buffers
-from quickstudy.learner import Learner
+from quickstudy.learner import Learner, annealing, set_progress
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.device import mixed_precision, own_device, threads
 from quickstudy.training.engine import Engine
@@ -47,7 +48,7 @@ class Estimate:
     """Time and memory that a training will take.
 
     Args:
-        step_seconds: seconds of a step.
+        step_seconds: seconds of a step, on average over the phases of the training.
         validation_seconds: seconds of one validation; 0 without validation.
         measuring_seconds: seconds of one measurement between validations; 0 for a learner that needs none.
         setup_seconds: seconds before the first step, in which the engine is chosen.
@@ -93,12 +94,12 @@ def estimate(learner: Learner, tasks: TaskSource, validation: TaskSource | None,
             began = time.perf_counter()
             engine = _engine(learner, tasks, settings, device)
             setup, plan = time.perf_counter() - began, str(engine.plan)
-            step = _seconds(_step(engine, tasks, settings, device))
+            step = sum(share * _seconds(_step(engine, tasks, settings, device)) for share in _phases(learner))
         measured = _measuring(learner, tasks)
         judged = 0.0 if validation is None else measured + _validation(learner, validation, settings)
     every = settings.validation.every
     measured = measured if learner.measured_every else 0.0
-    measurements = settings.steps // learner.measured_every if learner.measured_every else 0
+    measurements = max(settings.steps - 1, 0) // learner.measured_every if learner.measured_every else 0
     validations = max(1, math.ceil(settings.steps / every))  # the last step is judged too
     per_step = step + judged / every + measured / (learner.measured_every or 1)
     by_steps = settings.steps * step + validations * judged + measurements * measured
@@ -106,6 +107,16 @@ def estimate(learner: Learner, tasks: TaskSource, validation: TaskSource | None,
     count = settings.steps if by_steps <= by_clock else max(1, int(by_clock / per_step))
     minutes = (setup + min(by_steps, by_clock)) / 60
     return Estimate(step, judged, measured, setup, minutes, count, peak_megabytes(device), plan)
+
+
+def _phases(learner: Learner) -> Iterator[float]:
+    """Set the learner to each phase of its training, one after the other, and yield the share of each; in the end it is as before."""
+    ends = {getattr(part, phase) for part in annealing(learner) for phase in part.phases}
+    begins = sorted({0.0, *(end for end in ends if end < 1)})
+    for begin, end in itertools.pairwise([*begins, 1.0]):
+        set_progress(learner, begin)
+        yield end - begin
+    set_progress(learner, 0.0)
 
 
 def _engine(learner: Learner, tasks: TaskSource, settings: TrainingSettings, device: torch.device) -> Engine:

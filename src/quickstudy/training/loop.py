@@ -259,6 +259,7 @@ class Trainer:
         row, stop = self._row(step.loss), step.stop
         last = self.settings.done(self.run.step, self.run.seconds) >= 1
         if self.validation is not None and (self.run.step % self.settings.validation.every == 0 or last):
+            set_progress(self.learner, 0.0)  # as outside of meta-training, so that the graphs of evaluation stay
             with restored_buffers(self.learner):
                 row |= self._validate(self.validation)
             stop = self.group.any(interrupted())
@@ -336,7 +337,6 @@ class Trainer:
 
     def _validate(self, validation: TaskSource) -> dict[str, float]:
         """Judge the learner, keep it if it is the best, and return the metrics."""
-        set_progress(self.learner, 0.0)  # as outside of meta-training, so that the graphs of evaluation stay
         self.calibrated()
         result = self.evaluator(validation, range(self.settings.validation.tasks), group=self.group)
         self.run.stale += 1

@@ -48,7 +48,7 @@ class SavedLearner:
 
     def temperature_of(self, ways: int) -> float:
         """Return the number by which the logits of so many ways are divided to become probabilities."""
-        return self.temperature * ways**self.temperature_power
+        return self.temperature * max(ways, 1) ** self.temperature_power
 
 
 def save_learner(path: str | os.PathLike[str], saved: SavedLearner) -> None:
@@ -154,7 +154,7 @@ def _build(
         raise FileFormatError(f"{path}: the weights do not fit {name} on {modules}: {error}") from error
     later = {
         name: meta[name] for name in ("threshold", "temperature_power") if name in meta
-    }  # files of version 0.2.0 have none
+    }  # version 0.2.0 did not write them
     return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"], **later)
 
 

@@ -57,6 +57,7 @@ class Distilled(Learner):
             )
         check_between("teaching", self.teaching, 0, 1)
         self.measured_every = self.student.measured_every  # pyright: ignore[reportAttributeAccessIssue]
+        self.ways = self.student.ways
         self.teacher = copy.deepcopy(self.teacher).requires_grad_(False).eval()
 
     def adapt(self, support: Examples, state: State | None = None) -> State:

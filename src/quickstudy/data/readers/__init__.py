@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import itertools
 import pathlib
+import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Protocol, cast
 
@@ -94,7 +95,7 @@ class Reader(Protocol):
 def kind_of(path: pathlib.Path) -> str | None:
     """Return the kind of input that an existing path seems to hold, by a quick look; None if that does not tell."""
     reader = next((reader for reader in _readers() if reader.recognises(path)), None)
-    with contextlib.suppress(QuickstudyError, OSError, ValueError):  # reading it says what is wrong
+    with contextlib.suppress(QuickstudyError, OSError, ValueError, zipfile.BadZipFile):  # reading it says what is wrong
         return None if reader is None else reader.kind(path)
     return None
 

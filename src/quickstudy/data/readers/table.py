@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import csv
 import json
 import math
 import pathlib
 import warnings
+from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -22,9 +24,9 @@ from quickstudy.inputs.text import TextSpec
 EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 WISHES = {
-    "text": "your own table: name of the column of texts",
-    "label": "your own table: name of the column of classes",
-    "group": "your own table: name of the column of groups of classes",
+    "text": "your own table: column of the texts; null: text",
+    "label": "your own table: column of their classes; null: label",
+    "group": "your own table: column of groups of classes; null: there are none",
 }
 """Explanation of what is said of a table alone: the names of its columns, each its own name unless something else is said."""
 
@@ -72,6 +74,7 @@ def columns_of(
     for option, name in zip(WISHES, names, strict=False):
         _check_column(list(table), name, option, path)
     rows = list(zip(*([_plain(value) for value in table[name]] for name in names), strict=True))
+    _warn_of_replaced(rows, path)
     whole = [row for row in rows if all(row)]
     if len(whole) < len(rows):
         first = next(place for place, row in enumerate(rows, 1) if not all(row))
@@ -97,7 +100,7 @@ def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
     try:
         if ending == ".parquet":
             return _parquet(path)
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream, _wide_cells():
             return (
                 _lines_of_json(stream, path)
                 if ending == ".jsonl"
@@ -111,9 +114,19 @@ def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
         ) from error
 
 
+@contextlib.contextmanager
+def _wide_cells() -> Iterator[None]:
+    """Let cells of csv files be as long as they like; the limit belongs to the whole process, which gets its own back."""
+    before = csv.field_size_limit(2**31 - 1)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _separated(stream: TextIO, separator: str, path: pathlib.Path) -> dict[str, list[Any]]:
     """Return the columns of a csv or tsv file."""
-    reader = csv.reader(stream, delimiter=separator)
+    reader = csv.reader(stream, delimiter=separator, strict=True)
     head = next(reader, [])
     columns: list[list[Any]] = [[] for _ in head]
     for row in reader:
@@ -146,11 +159,13 @@ def _parquet(path: pathlib.Path) -> dict[str, list[Any]]:
     try:
         import pandas
 
-        table = pandas.read_parquet(path)
+        table = pandas.read_parquet(path).astype(object)
     except ImportError as error:
         raise ConfigError(f"parquet files are read by pandas and pyarrow ({error}); install them, or save a csv.") from None
     return _named(
-        [str(name) for name in table.columns], [table.iloc[:, place].tolist() for place in range(table.shape[1])], path
+        [str(name) for name in table.columns],
+        [column.where(column.notna(), None).tolist() for _, column in table.items()],
+        path,
     )
 
 
@@ -181,8 +196,22 @@ def _check_column(names: list[str], name: str, option: str, path: pathlib.Path) 
 
 def _plain(value: Any) -> str:
     """Return a cell as text without blanks around it; nothing for one that is missing."""
-    missing = value is None or (isinstance(value, float) and math.isnan(value))
-    return "" if missing else str(value).strip()
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    if not isinstance(value, str | int | float):
+        raise DataError(f"a cell holds {str(value)[:80]!r}, a {type(value).__name__}; expected a text.")
+    return str(value).strip()
+
+
+def _warn_of_replaced(rows: Sequence[tuple[str, ...]], path: pathlib.Path) -> None:
+    """Warn of cells with signs that stand for bytes that are no UTF-8."""
+    count = sum(any("\ufffd" in cell for cell in row) for row in rows)
+    if count:
+        warnings.warn(
+            f"{str(path)!r}: {count} of {len(rows)} rows hold bytes that are no UTF-8, which were replaced; save the file as UTF-8.",
+            DataWarning,
+            stacklevel=3,
+        )
 
 
 def _warn_of_twins(labels: list[str], path: pathlib.Path) -> None:

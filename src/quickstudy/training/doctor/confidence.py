@@ -11,10 +11,12 @@ def check(patient: Patient) -> Finding:
     after, before = patient.result.ece, patient.result.ece_uncalibrated
     if after is None or before is None:
         return does_not_apply(f"the tasks ask for {patient.tasks.target}, which have no probabilities")
+    text = f"calibration error {before:.1%} before, {after:.1%} after its temperature"
+    figures = {"ece_uncalibrated": before, "ece": after}
     ways = patient.tasks.describe().get("ways")
-    temperature = patient.saved.temperature_of(ways) if isinstance(ways, int) else patient.saved.temperature
-    text = f"calibration error {before:.1%} before, {after:.1%} after its temperature of {temperature:.3g}"
-    figures = {"ece_uncalibrated": before, "ece": after, "temperature": temperature}
+    if isinstance(ways, int):  # else each task has a temperature of its own
+        figures["temperature"] = patient.saved.temperature_of(ways)
+        text = f"{text} of {figures['temperature']:.3g}"
     if after <= LIMITS.confident:
         return Finding("good", text, figures=figures)
     advice = "train with validation tasks of the size that it is used for: the temperature is fitted on them"
