@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from quickstudy.learner import Learner, annealing, set_progress
 from quickstudy.nets.mlp import MLP
 from quickstudy.task import Task
-from quickstudy.training import graphs, plans
+from quickstudy.training import estimate, graphs, plans
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.settings import EngineSettings, TrainingSettings, ValidationSettings, plan
@@ -120,6 +120,22 @@ def test_each_phase_has_graphs_of_its_own(mapping: Any, monkeypatch: pytest.Monk
     torch.testing.assert_close(weights(found[1]), weights(found[0]), rtol=1e-10, atol=1e-12)
     slow = fit(make(Prototypes), Rows(dtype=torch.float64), None, limits())
     assert torch.dist(weights(slow.learner), weights(found[0])) > 1e-3
+
+
+def test_an_estimate_is_the_mean_over_phases_by_their_shares(monkeypatch: pytest.MonkeyPatch) -> None:
+    learner, told = make(InPhases), []
+
+    def seconds(step: Callable[[int], None]) -> float:
+        step(0)
+        told.append(learner.done)
+        return 3.0 if learner.over("half") else 1.0
+
+    learner.half = 0.25
+    monkeypatch.setattr(estimate, "_seconds", seconds)
+    found = estimate.estimate(learner, Rows(dtype=torch.float64), None, limits())
+    assert told == [0.0, 0.25]
+    assert found.step_seconds == 0.25 * 1 + 0.75 * 3
+    assert learner.done == 0
 
 
 def test_validations_know_nothing_of_phases(monkeypatch: pytest.MonkeyPatch) -> None:
