@@ -1,4 +1,4 @@
-"""Few-shot tasks of images: trains and measures learners by the command line, as `recipes.json` says, beside their papers' rows.
+"""Few-shot tasks of images and texts: trains and measures learners by the command line, as `recipes.json` says, beside their papers' rows.
 
     python benchmarks/few_shot.py omniglot protonet maml ...  # trains what is not trained yet, then measures; every recipe by default
     python benchmarks/few_shot.py cifar_fs --table            # prints the table from the recorded results; --markdown for the README

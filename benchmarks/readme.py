@@ -97,8 +97,10 @@ OTHERS = {
     "mnist": "The learners are those of the table above; they have seen no digit. `soft_kmeans`, and any learner with `statistics query`, "
     "look at the queries of a task together, which the paper's learner does not.",
     "cifar_fs": "The data here has 200 of the 600 images of each class, so that the papers' figures are not to be reached with it.",
+    "clinc150": "The net is `ngrams`, which reads bytes: no tokenizer and no pretrained encoder. `untrained` is the same net as it begins.",
+    "banking77": "The learners are those of CLINC150.",
 }
-"""Notes on the benchmarks of images other than Omniglot's."""
+"""Notes on the benchmarks other than Omniglot's."""
 NOTES = {
     ("protonet", "quickstudy-bf16"): " (bfloat16)",
     ("gradient", "quickstudy-bf16"): " (bfloat16)",

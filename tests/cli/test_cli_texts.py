@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from quickstudy import FewShotClassifier
+from quickstudy.errors import DataError
 from quickstudy.runtime import Learner
 
 Call = Callable[..., Any]
@@ -71,6 +72,16 @@ def test_from_a_table_to_answers(
     assert [(row["example"], row["class"]) for row in lines] == [("my card is late", "card"), ("wallet lost", "wallet")]
     for row, expected in zip(lines, probabilities[1], strict=True):
         np.testing.assert_allclose(list(row["probabilities"].values()), expected, rtol=1e-6)
+
+
+def test_what_texts_cannot_do_is_said(
+    cli: Call, refused: Call, run: pathlib.Path, table: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    words = ("export", run, "-o", tmp_path / "small.qs", "--data", table)
+    assert "8 bits would save nothing; export without --int8" in refused(*words, "--int8", "true")
+    assert "has no C form" in refused("export", run, "-o", tmp_path / "c", "--target", "c")
+    with pytest.raises(DataError, match=r"could not convert string.*For texts name one: FewShotClassifier\('runs/mine'\)"):
+        FewShotClassifier().fit(["my card is late", "wallet lost"], ["card", "wallet"])
 
 
 def test_texts_in_python_are_strings(cli: Call, run: pathlib.Path, tmp_path: pathlib.Path) -> None:

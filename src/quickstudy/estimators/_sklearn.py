@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.errors import TaskError
+from quickstudy.errors import DataError, TaskError
 from quickstudy.inputs._rows import column_names
 
 __all__ = [
@@ -58,7 +58,15 @@ def checked_rows(estimator: Any, X: Any, reset: bool) -> Any:
     """Return rows of numbers, checked as scikit-learn checks them: a table that names its columns, or an array."""
     if validate_data is None:
         return X
-    rows = validate_data(estimator, X, reset=reset, dtype=np.float64)
+    try:
+        rows = validate_data(estimator, X, reset=reset, dtype=np.float64)
+    except ValueError as error:
+        if "could not convert string" in str(error):
+            name = type(estimator).__name__
+            raise DataError(
+                f"{error}; without a learner, rows of numbers are expected. For texts name one: {name}('runs/mine')."
+            ) from error
+        raise
     return rows if column_names(X) is None else X
 
 

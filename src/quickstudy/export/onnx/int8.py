@@ -75,8 +75,14 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
     models: dict[ProgramName, ModelProto] = {name: _prepared(bundle, name) for name in bundle.manifest.programs}
     sites = {name: _sites(model.graph) for name, model in models.items()}
     if not sites["predict"]:
+        name = str(bundle.manifest.learner.get("name"))
+        if name in having("gradient_free_adapt").split(", "):
+            raise ModelError(
+                f"nothing in the net of {name} multiplies by weights that stay as they are, so that 8 bits would save nothing; export without "
+                "--int8."
+            )
         raise ModelError(
-            f"{bundle.manifest.learner.get('name')} adapts every weight, which needs float32; for int8 train a learner whose net stays "
+            f"{name} adapts every weight, which needs float32; for int8 train a learner whose net stays "
             f"as it is, such as one that adapts without gradients ({having('gradient_free_adapt')}), or export without --int8."
         )
     ranges = _measured(bundle, models, sites, tasks)
