@@ -78,8 +78,8 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
         name = str(bundle.manifest.learner.get("name"))
         if name in having("gradient_free_adapt").split(", "):
             raise ModelError(
-                f"nothing in the net of {name} multiplies by weights that stay as they are, so that 8 bits would save nothing; export without "
-                "--int8."
+                f"nothing in the net of {name} multiplies by weights that stay as they are, so that 8 bits would save nothing; export "
+                "without --int8."
             )
         raise ModelError(
             f"{name} adapts every weight, which needs float32; for int8 train a learner whose net stays "
