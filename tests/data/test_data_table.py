@@ -144,6 +144,16 @@ def test_labels_that_differ_in_case_or_blanks_alone_are_said(tmp_path: pathlib.P
         assert len(set(columns_of(path)[1])) == 3
 
 
+def test_missing_values_of_any_type_are_missing(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As pandas gives them, whatever library reads the file."""
+    pandas = pytest.importorskip("pandas")
+    texts = pandas.array(["a", None, "c", "d"], dtype="string")
+    labels = pandas.array([1, 2, None, 4], dtype="Int64")
+    monkeypatch.setattr(pandas, "read_parquet", lambda path: pandas.DataFrame({"text": texts, "label": labels}))
+    with pytest.warns(DataWarning, match="2 of 4 rows have no text or no label"):
+        assert columns_of(tmp_path / "table.parquet") == (["a", "d"], ["1", "4"])
+
+
 def test_parquet_without_pandas_says_what_to_do(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pandas", None)
     (tmp_path / "table.parquet").write_bytes(b"PAR1")
