@@ -41,8 +41,8 @@ class _Hash(NamedTuple):
 class _Sizes(NamedTuple):
     """Sizes of the learned numbers.
 
-    Adam moves every number by its rate, so that numbers that start small are learned in fewer steps: on CLINC150's validation domain, 5 ways
-    and 1 shot, a hundred steps at 3e-3 reach 61 %, and 54 % from a standard deviation of 1.
+    Adam moves every number by its rate, so that numbers that start small are learned in fewer steps: on CLINC150's validation domain, 5
+    ways and 1 shot, a hundred steps at 3e-3 reach 61 %, and 54 % from a standard deviation of 1.
 
     Attributes:
         start: standard deviation of the table at the start.
