@@ -180,9 +180,12 @@ def test_the_same_answers_on_a_thousand_tasks(name: str, kind: str, norm: str) -
 @pytest.mark.parametrize("name", [name for name in LEARNERS if discovery.load("learners", name).adjustable])
 def test_steps_and_rate_may_be_chosen_on_the_device(name: str) -> None:
     double, single, shipped = pair(name, "mlp", "none")
-    (steps,) = [key for key, value in shipped.manifest.settings.items() if isinstance(value, int)]
-    task = make_tasks()[0]
-    changed = {steps: 7, "inner_lr": 0.02}
+    steps = [key for key, value in shipped.manifest.settings.items() if isinstance(value, int)]
+    rates = {tuple(value.shape) for key, value in single.named_parameters() if key.startswith("rates.")}
+    assert len(steps) == (rates != {(getattr(single, "inner_steps", 0),)})  # rates of each step fix the number of steps
+    rate, task = discovery.load("learners", name).rate, make_tasks()[0]
+    assert rate in discovery.load("learners", name).adjustable
+    changed = dict.fromkeys(steps, 7) | {rate: 2 * getattr(single, rate)}
     before = {key: getattr(single, key) for key in changed}
     try:
         for learner in (single, double):
