@@ -78,7 +78,7 @@ def test_predicts_files_of_every_kind(cli: Call, task: pathlib.Path, picture: Ca
     assert outcome.code == 0
     [found] = json.loads(outcome.out)["predictions"]
     right = "upright" if upright else "level"
-    assert (found["file"], found["class"]) == (str(image), right)
+    assert (found["example"], found["class"]) == (str(image), right)
     assert found["probabilities"][right] > 0.99
     assert sum(found["probabilities"].values()) == pytest.approx(1)
 
