@@ -96,7 +96,7 @@ def test_values_are_predicted_with_their_spread_if_there_is_one(
     assert outcome.code == 0, outcome
     rows = json.loads(outcome.out)["predictions"]
     np.testing.assert_allclose([row["values"] for row in rows], regressor.predict(files[:2]), rtol=1e-6)
-    assert {name for row in rows for name in row} == {"file", "values", *(["spread"] if unsure else [])}
+    assert {name for row in rows for name in row} == {"example", "values", *(["spread"] if unsure else [])}
     table = cli("predict", tmp_path / "mine.qs", *files[:2]).out
     assert ("standard deviation" in table) is unsure
     if unsure:
@@ -142,7 +142,7 @@ def test_a_table_of_several_images(cli: Call, task: pathlib.Path, picture: Call)
     outcome = cli("predict", task, *images)
     assert outcome.code == 0
     lines = [line.split() for line in outcome.out.splitlines()]
-    assert ["file", "class", "probability", "runner-up"] in lines
+    assert ["example", "class", "probability", "runner-up"] in lines
     assert any(words[:2] == [str(images[0]), "upright"] and words[2:4] == ["100.0", "%"] for words in lines)
     assert any(words[:2] == [str(images[1]), "level"] and "upright" in words[4] for words in lines)
 
