@@ -147,6 +147,7 @@ def drawings(root: pathlib.Path, negative: bool = False) -> pathlib.Path:
     return root
 
 
+@pytest.mark.filterwarnings("ignore:this learner was trained on:quickstudy.data.DataWarning")
 def test_evaluating_takes_size_channels_and_ink_from_the_learner(cli: Call, refused: Call, tmp_path: pathlib.Path) -> None:
     dark, light = drawings(tmp_path / "dark"), drawings(tmp_path / "light", negative=True)
     run = tmp_path / "r"

@@ -101,7 +101,7 @@ def test_rows_of_numbers_are_data_like_any_other(tmp_path: pathlib.Path) -> None
         ClassTasks(data, 3, 2, 3, draw=Draw(augment="flip"))
     with pytest.raises(DataError, match="holds rows, but grey images of 28x28, ink light are expected"):
         load(tmp_path / "rows.npz", "all", spec=ImageSpec())
-    with pytest.raises(DataError, match="ink was given, but rows of numbers have no such option"):
+    with pytest.raises(DataError, match="ink is given, but the data holds rows, which have no such option"):
         load(tmp_path / "rows.npz", "all", ink="dark")
 
 
