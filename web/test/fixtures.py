@@ -128,7 +128,9 @@ def described(spec: InputSpec) -> dict[str, object]:
 def warm(folder: pathlib.Path) -> None:
     """Write the prototypes at a temperature that follows the ways, and Python's probabilities."""
     known = bundle.read(folder / "prototypes.qs")
-    changed = dataclasses.replace(known, manifest=known.manifest.model_copy(update={"temperature": 2.5 * WAYS**0.5, "temperature_power": -0.5}))
+    changed = dataclasses.replace(
+        known, manifest=known.manifest.model_copy(update={"temperature": 2.5 * WAYS**0.5, "temperature_power": -0.5})
+    )
     bundle.write(folder / "warm.qs", changed)
     expected = json.loads((folder / "prototypes.json").read_text())
     skill = Learner(changed).adapt(images(WAYS * SHOTS, 1), expected["labels"], ink="light")
