@@ -83,9 +83,9 @@ def test_unknown_names_paths_splits_and_kinds_are_named(tmp_path: pathlib.Path) 
         load("digits", "training")
     with pytest.raises(DataError, match="no split 'training'"):
         load(tmp_path, "training")
-    (tmp_path / "table.csv").write_text("a,b")
-    with pytest.raises(DataError, match=r"expected one of: a folder, an idx file, \.npz, \.zip"):
-        load(tmp_path / "table.csv")
+    (tmp_path / "table.xlsx").write_text("a,b")
+    with pytest.raises(DataError, match=r"expected one of: a folder, an idx file, \.npz, \.csv, .* of texts, \.zip"):
+        load(tmp_path / "table.xlsx")
     with pytest.raises(DataError, match="size is 0"):
         load("digits", size=0)
     with pytest.raises(DataError, match="whose ink is fixed"):
