@@ -116,6 +116,7 @@ class Learner(nn.Module, abc.ABC):
     def __init__(self) -> None:
         super().__init__()
         self.done = 0.0
+        """Fraction of meta-training that is over, as `progress`, for `over`; 0 for a learner that does not anneal."""
         if self.anneals:
             self.register_buffer("progress", torch.zeros(()), persistent=False)
 

@@ -28,7 +28,8 @@ def load(
 
     Args:
         name_or_path: a known set (`known.names()`), or the path of your own data: a folder or zip with one folder per class,
-            an .npz with examples and labels, or an idx file of images. A name wins over a path; write `./omniglot` for the path.
+            an .npz with examples and labels, a table of texts, or an idx file of images.
+            A name wins over a path; write `./omniglot` for the path.
         split: `train`, `val`, `test` or `all`; known sets have their own, as their docs say. Of your own data, splits are sets
             of classes: those in its folders `train`, `val` and `test`, or else shared out by class name
             (`SplitOptions.select` shares them out otherwise).
