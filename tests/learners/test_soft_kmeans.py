@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import scipy.optimize
 import torch
 from builders import Prototypes, apart, furthest, gradients, make_net, make_tasks
 
@@ -88,3 +89,33 @@ def test_queries_of_one_class_bring_its_prototype_nearer() -> None:
             right[refinement] += int((learner.predict(state, queries).argmax(-1) == labels).sum())
     assert right["soft_kmeans"] > right["none"] + 50
     assert right["bd_cspn"] > right["none"] + 50
+
+
+def test_balanced_answers_to_one_query_of_each_way_are_the_best_assignment_of_queries_to_ways() -> None:
+    """scipy's assignment of least total cost is the anchor; queries one by one answer some ways twice and others never."""
+    generator = torch.Generator().manual_seed(0)
+    centres = torch.randn(12, 4, generator=generator).double()
+    queries = centres + 0.7 * torch.randn(12, 4, generator=generator).double()
+    support = Examples(centres, one_hot(torch.arange(12), 12, torch.float64))
+    best = torch.from_numpy(scipy.optimize.linear_sum_assignment(torch.cdist(queries, centres).square().numpy())[1])
+    found = {}
+    for steps in (0, 500):
+        learner = SoftKMeans(Identity(4), refine_steps=0, scale=30.0, balance_steps=steps).double()
+        found[steps] = learner.predict(learner.adapt(support), queries)
+        assert learner.transductive == (steps > 0)
+    assert (found[500].argmax(-1) == best).all()
+    assert (found[0].argmax(-1) != best).any()
+    even = SoftKMeans(Identity(4), refine_steps=0, balance_steps=200).double()
+    assert apart(even.predict(even.adapt(support), queries).softmax(-1).sum(0), torch.ones(12).double()) < 1e-6
+
+
+def test_balancing_counts_real_queries_and_ways_that_were_seen() -> None:
+    """Padding rows and a way without examples change no answer to the others."""
+    learner = SoftKMeans(Identity(2), refine_steps=1, balance_steps=3).double()
+    rows, queries = torch.randn(2, 3, 2, generator=torch.Generator().manual_seed(0)).double()
+    state = learner.adapt(Examples(rows, one_hot(torch.arange(3), 3, torch.float64)))
+    padded = learner.predict_padded(state, torch.cat([queries, 9 + queries]), torch.tensor([True] * 3 + [False] * 3))
+    assert apart(padded[:3], learner.predict(state, queries)) < 1e-12
+    wider = learner.predict(learner.adapt(Examples(rows, one_hot(torch.arange(3), 4, torch.float64))), queries)
+    assert apart(wider[:, :3], learner.predict(state, queries)) < 1e-12
+    assert (wider[:, 3] < -1e20).all()

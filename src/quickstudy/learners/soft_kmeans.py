@@ -3,7 +3,8 @@
 Ren et al. 2018, "Meta-Learning for Semi-Supervised Few-Shot Classification", section 3.1.1 (soft k-means, eq. 4); with
 `refinement="bd_cspn"`, Liu, Song and Qin 2020, "Prototype Rectification for Few-Shot Learning", section 3: queries are moved so that their
 mean is that of the support set (eq. 5), and each joins the class of the nearest prototype, weighted by the cosine of their angle (eqs. 6
-and 7).
+and 7). With `balance_steps`, the answers to all queries are balanced between the ways by Sinkhorn's iteration, as in Huang, Larochelle and
+Lacoste-Julien 2019, "Are Few-Shot Learning Benchmarks Too Simple?" (Sinkhorn k-means), for tasks whose queries are as many of each way.
 Deviations: the queries themselves are the unlabelled examples, where Ren et al. have others; all queries join, where Liu et al. take the
 surest; and both refine in meta-training too. Batch norm as in `protonet`.
 """
@@ -42,6 +43,9 @@ class SoftKMeans(EmbeddingLearner):
         distance: of a query to a prototype.
         scale: factor of the distance; cosine distances, which are at most 2, need about 10.
         sharpness: factor of the cosines by which examples are weighted, with `bd_cspn`, epsilon.
+        balance_steps: how often the answers are balanced, so that every way gets the same share of all queries; 0 to answer each query
+            by its distances alone. Only for tasks that are known to hold as
+            many queries of each way and are answered whole: others become worse by it, and a query alone is then of all ways alike.
         statistics: what batch norm normalises by once trained: `population` (of the meta-training tasks), or `query` (the support set and
             the queries each by themselves, for tasks that look unlike those of meta-training).
     """
@@ -51,6 +55,7 @@ class SoftKMeans(EmbeddingLearner):
     distance: Distance = "squared"
     scale: float = 1.0
     sharpness: float = 10.0
+    balance_steps: int = 0
     statistics: Statistics = "population"
 
     gradient_free_adapt: ClassVar[bool] = True
@@ -63,11 +68,13 @@ class SoftKMeans(EmbeddingLearner):
         check_choice("distance", self.distance, get_args(Distance))
         check_above("scale", self.scale, 0)
         check_above("sharpness", self.sharpness, 0)
+        check_at_least("balance_steps", self.balance_steps, 0)
         check_choice("statistics", self.statistics, get_args(Statistics))
 
     @property
     def transductive(self) -> bool:
-        return (self.refinement != "none" and self.refine_steps > 0) or super().transductive
+        refined = self.refinement != "none" and self.refine_steps > 0
+        return refined or self.balance_steps > 0 or super().transductive
 
     def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example feature"]:
         with batch_statistics(mask) if self.statistics == "query" else contextlib.nullcontext():
@@ -89,17 +96,25 @@ class SoftKMeans(EmbeddingLearner):
             features = features + _mean(state["features"], state["weight"]) - _mean(features, weight)
         for _ in range(self.refine_steps):
             if self.refinement == "soft_kmeans":
-                share = self._logits(features, prototypes, state).softmax(-1) * weight.unsqueeze(-1)
+                share = self._logits(features, prototypes, state, weight).softmax(-1) * weight.unsqueeze(-1)
                 prototypes = class_means(sums + share.t() @ features, state["counts"] + share.sum(0))
             elif self.refinement == "bd_cspn":
                 prototypes = self._rectified(features, weight, prototypes, state)
-        return self._logits(features, prototypes, state)
+        return self._logits(features, prototypes, state, weight)
 
     def _logits(
-        self, features: Float[Tensor, "example feature"], prototypes: Float[Tensor, "way feature"], state: State
+        self,
+        features: Float[Tensor, "example feature"],
+        prototypes: Float[Tensor, "way feature"],
+        state: State,
+        weight: Float[Tensor, " example"],
     ) -> Float[Tensor, "example way"]:
-        """Return negative distances to the prototypes; ways that were never seen are hidden."""
-        return hide_absent(-self.scale * DISTANCES[self.distance](features, prototypes), state["counts"])
+        """Return negative distances to the prototypes, balanced between the ways if asked; ways that were never seen are hidden."""
+        logits = hide_absent(-self.scale * DISTANCES[self.distance](features, prototypes), state["counts"])
+        absent = torch.where(weight > 0, 0.0, ABSENT).unsqueeze(-1)
+        for _ in range(self.balance_steps):
+            logits = hide_absent(logits - (logits + absent).logsumexp(0), state["counts"]).log_softmax(-1)
+        return logits
 
     def _rectified(
         self,
