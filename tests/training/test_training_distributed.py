@@ -231,8 +231,19 @@ def fail(out: pathlib.Path, how: str) -> None:
             raise ConfigError("no such thing")
         if how == "exit":
             os._exit(3)
+        if how == "stop":
+            raise KeyboardInterrupt
         raise ZeroDivisionError("on purpose")
+    if how == "stop":
+        time.sleep(600)
     group.any(False)
+
+
+@pytest.mark.slow
+def test_a_process_that_does_not_stop_with_the_others_is_ended(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        launch(fail, 2, tmp_path, "stop")
+    assert (tmp_path / "process0").read_text() == "began\n"
 
 
 @pytest.mark.slow

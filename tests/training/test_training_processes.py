@@ -53,6 +53,7 @@ def words(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[pathli
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("QUICKSTUDY_CACHE", str(folder / "cache"))
         patch.setenv("OMP_NUM_THREADS", "1")  # for child processes
+        patch.setenv("PYTHONFAULTHANDLER", "1")
         yield lambda out: [
             *(
                 "train",
@@ -73,6 +74,15 @@ def running(*command: object) -> Iterator[subprocess.Popen[str]]:
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+
+
+def errors_of(process: subprocess.Popen[str]) -> str:
+    """Wait for a process to end, and return what it said on its standard error; fail with where it stands if it does not end."""
+    try:
+        return process.communicate(timeout=60)[1]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGABRT)  # every process then says where each of its threads is
+        pytest.fail(f"not ended after 60 seconds:\n{process.communicate()[1]}")
 
 
 BEYOND = 8
@@ -148,7 +158,7 @@ def story(words: Callable[[pathlib.Path], list[str]], tmp_path_factory: pytest.T
     with running("-m", "quickstudy", *words(out), f"--processes={processes}") as training:
         wait_until(lambda: under_way(out) or training.poll() is not None)
         os.killpg(training.pid, signal.SIGINT)  # as a terminal does: to every process
-        _, interrupted = training.communicate(timeout=60)
+        interrupted = errors_of(training)
     step, killed, others = len(table(out, "step")), [], set(multiprocessing.active_children())
 
     def kill() -> None:

@@ -24,8 +24,10 @@ from quickstudy.training.progress import Progress, silent
 
 LOST = 75
 """Exit code of a process that lost another one: a temporary failure, in the words of sysexits.h."""
-CONSEQUENCES = (LOST, -signal.SIGTERM)
-"""Exit codes of processes that ended because another one had died."""
+INTERRUPTED = 128 + signal.SIGINT
+"""Exit code of a process that was told to stop, as a shell has it."""
+CONSEQUENCES = (LOST, INTERRUPTED, -signal.SIGTERM)
+"""Exit codes of processes that ended because another one had died, or because they were told to stop."""
 
 
 def launch(work: Callable[..., None], processes: int, *arguments: Any, restarts: int = 3, progress: Progress = silent) -> None:
@@ -116,6 +118,7 @@ def _work(rank: int, work: Callable[..., None], arguments: tuple[Any, ...], plac
         sys.exit(LOST if isinstance(error, ProcessError) else error.exit_code)
     except KeyboardInterrupt as interrupt:
         told.put(interrupt)
+        sys.exit(INTERRUPTED)  # so that the others are not waited for without end
 
 
 @contextlib.contextmanager
