@@ -5,6 +5,9 @@ from __future__ import annotations
 import exports
 import numpy as np
 import onnx
+import onnx.checker
+import onnx.helper
+import onnx.numpy_helper
 import onnxruntime
 import pytest
 import torch
@@ -14,6 +17,7 @@ from quickstudy.errors import ModelError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.measure import logits
 from quickstudy.export.onnx.int8 import to_int8
+from quickstudy.export.onnx.tables import quantise_tables
 from quickstudy.export.source import Source
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import graph
@@ -136,3 +140,35 @@ def test_a_learner_that_adapts_every_weight_is_refused() -> None:
     bundle = exports.shipped(DESCENT).bundle
     with pytest.raises(ModelError, match=f"{DESCENT} adapts every weight, which needs float32"):
         to_int8(bundle, [])
+
+
+def test_tables_of_vectors_are_8_bits_with_a_scale_for_each_column() -> None:
+    """A table has columns of very different size; a row looked up is off by half a scale of its column at most."""
+    rows = np.random.default_rng(0).standard_normal((300, 4)).astype(np.float32) * np.array([1e-3, 1, 50, 0], np.float32)
+    model = looking_up(rows)
+    assert quantise_tables(model.graph) == 1
+    onnx.checker.check_model(model)
+    assert {tensor.name: tensor.data_type for tensor in model.graph.initializer}["table"] == onnx.TensorProto.INT8
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    wanted = np.array([[5, 299], [0, 5]])
+    found = np.asarray(session.run(None, {"wanted": wanted})[0])
+    assert (np.abs(found - rows[wanted]) <= np.abs(rows).max(0) / 254 * 1.001).all()
+
+
+@pytest.mark.parametrize(("rows", "op"), [(np.ones((20, 4), np.float32), "Gather"), (np.ones((300, 4), np.float32), "Add")])
+def test_small_tables_and_those_that_are_read_whole_stay_as_they_are(rows: np.ndarray, op: str) -> None:
+    model = looking_up(rows, op)
+    before = model.SerializeToString()
+    assert quantise_tables(model.graph) == 0
+    assert model.SerializeToString() == before
+
+
+def looking_up(rows: np.ndarray, other: str = "Gather") -> onnx.ModelProto:
+    """Return a graph that looks up rows of a table, and another reader of that table."""
+    wanted = onnx.helper.make_tensor_value_info("wanted", onnx.TensorProto.INT64, [2, 2])
+    found = onnx.helper.make_tensor_value_info("found", onnx.TensorProto.FLOAT, [2, 2, 4])
+    nodes = [onnx.helper.make_node("Gather", ["table", "wanted"], ["found"])]
+    if other == "Add":
+        nodes.append(onnx.helper.make_node("Add", ["table", "table"], ["twice"]))
+    graph = onnx.helper.make_graph(nodes, "lookup", [wanted], [found], [onnx.numpy_helper.from_array(rows, "table")])
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=9)

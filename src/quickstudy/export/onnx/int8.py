@@ -2,9 +2,9 @@
 
 Jacob et al. 2018, "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", sections 2-3. Activations
 are unsigned, with scale and zero point from their range on real tasks. Weights are signed, with a scale for each channel. Batch norm is
-folded into convolutions if its statistics are fixed. Products with fixed weights outside of loops are quantised; prototypes, distances and
-gradient steps are not. All graphs share weights and scales: the scale of an activation spans its range in every graph, so that the support
-set and the queries are embedded alike.
+folded into convolutions if its statistics are fixed. Products with fixed weights outside of loops are quantised, and tables whose rows are
+looked up; prototypes, distances and gradient steps are not. All graphs share weights and scales: the scale of an activation spans its
+range in every graph, so that the support set and the queries are embedded alike.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from quickstudy.errors import ModelError
 from quickstudy.export.facts import having
 from quickstudy.export.measure import named_parts, to_adapt
+from quickstudy.export.onnx.tables import quantise_tables
 from quickstudy.export.onnx.write import quietly, strip, unresolved
 from quickstudy.runtime.bundle import Arrays, Bundle
 from quickstudy.runtime.graph import with_weights
@@ -73,13 +74,14 @@ def to_int8(bundle: Bundle, tasks: Iterable[Task]) -> Bundle:
         ModelError: nothing multiplies by fixed weights outside the inner loop: the learner adapts all of them by gradients.
     """
     models: dict[ProgramName, ModelProto] = {name: _prepared(bundle, name) for name in bundle.manifest.programs}
+    tables = {name: quantise_tables(model.graph) for name, model in models.items()}
     sites = {name: _sites(model.graph) for name, model in models.items()}
-    if not sites["predict"]:
+    if not sites["predict"] and not tables["predict"]:
         name = str(bundle.manifest.learner.get("name"))
         if name in having("gradient_free_adapt").split(", "):
             raise ModelError(
-                f"nothing in the net of {name} multiplies by weights that stay as they are, so that 8 bits would save nothing; export "
-                "without --int8."
+                f"nothing in the net of {name} multiplies by weights that stay as they are or looks up rows of a table, so that 8 bits "
+                "would save nothing; export without --int8."
             )
         raise ModelError(
             f"{name} adapts every weight, which needs float32; for int8 train a learner whose net stays "
@@ -206,6 +208,16 @@ def _widen(found: dict[str, list[Range]], sites: Mapping[str, _Site], values: Ar
 
 def _quantised(model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[str, tuple[Range, Range]]) -> ModelProto:
     """Return the graph with its sites in 8 bits."""
+    found = _sorted(_with_sites_quantised(model, sites, ranges) if sites else model)
+    _tidy(found)
+    onnx.checker.check_model(found)
+    return found
+
+
+def _with_sites_quantised(
+    model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[str, tuple[Range, Range]]
+) -> ModelProto:
+    """Return the graph with operations of 8 bits at its sites."""
     spans = {}
     for key, site in sites.items():
         before, behind = ranges[key]
@@ -226,10 +238,7 @@ def _quantised(model: ModelProto, sites: Mapping[str, _Site], ranges: Mapping[st
             extra_options={"QDQOpTypePerChannelSupportToAxis": {"MatMul": 1}},
         )
         quantizer.quantize_model()
-    found = _sorted(quantizer.model.model)
-    _tidy(found)
-    onnx.checker.check_model(found)
-    return found
+    return quantizer.model.model
 
 
 def _sorted(model: ModelProto) -> ModelProto:
