@@ -36,8 +36,8 @@ MOST_CONSTANTS = 30
 BLOCKS = (ast.If, ast.For, ast.While, ast.With, ast.Try, ast.Match)
 PICTURES = ("inputs/image.py", "data/readers/idx.py", "data/known/", "data/glyphs.py", "data/handwriting.py")
 """Files about images alone: the kind of input, and what reads and draws image files."""
-GRIDS = ("nets/", "layers/", "tasks/augment/", "cli/_glyphs_demo.py")
-"""Files about one kind of input by their nature: nets and layers for images, ways to augment them, the demo of glyphs."""
+GRIDS = ("nets/", "layers/", "tasks/augment/", "cli/demos/drawing.py")
+"""Files about one kind of input by their nature: nets and layers for images, ways to augment them, the demo of drawings."""
 SETTINGS = ("cli/", "estimators/")
 """Folders in which a default may be a learner's name: as a constant at the top, or as the default of an option."""
 BY_NAME = {

@@ -22,6 +22,7 @@ KINDS = {
     "data/known": "data set",
     "runtime/pretrained": "shipped learner",
     "cli": "verb",
+    "cli/demos": "demo",
 }
 """Name of the files of a folder in messages."""
 PROTOCOLS = {"tasks": ("source",)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import html
 import html.parser
@@ -14,11 +15,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from quickstudy.cli import _glyphs_demo as demo
+from quickstudy.cli import _demo as demo
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.readers.npz import from_arrays
+from quickstudy.discovery import module as discovery_module
+from quickstudy.discovery import names
 from quickstudy.inputs import Shown
 from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs.text import TextSpec
 from quickstudy.report.page import PicturedTask, Report, write_report
 
 Call = Callable[..., Any]
@@ -37,31 +41,58 @@ def synthetic(name: str, split: str, **how: object) -> Dataset:
     return from_arrays(images, np.repeat(np.arange(classes), IMAGES), spec=ImageSpec(28, 28, 1, "dark"), name=f"{name}/{split}")
 
 
-@pytest.fixture
-def _small(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(demo.data, "load", synthetic)
-    monkeypatch.setattr(demo, "NET_OPTIONS", {"channels": 4})
-    monkeypatch.setattr(demo, "KINDS", ((5, 1), (10, 5)))
+TOPICS = ("card", "weather", "music", "train", "bread", "garden", "salary", "doctor", "football", "letter", "window", "engine")
+SENTENCES = ("where is my {}", "i lost the {} today", "{} again please", "tell me about the {}", "what a {}", "no {} for me")
 
 
-@pytest.mark.usefixtures("_small")
-def test_demo_trains_compares_and_reports(cli: Call, pasted: Call, tmp_path: pathlib.Path) -> None:
+@functools.cache
+def requests(name: str, split: str, **how: object) -> Dataset:
+    """Sentences about a few things in place of real requests; each split has things of its own."""
+    del how
+    kinds = ("old", "new", "red", "blue") if split == "train" else ("lost", "stolen")
+    things = [f"{kind} {topic}" for kind in kinds for topic in TOPICS]
+    texts = [sentence.format(thing) for thing in things for sentence in SENTENCES * 4]
+    return from_arrays(
+        np.array(texts), np.repeat(np.array(things), 4 * len(SENTENCES)), spec=TextSpec(), name=f"{name}/{split}"
+    )
+
+
+DATA = {"drawing": synthetic, "text": requests}
+
+
+@pytest.fixture(params=names("cli/demos"))
+def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return each kind of demo, on small data and a small net."""
+    monkeypatch.setattr(demo.data, "load", DATA[request.param])
+    monkeypatch.setattr(demo, "SIZES", ((5, 1), (10, 5)))
+    module = discovery_module("cli/demos", request.param)
+    width = {"conv4": {"channels": 4}, "ngrams": {"features": 4, "buckets": 64}}
+    small = {
+        name: dataclasses.replace(method, net_options=width.get(method.net, {}))
+        for name, method in module.DEMO.baselines.items()
+    }
+    ours = dataclasses.replace(module.DEMO.ours, net_options=width[module.DEMO.ours.net])
+    monkeypatch.setattr(module, "DEMO", dataclasses.replace(module.DEMO, ours=ours, baselines=small))
+    return request.param
+
+
+def test_demo_trains_compares_and_reports(kind: str, cli: Call, pasted: Call, tmp_path: pathlib.Path) -> None:
     out = tmp_path / "my demo"
-    outcome = cli("demo", "--out", out, "--minutes", "0.01", "--tasks", "2", "--json")
+    about = discovery_module("cli/demos", kind).DEMO
+    outcome = cli("demo", "--kind", kind, "--out", out, "--minutes", "0.01", "--tasks", "2", "--json")
     assert outcome.code == 0, outcome
     found = json.loads(outcome.out)
     assert found["learner"] == str(out / "learner.safetensors")
     assert len(found["results"]) == 4
     assert next(iter(found["results"])).startswith("quickstudy")
     for by_set in found["results"].values():
-        assert set(by_set) == {"held-out scripts", "handwritten digits"}
+        assert set(by_set) == set(about.sets)
         for results in by_set.values():
             assert [(row["ways"], row["shots"], row["test_tasks"]) for row in results] == [(5, 1, 2), (10, 5, 2)]
     assert {"learner.safetensors", "checkpoint.safetensors", "metrics.csv", "report.html"} <= {f.name for f in out.iterdir()}
     page = (out / "report.html").read_text()
-    assert all(name in page for name in found["results"])
+    assert all(name in page for name in (*found["results"], *about.sets))
     shown = html.unescape(assert_self_contained(page).text.partition("Try next")[2]).strip()
-    assert shown.splitlines() == demo._next(out)
     commands = pasted(shown.replace("quickstudy", "  quickstudy"), ("--tasks", "2"))
     assert [shlex.split(command)[1] for command in commands] == ["info", "evaluate", "adapt", "predict", "export", "list"]
     demo._cleared(out)  # the next demo may have the folder

@@ -1,4 +1,4 @@
-"""Train on drawn letters for two minutes, meet scripts never seen before, write a report: quickstudy demo --out runs/demo"""
+"""Train on letters or texts for two minutes, meet tasks never seen before, write a report: quickstudy demo --out runs/demo"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import sys
 from collections.abc import Sequence
 
+from quickstudy import discovery
 from quickstudy.cli import _output, _parser
 from quickstudy.runtime import pretrained
 from quickstudy.serve.page import page_server
@@ -17,6 +18,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "--out", type=str, default="runs/demo", help="folder for the learner and the report; an earlier demo is replaced"
     )
+    parser.add_argument("--kind", type=str, default="drawing", help=f"kind of data: {', '.join(discovery.names('cli/demos'))}")
     parser.add_argument("--minutes", type=float, default=2.0, help="minutes of meta-training")
     parser.add_argument("--tasks", type=int, default=100, help="test tasks for each cell of the table")
     parser.add_argument("--json", action="store_true", help="print JSON")
@@ -28,9 +30,9 @@ def run(arguments: Sequence[str]) -> None:
     if options.browser:
         show_page(options.port)
         return
-    from quickstudy.cli import _glyphs_demo  # imports torch, which the page does not need
+    from quickstudy.cli import _demo  # imports torch, which the page does not need
 
-    _glyphs_demo.show(options.out, options.minutes, options.tasks, options.json)
+    _demo.show(discovery.module("cli/demos", options.kind).DEMO, options.out, options.minutes, options.tasks, options.json)
 
 
 def show_page(port: int) -> None:

@@ -93,6 +93,10 @@ class ClassTasks:
         """Return what an example's input is; travels with the learners that are trained on these tasks."""
         return self.dataset.spec
 
+    def classes_of(self, index: int) -> list[str]:
+        """Return the names of the classes of a task, in the order of its ways; of a task with fewer ways than others, padding too."""
+        return [self.dataset.classes[chosen] for chosen in self._draw_classes(np.array([index]))[0]]
+
     def of_other_ways(self, limit: int = 40) -> ClassTasks | None:
         """Return tasks like these with four times as many ways, or else a quarter; None if neither is possible, or if ways are a range.
 
