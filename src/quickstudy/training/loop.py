@@ -24,7 +24,7 @@ from quickstudy.training.best import Best
 from quickstudy.training.calibration import fit_temperature, input_statistics, power_of_ways
 from quickstudy.training.checkpoint import Run
 from quickstudy.training.describing import plain
-from quickstudy.training.device import mixed_precision, own_device
+from quickstudy.training.device import mixed_precision, own_device, precision_advice
 from quickstudy.training.diagnosis import likely_rate
 from quickstudy.training.engine import Engine
 from quickstudy.training.evaluate import Evaluator, Result, check_fits
@@ -308,6 +308,9 @@ class Trainer:
 
     def _choose_engine(self, progress: Progress) -> None:
         """Take the engine with which the run began, or the fastest for a run that begins; the same in all processes."""
+        advice = precision_advice(self.device, self.settings.precision) if self.group.rank == 0 else None
+        if advice:
+            progress.note(advice)
         chosen = self.settings.wanted_engine().plan() if self.run.plan is None else EngineSettings(**self.run.plan)
         if chosen is None:
             chosen, why = self.group.first(self._fastest)
