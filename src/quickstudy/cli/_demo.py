@@ -35,7 +35,7 @@ from quickstudy.training.tracking import read_metrics
 SIZES = tuple(itertools.product((5, 10), (1, 5)))
 """Ways and shots of the table's rows."""
 
-WAYS, QUERIES = 5, 5
+COUNTS = {"ways": 5, "queries": 5}
 """Number of classes of a task that is shown, and of queries per class in each test task."""
 
 OURS = "quickstudy, meta-trained"
@@ -152,7 +152,7 @@ def train(demo: Demo, out: pathlib.Path, minutes: float) -> SavedLearner:
     """Meta-train as a demo says, into a folder."""
     torch.manual_seed(0)
     tasks = ClassTasks(data.load(*demo.train), **demo.drawn, draw=Draw(augment=demo.augment))
-    validation = ClassTasks(data.load(*demo.validation), ways=5, shots=1, queries=QUERIES, seed=1)
+    validation = ClassTasks(data.load(*demo.validation), ways=5, shots=1, queries=COUNTS["queries"], seed=1)
     settings = TrainingSettings(
         steps=demo.steps, minutes=minutes, tasks_per_step=1, lr=2e-3, validation=ValidationSettings(every=100, tasks=100)
     )
@@ -164,7 +164,7 @@ def compare(demo: Demo, saved: SavedLearner, sets: Mapping[str, Dataset], count:
     """Return results by method and data set, one for each of `SIZES`."""
     torch.manual_seed(1)
     first = next(iter(sets.values()))
-    calibration = ClassTasks(first, 5, 5, QUERIES, seed=2).batch(range(8))
+    calibration = ClassTasks(first, 5, 5, COUNTS["queries"], seed=2).batch(range(8))
     methods: dict[str, tuple[Learner | SavedLearner, int]] = {OURS: (saved, count)}
     for name, method in demo.methods.items():
         learner = method.make(first.spec)
@@ -174,7 +174,10 @@ def compare(demo: Demo, saved: SavedLearner, sets: Mapping[str, Dataset], count:
     with counted("meeting new tasks", total) as advance:
         return {
             name: {
-                where: [evaluate(learner, ClassTasks(dataset, ways, shots, QUERIES), number, advance) for ways, shots in SIZES]
+                where: [
+                    evaluate(learner, ClassTasks(dataset, ways, shots, COUNTS["queries"]), number, advance)
+                    for ways, shots in SIZES
+                ]
                 for where, dataset in sets.items()
             }
             for name, (learner, number) in methods.items()
@@ -183,7 +186,7 @@ def compare(demo: Demo, saved: SavedLearner, sets: Mapping[str, Dataset], count:
 
 def picture(learner: Learner, dataset: Dataset, names: str, seed: int = 7) -> PicturedTask:
     """Return one task of five classes and one example each, with its predictions, to be looked at."""
-    tasks = ClassTasks(dataset, WAYS, 1, QUERIES, seed=seed)
+    tasks = ClassTasks(dataset, COUNTS["ways"], 1, COUNTS["queries"], seed=seed)
     task = tasks[0]
     with torch.no_grad():
         predicted = learner.predict(learner.adapt(task.support), task.query.x).argmax(-1)
@@ -308,7 +311,7 @@ def _report(
     """Return what the report shows."""
     curves = {
         where: {
-            shots: round(100 * evaluate(saved, ClassTasks(dataset, 5, shots, QUERIES), 30).mean, 2)
+            shots: round(100 * evaluate(saved, ClassTasks(dataset, 5, shots, COUNTS["queries"]), 30).mean, 2)
             for shots in (1, 2, 3, 5, 10)
         }
         for where, dataset in demo.load().items()

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import torch
 
-SLOWER = 2.0
-"""Ratio of seconds in bfloat16 and in float32 from which on a training is advised against bfloat16. Processors with instructions for bfloat16
-have 0.3 to 1.0, those without 100 and more."""
+BFLOAT16 = {"slower": 2.0}
+"""Ratio of seconds in bfloat16 and in float32 from which on bfloat16 is advised against. Processors with instructions for it take 0.3 to 1.0
+of the time, others 100 times as long and more."""
 
 
 def own_device(local_rank: int) -> torch.device:
@@ -39,7 +39,7 @@ def precision_advice(device: torch.device, precision: str, clock: Callable[[], f
         return None
     seconds = {dtype: _seconds_of_product(dtype, clock) for dtype in (torch.float32, torch.bfloat16)}
     ratio = seconds[torch.bfloat16] / max(seconds[torch.float32], 1e-9)
-    if ratio < SLOWER:
+    if ratio < BFLOAT16["slower"]:
         return None
     return f"bfloat16 takes {ratio:.0f} times as long as float32 on this processor; --precision 32-true would be faster"
 
