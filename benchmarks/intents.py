@@ -132,8 +132,8 @@ def taught(out: pathlib.Path, folder: pathlib.Path, features: int) -> Taught:
 def distil(net: NGrams, texts: Taught, seconds: float, lr: float = 3e-3, batch: int = 128) -> None:
     """Teach a net the directions of the texts, for so many seconds of the processor, at a rate that falls to zero."""
     optimizer, random = torch.optim.Adam(net.parameters(), lr=lr), np.random.default_rng(0)
-    began, spent, step = time.process_time(), 0.0, 0
-    with progress_line() as progress:
+    began, spent = time.process_time(), 0.0
+    with counted("seconds of distilling", round(seconds)) as advance:
         while spent < seconds:
             for group in optimizer.param_groups:
                 group["lr"] = lr * (1 - spent / seconds)
@@ -146,9 +146,8 @@ def distil(net: NGrams, texts: Taught, seconds: float, lr: float = 3e-3, batch: 
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
-            step, spent = step + 1, time.process_time() - began
-            if step % 100 == 0:
-                progress.update(min(spent / seconds, 1.0), {"loss": float(loss)})
+            before, spent = spent, time.process_time() - began
+            advance(int(spent) - int(before))
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 import torch
 
 BFLOAT16 = {"slower": 2.0}
-"""Ratio of seconds in bfloat16 and in float32 from which on bfloat16 is advised against. Processors with instructions for it take 0.3 to 1.0
-of the time, others 100 times as long and more."""
+"""Ratio of seconds in bfloat16 and in float32 from which on bfloat16 is advised against: processors with instructions for it take 0.3 to
+1.0 of the time, others 100 times as long and more."""
 
 
 def own_device(local_rank: int) -> torch.device:
