@@ -78,6 +78,12 @@ class Column(pydantic.BaseModel):
     scale: float = pydantic.Field(default=1.0, gt=0)
     missing: bool = False
 
+    @pydantic.model_serializer(mode="wrap")
+    def _without_defaults(self, described: Callable[[Column], dict[str, Any]]) -> dict[str, Any]:
+        """Return the fields that say something, for files and for people."""
+        fields = type(self).model_fields
+        return {name: value for name, value in described(self).items() if value != fields[name].default}
+
     @property
     def width(self) -> int:
         """Return how many numbers a cell becomes."""

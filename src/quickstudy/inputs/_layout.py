@@ -84,8 +84,8 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     words: ClassVar[Mapping[str, str]] = {}
     """Explanation of each wish of `own` and each reading of `read_all`, for the help of commands."""
 
-    portable: ClassVar[bool] = True
-    """Whether a device without this package can make stored examples of this kind by itself."""
+    tabular: ClassVar[bool] = False
+    """Whether examples are rows of tables, whose columns are known by name."""
 
     resizing: ClassVar[frozenset[str]] = frozenset()
     """Names of the wishes of `own` that settle a size. Data of this kind can be brought to any size."""

@@ -40,7 +40,7 @@ class TableSpec(InputSpec, frozen=True):
 
     nouns: ClassVar[str] = "table rows"
     usual_net: ClassVar[str] = "mlp"
-    portable: ClassVar[bool] = False
+    tabular: ClassVar[bool] = True
     words: ClassVar[Mapping[str, str]] = {
         "width": "numbers per row, for learners of any table; what is over is left out",
         "scaling": "how the columns of your own table are scaled: training (as in the training data) or task (as in each task's examples)",
@@ -202,12 +202,16 @@ class TableSpec(InputSpec, frozen=True):
         rows, said = self._encoded(self._known(cells))
         unknown = [name for name in cells if name not in self.names]
         if unknown:
-            said.append(f"{len(unknown)} columns that the learner does not know are left out: {shown(unknown)}")
+            number = f"{len(unknown)} columns" if len(unknown) > 1 else "a column"
+            said.append(
+                f"{number} that the learner does not know {'are' if len(unknown) > 1 else 'is'} left out: {shown(unknown)}"
+            )
         if said:
             warnings.warn(f"{'; '.join(said)}.", InputWarning, stacklevel=2)
-        rows = np.clip(rows, -BOUND["spreads"], BOUND["spreads"])
         if self.location:
-            rows = np.clip((rows - np.array(self.location)) / np.array(self.spread), -BOUND["spreads"], BOUND["spreads"])
+            rows = (rows - np.array(self.location)) / np.array(self.spread)
+        if self.location or not self.scaled_by_task:  # before the task is known, its rows may lie anywhere
+            rows = np.clip(rows, -BOUND["spreads"], BOUND["spreads"])
         return {"table": rows.astype(np.float32)[:, None]}
 
     def fitted_to(self, things: Any, scale: bool = True) -> Self:

@@ -18,7 +18,7 @@ from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.readers import Found, Wanted
 from quickstudy.data.tree import printable, shortened
-from quickstudy.errors import ConfigError, DataError, InputWarning, QuickstudyError
+from quickstudy.errors import ConfigError, DataError, InputWarning, NotFoundError, QuickstudyError
 from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 
@@ -75,6 +75,8 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
         rows, labels = rows_of(path, said, wanted.strict, table)
         with counted(path):
             spec, how = others.of_kind(TableSpec, rows)
+            if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
+                rows = rows[[*spec.names]]  # without those of which it was said that they are left out
             return Found(from_arrays(rows, labels, spec=spec, how=how, name=printable(path.name)))
     texts, labels = columns_of(path, said["text"], said["label"], said["group"], wanted.strict)
     spec, how = others.of_kind(TextSpec)
@@ -181,6 +183,21 @@ def _whole(rows: Sequence[tuple[str, ...]], names: Sequence[str], path: pathlib.
     if not whole:
         raise DataError(f"{str(path)!r} has no row with a {' and a '.join(names)}.")
     return whole
+
+
+def existing(path: str | pathlib.Path) -> pathlib.Path:
+    """Return the path of a table that is there.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DataError: it does not end as a table does.
+    """
+    found = pathlib.Path(path)
+    if not found.is_file():
+        raise NotFoundError(f"there is no table {str(path)!r}; check the path.", subject=str(path))
+    if not recognises(found):
+        raise DataError(f"{str(path)!r} is no table; expected a file that ends in {', '.join(ENDINGS)}.", subject=str(path))
+    return found
 
 
 def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
