@@ -14,6 +14,7 @@ from quickstudy.cli import _data, _output, _parser
 from quickstudy.cli.adapt import open_skill
 from quickstudy.data.readers.table import existing, separated, table_of
 from quickstudy.errors import ConfigError, DataError
+from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime.skill import Skill
 
 Rows = list[dict[str, Any]]
@@ -31,6 +32,7 @@ def run(arguments: Sequence[str]) -> None:
     options = parser.parse(arguments)
     skill = open_skill(options.skill, **_data.readings(options))
     things, names = _things(skill, options.files)
+    strange = _unknown_columns(skill, things)
     if skill.engine.facts.target == "classes":
         rows, table = _classes(skill, things, names, options.unknown)
     elif options.unknown:
@@ -38,9 +40,11 @@ def run(arguments: Sequence[str]) -> None:
     else:
         rows, table = _values(skill, things, names)
     if options.json:
-        _output.as_json({"skill": options.skill, "predictions": rows})
-    else:
-        _output.table(table[0], table[1:])
+        _output.as_json({"skill": options.skill, "predictions": rows, **({"left_out": strange} if strange else {})})
+        return
+    _output.table(table[0], table[1:])
+    if strange:
+        _output.text(f"note: columns that the skill does not know are left out: {', '.join(strange)}")
 
 
 def _lines() -> list[str]:
@@ -66,6 +70,18 @@ def _things(skill: Skill, words: Sequence[str]) -> tuple[Any, list[str]]:
         return _rows(_lines() if from_input else [], [] if from_input else words)
     named = _lines() if from_input else list(words)
     return spec.named(named), named
+
+
+def _unknown_columns(skill: Skill, things: Any) -> list[str]:
+    """Return the columns of rows of a table that the skill does not know, and take them out of the rows."""
+    spec = None if skill.known is None else skill.known.spec
+    if not isinstance(spec, TableSpec):
+        return []
+    found = [name for name in things[0] if name not in spec.names]
+    for row in things:
+        for name in found:
+            row.pop(name, None)
+    return found
 
 
 def _rows(lines: Sequence[str], files: Sequence[str]) -> tuple[Rows, list[str]]:

@@ -312,7 +312,7 @@ def columns_of(things: Any, names: Sequence[str] = ()) -> dict[str, Cells]:
     """
     if isinstance(things, np.ndarray) and things.dtype.names is not None:
         return {name: _quick(things[name]) for name in things.dtype.names}
-    if hasattr(things, "columns"):  # a table of pandas or polars
+    if not isinstance(things, np.ndarray) and hasattr(things, "columns"):  # a table of pandas or polars
         found = [str(name) for name in things.columns]
         twins = [name for name, count in collections.Counter(found).items() if count > 1]
         if twins:
