@@ -197,7 +197,8 @@ class TableSpec(InputSpec, frozen=True):
                 raise DataError(f"stored rows have {stored.shape[-1]} numbers; expected {self.features}.")
             return {"table": stored}
         if not self.columns:
-            return self.fitted_to(things, scale=False).read_all(things)
+            fitted, cells = self.fitted_to(things, scale=False), columns_of(things)
+            return fitted.read_all({name: cells[name] for name in fitted.names})
         cells = columns_of(things, self.names)
         rows, said = self._encoded(self._known(cells))
         unknown = [name for name in cells if name not in self.names]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import csv
+import dataclasses
 import json
 import math
 import pathlib
@@ -77,7 +78,10 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
             spec, how = others.of_kind(TableSpec, rows)
             if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
                 rows = rows[[*spec.names]]  # without those of which it was said that they are left out
-            return Found(from_arrays(rows, labels, spec=spec, how=how, name=printable(path.name)))
+            found = from_arrays(rows, labels, spec=spec, how=how, name=printable(path.name))
+        if spec.by_group and not said["group"]:
+            found = dataclasses.replace(found, groups=(found.name,) * len(found.classes))
+        return Found(found)
     texts, labels = columns_of(path, said["text"], said["label"], said["group"], wanted.strict)
     spec, how = others.of_kind(TextSpec)
     return Found(from_arrays(np.array(texts, dtype=object), labels, spec=spec, how=how, name=printable(path.name)))
