@@ -65,7 +65,8 @@ def read(split: str, spec: TableSpec, data_dir: str | pathlib.Path | None, stric
         return found
     families = [family(group) for group in found.groups]
     of_class = splits.assigned(found.classes, families, OPTIONS)
-    return splits.of_found(found, of_class, split)
+    chosen = [place for place, one in enumerate(of_class) if one == split]
+    return found.select(chosen, f"pmlb/{split}")
 
 
 def family(table: str) -> str:
