@@ -85,7 +85,7 @@ def summary(folder: str, name: str) -> str:
     """Return the first paragraph of a file's docstring as one line, read without importing it (and torch with it).
 
     >>> summary("cli", "adapt").partition(":")[0]
-    'Learn a task from a folder of examples, or a table of texts'
+    'Learn a task from a folder of examples, or a table'
     """
     source = (PACKAGE / folder / f"{name}.py").read_text(encoding="utf-8")
     docstring = ast.get_docstring(ast.parse(source)) or ""

@@ -20,6 +20,7 @@ from quickstudy.errors import DataError
 from quickstudy.inputs import AnySpec, InputSpec, TensorLayout
 from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.tasks._inputs import to_input
 
@@ -27,6 +28,11 @@ RANDOM = np.random.default_rng(0)
 SPECS: dict[str, list[InputSpec]] = {
     "image": [ImageSpec(), ImageSpec(7, 9, 3), ImageSpec(8, 8, 1, "dark")],
     "rows": [RowsSpec(3), RowsSpec(2, ("a", "b"))],
+    "table": [
+        TableSpec.of({"a": [1.0, 2.0], "b": ["red", None]}),
+        TableSpec.of({"day": ["2024-03-01", "2024-03-02"]}, scaling="task"),
+        TableSpec(width=5, scaling="task"),
+    ],
     "text": [TextSpec(), TextSpec(7)],
 }
 """Specs of every kind."""
@@ -406,8 +412,9 @@ def test_what_a_network_got_can_be_stored_again_and_shown(spec: InputSpec) -> No
         assert again.dtype == part.dtype
         np.testing.assert_array_equal(again, examples[name])
     shown = spec.shown({name: array[0] for name, array in examples.items()})
-    if spec.kind == "rows":
-        assert shown.content.decode() == ", ".join(f"{number:.4g}" for number in next(iter(examples.values()))[0])
+    if spec.kind in ("rows", "table"):
+        numbers = next(iter(examples.values()))[0].ravel()
+        assert shown.content.decode() == ", ".join(f"{number:.4g}" for number in numbers)
     else:
         again = spec.read(shown.content)
         (name,) = spec.layout()
@@ -418,7 +425,12 @@ def test_what_a_network_got_can_be_stored_again_and_shown(spec: InputSpec) -> No
 def test_every_word_that_can_be_said_of_data_is_explained() -> None:
     for name in [*inputs.wishes(), *inputs.readings()]:
         assert inputs.explained(name) != "a property of your own data"
-    assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {"image": ["ink"], "rows": [], "text": []}
+    assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {
+        "image": ["ink"],
+        "rows": [],
+        "table": [],
+        "text": [],
+    }
 
 
 def test_rows_in_other_units_are_named() -> None:

@@ -16,7 +16,7 @@ from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import InputSpec
 
 
-def add_arguments(parser: Parser, split: str, own: Mapping[str, str] = MappingProxyType({})) -> None:
+def add_arguments(parser: Parser, split: str, own: Mapping[str, Any] = MappingProxyType({})) -> None:
     """Add `--data` and what goes with it.
 
     Args:
@@ -24,7 +24,7 @@ def add_arguments(parser: Parser, split: str, own: Mapping[str, str] = MappingPr
         split: split that is read if the command line names none.
         own: what is taken if the command line names nothing else, by the names of the options; without `data` it must name some.
     """
-    words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours, or a table of texts"
+    words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours, or a table of texts, or of numbers and categories"
     needed = {"default": own["data"]} if "data" in own else {"required": True}
     parser.add_argument("--data", type=str, help=words, **needed)  # pyright: ignore[reportArgumentType]
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
@@ -44,16 +44,18 @@ def add_arguments(parser: Parser, split: str, own: Mapping[str, str] = MappingPr
     )
 
 
-def add_columns(parser: Parser, own: Mapping[str, str] = MappingProxyType({}), leave_out: Sequence[str] = ()) -> None:
+def add_columns(parser: Parser, own: Mapping[str, Any] = MappingProxyType({}), leave_out: Sequence[str] = ()) -> None:
     """Add the options that are for tables alone, with the defaults in `own`."""
     for name, words in readers.wishes().items():
         if name not in leave_out:
-            parser.add_argument(f"--{name}", type=str | None, default=own.get(name), help=words)
+            several: dict[str, Any] = {"nargs": "+", "type": str} if name in readers.several() else {"type": str | None}
+            parser.add_argument(f"--{name}", default=own.get(name), help=words, **several)
 
 
-def columns(options: jsonargparse.Namespace) -> dict[str, str]:
+def columns(options: jsonargparse.Namespace) -> dict[str, str | tuple[str, ...]]:
     """Return what the options say of tables alone."""
-    return {name: options[name] for name in readers.wishes() if options.get(name) is not None}
+    found = {name: options[name] for name in readers.wishes() if options.get(name) is not None}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def add_readings(parser: Parser) -> None:

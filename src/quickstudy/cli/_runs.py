@@ -31,7 +31,7 @@ def add_places(parser: _parser.Parser) -> None:
     )
 
 
-def own_data(run: str, arguments: Sequence[str]) -> dict[str, str]:
+def own_data(run: str, arguments: Sequence[str]) -> dict[str, Any]:
     """Return the options that name the data with which a run was trained; nothing for a file, or for tasks without data.
 
     Args:
@@ -42,7 +42,7 @@ def own_data(run: str, arguments: Sequence[str]) -> dict[str, str]:
     values = _parser.read_config(config) if config.is_file() else {}
     named = any(word.partition("=")[0] == "--data" for word in arguments)
     names = ("data", "data_dir", *(() if named else readers.wishes()))
-    return {name: values[name] for name in names if isinstance(values.get(name), str)}
+    return {name: values[name] for name in names if isinstance(values.get(name), str | list)}
 
 
 def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str | None) -> jsonargparse.Namespace:

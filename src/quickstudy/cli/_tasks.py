@@ -98,7 +98,8 @@ def usual_net(arguments: Sequence[str], learner: str) -> str:
     source = discovery.load("tasks", chosen(arguments, learner)[0])
     spec = inspect.getattr_static(source, "input", None)
     data = _parser.chosen_name(arguments, "data", "")
-    kind = getattr(spec, "kind", None) or (kind_of(data) if data else None)
+    said = [name for name in readers.wishes() if _parser.chosen_name(arguments, name, "")]
+    kind = getattr(spec, "kind", None) or readers.settled(said) or (kind_of(data) if data else None)
     kinds = inputs.kinds()
     return kinds.get(kind or "", next(iter(kinds.values()))).usual_net
 
@@ -198,7 +199,8 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     if not takes_data(discovery.load("tasks", options.tasks)):
         return words
     named = [name for name in ("data", "data_dir", *readers.wishes()) if options[name]]
-    words += [word for name in named for word in (f"--{name}", options[name])]
+    for name in named:
+        words += [f"--{name}", *(options[name] if isinstance(options[name], list) else [options[name]])]
     for split in dict.fromkeys(("test", options.validation.split, options.split)):
         counts = _counts(options, split, saved)
         ways = saved.learner.ways or min(USUAL["ways"], len(counts))

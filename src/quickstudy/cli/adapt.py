@@ -1,4 +1,4 @@
-"""Learn a task from a folder of examples, or a table of texts: quickstudy adapt omniglot my-classes/ -o mine.qs"""
+"""Learn a task from a folder of examples, or a table: quickstudy adapt omniglot my-classes/ -o mine.qs"""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def run(arguments: Sequence[str]) -> None:
         "learner", type=str, help="a learner's file, a run's folder, a shipped learner, or a skill to go on from"
     )
     parser.add_argument(
-        "support", type=str, help="folder with one sub-folder of files per class, or a table of texts and their classes"
+        "support", type=str, help="folder with one sub-folder of files per class, or a table with a column of classes"
     )
     _data.add_columns(parser, leave_out=["group"])
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the skill to, such as mine.qs")
@@ -38,7 +38,8 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     skill = begin(options.learner, options.keep, **_data.readings(options))
-    things, labels = _examples(pathlib.Path(options.support), type(skill.engine.reader_for(None)), options)
+    kind = type(skill.engine.reader_for(None))
+    things, labels = _examples(pathlib.Path(options.support), kind, options)
     skill = skill.add(things, labels)
     skill.save(options.out)
     counts = [(label, labels.count(label)) for label in dict.fromkeys(labels)]
@@ -49,22 +50,28 @@ def run(arguments: Sequence[str]) -> None:
         )
         return
     _output.table(("class", "examples"), counts, title=f"learned: {options.out}")
-    _output.following("predict", options.out, things[0])
+    _output.following("predict", options.out, options.support if kind.tabular else things[0])
 
 
-def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargparse.Namespace) -> tuple[list[Any], list[str]]:
-    """Return the examples of a kind in a folder, or the texts of a table, and the class of each.
+def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargparse.Namespace) -> tuple[Any, list[str]]:
+    """Return the examples of a kind in a folder, or the texts or rows of a table, and the class of each.
 
     Raises:
         ConfigError: columns are named for a folder.
     """
+    said = _data.columns(options)
+    if table.recognises(support) and kind.tabular:
+        return table.rows_of(support, said)
     if table.recognises(support):
         if kind is not TextSpec:
             raise ConfigError(
                 f"{str(support)!r} is a table of texts, but this learner takes {kind.nouns}; give a folder of them."
             )
         return table.columns_of(support, options.text, options.label)
-    said = _data.columns(options)
+    if kind.tabular:
+        raise ConfigError(
+            f"{str(support)!r} is no table, but this learner takes {kind.nouns}; give a csv file with a column of classes."
+        )
     if said:
         raise ConfigError(f"--{next(iter(said))} is given, but {str(support)!r} is no table with columns; leave it out.")
     return examples_in(support, kind)
@@ -99,6 +106,6 @@ def open_skill(path: str, **readings: Any) -> Skill:
 def _check_reads_files(path: str, engine: Engine) -> None:
     """Raise a ConfigError, which names what to use in Python, unless the learner's examples are files."""
     spec = engine.reader_for(None)
-    if not spec.suffixes():
+    if not spec.suffixes() and not spec.tabular:
         estimator = "FewShotClassifier" if engine.facts.target == "classes" else "FewShotRegressor"
         raise ConfigError(f"{path} learns from {spec.nouns}, not from files; use {estimator} in Python for it.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import pathlib
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +12,9 @@ import numpy as np
 
 from quickstudy.cli import _data, _output, _parser
 from quickstudy.cli.adapt import open_skill
-from quickstudy.errors import ConfigError
+from quickstudy.data.readers.table import existing, separated, table_of
+from quickstudy.errors import ConfigError, DataError
+from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime.skill import Skill
 
 Rows = list[dict[str, Any]]
@@ -21,24 +24,27 @@ def run(arguments: Sequence[str]) -> None:
     """Print the most likely class of each file, its probability, and the runner-up; or its values, and their spread."""
     parser = _parser.make_parser("predict", __doc__)
     parser.add_argument("skill", type=str, help="file that quickstudy adapt, or `save` in Python, wrote")
-    words = "files of one example each, such as photos of any size; or texts; - or nothing for the lines of the standard input"
+    words = "files of one example each, such as photos of any size; or texts; or tables; - or nothing for the standard input"
     parser.add_argument("files", type=str, nargs="*", help=words)
     _data.add_readings(parser)
     parser.add_argument("--unknown", type=bool, default=False, help="say so if an example belongs to no class (null in JSON)")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     skill = open_skill(options.skill, **_data.readings(options))
-    options.files = _lines() if options.files in ([], ["-"]) else options.files
+    things, names = _things(skill, options.files)
+    strange = _unknown_columns(skill, things)
     if skill.engine.facts.target == "classes":
-        rows, table = _classes(skill, options.files, options.unknown)
+        rows, table = _classes(skill, things, names, options.unknown)
     elif options.unknown:
         raise ConfigError(f"{options.skill} predicts values, of which none is unknown; leave out --unknown.")
     else:
-        rows, table = _values(skill, options.files)
+        rows, table = _values(skill, things, names)
     if options.json:
-        _output.as_json({"skill": options.skill, "predictions": rows})
-    else:
-        _output.table(table[0], table[1:])
+        _output.as_json({"skill": options.skill, "predictions": rows, **({"left_out": strange} if strange else {})})
+        return
+    _output.table(table[0], table[1:])
+    if strange:
+        _output.text(f"note: columns that the skill does not know are left out: {', '.join(strange)}")
 
 
 def _lines() -> list[str]:
@@ -57,19 +63,49 @@ def _lines() -> list[str]:
     return found
 
 
-def _things(skill: Skill, words: Sequence[str]) -> list[Any]:
-    """Return the examples that these words name, as the skill's kind of input takes them."""
-    return skill.engine.reader_for(None).named(words)
+def _things(skill: Skill, words: Sequence[str]) -> tuple[Any, list[str]]:
+    """Return the examples that these words name, or the standard input holds, as the skill's kind of input takes them, and their names."""
+    spec, from_input = skill.engine.reader_for(None), list(words) in ([], ["-"])
+    if spec.tabular:
+        return _rows(_lines() if from_input else [], [] if from_input else words)
+    named = _lines() if from_input else list(words)
+    return spec.named(named), named
 
 
-def _classes(skill: Skill, files: Sequence[str], unknown: bool) -> tuple[Rows, list[tuple[str, ...]]]:
-    """Return the classes of files as plain rows, and as a table that begins with its head."""
-    things = _things(skill, files)
+def _unknown_columns(skill: Skill, things: Any) -> list[str]:
+    """Return the columns of rows of a table that the skill does not know, and take them out of the rows."""
+    spec = None if skill.known is None else skill.known.spec
+    if not isinstance(spec, TableSpec):
+        return []
+    found = [name for name in things[0] if name not in spec.names]
+    for row in things:
+        for name in found:
+            row.pop(name, None)
+    return found
+
+
+def _rows(lines: Sequence[str], files: Sequence[str]) -> tuple[Rows, list[str]]:
+    """Return the rows of csv lines, which begin with the names of columns, or of tables, each with its number as its name."""
+    tables = {file: table_of(existing(file)) for file in files}
+    if lines:
+        tables[""] = separated(io.StringIO("\n".join(lines)), ",", pathlib.Path("standard input"))
+    rows, names = [], []
+    for file, columns in tables.items():
+        found = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+        names += [f"{file}:{number}" if len(files) > 1 else str(number) for number in range(1, len(found) + 1)]
+        rows += found
+    if not rows:
+        raise DataError("the table has no rows to predict; expected a line of column names, and a line for each row.")
+    return rows, names
+
+
+def _classes(skill: Skill, things: Any, names: Sequence[str], unknown: bool) -> tuple[Rows, list[tuple[str, ...]]]:
+    """Return the classes of examples as plain rows, and as a table that begins with its head."""
     probabilities = skill.predict_proba(things)
-    strange = skill.unknown(things) if unknown else np.zeros(len(files), bool)
+    strange = skill.unknown(things) if unknown else np.zeros(len(names), bool)
     classes = [str(label) for label in skill.labels]
     rows, table = [], [("example", "class", "probability", "runner-up")]
-    for file, row, none in zip(files, probabilities, strange, strict=True):
+    for file, row, none in zip(names, probabilities, strange, strict=True):
         order = row.argsort()[::-1]
         best = None if none else classes[order[0]]
         rows.append({"example": file, "class": best, "probabilities": dict(zip(classes, row.tolist(), strict=True))})
@@ -78,12 +114,12 @@ def _classes(skill: Skill, files: Sequence[str], unknown: bool) -> tuple[Rows, l
     return rows, table
 
 
-def _values(skill: Skill, files: Sequence[str]) -> tuple[Rows, list[tuple[str, ...]]]:
-    """Return the values of files, and their spread if the learner predicts one, as plain rows and as a table with its head."""
-    found = skill.outputs(_things(skill, files))
+def _values(skill: Skill, things: Any, labels: Sequence[str]) -> tuple[Rows, list[tuple[str, ...]]]:
+    """Return the values of examples, and their spread if the learner predicts one, as plain rows and as a table with its head."""
+    found = skill.outputs(things)
     names = {"values": found["prediction"], **({"spread": found["spread"]} if "spread" in found else {})}
     rows = [
-        {"example": file, **{name: value[place].tolist() for name, value in names.items()}} for place, file in enumerate(files)
+        {"example": file, **{name: value[place].tolist() for name, value in names.items()}} for place, file in enumerate(labels)
     ]
     table = [("example", "values", "spread (standard deviation)")[: 1 + len(names)]]
     for row in rows:

@@ -10,7 +10,7 @@ from typing import Any
 from quickstudy import inputs
 from quickstudy.data import known, readers, splits
 from quickstudy.data.dataset import Dataset
-from quickstudy.data.places import expanded, kind_of_path
+from quickstudy.data.places import expanded, kind_of_path, matching
 from quickstudy.errors import ConfigError, DataError, NotFoundError
 from quickstudy.inputs import InputSpec
 
@@ -28,7 +28,8 @@ def load(
 
     Args:
         name_or_path: a known set (`known.names()`), or the path of your own data: a folder or zip with one folder per class,
-            an .npz with examples and labels, a table of texts, or an idx file of images.
+            an .npz with examples and labels, a table (csv, tsv, jsonl or parquet) of texts or of numbers and categories, a folder of
+            such tables or a pattern (`folder/*.csv`), or an idx file of images.
             A name wins over a path; write `./omniglot` for the path.
         split: `train`, `val`, `test` or `all`; known sets have their own, as their docs say. Of your own data, splits are sets
             of classes: those in its folders `train`, `val` and `test`, or else shared out by class name
@@ -38,7 +39,8 @@ def load(
             `QUICKSTUDY_DATA`, or the user's cache folder.
         strict: True: the first unreadable file is an error; False: unreadable files are left out, with a `DataWarning`.
         wishes: what only you know of your own data. Of images: `size` (height and width in pixels), `channels` (1 or 3), and
-            `ink` (`"dark"` for drawings in dark on light; `"light"` for light on dark, and for photos). Known sets take `size`.
+            `ink` (`"dark"` for drawings in dark on light; `"light"` for light on dark, and for photos). Of tables: the names of
+            columns (`label`, `columns`, `group`, `text`), `scaling` and `width`. Known sets take `size` or `width`.
 
     Returns:
         The classes of the split. Files that were read are kept in the cache folder (environment variable `QUICKSTUDY_CACHE`).
@@ -56,7 +58,7 @@ def load(
     if known.module_name(name) in known.names():
         return known.read(name, split, spec, data_dir, strict, said)
     path = expanded(name_or_path)
-    if not kind_of_path(path):
+    if not kind_of_path(path) and not matching(path):
         raise _missing(name, path)
     splits.check(path.name, split)
     found = readers.read(path, readers.Wanted(spec, said, strict))
@@ -74,7 +76,7 @@ def kind_of(name_or_path: str | pathlib.Path) -> str | None:
         return known.get(name).SPEC.kind
     with contextlib.suppress(DataError):
         path = expanded(name_or_path)
-        return readers.kind_of(path) if kind_of_path(path) else None
+        return readers.kind_of(path) if kind_of_path(path) or matching(path) else None
     return None
 
 

@@ -76,6 +76,11 @@ def kind_of_path(path: pathlib.Path) -> str:
         ) from error
 
 
+def matching(path: pathlib.Path) -> list[pathlib.Path]:
+    """Return the files that a pattern such as `folder/*.csv` names, sorted; none if it is no pattern, or fits none."""
+    return sorted(path.parent.glob(path.name)) if any(sign in path.name for sign in "*?[") else []
+
+
 @contextlib.contextmanager
 def exclusive(lock: pathlib.Path, wait: bool = True) -> Iterator[bool]:
     """Let one process in at a time, if the operating system and file system have such locks; makes the lock's folder.

@@ -15,10 +15,12 @@ from torch import Tensor
 from quickstudy import discovery, storage
 from quickstudy.errors import ConfigError, DataError
 from quickstudy.estimators._ridge import KernelRidge
+from quickstudy.estimators._sklearn import has_words
 from quickstudy.functional.call import with_tensors
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs._layout import as_array, check_several
 from quickstudy.inputs._rows import Rows, column_names
+from quickstudy.inputs.table import TableSpec
 from quickstudy.learner import Learner, changed, hyperparameters
 from quickstudy.nets.identity import Identity
 from quickstudy.runtime import manifest as manifests
@@ -211,13 +213,22 @@ def engine_of(learner: Any, target: str | None = None) -> TorchEngine:
 
 
 def prototypes(rows: Any) -> TorchEngine:
-    """Return the engine of the nearest class mean on rows like these."""
-    return TorchEngine(SavedLearner(discovery.load("learners", DEFAULT)(Identity(_width(rows))).double()))
+    """Return the engine of the nearest class mean on rows like these; rows of a table with words in it are scaled by these examples."""
+    spec = _table_spec(rows)
+    net = Identity(_width(rows) if spec is None else spec.features)
+    return TorchEngine(SavedLearner(discovery.load("learners", DEFAULT)(net).double(), spec))
 
 
 def ridge(rows: Any) -> TorchEngine:
-    """Return the engine of kernel ridge regression on rows like these."""
-    return TorchEngine(SavedLearner(KernelRidge(Identity(_width(rows))).double(), target="values"))
+    """Return the engine of kernel ridge regression on rows like these; rows of a table with words in it are scaled by these examples."""
+    spec = _table_spec(rows)
+    net = Identity(_width(rows) if spec is None else spec.features)
+    return TorchEngine(SavedLearner(KernelRidge(net).double(), spec, target="values"))
+
+
+def _table_spec(rows: Any) -> TableSpec | None:
+    """Return the spec of a table with columns that are no numbers; None for rows of numbers."""
+    return TableSpec.of(rows, scaling="task") if has_words(rows) else None
 
 
 def _width(rows: Any) -> int:

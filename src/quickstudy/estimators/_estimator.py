@@ -13,6 +13,7 @@ import numpy as np
 from quickstudy import inputs
 from quickstudy.errors import ConfigError, check_choice
 from quickstudy.estimators import _sklearn
+from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Choices, Engine, settings_of
 from quickstudy.runtime.learner import begun
@@ -69,13 +70,16 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
             columns = getattr(skill.known.spec, "columns", None)
             if columns is not None:
                 found.feature_names_in_ = np.array(columns, dtype=object)
+        if skill.known is not None and isinstance(skill.known.spec, TableSpec):
+            found.feature_names_in_ = np.array(skill.known.spec.names, dtype=object)
+            found.n_features_in_ = len(skill.known.spec.names)
         return found
 
     def fit(self, X: Any, y: Any) -> Self:
         """Learn the task from the examples `X`, forgetting what was learned before.
 
         Args:
-            X: images (paths, PIL images or arrays, of any size), texts, or rows `[example, feature]`.
+            X: images (paths, PIL images or arrays, of any size), texts, rows `[example, feature]`, or a table of pandas.
             y: one label, or one value or row of values, per example.
         """
         return self._learn(X, y, first=True, expected=())
@@ -98,7 +102,7 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
 
     def _begun(self, X: Any, expected: tuple[Any, ...]) -> Skill:
         if self.learner is None:
-            engine = self._default(_sklearn.checked_rows(self, X, reset=True))
+            engine = self._default(X if _sklearn.has_words(X) else _sklearn.checked_rows(self, X, reset=True))
         else:
             engine = skill_file.engine_of(self.learner, self.target)
         self._check_target(engine)
@@ -107,8 +111,10 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         return Skill(engine, Choices(said, settings_of(engine, {}, {}), expected=expected))
 
     def _examples(self, skill: Skill, X: Any, reset: bool) -> Any:
-        is_rows = skill.engine.reader_for(None).kind == "rows"
-        return _sklearn.checked_rows(self, X, reset) if is_rows else X
+        spec = skill.engine.reader_for(None)
+        if spec.tabular:
+            return _sklearn.checked_table(self, X, reset)
+        return _sklearn.checked_rows(self, X, reset) if spec.kind == "rows" else X
 
     def _outputs(self, X: Any) -> dict[str, np.ndarray]:
         _sklearn.check_fitted(self)

@@ -18,6 +18,8 @@ __all__ = [
     "check_column",
     "check_fitted",
     "checked_rows",
+    "checked_table",
+    "has_words",
 ]
 
 try:
@@ -68,6 +70,24 @@ def checked_rows(estimator: Any, X: Any, reset: bool) -> Any:
             ) from error
         raise
     return rows if column_names(X) is None else X
+
+
+def checked_table(estimator: Any, X: Any, reset: bool) -> Any:
+    """Return rows of a table as they are; at first their number of columns, and the names, are kept as scikit-learn keeps them.
+
+    Later tables are checked by the learner's spec, which takes columns in any order and names those that are missing.
+    """
+    if validate_data is not None and reset:
+        validate_data(estimator, X, reset=True, skip_check_array=True)
+    return X
+
+
+def has_words(X: Any) -> bool:
+    """Return whether `X` is a table of pandas with columns that are no numbers, or have missing values."""
+    if column_names(X) is None or not hasattr(X, "dtypes"):
+        return False
+    numbers = all(getattr(dtype, "kind", "O") in "biuf" for dtype in X.dtypes)
+    return not numbers or bool(X.isna().to_numpy().any())
 
 
 def check_column(y: Any) -> None:

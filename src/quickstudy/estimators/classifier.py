@@ -1,4 +1,4 @@
-"""FewShotClassifier: a learner as a scikit-learn classifier, for images (files, PIL, arrays) or plain rows of numbers."""
+"""FewShotClassifier: a learner as a scikit-learn classifier, for images (files, PIL, arrays), rows of numbers or tables."""
 
 from __future__ import annotations
 
@@ -27,7 +27,8 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
 
     Attributes:
         classes_: the labels, sorted if they can be; the order of the columns of `predict_proba`.
-        n_features_in_: length of a row, on rows of numbers.
+        n_features_in_: length of a row, on rows of numbers or of a table.
+        feature_names_in_: names of the columns, on a table of pandas.
         skill_: the learned task.
 
     >>> import numpy as np

@@ -23,7 +23,8 @@ class FewShotRegressor(_sklearn.RegressorMixin, Estimator):
             `ink="light"` for light ones on a dark ground.
 
     Attributes:
-        n_features_in_: length of a row, on rows of numbers.
+        n_features_in_: length of a row, on rows of numbers or of a table.
+        feature_names_in_: names of the columns, on a table of pandas.
         skill_: the learned task.
 
     >>> regressor = FewShotRegressor().fit([[0.0], [1.0], [2.0], [3.0]], [0.0, 1.0, 2.0, 3.0])

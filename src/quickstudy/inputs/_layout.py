@@ -84,6 +84,9 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     words: ClassVar[Mapping[str, str]] = {}
     """Explanation of each wish of `own` and each reading of `read_all`, for the help of commands."""
 
+    tabular: ClassVar[bool] = False
+    """Whether examples are rows of tables, whose columns are known by name."""
+
     resizing: ClassVar[frozenset[str]] = frozenset()
     """Names of the wishes of `own` that settle a size. Data of this kind can be brought to any size."""
 
@@ -96,6 +99,16 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
             first = error.errors()[0]
             field = ".".join(str(part) for part in first["loc"])
             raise DataError(f"{field} is {first['input']!r}: {first['msg']}.") from None
+
+    @property
+    def scaled_by_task(self) -> bool:
+        """Return whether the examples that a task is learned from decide how its inputs are scaled: `fitted_to` says how."""
+        return False
+
+    @property
+    def by_group(self) -> bool:
+        """Return whether only examples of one group of classes can be compared, as rows of one table can."""
+        return False
 
     @classmethod
     def suffixes(cls) -> frozenset[str]:

@@ -20,6 +20,7 @@ from quickstudy.tasks._draw import EVENLY, Draw
 from quickstudy.tasks._inputs import Inputs
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks._ranges import Range, shown, whole
+from quickstudy.tasks._scaling import scaled_by_support
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,11 +83,11 @@ class ClassTasks:
         """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
         index = np.asarray(indices, dtype=np.int64)
         drawn = self._draw(index)
-        return Task(
-            self._examples(index, drawn.support, drawn.support_mask, stream=10),
-            self._examples(index, drawn.query, drawn.query_mask, stream=11),
-            torch.from_numpy(task_keys(self.seed, index)),
-        )
+        support = self._examples(index, drawn.support, drawn.support_mask, stream=10)
+        query = self._examples(index, drawn.query, drawn.query_mask, stream=11)
+        if self.input.scaled_by_task:
+            support, query = scaled_by_support(support, query)
+        return Task(support, query, torch.from_numpy(task_keys(self.seed, index)))
 
     @property
     def input(self) -> InputSpec:
@@ -121,7 +122,8 @@ class ClassTasks:
 
     def describe(self) -> dict[str, Any]:
         """Return the protocol, named beside every result."""
-        drawn = {name: value for name, value in dataclasses.asdict(self.draw).items() if value not in (False, "none")}
+        draw = dataclasses.replace(self.draw, within_groups=self.draw.within_groups or self.input.by_group)
+        drawn = {name: value for name, value in dataclasses.asdict(draw).items() if value not in (False, "none")}
         return {
             "source": "classes",
             "dataset": self.dataset.name,
@@ -161,11 +163,12 @@ class ClassTasks:
             Class indices `[pool, class]`, and how many of each row count `[pool]`.
         """
         most = self.ways[1]
-        groups = np.array(self.dataset.groups if self.draw.within_groups else [""] * len(self.dataset.groups))
+        within = self.draw.within_groups or self.input.by_group
+        groups = np.array(self.dataset.groups if within else [""] * len(self.dataset.groups))
         pools = [np.flatnonzero(groups == group) for group in dict.fromkeys(groups.tolist())]
         largest = max(len(pool) for pool in pools)
         if largest < most:
-            where = f"the largest group of {self.dataset.name}" if self.draw.within_groups else self.dataset.name
+            where = f"the largest group of {self.dataset.name}" if within else self.dataset.name
             remedy = "Lower ways or add classes."
             raise TaskError(f"{where} has {largest} classes, but a task needs {most} ways. {remedy}", remedy=remedy)
         enough = [np.pad(pool, (0, largest - len(pool))) for pool in pools if len(pool) >= most]

@@ -36,7 +36,7 @@ class PooledTasks:
         seed: which stream of batches.
 
     Raises:
-        TaskError: the data set has fewer than 2 classes.
+        TaskError: the data set has fewer than 2 classes, or inputs that each task's own examples scale.
 
     >>> from quickstudy import load_data
     >>> task = PooledTasks(load_data("digits", "train"), batch_size=4)[0]
@@ -50,6 +50,11 @@ class PooledTasks:
         check_at_least("batch_size", batch_size, 1)
         if len(dataset.classes) < 2:
             raise TaskError(f"{dataset.name} has {len(dataset.classes)} class; expected at least 2, to tell them apart.")
+        if dataset.spec.scaled_by_task:
+            raise TaskError(
+                f"{dataset.name} holds {dataset.spec}, but batches have no support set; train with scaling='training', or choose "
+                "another learner."
+            )
         self.dataset, self.batch_size, self.draw, self.seed = dataset, int(batch_size), draw, int(seed)
         self._inputs = Inputs(dataset, draw.augment, self.seed)
         self._starts, self._rows = dataset.starts, dataset.rows

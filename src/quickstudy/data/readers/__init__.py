@@ -1,7 +1,8 @@
 """Readers of data: one file per format. Adding a file adds a format.
 
-A file defines `EXPECTED` (what it reads, in words), `recognises(path)`, `kind(path)` and `read(path, wanted)`; and `WISHES`, if something
-is said of files of this format alone.
+A file defines `EXPECTED` (what it reads, in words), `recognises(path)`, `kind(path)` and `read(path, wanted)`; and, if something is said of
+files of this format alone, `WISHES` (each with its explanation), `SEVERAL` (which of them are lists) and `SETTLES` (the kind of input that
+one of them stands for).
 """
 
 from __future__ import annotations
@@ -114,9 +115,28 @@ def wishes() -> dict[str, str]:
     """Return what can be said of files of some formats alone, each with its explanation.
 
     >>> list(wishes())
-    ['text', 'label', 'group']
+    ['text', 'label', 'group', 'columns']
     """
     return {name: words for module in _readers() for name, words in getattr(module, "WISHES", {}).items()}
+
+
+def several() -> set[str]:
+    """Return which of these are lists.
+
+    >>> several()
+    {'columns'}
+    """
+    return set().union(*(getattr(module, "SEVERAL", ()) for module in _readers()))
+
+
+def settled(said: Collection[str]) -> str | None:
+    """Return the kind of input that data holds if these things are said of it; None if they do not tell.
+
+    >>> settled(["label", "text"])
+    'text'
+    """
+    kinds = {name: kind for module in _readers() for name, kind in getattr(module, "SETTLES", {}).items()}
+    return next((kinds[name] for name in said if name in kinds), None)
 
 
 def _readers() -> list[Reader]:

@@ -1,15 +1,16 @@
-"""Texts and labels in the columns of a table: a csv, tsv, jsonl or parquet file."""
+"""Tables: a csv, tsv, jsonl or parquet file with texts, or with numbers and categories, in its columns, and a column of classes."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
 import csv
+import dataclasses
 import json
 import math
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -18,17 +19,23 @@ from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.readers import Found, Wanted
 from quickstudy.data.tree import printable, shortened
-from quickstudy.errors import ConfigError, DataError, QuickstudyError
+from quickstudy.errors import ConfigError, DataError, InputWarning, NotFoundError, QuickstudyError
+from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 
-EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts"
+EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts, or of numbers and categories"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 WISHES = {
     "text": "your own table: column of the texts; null: text",
     "label": "your own table: column of their classes; null: label",
     "group": "your own table: column of groups of classes; null: there are none",
+    "columns": "your own table: columns of numbers, categories or dates; null: all but those of labels and groups",
 }
 """Explanation of what is said of a table alone: the names of its columns, each its own name unless something else is said."""
+SEVERAL = frozenset(["columns"])
+"""Names among these of which several columns may be named."""
+SETTLES = {"text": "text", "columns": "table"}
+"""Kind of input that a table holds if this is said of it."""
 
 
 def recognises(path: pathlib.Path) -> bool:
@@ -37,21 +44,104 @@ def recognises(path: pathlib.Path) -> bool:
 
 
 def kind(path: pathlib.Path) -> str:
-    """Return the kind of input that a table holds."""
-    del path
-    return "text"
+    """Return the kind of input that a table holds: texts if it has a column of that name."""
+    if path.suffix.lower() == ".parquet":
+        return "text" if "text" in table_of(path) else "table"
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+        if path.suffix.lower() == ".jsonl":
+            return "text" if "text" in json.loads(stream.readline()) else "table"
+        return "text" if "text" in next(csv.reader(stream, delimiter=_separator(path)), []) else "table"
+
+
+def holds_texts(names: Collection[str], said: Mapping[str, Any]) -> bool:
+    """Return whether a table with these columns is one of texts, by what is said of it, or else by the names of its columns.
+
+    >>> holds_texts(["text", "label"], {}), holds_texts(["age", "species"], {"label": "species"})
+    (True, False)
+    """
+    if said.get("text") or said.get("columns"):
+        return bool(said.get("text"))
+    return "text" in names or (said.get("label") or "label") not in names
 
 
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
-    """Return the classes of a table of texts; rows without a text or a label are left out, and counted.
+    """Return the classes of a table of texts, or of other columns; rows without a text or a label are left out, and counted.
 
     Raises:
         DataError: a column is missing or holds no texts, or no row is left.
     """
-    columns, others = {name: wanted.wishes.get(name) for name in WISHES}, wanted.without(WISHES)
-    texts, labels = columns_of(path, columns["text"], columns["label"], columns["group"], wanted.strict)
+    said, others = {name: wanted.wishes.get(name) for name in WISHES}, wanted.without(WISHES)
+    table = table_of(path)
+    if isinstance(wanted.spec, TableSpec) or (wanted.spec is None and not holds_texts(table, said)):
+        rows, labels = rows_of(path, said, wanted.strict, table)
+        with counted(path):
+            spec, how = others.of_kind(TableSpec, rows)
+            if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
+                rows = rows[[*spec.names]]  # without those of which it was said that they are left out
+            found = from_arrays(rows, labels, spec=spec, how=how, name=printable(path.name))
+        if spec.by_group and not said["group"]:
+            found = dataclasses.replace(found, groups=(found.name,) * len(found.classes))
+        return Found(found)
+    texts, labels = columns_of(path, said["text"], said["label"], said["group"], wanted.strict)
     spec, how = others.of_kind(TextSpec)
     return Found(from_arrays(np.array(texts, dtype=object), labels, spec=spec, how=how, name=printable(path.name)))
+
+
+def rows_of(
+    path: pathlib.Path, said: Mapping[str, Any], strict: bool = False, table: dict[str, list[Any]] | None = None
+) -> tuple[np.ndarray, list[str]]:
+    """Return the rows of a table as a structured array, and their labels, with the group in front if a column of groups is named.
+
+    Args:
+        path: a file of the endings above.
+        said: what is said of it, by the names of `WISHES`.
+        strict: True: a row without a label is an error; False: it is left out, with a `DataWarning`.
+        table: its columns, if it is read already.
+
+    Raises:
+        DataError: a column is missing, or nothing is left.
+    """
+    table = table_of(path) if table is None else table
+    names = [said.get("label") or "label", *([said["group"]] if said.get("group") else [])]
+    for option, name in zip(("label", "group"), names, strict=False):
+        _check_column(list(table), name, option, path)
+    columns = [said["columns"]] if isinstance(said.get("columns"), str) else said.get("columns")
+    for name in columns or ():
+        _check_column(list(table), name, "columns", path)
+    columns = [*dict.fromkeys(columns or [name for name in table if name not in names])]
+    if not columns:
+        raise DataError(
+            f"{str(path)!r} has no column beside {' and '.join(names)}; expected numbers or categories to learn from."
+        )
+    found = list(zip(*([_plain(value) for value in table[name]] for name in reversed(names)), strict=True))
+    kept = _whole(found, [*reversed(names)], path, strict)
+    labels = ["/".join(found[place]) for place in kept]
+    _warn_of_twins(labels, path)
+    return structured({name: table[name] for name in columns}, kept), labels
+
+
+def structured(columns: Mapping[str, Sequence[Any]], kept: Sequence[int] | None = None) -> np.ndarray:
+    """Return columns as a structured array of cells; only these rows if some are named.
+
+    >>> structured({"age": [3, 4], "colour": ["red", "blue"]})["colour"].tolist()
+    ['red', 'blue']
+    """
+    rows = range(len(next(iter(columns.values()), ()))) if kept is None else kept
+    found = np.empty(len(rows), dtype=[(name, object) for name in columns])
+    for name, cells in columns.items():
+        found[name] = [cells[row] for row in rows]
+    return found
+
+
+@contextlib.contextmanager
+def counted(path: pathlib.Path) -> Iterator[None]:
+    """Turn warnings about the rows of a file into those about the file, each said once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for said in dict.fromkeys((str(one.message), one.category) for one in caught):
+        message = f"{str(path)!r}: {said[0]}" if issubclass(said[1], InputWarning) else said[0]
+        warnings.warn(message, DataWarning if issubclass(said[1], InputWarning) else said[1], stacklevel=4)
 
 
 def columns_of(
@@ -75,18 +165,43 @@ def columns_of(
         _check_column(list(table), name, option, path)
     rows = list(zip(*([_plain(value) for value in table[name]] for name in names), strict=True))
     _warn_of_replaced(rows, path)
-    whole = [row for row in rows if all(row)]
+    whole = [rows[place] for place in _whole(rows, names, path, strict)]
+    labels = [f"{row[2]}/{row[1]}" if group else row[1] for row in whole]
+    _warn_of_twins(labels, path)
+    return [row[0] for row in whole], labels
+
+
+def _whole(rows: Sequence[tuple[str, ...]], names: Sequence[str], path: pathlib.Path, strict: bool) -> list[int]:
+    """Return the places of rows whose cells of these columns are all there; the others are counted.
+
+    Raises:
+        DataError: there is none, or `strict` and one lacks something.
+    """
+    whole = [place for place, row in enumerate(rows) if all(row)]
     if len(whole) < len(rows):
         first = next(place for place, row in enumerate(rows, 1) if not all(row))
         said = f"{str(path)!r}: {len(rows) - len(whole)} of {len(rows)} rows have no {' or no '.join(names)}"
         if strict:
             raise DataError(f"{said} (row {first} first); fill them in, or read with strict=False.")
-        warnings.warn(f"{said}, and are left out (row {first} first).", DataWarning, stacklevel=3)
+        warnings.warn(f"{said}, and are left out (row {first} first).", DataWarning, stacklevel=4)
     if not whole:
         raise DataError(f"{str(path)!r} has no row with a {' and a '.join(names)}.")
-    labels = [f"{row[2]}/{row[1]}" if group else row[1] for row in whole]
-    _warn_of_twins(labels, path)
-    return [row[0] for row in whole], labels
+    return whole
+
+
+def existing(path: str | pathlib.Path) -> pathlib.Path:
+    """Return the path of a table that is there.
+
+    Raises:
+        NotFoundError: there is no such file.
+        DataError: it does not end as a table does.
+    """
+    found = pathlib.Path(path)
+    if not found.is_file():
+        raise NotFoundError(f"there is no table {str(path)!r}; check the path.", subject=str(path))
+    if not recognises(found):
+        raise DataError(f"{str(path)!r} is no table; expected a file that ends in {', '.join(ENDINGS)}.", subject=str(path))
+    return found
 
 
 def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
@@ -101,11 +216,7 @@ def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
         if ending == ".parquet":
             return _parquet(path)
         with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream, _wide_cells():
-            return (
-                _lines_of_json(stream, path)
-                if ending == ".jsonl"
-                else _separated(stream, "\t" if ending == ".tsv" else ",", path)
-            )
+            return _lines_of_json(stream, path) if ending == ".jsonl" else separated(stream, _separator(path), path)
     except QuickstudyError:  # says more already
         raise
     except (OSError, ValueError, csv.Error) as error:
@@ -124,7 +235,12 @@ def _wide_cells() -> Iterator[None]:
         csv.field_size_limit(before)
 
 
-def _separated(stream: TextIO, separator: str, path: pathlib.Path) -> dict[str, list[Any]]:
+def _separator(path: pathlib.Path) -> str:
+    """Return the character between the cells of a file."""
+    return "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
+
+
+def separated(stream: TextIO, separator: str, path: pathlib.Path) -> dict[str, list[Any]]:
     """Return the columns of a csv or tsv file."""
     reader = csv.reader(stream, delimiter=separator, strict=True)
     head = next(reader, [])
@@ -178,17 +294,22 @@ def _named(names: list[str], columns: list[list[Any]], path: pathlib.Path) -> di
     twins = [name for name, count in collections.Counter(names).items() if count > 1]
     if twins:
         raise DataError(f"{str(path)!r} has several columns {twins[0]!r}; give each a name of its own.")
-    return dict(zip(names, columns, strict=True))
+    named = {name: column for name, column in zip(names, columns, strict=True) if name.strip()}
+    if len(named) < len(names):
+        warnings.warn(
+            f"{str(path)!r}: a column without a name, as pandas writes row numbers, is left out.", DataWarning, stacklevel=4
+        )
+    return named
 
 
 def _check_column(names: list[str], name: str, option: str, path: pathlib.Path) -> None:
     """Raise a DataError unless a table has a column of this name."""
     if name not in names:
         remedy = f"--{option} {next(iter(names), 'NAME')}"
-        numbers = "A table of numbers is an .npz file: numpy.savez('table.npz', rows=numbers, labels=names)."
+        rows = " If it holds numbers and categories instead, name the column of classes with --label." * (option == "text")
         raise DataError(
-            f"{str(path)!r} has no column {name!r}; it has {shortened(names) or 'none'}. Name the one that holds the {option}s, such as "
-            f"{remedy}. {numbers}",
+            f"{str(path)!r} has no column {name!r}; it has {shortened(names) or 'none'}. Name the one that holds the "
+            f"{option.removesuffix('s')}s, such as {remedy}.{rows}",
             subject=option,
             expected=", ".join(names),
         )

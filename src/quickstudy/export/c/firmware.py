@@ -99,7 +99,8 @@ def write_firmware(
 
     Raises:
         ModelError: the learner does something that has no C form; the message names the operator and the layer, and what to use instead.
-        ConfigError: the learner's inputs have several parts, nobody says how long its rows are, or int8 lacks examples.
+        ConfigError: the learner's inputs have several parts or are rows of tables, nobody says how long its rows are, or int8 lacks
+            examples.
 
     >>> import tempfile
     >>> from quickstudy.learners.maml import MAML
@@ -113,6 +114,11 @@ def write_firmware(
     if len(spec.layout()) > 1:
         raise ConfigError(
             f"the learner takes {spec}, an input of {len(spec.layout())} parts; C takes one. Export without --target c."
+        )
+    if spec.tabular:
+        raise ConfigError(
+            f"the learner takes {spec}, which the device cannot turn into numbers as training did; export without --target c, or train on "
+            "rows of numbers (an .npz file)."
         )
     request = Request(settings.ways, settings.examples, spec, discovery.load("objectives", saved.target))
     source, chosen = _compiled(saved, request, settings.precision, calibration)

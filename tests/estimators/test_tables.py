@@ -1,0 +1,73 @@
+"""Tables of pandas in the estimators: words, dates and missing values need no preparation, and columns are known by name."""
+
+from __future__ import annotations
+
+import pathlib
+
+import numpy as np
+import pandas
+import pytest
+import sklearn.compose
+import sklearn.neighbors
+import sklearn.pipeline
+import sklearn.preprocessing
+
+from quickstudy import FewShotClassifier, FewShotRegressor
+from quickstudy.errors import DataError, InputWarning
+
+RANDOM = np.random.default_rng(0)
+SPECIES = np.array(["finch", "gull", "heron"])[np.arange(60) % 3]
+FRAME = pandas.DataFrame(
+    {
+        "wing": np.array([7.0, 30.0, 45.0])[np.arange(60) % 3] + RANDOM.normal(0, 8, 60),
+        "colour": np.where(RANDOM.random(60) < 0.8, np.array(["brown", "white", "grey"])[np.arange(60) % 3], "black"),
+        "ringed": RANDOM.random(60) < 0.5,
+    }
+)
+
+
+def test_a_table_with_words_is_scaled_and_coded_as_a_pipeline_of_scikit_learn_does() -> None:
+    coded = sklearn.preprocessing.OneHotEncoder(sparse_output=False)
+    rows = sklearn.compose.make_column_transformer((coded, ["colour"]), remainder="passthrough")
+    scaled = sklearn.preprocessing.StandardScaler()
+    peer = sklearn.pipeline.make_pipeline(rows, scaled, sklearn.neighbors.NearestCentroid()).fit(FRAME, SPECIES)
+    ours = FewShotClassifier().fit(FRAME, SPECIES)
+    assert ours.predict(FRAME).tolist() == peer.predict(FRAME).tolist()
+    assert ours.feature_names_in_.tolist() == ["wing", "colour", "ringed"]
+    assert ours.n_features_in_ == 3
+
+
+def test_columns_are_known_by_name_and_go_with_the_file(tmp_path: pathlib.Path) -> None:
+    classifier = FewShotClassifier().fit(FRAME, SPECIES)
+    classifier.save(tmp_path / "birds.qs")
+    loaded = FewShotClassifier.load(tmp_path / "birds.qs")
+    assert loaded.feature_names_in_.tolist() == ["wing", "colour", "ringed"]
+    exchanged = FRAME[["ringed", "wing", "colour"]]
+    for one in (classifier, loaded):
+        np.testing.assert_allclose(one.predict_proba(exchanged), classifier.predict_proba(FRAME))
+        with pytest.raises(DataError, match=r"the table has no column 'colour'; it has 'wing', 'ringed'"):
+            one.predict(FRAME.drop(columns="colour"))
+        with pytest.warns(InputWarning, match=r"60 of 60 rows have a 'colour' that training had none of \('pink'\)"):
+            one.predict(FRAME.assign(colour="pink"))
+
+
+def test_more_rows_and_classes_are_learned_on_the_first_scale() -> None:
+    classifier = FewShotClassifier().fit(FRAME, SPECIES)
+    more = pandas.DataFrame({"wing": [200.0, 210.0], "colour": ["black", "black"], "ringed": [True, True]})
+    classifier.partial_fit(more, ["albatross", "albatross"])
+    assert classifier.predict(more).tolist() == ["albatross"] * 2
+    assert classifier.score(FRAME, SPECIES) > 0.8
+
+
+def test_values_are_predicted_from_words_and_gaps() -> None:
+    frame = pandas.DataFrame({"dose": [0.0, 1.0, 2.0, 3.0, np.nan, 5.0], "drug": ["a", "b", "a", "b", "a", "b"]})
+    regressor = FewShotRegressor().fit(frame, [0.0, 1.5, 2.0, 3.5, 2.0, 5.5])
+    low, high = regressor.predict(pandas.DataFrame({"drug": ["b", "b"], "dose": [1.0, 4.0]}))
+    assert low < 2.5 < high
+
+
+def test_a_table_of_numbers_alone_is_rows_as_before() -> None:
+    classifier = FewShotClassifier().fit(FRAME[["wing"]], SPECIES)
+    assert classifier.skill_.known is not None
+    assert classifier.skill_.known.spec.kind == "rows"
+    assert classifier.feature_names_in_.tolist() == ["wing"]
