@@ -1,4 +1,4 @@
-"""Learn a task from a folder of examples, or a table of texts: quickstudy adapt omniglot my-classes/ -o mine.qs"""
+"""Learn a task from a folder of examples, or a table: quickstudy adapt omniglot my-classes/ -o mine.qs"""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from quickstudy.data.readers import table
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.inputs import InputSpec
-from quickstudy.inputs.text import TextSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.learner import begun
@@ -27,7 +26,9 @@ def run(arguments: Sequence[str]) -> None:
         "learner", type=str, help="a learner's file, a run's folder, a shipped learner, or a skill to go on from"
     )
     parser.add_argument(
-        "support", type=str, help="folder with one sub-folder of files per class, or a table of texts and their classes"
+        "support",
+        type=str,
+        help="folder with one sub-folder of files per class, or a table of texts, or paths of sounds, and their classes",
     )
     _data.add_columns(parser, leave_out=["group"])
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the skill to, such as mine.qs")
@@ -53,17 +54,18 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargparse.Namespace) -> tuple[list[Any], list[str]]:
-    """Return the examples of a kind in a folder, or the texts of a table, and the class of each.
+    """Return the examples of a kind in a folder, or those of a table, and the class of each.
 
     Raises:
-        ConfigError: columns are named for a folder.
+        ConfigError: columns are named for a folder, or the table holds another kind.
     """
     if table.recognises(support):
-        if kind is not TextSpec:
-            raise ConfigError(
-                f"{str(support)!r} is a table of texts, but this learner takes {kind.nouns}; give a folder of them."
-            )
-        return table.columns_of(support, options.text, options.label)
+        said = _data.columns(options)
+        found = table.kind_said(support, said)
+        if kind is not found:
+            way = f"name their column with --{kind.column}" if kind.column else "give a folder of them"
+            raise ConfigError(f"{str(support)!r} is a table of {found.nouns}, but this learner takes {kind.nouns}; {way}.")
+        return table.examples_of(support, said.get(kind.column), options.label, kind)
     said = _data.columns(options)
     if said:
         raise ConfigError(f"--{next(iter(said))} is given, but {str(support)!r} is no table with columns; leave it out.")

@@ -114,7 +114,7 @@ def wishes() -> dict[str, str]:
     """Return what can be said of files of some formats alone, each with its explanation.
 
     >>> list(wishes())
-    ['text', 'label', 'group']
+    ['sound', 'text', 'label', 'group']
     """
     return {name: words for module in _readers() for name, words in getattr(module, "WISHES", {}).items()}
 

@@ -1,15 +1,16 @@
-"""Texts and labels in the columns of a table: a csv, tsv, jsonl or parquet file."""
+"""Texts, or paths of files, and labels in the columns of a table: a csv, tsv, jsonl or parquet file."""
 
 from __future__ import annotations
 
 import collections
 import contextlib
 import csv
+import itertools
 import json
 import math
 import pathlib
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -17,14 +18,21 @@ import numpy as np
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.readers._listed import read_listed
 from quickstudy.data.tree import printable, shortened
 from quickstudy.errors import ConfigError, DataError, QuickstudyError
+from quickstudy.inputs import InputSpec, kinds
 from quickstudy.inputs.text import TextSpec
 
-EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts"
+EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts or of paths of sounds"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
+COLUMNS = {kind.column: kind for kind in kinds().values() if kind.column}
+"""Kinds of input that tables hold, by the name of their column."""
 WISHES = {
-    "text": "your own table: column of the texts; null: text",
+    **{
+        name: f"your own table: column of the {'paths of ' if kind.paths_in_tables else ''}{kind.nouns}; null: {name}"
+        for name, kind in COLUMNS.items()
+    },
     "label": "your own table: column of their classes; null: label",
     "group": "your own table: column of groups of classes; null: there are none",
 }
@@ -37,41 +45,66 @@ def recognises(path: pathlib.Path) -> bool:
 
 
 def kind(path: pathlib.Path) -> str:
-    """Return the kind of input that a table holds."""
-    del path
+    """Return the kind of input that a table holds: the one whose files its first rows name, or whose column it has; else texts."""
+    names, rows = _beginning(path)
+    for name, found in COLUMNS.items():
+        endings = tuple(found.suffixes())
+        if found.paths_in_tables and (name in names or any(cell.lower().endswith(endings) for row in rows for cell in row)):
+            return next(word for word, chosen in kinds().items() if chosen is found)
     return "text"
 
 
+def kind_said(path: pathlib.Path, said: Mapping[str, str | None]) -> type[InputSpec]:
+    """Return the kind of input of the column that somebody names, or else the one that the table seems to hold.
+
+    Raises:
+        DataError: columns of several kinds are named.
+    """
+    named = [name for name in COLUMNS if said.get(name) is not None]
+    if len(named) > 1:
+        raise DataError(f"{' and '.join(named)} are both given for {str(path)!r}; name one column of examples.")
+    return COLUMNS[named[0]] if named else kinds()[kind(path)]
+
+
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
-    """Return the classes of a table of texts; rows without a text or a label are left out, and counted.
+    """Return the classes of a table; rows without an example or a label are left out, and counted, and so are files that cannot be read.
 
     Raises:
         DataError: a column is missing or holds no texts, or no row is left.
     """
-    columns, others = {name: wanted.wishes.get(name) for name in WISHES}, wanted.without(WISHES)
-    texts, labels = columns_of(path, columns["text"], columns["label"], columns["group"], wanted.strict)
-    spec, how = others.of_kind(TextSpec)
+    said = {name: wanted.wishes.get(name) for name in WISHES}
+    found = kind_said(path, said)
+    spec, how = wanted.without(WISHES).of_kind(found)
+    texts, labels = columns_of(path, said[found.column], said["label"], said["group"], wanted.strict, found)
+    if found.paths_in_tables:
+        return read_listed(path, texts, labels, spec, how, wanted.strict)
     return Found(from_arrays(np.array(texts, dtype=object), labels, spec=spec, how=how, name=printable(path.name)))
 
 
 def columns_of(
-    path: pathlib.Path, text: str | None = None, label: str | None = None, group: str | None = None, strict: bool = False
+    path: pathlib.Path,
+    example: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    strict: bool = False,
+    kind: type[InputSpec] = TextSpec,
 ) -> tuple[list[str], list[str]]:
-    """Return the texts of a table, and their labels, with the group in front if a column of groups is named.
+    """Return the texts or paths of a table, and their labels, with the group in front if a column of groups is named.
 
     Args:
         path: a file of the endings above.
-        text: column of texts; None: the one called `text`.
+        example: column of texts or paths; None: the one called as the kind says, such as `text`.
         label: column of labels; None: the one called `label`.
         group: column of groups of labels; None for none.
         strict: True: a row that lacks something is an error; False: it is left out, with a `DataWarning`.
+        kind: kind of input of the examples.
 
     Raises:
         DataError: the file cannot be read, or has no such column, or nothing is left.
     """
     table = table_of(path)
-    names = [text or "text", label or "label", *([group] if group else [])]
-    for option, name in zip(WISHES, names, strict=False):
+    names = [example or kind.column, label or "label", *([group] if group else [])]
+    for option, name in zip((kind.column, "label", "group"), names, strict=False):
         _check_column(list(table), name, option, path)
     rows = list(zip(*([_plain(value) for value in table[name]] for name in names), strict=True))
     _warn_of_replaced(rows, path)
@@ -87,6 +120,43 @@ def columns_of(
     labels = [f"{row[2]}/{row[1]}" if group else row[1] for row in whole]
     _warn_of_twins(labels, path)
     return [row[0] for row in whole], labels
+
+
+def examples_of(
+    path: pathlib.Path, example: str | None, label: str | None, kind: type[InputSpec]
+) -> tuple[list[Any], list[str]]:
+    """Return the examples of a table as the kind reads them, and their labels; paths are relative to the table's folder.
+
+    Args:
+        path: a file of the endings above.
+        example: column of texts or paths; None: the one called as the kind says.
+        label: column of labels; None: the one called `label`.
+        kind: kind of input of the examples.
+    """
+    found, labels = columns_of(path, example, label, kind=kind)
+    return [str(path.parent / cell) for cell in found] if kind.paths_in_tables else found, labels
+
+
+def _beginning(path: pathlib.Path, count: int = 20) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return the names of a table's columns, and its first rows; nothing if the table cannot be read."""
+    with (
+        contextlib.suppress(QuickstudyError, OSError, ValueError, csv.Error),
+        contextlib.ExitStack() as stack,
+    ):  # reading says what is wrong
+        ending = path.suffix.lower()
+        if ending == ".parquet":
+            columns = _parquet(path)
+            return list(columns), list(
+                zip(*([str(cell) for cell in column[:count]] for column in columns.values()), strict=True)
+            )
+        stream = stack.enter_context(path.open(encoding="utf-8-sig", errors="replace", newline=""))
+        stack.enter_context(_wide_cells())
+        if ending == ".jsonl":
+            columns = _lines_of_json(itertools.islice(stream, count), path)
+            return list(columns), list(zip(*([str(cell) for cell in column] for column in columns.values()), strict=True))
+        reader = csv.reader(stream, delimiter="\t" if ending == ".tsv" else ",")
+        return next(reader, []), [tuple(row) for row in itertools.islice(reader, count)]
+    return [], []
 
 
 def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
@@ -140,7 +210,7 @@ def _separated(stream: TextIO, separator: str, path: pathlib.Path) -> dict[str, 
     return _named(head, columns, path)
 
 
-def _lines_of_json(stream: TextIO, path: pathlib.Path) -> dict[str, list[Any]]:
+def _lines_of_json(stream: Iterable[str], path: pathlib.Path) -> dict[str, list[Any]]:
     """Return the columns of a file with one JSON object in each line; what an object lacks is None."""
     rows = []
     for number, line in enumerate(stream, 1):
