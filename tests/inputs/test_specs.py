@@ -20,6 +20,7 @@ from quickstudy.errors import DataError
 from quickstudy.inputs import AnySpec, InputSpec, TensorLayout
 from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.sound import SoundSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.tasks._inputs import to_input
 
@@ -27,6 +28,7 @@ RANDOM = np.random.default_rng(0)
 SPECS: dict[str, list[InputSpec]] = {
     "image": [ImageSpec(), ImageSpec(7, 9, 3), ImageSpec(8, 8, 1, "dark")],
     "rows": [RowsSpec(3), RowsSpec(2, ("a", "b"))],
+    "sound": [SoundSpec(), SoundSpec(16000, 0.4, 24, trim=False)],
     "text": [TextSpec(), TextSpec(7)],
 }
 """Specs of every kind."""
@@ -418,7 +420,8 @@ def test_what_a_network_got_can_be_stored_again_and_shown(spec: InputSpec) -> No
 def test_every_word_that_can_be_said_of_data_is_explained() -> None:
     for name in [*inputs.wishes(), *inputs.readings()]:
         assert inputs.explained(name) != "a property of your own data"
-    assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {"image": ["ink"], "rows": [], "text": []}
+    readings = {name: kind.readings() for name, kind in inputs.kinds().items()}
+    assert readings == {"image": ["ink"], "rows": [], "sound": [], "text": []}
 
 
 def test_rows_in_other_units_are_named() -> None:

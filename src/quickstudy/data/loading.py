@@ -38,7 +38,8 @@ def load(
             `QUICKSTUDY_DATA`, or the user's cache folder.
         strict: True: the first unreadable file is an error; False: unreadable files are left out, with a `DataWarning`.
         wishes: what only you know of your own data. Of images: `size` (height and width in pixels), `channels` (1 or 3), and
-            `ink` (`"dark"` for drawings in dark on light; `"light"` for light on dark, and for photos). Known sets take `size`.
+            `ink` (`"dark"` for drawings in dark on light; `"light"` for light on dark, and for photos). Known sets take `size`. Of sounds:
+            `rate`, `seconds`, `mels` and `trim`, which known sets take too. Of tables: names of columns.
 
     Returns:
         The classes of the split. Files that were read are kept in the cache folder (environment variable `QUICKSTUDY_CACHE`).

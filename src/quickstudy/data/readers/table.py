@@ -49,9 +49,14 @@ def kind(path: pathlib.Path) -> str:
     names, rows = _beginning(path)
     for name, found in COLUMNS.items():
         endings = tuple(found.suffixes())
-        if found.paths_in_tables and (name in names or any(cell.lower().endswith(endings) for row in rows for cell in row)):
+        if found.paths_in_tables and (name in names or _any_column_ends(rows, endings)):
             return next(word for word, chosen in kinds().items() if chosen is found)
     return "text"
+
+
+def _any_column_ends(rows: Sequence[tuple[str, ...]], endings: tuple[str, ...]) -> bool:
+    """Return whether all cells of some column end in one of these endings."""
+    return any(all(cell.strip().lower().endswith(endings) for cell in column) for column in zip(*rows, strict=False))
 
 
 def kind_said(path: pathlib.Path, said: Mapping[str, str | None]) -> type[InputSpec]:

@@ -71,10 +71,10 @@ def mask(sounds: Pictures, random: Numbers) -> Pictures:
     """Silence one stripe of bands, and one of frames: SpecAugment, Park et al., Interspeech 2019."""
     for axis, first in ((2, 0), (3, 2)):
         size = sounds.shape[axis]
-        width = MOST["masked"] * size * random[:, first]
-        begin = random[:, first + 1] * (size - width)
+        width = (random[:, first : first + 1] * (MOST["masked"] * size + 1)).floor()
+        begin = (random[:, first + 1 : first + 2] * (size - width + 1)).floor()
         places = torch.arange(size, device=sounds.device)
-        covered = (places >= begin.floor().unsqueeze(1)) & (places < (begin + width).floor().unsqueeze(1))
+        covered = (places >= begin) & (places < begin + width)
         sounds = sounds.masked_fill(covered[:, None, :, None] if axis == 2 else covered[:, None, None, :], 0.0)
     return sounds
 
