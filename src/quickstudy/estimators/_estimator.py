@@ -75,7 +75,8 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         """Learn the task from the examples `X`, forgetting what was learned before.
 
         Args:
-            X: images (paths, PIL images or arrays, of any size), texts, sounds (paths, or samples with their rate), or rows `[example, feature]`.
+            X: images (paths, PIL images or arrays, of any size), texts, sounds (paths, or samples with their rate), or
+                rows `[example, feature]`.
             y: one label, or one value or row of values, per example.
         """
         return self._learn(X, y, first=True, expected=())

@@ -40,4 +40,4 @@ def read(split: str, spec: SoundSpec, data_dir: str | pathlib.Path | None, stric
 def _from_cache(path: pathlib.Path, spec: SoundSpec) -> Dataset:
     _, arrays, facts = storage.load(path, "sounds")
     classes = tuple(facts["classes"])
-    return Dataset(arrays["sounds"], arrays["counts"], classes, classes, spec, "voices/all", facts["fingerprint"])
+    return Dataset({"sound": arrays["sounds"]}, arrays["counts"], classes, classes, spec, "voices/all", facts["fingerprint"])
