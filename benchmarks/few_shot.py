@@ -40,8 +40,8 @@ def command_of(recipe: dict[str, Any], minutes: float | None = None) -> str:
     """Return the command that trains as a recipe says, for so many minutes if they are given."""
     minutes = minutes or recipe.get("minutes")
     clock = f" --minutes {minutes:g}" if minutes else ""
-    steps = f" --steps {recipe['steps']}" if recipe["steps"] else ""
-    return f"quickstudy train {recipe['train']} --threads 1 --learner {recipe['learner']} {recipe['options']}{steps}{clock}"
+    what = f"--learner {recipe['learner']} {recipe['options']} --steps {recipe['steps']}{clock}"
+    return f"quickstudy train {recipe['train']} --threads 1 {what}"
 
 
 def quickstudy(*arguments: str) -> str:
@@ -76,7 +76,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def train(command: str, recipe: dict[str, Any], out: pathlib.Path) -> None:
-    """Train into a folder, go on with what was interrupted there, or do nothing if the run is complete."""
+    """Train into a folder, or calibrate what needs no training; go on with what was interrupted there; do nothing if it is complete."""
     told = out / "command.txt"
     if told.exists() and told.read_text().strip() != command:
         sys.exit(
@@ -84,23 +84,8 @@ def train(command: str, recipe: dict[str, Any], out: pathlib.Path) -> None:
         )
     if (out / "checkpoint.safetensors").exists():
         quickstudy("train", "--resume", str(out))  # ends at once where the run is complete
-    elif not (out / "learner.safetensors").exists() and recipe["steps"]:
+    elif not (out / "learner.safetensors").exists():
         quickstudy(*command.split()[1:], "--out", str(out))
-    elif not recipe["steps"]:
-        _save_untrained(command, out)
-
-
-def _save_untrained(command: str, out: pathlib.Path) -> None:
-    """Save a learner that has nothing to train, as it is."""
-    from quickstudy.cli import _parser
-    from quickstudy.cli.train import LEARNER, build_parser, prepare
-    from quickstudy.training.saving import SavedLearner, save_learner
-
-    words = _parser.spelled_out(command.split()[2:], LEARNER)
-    job = prepare(build_parser(words).parse(words))
-    out.mkdir(parents=True, exist_ok=True)
-    info = {"trained_on": job.tasks.describe(), "steps": 0, "minutes": 0.0}
-    save_learner(out / "learner.safetensors", SavedLearner(job.learner, job.tasks.input, info))
 
 
 def _of_ways(options: str, ways: int) -> str:

@@ -29,6 +29,7 @@ _WHERE = {
     "SavedLearner": "quickstudy.training.saving",
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Skill": "quickstudy.runtime.skill",
+    "SoundSpec": "quickstudy.inputs.sound",
     "Task": "quickstudy.task",
     "TextSpec": "quickstudy.inputs.text",
     "TrainingSettings": "quickstudy.training.settings",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from quickstudy.estimators.classifier import FewShotClassifier
     from quickstudy.estimators.regressor import FewShotRegressor
     from quickstudy.inputs.image import ImageSpec
+    from quickstudy.inputs.sound import SoundSpec
     from quickstudy.inputs.text import TextSpec
     from quickstudy.learner import Learner
     from quickstudy.objectives.classes import OneHot, one_hot
@@ -84,6 +86,7 @@ __all__ = [
     "SavedLearner",
     "SinusoidTasks",
     "Skill",
+    "SoundSpec",
     "Task",
     "TextSpec",
     "TrainingSettings",

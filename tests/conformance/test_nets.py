@@ -20,6 +20,7 @@ from quickstudy import discovery
 from quickstudy.errors import ConfigError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.sound import SoundSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.layers.batch_norm import batch_statistics
 from quickstudy.layers.check import check_net
@@ -159,6 +160,7 @@ SPECS = {
     "colour": ImageSpec(height=32, width=32, channels=3),
     "wide": ImageSpec(height=28, width=40, channels=1),
     "rows": RowsSpec(features=7),
+    "sound": SoundSpec(),
     "text": TextSpec(length=9),
 }
 

@@ -20,6 +20,7 @@ from quickstudy.errors import DataError
 from quickstudy.inputs import AnySpec, InputSpec, TensorLayout
 from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.sound import SoundSpec
 from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.tasks._inputs import to_input
@@ -33,6 +34,7 @@ SPECS: dict[str, list[InputSpec]] = {
         TableSpec.of({"day": ["2024-03-01", "2024-03-02"]}, scaling="task"),
         TableSpec(width=5, scaling="task"),
     ],
+    "sound": [SoundSpec(), SoundSpec(16000, 0.4, 24, trim=False)],
     "text": [TextSpec(), TextSpec(7)],
 }
 """Specs of every kind."""
@@ -428,6 +430,7 @@ def test_every_word_that_can_be_said_of_data_is_explained() -> None:
     assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {
         "image": ["ink"],
         "rows": [],
+        "sound": [],
         "table": [],
         "text": [],
     }

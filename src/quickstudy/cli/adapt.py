@@ -13,7 +13,6 @@ from quickstudy.data.readers import table
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.inputs import InputSpec
-from quickstudy.inputs.text import TextSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.learner import begun
@@ -27,7 +26,9 @@ def run(arguments: Sequence[str]) -> None:
         "learner", type=str, help="a learner's file, a run's folder, a shipped learner, or a skill to go on from"
     )
     parser.add_argument(
-        "support", type=str, help="folder with one sub-folder of files per class, or a table with a column of classes"
+        "support",
+        type=str,
+        help="folder with one sub-folder of files per class, or a table with a column of classes",
     )
     _data.add_columns(parser, leave_out=["group"])
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the skill to, such as mine.qs")
@@ -54,20 +55,20 @@ def run(arguments: Sequence[str]) -> None:
 
 
 def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargparse.Namespace) -> tuple[Any, list[str]]:
-    """Return the examples of a kind in a folder, or the texts or rows of a table, and the class of each.
+    """Return the examples of a kind in a folder, or those of a table, and the class of each.
 
     Raises:
-        ConfigError: columns are named for a folder.
+        ConfigError: columns are named for a folder, or the table holds another kind.
     """
     said = _data.columns(options)
     if table.recognises(support) and kind.tabular:
         return table.rows_of(support, said)
     if table.recognises(support):
-        if kind is not TextSpec:
-            raise ConfigError(
-                f"{str(support)!r} is a table of texts, but this learner takes {kind.nouns}; give a folder of them."
-            )
-        return table.columns_of(support, options.text, options.label)
+        found = table.kind_said(support, said)
+        if kind is not found:
+            way = f"name their column with --{kind.column}" if kind.column else "give a folder of them"
+            raise ConfigError(f"{str(support)!r} is a table of {found.nouns}, but this learner takes {kind.nouns}; {way}.")
+        return table.examples_of(support, said.get(kind.column), options.label, kind)
     if kind.tabular:
         raise ConfigError(
             f"{str(support)!r} is no table, but this learner takes {kind.nouns}; give a csv file with a column of classes."

@@ -79,7 +79,8 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         """Learn the task from the examples `X`, forgetting what was learned before.
 
         Args:
-            X: images (paths, PIL images or arrays, of any size), texts, rows `[example, feature]`, or a table of pandas.
+            X: images (paths, PIL images or arrays, of any size), texts, sounds (paths, or samples with their rate), rows
+                `[example, feature]`, or a table of pandas.
             y: one label, or one value or row of values, per example.
         """
         return self._learn(X, y, first=True, expected=())

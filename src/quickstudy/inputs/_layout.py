@@ -78,6 +78,12 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
     nouns: ClassVar[str] = "examples"
     """Name of several examples of this kind, in errors and warnings."""
 
+    column: ClassVar[str] = ""
+    """Name of the column of a table that holds examples of this kind, or the paths of their files; empty if tables cannot hold them."""
+
+    paths_in_tables: ClassVar[bool] = False
+    """Whether that column holds paths of files, and not the examples themselves."""
+
     usual_net: ClassVar[str] = "mlp"
     """Name of the net that a command line takes for this kind if none is chosen."""
 
@@ -249,6 +255,24 @@ def check_several(things: Any, one: tuple[type, ...] = (str, bytes, bytearray), 
         raise DataError(f"the examples are a {type(things).__name__}; expected a list or an array of examples.") from None
     if count == 0:
         raise DataError("no example was given; expected at least one.")
+
+
+def listed(things: Any, nouns: str) -> list[Any]:
+    """Return things as a list; the column of a table with a single one.
+
+    Args:
+        things: what a user gave as examples.
+        nouns: name of several examples in errors.
+
+    Raises:
+        DataError: a table has several columns.
+    """
+    found = things.to_numpy() if hasattr(things, "to_numpy") else things
+    if isinstance(found, np.ndarray) and found.ndim == 2 and found.shape[1] == 1 and found.dtype.kind in "OSU":
+        found = found[:, 0]
+    if isinstance(found, np.ndarray) and found.ndim != 1 and found.dtype.kind in "OSU":
+        raise DataError(f"the {nouns} have shape {list(found.shape)}; expected a list, or a table with a single column.")
+    return list(found)
 
 
 def as_array(thing: Any, name: str, expected: str) -> np.ndarray:

@@ -12,7 +12,7 @@ import annotated_types
 import numpy as np
 
 from quickstudy.errors import DataError, InputWarning, NotFoundError
-from quickstudy.inputs._layout import InputSpec, Shown, TensorLayout, check_several
+from quickstudy.inputs._layout import InputSpec, Shown, TensorLayout, check_several, listed
 
 UNLIKE = {"times": 4.0, "least": 8.0, "plain": 0.5}
 """Ratio of mean lengths beyond which texts are called far longer or shorter than those of training; bytes that count at least; difference
@@ -38,6 +38,7 @@ class TextSpec(InputSpec, frozen=True):
 
     nouns: ClassVar[str] = "texts"
     usual_net: ClassVar[str] = "ngrams"
+    column: ClassVar[str] = "text"
     words: ClassVar[Mapping[str, str]] = {"length": "bytes of your own texts in UTF-8; what is longer is cut"}
     resizing: ClassVar[frozenset[str]] = frozenset(["length"])
 
@@ -140,7 +141,7 @@ class TextSpec(InputSpec, frozen=True):
         check_several(things, (str, bytes, bytearray, pathlib.Path), "text")
         if isinstance(things, np.ndarray) and things.dtype == np.uint8 and things.ndim == 2:
             return {"text": self._refitted(things)}
-        found = [_encoded(thing, place) for place, thing in enumerate(_listed(things))]
+        found = [_encoded(thing, place) for place, thing in enumerate(listed(things, "texts"))]
         self._warn([content for content, _ in found], sum(broken for _, broken in found))
         return {"text": _stacked([content for content, _ in found], self.length)}
 
@@ -206,20 +207,6 @@ class TextSpec(InputSpec, frozen=True):
 def _first(array: np.ndarray) -> Any:
     """Return the first thing of an array; None if there is none."""
     return array[0] if len(array) else None
-
-
-def _listed(things: Any) -> list[Any]:
-    """Return things as a list; the column of a table with a single one.
-
-    Raises:
-        DataError: a table has several columns.
-    """
-    found = things.to_numpy() if hasattr(things, "to_numpy") else things
-    if isinstance(found, np.ndarray) and found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    if isinstance(found, np.ndarray) and found.ndim != 1:
-        raise DataError(f"the texts have shape {list(found.shape)}; expected a list, or a table with a single column.")
-    return list(found)
 
 
 def _encoded(thing: Any, place: int) -> tuple[bytes, bool]:

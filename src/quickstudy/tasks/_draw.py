@@ -12,7 +12,8 @@ class Draw:
     Args:
         unequal: with a range of shots, draw them for each class (an imbalanced support set) instead of once for the task.
         within_groups: all classes of a task come from one group, such as one alphabet.
-        augment: change each example at random: `none`; for images `flip` or `affine`; for texts `drop`, `mistype` or `drop_and_mistype`.
+        augment: change each example at random: `none`; for images `flip` or `affine`; for texts `drop`, `mistype` or `drop_and_mistype`;
+            for sounds `shift`, `speed`, `pitch`, `gain`, `noise`, `mask`, `everyday` (all but masks) or `everyday_and_mask`.
     """
 
     unequal: bool = False

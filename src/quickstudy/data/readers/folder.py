@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from quickstudy.data.litter import is_litter
 from quickstudy.data.places import kind_of_path
 from quickstudy.data.readers import Found, Wanted, kind_by_endings
-from quickstudy.data.readers._tree import read_tree
+from quickstudy.data.readers._tree import content_of, read_tree
 from quickstudy.data.tree import Listing, classes_of, printable
 from quickstudy.errors import NotFoundError
 from quickstudy.inputs import InputSpec
@@ -81,7 +81,7 @@ class FolderTree:
 
     def read(self, path: str) -> bytes:
         """Return the content of one file."""
-        return (self.root / path).read_bytes()
+        return content_of(self.root / path)
 
     def identity(self, paths: Iterable[str]) -> str:
         """Return a hash of names, sizes and times of change."""

@@ -1,4 +1,4 @@
-"""Tables: a csv, tsv, jsonl or parquet file with texts, or with numbers and categories, in its columns, and a column of classes."""
+"""Tables: a csv, tsv, jsonl or parquet file of texts, paths of files, or numbers and categories, with a column of classes."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import collections
 import contextlib
 import csv
 import dataclasses
+import itertools
 import json
 import math
 import pathlib
 import warnings
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, TextIO
 
 import numpy as np
@@ -18,15 +19,22 @@ import numpy as np
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.readers._listed import read_listed
 from quickstudy.data.tree import printable, shortened
 from quickstudy.errors import ConfigError, DataError, InputWarning, NotFoundError, QuickstudyError
+from quickstudy.inputs import InputSpec, kinds
 from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 
-EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts, or of numbers and categories"
+EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts, of paths of sounds, or of numbers and categories"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
+COLUMNS = {kind.column: kind for kind in kinds().values() if kind.column}
+"""Kinds of input that tables hold, by the name of their column."""
 WISHES = {
-    "text": "your own table: column of the texts; null: text",
+    **{
+        name: f"your own table: column of the {'paths of ' if kind.paths_in_tables else ''}{kind.nouns}; null: {name}"
+        for name, kind in COLUMNS.items()
+    },
     "label": "your own table: column of their classes; null: label",
     "group": "your own table: column of groups of classes; null: there are none",
     "columns": "your own table: columns of numbers, categories or dates; null: all but those of labels and groups",
@@ -34,7 +42,7 @@ WISHES = {
 """Explanation of what is said of a table alone: the names of its columns, each its own name unless something else is said."""
 SEVERAL = frozenset(["columns"])
 """Names among these of which several columns may be named."""
-SETTLES = {"text": "text", "columns": "table"}
+SETTLES = {**{name: name for name in COLUMNS}, "columns": "table"}
 """Kind of input that a table holds if this is said of it."""
 
 
@@ -44,47 +52,70 @@ def recognises(path: pathlib.Path) -> bool:
 
 
 def kind(path: pathlib.Path) -> str:
-    """Return the kind of input that a table holds: texts if it has a column of that name."""
-    if path.suffix.lower() == ".parquet":
-        return "text" if "text" in table_of(path) else "table"
-    with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
-        if path.suffix.lower() == ".jsonl":
-            return "text" if "text" in json.loads(stream.readline()) else "table"
-        return "text" if "text" in next(csv.reader(stream, delimiter=_separator(path)), []) else "table"
+    """Return the kind of input that a table holds: the one whose files its first rows name, or whose column it has; else rows."""
+    names, rows = _beginning(path)
+    for name, found in COLUMNS.items():
+        endings = tuple(found.suffixes())
+        if name in names or (found.paths_in_tables and _any_column_ends(rows, endings)):
+            return _word(found)
+    return _word(TableSpec)
 
 
-def holds_texts(names: Collection[str], said: Mapping[str, Any]) -> bool:
-    """Return whether a table with these columns is one of texts, by what is said of it, or else by the names of its columns.
+def _word(kind: type[InputSpec]) -> str:
+    """Return the name of a kind of input."""
+    return next(word for word, chosen in kinds().items() if chosen is kind)
 
-    >>> holds_texts(["text", "label"], {}), holds_texts(["age", "species"], {"label": "species"})
-    (True, False)
+
+def _any_column_ends(rows: Sequence[tuple[str, ...]], endings: tuple[str, ...]) -> bool:
+    """Return whether all cells of some column end in one of these endings."""
+    return any(all(cell.strip().lower().endswith(endings) for cell in column) for column in zip(*rows, strict=False))
+
+
+def kind_said(path: pathlib.Path, said: Mapping[str, str | None]) -> type[InputSpec]:
+    """Return the kind of input of the column that somebody names, or else the one that the table seems to hold.
+
+    Raises:
+        DataError: columns of several kinds are named.
     """
-    if said.get("text") or said.get("columns"):
-        return bool(said.get("text"))
-    return "text" in names or (said.get("label") or "label") not in names
+    named = [name for name in COLUMNS if said.get(name) is not None]
+    if len(named) > 1:
+        raise DataError(f"{' and '.join(named)} are both given for {str(path)!r}; name one column of examples.")
+    if named:
+        return COLUMNS[named[0]]
+    found = TableSpec if said.get("columns") else kinds()[kind(path)]
+    labelled = (said.get("label") or "label") in _beginning(path)[0]
+    return TextSpec if found is TableSpec and not labelled else found  # reading says which column is missing
 
 
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
-    """Return the classes of a table of texts, or of other columns; rows without a text or a label are left out, and counted.
+    """Return the classes of a table; rows without an example or a label are left out, and counted, and so are files that cannot be read.
 
     Raises:
         DataError: a column is missing or holds no texts, or no row is left.
     """
     said, others = {name: wanted.wishes.get(name) for name in WISHES}, wanted.without(WISHES)
-    table = table_of(path)
-    if isinstance(wanted.spec, TableSpec) or (wanted.spec is None and not holds_texts(table, said)):
-        rows, labels = rows_of(path, said, wanted.strict, table)
-        with counted(path):
-            spec, how = others.of_kind(TableSpec, rows)
-            if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
-                rows = rows[[*spec.names]]  # without those of which it was said that they are left out
-            found = from_arrays(rows, labels, spec=spec, how=how, name=printable(path.name))
-        if spec.by_group and not said["group"]:
-            found = dataclasses.replace(found, groups=(found.name,) * len(found.classes))
-        return Found(found)
-    texts, labels = columns_of(path, said["text"], said["label"], said["group"], wanted.strict)
-    spec, how = others.of_kind(TextSpec)
+    found = kind_said(path, said)
+    if isinstance(wanted.spec, TableSpec) or (wanted.spec is None and found is TableSpec):
+        return _read_rows(path, said, others)
+    found = TextSpec if isinstance(wanted.spec, TextSpec) and found is TableSpec else found
+    spec, how = others.of_kind(found)
+    texts, labels = columns_of(path, said[found.column], said["label"], said["group"], wanted.strict, found)
+    if found.paths_in_tables:
+        return read_listed(path, texts, labels, spec, how, wanted.strict)
     return Found(from_arrays(np.array(texts, dtype=object), labels, spec=spec, how=how, name=printable(path.name)))
+
+
+def _read_rows(path: pathlib.Path, said: Mapping[str, Any], wanted: Wanted) -> Found:
+    """Return the classes of a table of numbers and categories."""
+    rows, labels = rows_of(path, said, wanted.strict)
+    with counted(path):
+        spec, how = wanted.of_kind(TableSpec, rows)
+        if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
+            rows = rows[[*spec.names]]  # without those of which it was said that they are left out
+        found = from_arrays(rows, labels, spec=spec, how=how, name=printable(path.name))
+    if spec.by_group and not said["group"]:
+        found = dataclasses.replace(found, groups=(found.name,) * len(found.classes))
+    return Found(found)
 
 
 def rows_of(
@@ -145,23 +176,29 @@ def counted(path: pathlib.Path) -> Iterator[None]:
 
 
 def columns_of(
-    path: pathlib.Path, text: str | None = None, label: str | None = None, group: str | None = None, strict: bool = False
+    path: pathlib.Path,
+    example: str | None = None,
+    label: str | None = None,
+    group: str | None = None,
+    strict: bool = False,
+    kind: type[InputSpec] = TextSpec,
 ) -> tuple[list[str], list[str]]:
-    """Return the texts of a table, and their labels, with the group in front if a column of groups is named.
+    """Return the texts or paths of a table, and their labels, with the group in front if a column of groups is named.
 
     Args:
         path: a file of the endings above.
-        text: column of texts; None: the one called `text`.
+        example: column of texts or paths; None: the one called as the kind says, such as `text`.
         label: column of labels; None: the one called `label`.
         group: column of groups of labels; None for none.
         strict: True: a row that lacks something is an error; False: it is left out, with a `DataWarning`.
+        kind: kind of input of the examples.
 
     Raises:
         DataError: the file cannot be read, or has no such column, or nothing is left.
     """
     table = table_of(path)
-    names = [text or "text", label or "label", *([group] if group else [])]
-    for option, name in zip(WISHES, names, strict=False):
+    names = [example or kind.column, label or "label", *([group] if group else [])]
+    for option, name in zip((kind.column, "label", "group"), names, strict=False):
         _check_column(list(table), name, option, path)
     rows = list(zip(*([_plain(value) for value in table[name]] for name in names), strict=True))
     _warn_of_replaced(rows, path)
@@ -202,6 +239,43 @@ def existing(path: str | pathlib.Path) -> pathlib.Path:
     if not recognises(found):
         raise DataError(f"{str(path)!r} is no table; expected a file that ends in {', '.join(ENDINGS)}.", subject=str(path))
     return found
+
+
+def examples_of(
+    path: pathlib.Path, example: str | None, label: str | None, kind: type[InputSpec]
+) -> tuple[list[Any], list[str]]:
+    """Return the examples of a table as the kind reads them, and their labels; paths are relative to the table's folder.
+
+    Args:
+        path: a file of the endings above.
+        example: column of texts or paths; None: the one called as the kind says.
+        label: column of labels; None: the one called `label`.
+        kind: kind of input of the examples.
+    """
+    found, labels = columns_of(path, example, label, kind=kind)
+    return [str(path.parent / cell) for cell in found] if kind.paths_in_tables else found, labels
+
+
+def _beginning(path: pathlib.Path, count: int = 20) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Return the names of a table's columns, and its first rows; nothing if the table cannot be read."""
+    with (
+        contextlib.suppress(QuickstudyError, OSError, ValueError, csv.Error),
+        contextlib.ExitStack() as stack,
+    ):  # reading says what is wrong
+        ending = path.suffix.lower()
+        if ending == ".parquet":
+            columns = _parquet(path)
+            return list(columns), list(
+                zip(*([str(cell) for cell in column[:count]] for column in columns.values()), strict=True)
+            )
+        stream = stack.enter_context(path.open(encoding="utf-8-sig", errors="replace", newline=""))
+        stack.enter_context(_wide_cells())
+        if ending == ".jsonl":
+            columns = _lines_of_json(itertools.islice(stream, count), path)
+            return list(columns), list(zip(*([str(cell) for cell in column] for column in columns.values()), strict=True))
+        reader = csv.reader(stream, delimiter="\t" if ending == ".tsv" else ",")
+        return next(reader, []), [tuple(row) for row in itertools.islice(reader, count)]
+    return [], []
 
 
 def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
@@ -256,7 +330,7 @@ def separated(stream: TextIO, separator: str, path: pathlib.Path) -> dict[str, l
     return _named(head, columns, path)
 
 
-def _lines_of_json(stream: TextIO, path: pathlib.Path) -> dict[str, list[Any]]:
+def _lines_of_json(stream: Iterable[str], path: pathlib.Path) -> dict[str, list[Any]]:
     """Return the columns of a file with one JSON object in each line; what an object lacks is None."""
     rows = []
     for number, line in enumerate(stream, 1):

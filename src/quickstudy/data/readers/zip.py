@@ -12,14 +12,12 @@ from collections.abc import Iterable
 
 from quickstudy.data.litter import is_litter
 from quickstudy.data.readers import Found, Wanted, kind_by_endings
-from quickstudy.data.readers._tree import read_tree
+from quickstudy.data.readers._tree import LARGEST, read_tree
 from quickstudy.data.tree import Listing, printable, suffix_of
 from quickstudy.errors import DataError, NotFoundError, TooLargeError
 from quickstudy.inputs import kinds
 
 EXPECTED = ".zip"
-LARGEST = 256 * 2**20
-"""Bytes that a member of a zip may unpack to: far more than an example has, and less than a machine's memory."""
 WINDOWS = (0, 11, 14)
 """Numbers of the systems whose zips may hold paths with backslashes: FAT, NTFS and VFAT, by the ZIP specification, 4.4.2."""
 

@@ -1,0 +1,140 @@
+"""Changes of sounds, given as log-mel pictures, batched and driven by given random numbers.
+
+Pictures are `[sound, 1, mel, frame]`; 0 is silence, 1 the loudest place, and their distance 80 decibels. Frames that are wholly silent
+lie beyond the ends of a sound, where nothing is heard, not even noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from quickstudy.inputs._waves import LEVELS
+
+Pictures = Float[Tensor, "sound channel mel frame"]
+Numbers = Float[Tensor, "sound number"]
+
+MOST = {"shift": 0.1, "gain": 15.0, "colour": 12.0, "noise": 55.0, "speed": 1.25, "pitch": 0.08, "masked": 0.2}
+"""Share of the frames by which a sound is shifted; decibels by which it grows softer, which lets its softest parts vanish; decibels by
+which bands rise or fall; decibels below the loudest place of the softest noise; factor by which a sound grows longer or shorter; share of
+the bands by which pitches are moved; share of the bands, and of the frames, that a mask covers: the last as Park et al. (2019) mask
+speech."""
+
+
+def shift(sounds: Pictures, random: Numbers) -> Pictures:
+    """Move sounds in time; silence comes in.
+
+    Args:
+        sounds: log-mel pictures.
+        random: uniform in [0, 1), `[sound, number]`.
+    """
+    zeros = torch.zeros_like(random[:, 0])
+    return _moved(sounds, 1 + zeros, 2 * MOST["shift"] * _signed(random[:, 0]), zeros)
+
+
+def speed(sounds: Pictures, random: Numbers) -> Pictures:
+    """Stretch or squeeze sounds in time, around the middle, at the same pitch."""
+    zeros = torch.zeros_like(random[:, 0])
+    return _moved(sounds, MOST["speed"] ** _signed(random[:, 0]), zeros, zeros)
+
+
+def pitch(sounds: Pictures, random: Numbers) -> Pictures:
+    """Move sounds along the mel bands, as speakers with longer or shorter throats do."""
+    zeros = torch.zeros_like(random[:, 0])
+    return _moved(sounds, 1 + zeros, zeros, 2 * MOST["pitch"] * _signed(random[:, 0]))
+
+
+def gain(sounds: Pictures, random: Numbers) -> Pictures:
+    """Raise and lower bands along a random slope and wave, as rooms and microphones do, and make the whole softer."""
+    bands = torch.linspace(-1, 1, sounds.shape[2], dtype=sounds.dtype, device=sounds.device)
+    slope, height, phase = (_signed(random[:, place]).unsqueeze(1) for place in (1, 2, 3))
+    colour = MOST["colour"] * (slope * bands + height * torch.sin(math.pi * (1.5 * bands + phase))) / 2
+    level = (colour - MOST["gain"] * random[:, :1]) / LEVELS["range"]
+    return torch.where(_heard(sounds), (sounds + level[:, None, :, None]).clamp(0, 1), sounds)
+
+
+def noise(sounds: Pictures, random: Numbers) -> Pictures:
+    """Add steady noise of a random loudness and slope: powers add up, which decibels do not."""
+    bands = torch.linspace(-1, 1, sounds.shape[2], dtype=sounds.dtype, device=sounds.device)
+    level = -MOST["noise"] * random[:, :1] + 0.5 * MOST["colour"] * _signed(random[:, 1:2]) * bands - 10
+    steady = (1 + level / LEVELS["range"])[:, None, :, None]
+    power = LEVELS["range"] * math.log(10) / 10  # of a whole picture's range, in natural logarithms
+    return torch.where(_heard(sounds), (torch.logaddexp(power * sounds, power * steady) / power).clamp(0, 1), sounds)
+
+
+def mask(sounds: Pictures, random: Numbers) -> Pictures:
+    """Silence one stripe of bands, and one of frames: SpecAugment, Park et al., Interspeech 2019."""
+    for axis, first in ((2, 0), (3, 2)):
+        size = sounds.shape[axis]
+        width = (random[:, first : first + 1] * (MOST["masked"] * size + 1)).floor()
+        begin = (random[:, first + 1 : first + 2] * (size - width + 1)).floor()
+        places = torch.arange(size, device=sounds.device)
+        covered = (places >= begin) & (places < begin + width)
+        sounds = sounds.masked_fill(covered[:, None, :, None] if axis == 2 else covered[:, None, None, :], 0.0)
+    return sounds
+
+
+def everyday(sounds: Pictures, random: Numbers) -> Pictures:
+    """Change speed, pitch, place, colour and loudness, and add noise: what differs between speakers, rooms and microphones."""
+    moved = _moved(
+        sounds,
+        MOST["speed"] ** _signed(random[:, 0]),
+        2 * MOST["shift"] * _signed(random[:, 1]),
+        2 * MOST["pitch"] * _signed(random[:, 2]),
+    )
+    return noise(gain(moved, random[:, 3:7]), random[:, 7:9])
+
+
+def everyday_and_mask(sounds: Pictures, random: Numbers) -> Pictures:
+    """Change sounds as `everyday` does, and mask a stripe of bands and one of frames."""
+    return mask(everyday(sounds, random[:, :9]), random[:, 9:13])
+
+
+def _signed(random: Tensor) -> Tensor:
+    """Return uniform numbers from -1 to 1."""
+    return 2 * random - 1
+
+
+def _heard(sounds: Pictures) -> Bool[Tensor, "sound 1 1 frame"]:
+    """Return which frames lie between the ends of each sound."""
+    return (sounds > 0).any(2, keepdim=True)
+
+
+def _moved(
+    sounds: Pictures, longer: Float[Tensor, " sound"], later: Float[Tensor, " sound"], higher: Float[Tensor, " sound"]
+) -> Pictures:
+    """Return sounds at another speed, place and pitch, interpolated; silence comes in.
+
+    Args:
+        sounds: log-mel pictures.
+        longer: factor of their time.
+        later: half widths by which they come later.
+        higher: half heights by which they lie higher.
+    """
+    frames, bands = (_centres(sounds.shape[axis], sounds) for axis in (3, 2))
+    x = ((frames - later.unsqueeze(1)) / longer.unsqueeze(1)).unsqueeze(1).expand(-1, len(bands), -1)
+    y = (bands - higher.unsqueeze(1)).unsqueeze(2).expand(-1, -1, len(frames))
+    return F.grid_sample(sounds, torch.stack([x, y], dim=-1), align_corners=False)
+
+
+def _centres(size: int, like: Tensor) -> Float[Tensor, " place"]:
+    """Return where the middles of the places of one axis lie between its ends at -1 and 1."""
+    return (2 * torch.arange(size, dtype=like.dtype, device=like.device) + 1) / size - 1
+
+
+AUGMENTATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
+    "shift": (shift, 2),
+    "speed": (speed, 2),
+    "pitch": (pitch, 2),
+    "gain": (gain, 4),
+    "noise": (noise, 2),
+    "mask": (mask, 4),
+    "everyday": (everyday, 10),
+    "everyday_and_mask": (everyday_and_mask, 14),
+}
+"""Changes by the name that `Draw` takes, with how many random numbers each draws per sound; rows of an even number stay aligned."""

@@ -1,0 +1,203 @@
+"""Data sets of sounds: folders, zips and tables of paths; spoken words and recorded digits; what cannot be read is counted."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import struct
+import zipfile
+
+import numpy as np
+import pytest
+import soundfile
+
+from quickstudy.data import DataWarning, load, voices
+from quickstudy.data.download import content_digest
+from quickstudy.data.known import fsdd
+from quickstudy.data.known import voices as known_voices
+from quickstudy.data.loading import kind_of
+from quickstudy.data.readers import _tree
+from quickstudy.errors import DataError
+from quickstudy.inputs.sound import SoundSpec
+
+HERTZ = {"low": 300, "middle": 700, "high": 1500}
+
+
+def write(folder: pathlib.Path, copies: int = 3, ending: str = "wav") -> pathlib.Path:
+    """Write a folder of tones, one folder in it for each class; every file has a rate of its own."""
+    for name, hertz in HERTZ.items():
+        (folder / name).mkdir(parents=True)
+        for copy in range(copies):
+            rate = 8000 + 1000 * copy
+            wave = np.sin(2 * np.pi * hertz * np.arange(rate // 2) / rate)
+            soundfile.write(folder / name / f"{copy}.{ending}", np.stack([wave] * (1 + copy), 1), rate)
+    return folder
+
+
+@pytest.fixture
+def tones(tmp_path: pathlib.Path) -> pathlib.Path:
+    return write(tmp_path / "tones")
+
+
+def test_folder_zip_and_table_hold_the_same_sounds(tones: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    files = sorted(tones.rglob("*.wav"))
+    with zipfile.ZipFile(tmp_path / "tones.zip", "w") as archive:
+        for file in files:
+            archive.write(file, file.relative_to(tmp_path))
+    lines = [(str(file.relative_to(tmp_path)), file.parent.name) for file in files]
+    (tmp_path / "table.csv").write_text("\n".join(["take,word", *(",".join(line) for line in lines)]))
+    (tmp_path / "table.jsonl").write_text("\n".join(json.dumps({"sound": path, "label": label}) for path, label in lines))
+    (tmp_path / "whole.tsv").write_text("\n".join(["sound\tlabel", *(f"{file}\t{file.parent.name}" for file in files)]))
+    found = [load(tones, "all"), load(tmp_path / "tones.zip", "all")]
+    found += [load(tmp_path / "table.csv", "all", sound="take", label="word")]
+    found += [load(tmp_path / name, "all") for name in ("table.jsonl", "whole.tsv")]
+    assert found[0].classes == ("high", "low", "middle")
+    assert found[0].spec == SoundSpec()
+    assert {data.fingerprint for data in found} == {found[0].fingerprint}
+    peaks = found[0].examples["sound"][:, 0].astype(int).sum(2).argmax(1).reshape(3, 3)
+    assert (np.ptp(peaks, axis=1) == 0).all()  # no rate and no number of channels changes the pitch
+    assert peaks[1, 0] < peaks[2, 0] < peaks[0, 0]
+    for path in (tones, tmp_path / "tones.zip", tmp_path / "table.csv", tmp_path / "table.jsonl", tmp_path / "whole.tsv"):
+        assert kind_of(path) == "sound", path
+    assert load(tones, "all", rate=16000, seconds=0.8).examples["sound"].shape == (9, 1, 40, 32)
+    with pytest.warns(DataWarning, match=r"9 of 9 sounds fill all of 0\.4 s"):
+        load(tones, "all", seconds=0.4)
+
+
+def test_a_table_of_texts_stays_one_and_two_columns_of_examples_are_refused(tmp_path: pathlib.Path) -> None:
+    path = tmp_path / "texts.csv"
+    path.write_text('text,label\n"a long\nline, and a.wav",x\nb.wav is lost,y\n')
+    assert kind_of(path) == "text"
+    assert load(path, "all").classes == ("x", "y")
+    with pytest.raises(DataError, match=r"sound and text are both given .*name one column of examples"):
+        load(path, "all", sound="text", text="text")
+    with pytest.raises(DataError, match=r"no column 'take'; it has text, label\. .* such as --sound text"):
+        load(path, "all", sound="take")
+
+
+def test_what_cannot_be_read_is_left_out_and_counted(tones: pathlib.Path, tmp_path: pathlib.Path) -> None:
+    (tones / "low" / "silent.wav").write_bytes((tones / "low" / "0.wav").read_bytes()[:44] + bytes(8000))
+    (tones / "low" / "empty.wav").touch()
+    (tones / "high" / "page.wav").write_text("<html>")
+    with pytest.warns(
+        DataWarning, match=r"left out 3 of 12 sounds that cannot be read: high/page\.wav, low/empty\.wav, low/silent\.wav"
+    ):
+        assert load(tones, "all").counts.tolist() == [3, 3, 3]
+    with pytest.raises(DataError, match=r"cannot read 'high/page\.wav' \(3 of 12 sounds\); mend it"):
+        load(tones, "all", strict=True)
+    table = tmp_path / "table.csv"
+    table.write_text("sound,label\ntones/low/0.wav,a\ntones/low/9.wav,a\n../none.wav,b\ntones,b\ntones/high/0.wav,b\n,b\n")
+    with (
+        pytest.warns(DataWarning, match=r"3 of 5 files are not to be had: '\.\./none\.wav' \(No such file"),
+        pytest.warns(DataWarning, match="1 of 6 rows have no sound or no label"),
+    ):
+        assert load(table, "all").counts.tolist() == [1, 1]
+    table.write_text("sound,label\ntones/low/9.wav,a\n")
+    with pytest.raises(DataError, match=r"1 of 1 files are not to be had.*mend the paths"):
+        load(table, "all", strict=True)
+    with pytest.warns(DataWarning, match="not to be had"), pytest.raises(DataError, match="none of its 1 files is there"):
+        load(table, "all")
+
+
+def test_files_that_would_fill_the_memory_are_left_out(tones: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with (tones / "low" / "huge.wav").open("wb") as stream:
+        stream.truncate(2**40)  # a file with a hole: it takes no room
+    with pytest.warns(DataWarning, match=r"left out 1 of 10 sounds that cannot be read: low/huge\.wav"):
+        assert load(tones, "all").counts.tolist() == [3, 3, 3]
+    assert _tree.LARGEST == 2**28
+
+
+# ---------------------------------------------------------------------------------------------------- known sets
+
+
+@pytest.mark.filterwarnings("ignore::quickstudy.data.dataset.DataWarning")  # eight recordings are longer than a second
+def test_fsdd_has_its_3000_recordings(real_data: pathlib.Path) -> None:
+    found = {split: load("fsdd", split, data_dir=real_data) for split in fsdd.SPLITS}
+    assert {split: (len(data.classes), int(data.counts.sum())) for split, data in found.items()} == {
+        "train": (10, 2700),
+        "test": (10, 300),
+        "all": (10, 3000),
+        "speakers": (6, 3000),
+        "speaker_digits": (60, 3000),
+    }
+    assert found["all"].classes == tuple("0123456789")
+    assert found["speakers"].classes == ("george", "jackson", "lucas", "nicolas", "theo", "yweweler")
+    assert found["speaker_digits"].groups[:10] == ("george",) * 10
+    with zipfile.ZipFile(real_data / "fsdd" / "recordings.zip") as archive:
+        one = SoundSpec().read(archive.read("recordings/7_theo_3.wav"))["sound"]
+    seven = found["test"].select([7]).examples["sound"]
+    assert (seven == one).all((1, 2, 3)).sum() == 1
+    assert load("fsdd", "test", data_dir=real_data, rate=4000, mels=24).spec == SoundSpec(4000, mels=24)
+    assert content_digest(real_data / "fsdd" / "recordings.zip", "recordings.zip") == fsdd.ARCHIVE.digest
+
+
+def test_voices_speak_each_word_alike_wherever_it_is_asked_for(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(voices, "WORDS", ("banana", "robot", "sister", "window"))
+    monkeypatch.setattr(voices, "_program", lambda: str(program(tmp_path)))
+    two, one = (voices.load_voices(words, SoundSpec(), copies=2) for words in (("robot", "banana"), ("banana",)))
+    np.testing.assert_array_equal(two.select([0]).examples["sound"], one.examples["sound"])
+    assert not (one.examples["sound"][0] == one.examples["sound"][1]).all()
+    other = voices.load_voices(["banana"], SoundSpec(), copies=2, seed=1)
+    assert other.fingerprint != one.fingerprint
+    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path / "cache"))
+    first = load("voices", "all")
+    assert first.counts.tolist() == [20] * 4
+    monkeypatch.setattr(voices, "load_voices", None)  # from the cache
+    again = load("voices", "all")
+    np.testing.assert_array_equal(again.examples["sound"], first.examples["sound"])
+    assert [len(load("voices", split).classes) for split in ("train", "val", "test")] == [2, 1, 1]
+    assert known_voices.SPEC == fsdd.SPEC
+
+
+def test_voices_without_the_program_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(
+        DataError, match=r"spoken by the program espeak-ng, which is not there\. Install it: apt install espeak-ng"
+    ):
+        load("voices", "all")
+    with pytest.raises(DataError, match="copies is 0 and seed is 0"):
+        voices.load_voices(["a"], SoundSpec(), copies=0)
+    monkeypatch.setattr(voices, "_program", lambda: "/bin/false")
+    with pytest.raises(DataError, match="espeak-ng spoke nothing"):
+        voices.speak("/bin/false", "word", voices.Voice("en-us", 150, 50, "."))
+
+
+def test_words_are_no_digits_and_differ() -> None:
+    assert len(set(voices.WORDS)) == len(voices.WORDS) == 345
+    alike = {
+        "zero",
+        "one",
+        "won",
+        "two",
+        "to",
+        "too",
+        "three",
+        "four",
+        "for",
+        "fore",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "ate",
+        "nine",
+        "oh",
+    }
+    assert not alike & set(voices.WORDS)
+
+
+def program(folder: pathlib.Path) -> pathlib.Path:
+    """Write a program that speaks as espeak-ng does to its standard output: a tone that depends on word, voice, speed and pitch."""
+    path = folder / "espeak-ng"
+    for number in range(10):
+        wave = (9000 * np.sin(2 * np.pi * (300 + 100 * number) * np.arange(8000) / 22050)).astype("<i2").tobytes()
+        unknown = (2**31).to_bytes(4, "little")  # a length that is not known yet
+        head = b"RIFF" + unknown + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 22050, 44100, 2, 16) + b"data" + unknown
+        (folder / f"{number}.wav").write_bytes(head + wave)
+    path.write_text(
+        "#!/bin/sh\n"
+        '[ "$1" = --version ] && echo "eSpeak NG text-to-speech: 1.51.1" && exit\n'
+        'cat "${0%/*}/$(($(echo "$*" | cksum | cut -d" " -f1) % 10)).wav"\n'
+    )
+    path.chmod(0o755)
+    return path
