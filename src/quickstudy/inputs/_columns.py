@@ -269,15 +269,16 @@ def _form_of(name: str, cells: Sequence[Any]) -> str:
     Raises:
         DataError: all are dates, but in two forms.
     """
-    fits = {form: [_date(cell, form) is not None for cell in cells] for form in ("ISO", *FORMATS)}
-    whole = [form for form, found in fits.items() if all(found)]
-    if not cells:
+    forms = ("ISO", *FORMATS)
+    whole = [form for form in forms if all(_date(cell, form) is not None for cell in cells)]
+    if not cells or all(_date(cells[0], form) is None for form in forms):
         return ""
     if len(whole) > 1 and any(isinstance(cell, str) for cell in cells):
         said = f"{name!r} is read as {whole[0]}, but {whole[1]} would fit too; write dates as 2024-03-31 to be sure."
         warnings.warn(said, InputWarning, stacklevel=4)
     if whole:
         return whole[0]
+    fits = {form: [_date(cell, form) is not None for cell in cells] for form in forms}
     if not all(any(found) for found in zip(*fits.values(), strict=True)):
         return ""
     main = max(fits, key=lambda form: sum(fits[form]))

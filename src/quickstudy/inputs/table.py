@@ -11,7 +11,7 @@ import annotated_types
 import numpy as np
 
 from quickstudy.errors import DataError, InputWarning
-from quickstudy.inputs._columns import LIMITS, Cells, Column, inferred, plain, shown
+from quickstudy.inputs._columns import LIMITS, Cells, Column, as_text, inferred, plain, shown
 from quickstudy.inputs._layout import InputSpec, TensorLayout, check_several
 
 BOUND = {"spreads": 10.0, "unlike": 5.0}
@@ -138,9 +138,10 @@ class TableSpec(InputSpec, frozen=True):
         found, left_out = [], []
         for name, column in cells.items():
             known = inferred(name, column)
-            why = _useless(known, column)
+            ready = plain(column) if known.type == "category" else known.numbers(column)  # once, as this takes the time
+            why = _useless(known, ready)
             if why is None:
-                found.append(known.measured(column))
+                found.append(known.measured(ready))
             else:
                 left_out.append(f"{name!r} ({why})")
         if not found:
@@ -354,14 +355,17 @@ def _stored(things: Any) -> np.ndarray | None:
 
 
 def _useless(column: Column, cells: Cells) -> str | None:
-    """Return why a column tells no rows apart; None if it does."""
-    there = [cell for cell in plain(cells) if cell is not None]
+    """Return why a column tells no rows apart; None if it does.
+
+    Args:
+        column: the column.
+        cells: its cells: numbers, of which NaN is missing, or categories, of which None is.
+    """
+    numbers = isinstance(cells, np.ndarray)
+    there = cells[~np.isnan(cells)].tolist() if numbers else [as_text(cell) for cell in cells if cell is not None]
     if not there:
         return "empty"
-    if column.type != "category":
-        there = column.numbers(cells)
-        there = there[~np.isnan(there)].tolist()
-    different = len(set(map(str, there)))
+    different = len(set(there))
     if different == 1 and len(there) == len(cells) > 1:
         return f"always {there[0]!r}"
     names = different > LIMITS["categories"] or different == len(there) > LIMITS["once"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
+from typing import Any
 
 from quickstudy.data.places import matching
 from quickstudy.data.pool import Table, pooled, split_of
@@ -48,7 +50,7 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
     return Found(found, split_of(found))
 
 
-def _read(file: pathlib.Path, said: dict[str, object], strict: bool) -> Table:
+def _read(file: pathlib.Path, said: Mapping[str, Any], strict: bool) -> Table:
     """Return one table."""
     rows, labels = table.rows_of(file, said, strict)
     return printable(file.stem), rows, labels

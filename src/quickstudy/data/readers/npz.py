@@ -51,7 +51,7 @@ def read_npz(file: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray, list[str
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise DataError(f"{str(file)!r} is a single array; expected examples and labels, as numpy.savez writes them.")
             lower = {key.lower(): key for key in arrays.files}
-            examples = arrays[_key(lower, (*(kind.nouns for kind in kinds().values()), "x"), file)]
+            examples = arrays[_key(lower, (*(kind.nouns for kind in kinds().values() if not kind.tabular), "x"), file)]
             labels = arrays[_key(lower, LABEL_KEYS, file)]
             classes = [str(name) for name in arrays[lower[CLASS_KEY]]] if CLASS_KEY in lower else None
     except DataError:
