@@ -24,7 +24,7 @@ from quickstudy.errors import ConfigError, DataError, QuickstudyError
 from quickstudy.inputs import InputSpec, kinds
 from quickstudy.inputs.text import TextSpec
 
-EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts or of paths of sounds"
+EXPECTED = ".csv, .tsv, .jsonl or .parquet of paths of sounds or of texts"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 COLUMNS = {kind.column: kind for kind in kinds().values() if kind.column}
 """Kinds of input that tables hold, by the name of their column."""
