@@ -101,6 +101,8 @@ OTHERS = {
     "By the largest logit, requests that belong to no intent are told from those of ten intents of ten examples with an AUROC of {auroc} ± "
     "{auroc_ci95} (`{command}`).",
     "banking77": "The learners are those of CLINC150.",
+    "fsdd": "The learners heard nobody speak: they were trained on words that espeak-ng speaks, none of which is a digit. `means` compares "
+    "means of log-mel pictures, without a net.",
 }
 """Notes on the benchmarks other than Omniglot's."""
 NOTES = {

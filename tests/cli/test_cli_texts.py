@@ -74,11 +74,22 @@ def test_from_a_table_to_answers(
         np.testing.assert_allclose(list(row["probabilities"].values()), expected, rtol=1e-6)
 
 
-def test_what_texts_cannot_do_is_said(
-    cli: Call, refused: Call, run: pathlib.Path, table: pathlib.Path, tmp_path: pathlib.Path
+def test_in_8_bits_the_table_of_n_grams_is_smaller_and_answers_stay(
+    cli: Call, run: pathlib.Path, table: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
-    words = ("export", run, "-o", tmp_path / "small.qs", "--data", table)
-    assert "8 bits would save nothing; export without --int8" in refused(*words, "--int8", "true")
+    found = {}
+    for name, words in {"float32": (), "int8": ("--int8", "true", "--data", table, "--tasks", 2)}.items():
+        assert cli("export", run, "-o", tmp_path / f"{name}.qs", *words).code == 0
+        learner = Learner.load(tmp_path / f"{name}.qs")
+        texts = np.array(["my card is late", "no card yet", "wallet lost", "took my wallet"], dtype=object)
+        skill = learner.adapt(texts, ["card", "card", "wallet", "wallet"])
+        found[name] = skill.predict_proba(np.array(["card?", "a wallet"], dtype=object))
+    np.testing.assert_allclose(found["int8"], found["float32"], atol=0.02)
+    tables = Learner.load(tmp_path / "int8.qs").bundle.weights.values()
+    assert sorted(one.shape for one in tables if one.dtype == np.int8) == [(256, 8)]
+
+
+def test_what_texts_cannot_do_is_said(refused: Call, run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert "has no C form" in refused("export", run, "-o", tmp_path / "c", "--target", "c")
     with pytest.raises(DataError, match=r"could not convert string.*For texts name one: FewShotClassifier\('runs/mine'\)"):
         FewShotClassifier().fit(["my card is late", "wallet lost"], ["card", "wallet"])

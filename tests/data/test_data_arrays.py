@@ -84,7 +84,7 @@ def test_unusable_npz_files_are_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataError, match="6 images, but 4 labels"):
         load(tmp_path / "few.npz")
     np.savez(tmp_path / "keys.npz", pictures=IMAGES, labels=LABELS)
-    with pytest.raises(DataError, match="no array images, rows, texts or x; it has labels, pictures"):
+    with pytest.raises(DataError, match="no array images, rows, sounds, texts or x; it has labels, pictures"):
         load(tmp_path / "keys.npz")
     (tmp_path / "half.npz").write_bytes((tmp_path / "few.npz").read_bytes()[:300])
     with pytest.raises(DataError, match=r"half\.npz.*cut short"):

@@ -16,7 +16,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 def png(grey: np.ndarray) -> bytes:
     """Return bytes `[row, column]` as a PNG file.
 
-    >>> pixels(png(np.array([[1, 2, 3], [4, 5, 6]], np.uint8)), "it").tolist()
+    >>> unpacked(png(np.array([[1, 2, 3], [4, 5, 6]], np.uint8)), "it").tolist()
     [[1, 2, 3], [4, 5, 6]]
     """
     height, width = grey.shape
@@ -28,7 +28,7 @@ def png(grey: np.ndarray) -> bytes:
     )
 
 
-def pixels(content: bytes, label: str) -> np.ndarray:
+def unpacked(content: bytes, label: str) -> np.ndarray:
     """Return the bytes `[row, column]` of a file that `png` wrote.
 
     Args:

@@ -259,7 +259,7 @@ class SoundSpec(InputSpec, frozen=True):
     def _picture(self, thing: SoundLike, label: str) -> tuple[np.ndarray, float]:
         """Return one sound as a picture, and the seconds that it lasts without silence at its ends."""
         if isinstance(thing, bytes | bytearray | memoryview) and bytes(thing[:8]) == _grey.SIGNATURE:
-            return self._as_stored(_grey.pixels(bytes(thing), label)[None, None, ::-1])[0], 0.0
+            return self._as_stored(_grey.unpacked(bytes(thing), label)[None, None, ::-1])[0], 0.0
         wave, rate = _samples(thing, self.rate, label)
         wave = _checked(wave, rate, label)
         wave = _waves.trimmed(wave, rate) if self.trim else wave

@@ -34,7 +34,8 @@ def kind(path: pathlib.Path) -> str | None:
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
     """Return the classes of an .npz file."""
     examples, labels, classes = read_npz(path)
-    spec, how = wanted.of_array(examples)
+    named = kind(path)
+    spec, how = wanted.of_array(examples) if named is None else wanted.of_kind(kinds()[named], examples)
     return Found(from_arrays(examples, labels, classes=classes, spec=spec, how=how, name=printable(path.name)))
 
 
@@ -42,8 +43,8 @@ def read_npz(file: str | pathlib.Path) -> tuple[np.ndarray, np.ndarray, list[str
     """Return the arrays of an .npz file. Pickles are refused.
 
     Returns:
-        Examples (array `images`, `rows` or `x`) `[example, ...]`, labels (`labels` or `y`) `[example]`, and names of the classes
-        (`classes`) or None.
+        Examples (array `images`, `rows`, `sounds`, `texts` or `x`) `[example, ...]`, labels (`labels` or `y`) `[example]`, and names of
+        the classes (`classes`) or None.
     """
     try:
         with pathlib.Path(file).open("rb") as stream:

@@ -26,7 +26,7 @@ from quickstudy.inputs import InputSpec, kinds
 from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 
-EXPECTED = ".csv, .tsv, .jsonl or .parquet of texts, of paths of sounds, or of numbers and categories"
+EXPECTED = ".csv, .tsv, .jsonl or .parquet of paths of sounds, of texts, or of numbers and categories"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 COLUMNS = {kind.column: kind for kind in kinds().values() if kind.column}
 """Kinds of input that tables hold, by the name of their column."""
