@@ -78,7 +78,7 @@ def test_in_8_bits_the_table_of_n_grams_is_smaller_and_answers_stay(
     cli: Call, run: pathlib.Path, table: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     found = {}
-    for name, words in {"float32": (), "int8": ("--int8", "true", "--data", table, "--tasks", 2)}.items():
+    for name, words in {"float32": (), "int8": ("--int8", "true", "--data", table)}.items():
         assert cli("export", run, "-o", tmp_path / f"{name}.qs", *words).code == 0
         learner = Learner.load(tmp_path / f"{name}.qs")
         texts = np.array(["my card is late", "no card yet", "wallet lost", "took my wallet"], dtype=object)
@@ -91,7 +91,10 @@ def test_in_8_bits_the_table_of_n_grams_is_smaller_and_answers_stay(
 
 def test_what_texts_cannot_do_is_said(refused: Call, run: pathlib.Path, tmp_path: pathlib.Path) -> None:
     assert "has no C form" in refused("export", run, "-o", tmp_path / "c", "--target", "c")
-    with pytest.raises(DataError, match=r"could not convert string.*For texts name one: FewShotClassifier\('runs/mine'\)"):
+    with pytest.raises(
+        DataError,
+        match=r"could not convert string.*Texts need one: FewShotClassifier\.from_pretrained\('intents'\)",
+    ):
         FewShotClassifier().fit(["my card is late", "wallet lost"], ["card", "wallet"])
 
 

@@ -66,7 +66,7 @@ def checked_rows(estimator: Any, X: Any, reset: bool) -> Any:
         if "could not convert string" in str(error):
             name = type(estimator).__name__
             raise DataError(
-                f"{error}; without a learner, rows of numbers are expected. For texts name one: {name}('runs/mine')."
+                f"{error}; without a learner, rows of numbers are expected. Texts need one: {name}.from_pretrained('intents')."
             ) from error
         raise
     return rows if column_names(X) is None else X
