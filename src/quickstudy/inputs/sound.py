@@ -23,8 +23,8 @@ TAKEN = {"least_rate": 2000, "most_rate": 384_000, "least_ms": 10.0, "most_chann
 """Samples per second that a sound may have: less holds no speech, and more has no recorder; milliseconds of the shortest one, which is less
 than a single consonant; channels from which an array of two axes is no sound."""
 UNLIKE = {"spreads": 3.0, "least": 0.05}
-"""Spreads of the training sounds beyond which others are called far from them; the number that counts as one spread if they vary less. Of
-200 support sets each of FSDD and voices, none of new classes was called far; sounds at a tenth of their speed are."""
+"""Spreads of the training sounds beyond which others are called far from them, as for images; the number that counts as one spread if they
+vary less."""
 MEASURED = {
     "length": "the share of the time in which something is heard",
     "ground": "the level of the quietest moments",
