@@ -127,7 +127,7 @@ def _training_seconds(out: pathlib.Path) -> float:
     if not metrics.exists():
         return 0.0
     header, *rows = (line.split(",") for line in metrics.read_text().splitlines())
-    return round(float(rows[-1][header.index("seconds")]), 1)
+    return round(float(rows[-1][header.index("seconds")]), 1) if rows else 0.0
 
 
 def _evaluate(saved: str, recipe: dict[str, Any], options: str, tasks: int) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def add_columns(parser: Parser, own: Mapping[str, Any] = MappingProxyType({}), l
             parser.add_argument(f"--{name}", default=own.get(name), help=words, **several)
 
 
-def columns(options: jsonargparse.Namespace) -> dict[str, str | tuple[str, ...]]:
+def columns(options: jsonargparse.Namespace) -> dict[str, Any]:
     """Return what the options say of tables alone."""
     found = {name: options[name] for name in readers.wishes() if options.get(name) is not None}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}

@@ -22,6 +22,7 @@ from quickstudy.nets._sizes import fit_to
 from quickstudy.report.page import PicturedTask, Report, write_report
 from quickstudy.storage import LEARNER as LEARNER_FILE
 from quickstudy.storage import write_atomically
+from quickstudy.task import Input
 from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
@@ -203,7 +204,7 @@ def picture(learner: Learner, dataset: Dataset, names: str, seed: int = 7) -> Pi
     )
 
 
-def _examples(spec: InputSpec, x: torch.Tensor) -> list[dict[str, np.ndarray]]:
+def _examples(spec: InputSpec, x: Input) -> list[dict[str, np.ndarray]]:
     """Return examples as they are stored, one by one."""
     ((name, layout),) = spec.layout().items()
     return [{name: one} for one in layout.to_stored(np.asarray(x))]

@@ -71,7 +71,7 @@ def _any_column_ends(rows: Sequence[tuple[str, ...]], endings: tuple[str, ...]) 
     return any(all(cell.strip().lower().endswith(endings) for cell in column) for column in zip(*rows, strict=False))
 
 
-def kind_said(path: pathlib.Path, said: Mapping[str, str | None]) -> type[InputSpec]:
+def kind_said(path: pathlib.Path, said: Mapping[str, Any]) -> type[InputSpec]:
     """Return the kind of input of the column that somebody names, or else the one that the table seems to hold.
 
     Raises:
