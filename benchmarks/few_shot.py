@@ -25,6 +25,8 @@ import beside_papers
 import rich.console
 import rich.table
 
+from quickstudy.runtime import pretrained
+
 HERE = pathlib.Path(__file__).parent
 BENCHMARKS = beside_papers.BENCHMARKS
 
@@ -53,6 +55,8 @@ def quickstudy(*arguments: str) -> str:
 def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train (unless the run is there) and measure one learner; return its record."""
     recipe, runs = recipe_of(options.benchmark, name), pathlib.Path(options.runs)
+    if "shipped" in recipe:
+        return _measure_shipped(recipe, options.tasks)
     earlier = recipe.get("trained_by")
     trained = recipe_of(*earlier.split("/")) if earlier else recipe
     out, command = runs / (earlier or f"{options.benchmark}/{name}"), command_of(trained, options.minutes)
@@ -72,6 +76,22 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1},
         "figures": {} if earlier else _figures(out, recipe, fixed or 5),
         "results": results,
+    }
+
+
+def _measure_shipped(recipe: dict[str, Any], tasks: int) -> dict[str, Any]:
+    """Measure a learner that ships with the package as its users have it; return its record."""
+    name = recipe["shipped"]
+    return {
+        "command": recipe["command"],
+        "paper": recipe.get("paper"),
+        "steps": recipe["steps"],
+        "minutes_to_best": recipe["minutes"],
+        "megabytes": None,
+        "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1},
+        "bytes": pretrained.find(name).stat().st_size,
+        "figures": {},
+        "results": [_evaluate(name, recipe, chosen, tasks) for chosen in dict.fromkeys(recipe["evaluate"])],
     }
 
 
