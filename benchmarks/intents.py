@@ -93,25 +93,22 @@ def requests() -> list[str]:
     return [row.tobytes().rstrip(b"\0").decode("utf-8", "replace") for row in rows]
 
 
-def wordnet(folder: pathlib.Path) -> tuple[dict[str, int], list[str]]:
-    """Return WordNet's words with their counts in its corpora, and its examples."""
-    counts: dict[str, int] = {}
-    for line in (folder / "cntlist.rev").read_text(encoding="utf-8").splitlines():
-        key, _, count = line.split()[:3]
-        word = key.partition("%")[0].replace("_", " ")
-        counts[word] = counts.get(word, 0) + int(count)
+def wordnet(folder: pathlib.Path) -> tuple[list[str], list[str]]:
+    """Return the words that occur in WordNet's corpora, in the order of its list, and its examples."""
+    lines = (folder / "cntlist.rev").read_text(encoding="utf-8").splitlines()
+    words = [*dict.fromkeys(line.partition("%")[0].replace("_", " ") for line in lines)]
     examples = []
     for part in ("noun", "verb", "adj", "adv"):
         for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines():
             if not line.startswith("  "):
                 examples += re.findall(r'"([^"]{8,160})"', line.partition("|")[2])
-    return counts, examples
+    return words, examples
 
 
 def taught(out: pathlib.Path, folder: pathlib.Path, features: int) -> Taught:
     """Return the texts with what the encoder says of them, which is kept in a folder: it takes most of the time."""
-    counts, examples = wordnet(folder)
-    parts = {"requests": requests(), "examples": examples, "words": [*counts][:15_000]}
+    words, examples = wordnet(folder)
+    parts = {"requests": requests(), "examples": examples, "words": words[:15_000]}
     out.mkdir(parents=True, exist_ok=True)
     said = []
     for name, texts in parts.items():

@@ -114,3 +114,27 @@ def test_what_rows_of_tables_cannot_do_is_said(cli: Call, refused: Call, table: 
     found = json.loads(cli("predict", skill, table, "--json").out)
     assert (found["left_out"], len(found["predictions"])) == (["species"], len(FRAME))
     assert "note: columns that the skill does not know are left out: species" in cli("predict", skill, table).out
+
+
+def test_tables_that_are_no_tables_are_refused_in_words(
+    cli: Call, refused: Call, table: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(cli, table, tmp_path / "run")
+    skill = tmp_path / "mine.qs"
+    assert cli("adapt", tmp_path / "run", table, "--label", "species", "-o", skill).code == 0
+    monkeypatch.setattr("sys.stdin", io.StringIO('wing,colour\n"x"y,1\n'))
+    assert "cannot be read as a table" in refused("predict", skill)
+    (tmp_path / "less.csv").write_text("wing,colour\n1,brown\n")
+    assert "has no column 'seen', which another table has" in refused("predict", skill, table, tmp_path / "less.csv")
+    assert "a column of texts is named" in refused("adapt", tmp_path / "run", table, "--text", "colour", "-o", skill)
+
+
+def test_a_quoted_cell_on_the_standard_input_may_have_several_lines(
+    cli: Call, table: pathlib.Path, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(cli, table, tmp_path / "run")
+    assert cli("adapt", tmp_path / "run", table, "--label", "species", "-o", tmp_path / "mine.qs").code == 0
+    monkeypatch.setattr(
+        "sys.stdin", io.StringIO('wing,colour,seen,note\n1,brown,2024-01-02,"two\n\n lines"\n2,grey,2024-01-03,one\n')
+    )
+    assert len(json.loads(cli("predict", tmp_path / "mine.qs", "--json").out)["predictions"]) == 2

@@ -133,3 +133,26 @@ def test_pools_of_real_tables_have_no_table_in_two_splits(real_data: pathlib.Pat
         groups = {split: {pmlb.family(group) for group in data.groups} for split, data in found.items()}
         assert sum(len(groups[split]) for split in ("train", "val", "test")) == len(groups["all"])
         assert len(groups["all"]) > (7 if name == "microarray" else 80)
+
+
+def test_a_file_whose_name_looks_like_a_pattern_is_that_file(tmp_path: pathlib.Path) -> None:
+    for name, word in (("data[1].csv", "right"), ("data1.csv", "wrong")):
+        rows = [f"{row},{word}{row % 2}" for row in range(6)]
+        (tmp_path / name).write_text("\n".join(["age,label", *rows]))
+    assert load(tmp_path / "data[1].csv", "all").classes == ("right0", "right1")
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [({"scaling": "training"}, "scaling"), ({"size": (28, 28)}, "size is given"), ({"sound": "path"}, "sound is given")],
+)
+def test_what_a_pool_cannot_grant_is_said(folder: pathlib.Path, wish: dict[str, object], words: str) -> None:
+    with pytest.raises(DataError, match=words):
+        load(folder, "all", **wish)
+
+
+def test_a_table_that_cannot_be_read_is_named(folder: pathlib.Path) -> None:
+    rows = [f"{'2024-01-01' if row % 2 else '01.02.2024'},{'ab'[row % 2]}" for row in range(6)]
+    (folder / "t9.csv").write_text("\n".join(["day,label", *rows]))
+    with pytest.raises(DataError, match=r"^t9: 'day' holds dates in two forms"):
+        load(folder, "all")

@@ -134,3 +134,23 @@ def test_what_is_left_out_is_counted(tmp_path: pathlib.Path) -> None:
     assert data.spec.names == ("age",)
     with pytest.raises(DataError, match="1 of 4 rows have no label"), pytest.warns(DataWarning):
         load(tmp_path / "table.csv", "all", strict=True)
+
+
+def test_bytes_that_are_no_utf_8_are_counted_in_rows_too(tmp_path: pathlib.Path) -> None:
+    drinks = ("tea", "caf\u00e9")
+    lines = ["colour,label", *(f"{drinks[row % 2]},{'ab'[row % 2]}" for row in range(6))]
+    (tmp_path / "latin.csv").write_bytes("\n".join(lines).encode("latin-1"))
+    with pytest.warns(DataWarning, match="3 of 6 rows hold bytes that are no UTF-8"):
+        load(tmp_path / "latin.csv", "all")
+
+
+def test_texts_beside_paths_of_sounds_are_texts(tmp_path: pathlib.Path) -> None:
+    rows = [f"words {row},{row}.wav,{'ab'[row % 2]}" for row in range(4)]
+    (tmp_path / "corpus.csv").write_text("\n".join(["text,audio,label", *rows]))
+    assert load(tmp_path / "corpus.csv", "all").spec.kind == "text"
+
+
+def test_examples_and_columns_are_not_both_named(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "both.csv").write_text("text,age,label\na,1,x\nb,2,y\n")
+    with pytest.raises(DataError, match="text and columns are both given"):
+        load(tmp_path / "both.csv", "all", text="text", columns=["age"])

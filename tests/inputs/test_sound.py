@@ -291,3 +291,17 @@ def test_sounds_unlike_those_of_training_are_told() -> None:
     assert "the share of the time in which something is heard is 0.1" in str(
         SPEC.unlike(about, SPEC.read_all([tone(seconds=0.1)]))
     )
+
+
+def test_a_picture_that_claims_another_size_is_refused_unseen() -> None:
+    """Such a file may claim to hold more than the memory, or more than a number can say."""
+    whole = SPEC.shown(SPEC.read(tone())).content
+    np.testing.assert_array_equal(SPEC.read(whole)["sound"], SPEC.read(tone())["sound"])
+    for size in (b"\0\0\xea\x60" * 2, b"\xff" * 8):
+        with pytest.raises(DataError, match="expected a sound, or a picture of one of 40 bands and 40 frames"):
+            SPEC.read(whole[:16] + size + whole[24:])
+
+
+def test_a_tuple_of_two_sounds_with_their_rates_is_two_sounds() -> None:
+    pairs = ((tone(), 8000), (tone(seconds=0.2), 8000))
+    np.testing.assert_array_equal(SPEC.read_all(pairs)["sound"], SPEC.read_all([*pairs])["sound"])

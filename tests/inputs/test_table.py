@@ -273,3 +273,35 @@ def test_wishes_of_tables_and_specs_without_sense() -> None:
         with pytest.raises(DataError) as caught:
             wrong()
         assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_column_of_names_takes_no_place_from_the_others(place: int) -> None:
+    columns = [("weight", list(map(float, range(100)))), ("height", list(map(float, range(100, 0, -1))))]
+    columns.insert(place, ("name", [f"bird {number}" for number in range(100)]))
+    with pytest.warns(InputWarning, match="1 of 3 columns say nothing of a row"):
+        found = TableSpec(width=4, scaling="task").fitted_to(dict(columns))
+    assert found.names == ("weight", "height")
+
+
+def test_columns_behind_one_that_is_too_wide_are_taken() -> None:
+    table = {"weight": [1.0, 2.0, 3.0, 4.0], "kind": ["a", "b", "c", "a"], "height": [4.0, 3.0, 2.0, 1.0]}
+    with pytest.warns(InputWarning, match="1 of 3 columns are left out"):
+        assert TableSpec(width=3, scaling="task").fitted_to(table).names == ("weight", "height")
+
+
+@pytest.mark.parametrize(("name", "value"), [("seen", 2024.0), ("wild", 7.0)])
+def test_numbers_are_no_dates_and_only_0_and_1_are_truths(name: str, value: float) -> None:
+    frame = FRAME.drop(columns=name).assign(**{name: value})
+    with pytest.raises(DataError, match=rf"'{name}' holds the number {value:g}; expected a"):
+        SPEC.read_all(frame)
+    SPEC.read_all(FRAME.assign(wild=[1.0, 0.0, 0.0, 1.0]))
+
+
+def test_examples_that_were_read_otherwise_are_not_taken_for_ones_own() -> None:
+    by_task = SPEC.changed(scaling="task")
+    scaled = by_task.fitted_to(TABLE)
+    assert by_task.fitted_to(scaled) == scaled
+    assert SPEC.fitted_to(SPEC) == SPEC
+    with pytest.raises(DataError, match="adapt it to the examples again"):
+        SPEC.fitted_to(scaled)

@@ -62,6 +62,9 @@ def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargpars
     """
     said = _data.columns(options)
     if table.recognises(support) and kind.tabular:
+        if any(said.get(name) for name in table.COLUMNS):
+            found = table.kind_said(support, said)
+            raise ConfigError(f"a column of {found.nouns} is named, but this learner takes {kind.nouns}; leave it out.")
         return table.rows_of(support, said)
     if table.recognises(support):
         found = table.kind_said(support, said)

@@ -47,16 +47,21 @@ def run(arguments: Sequence[str]) -> None:
         _output.text(f"note: columns that the skill does not know are left out: {', '.join(strange)}")
 
 
-def _lines() -> list[str]:
+def _lines(whole: bool = False) -> list[str]:
     """Return the lines of the standard input that are not blank.
+
+    Args:
+        whole: keep blank lines, and blanks at the ends of others, which may lie within a quoted cell.
 
     Raises:
         ConfigError: there are none, or somebody sits at a terminal.
     """
     if isinstance(sys.stdin, io.TextIOWrapper):
         sys.stdin.reconfigure(encoding="utf-8-sig", errors="replace")
-    found = [] if sys.stdin is None or sys.stdin.isatty() else [line.strip() for line in sys.stdin if line.strip()]
-    if not found:
+    found = [] if sys.stdin is None or sys.stdin.isatty() else sys.stdin.read().splitlines()
+    if not whole:
+        found = [line.strip() for line in found if line.strip()]
+    if not any(found):
         raise ConfigError(
             "there is nothing to predict; name files or texts behind the skill, or give lines on the standard input."
         )
@@ -67,7 +72,7 @@ def _things(skill: Skill, words: Sequence[str]) -> tuple[Any, list[str]]:
     """Return the examples that these words name, or the standard input holds, as the skill's kind of input takes them, and their names."""
     spec, from_input = skill.engine.reader_for(None), list(words) in ([], ["-"])
     if spec.tabular:
-        return _rows(_lines() if from_input else [], [] if from_input else words)
+        return _rows("\n".join(_lines(whole=True)) if from_input else "", [] if from_input else words)
     named = _lines() if from_input else list(words)
     return spec.named(named), named
 
@@ -84,13 +89,22 @@ def _unknown_columns(skill: Skill, things: Any) -> list[str]:
     return found
 
 
-def _rows(lines: Sequence[str], files: Sequence[str]) -> tuple[Rows, list[str]]:
-    """Return the rows of csv lines, which begin with the names of columns, or of tables, each with its number as its name."""
+def _rows(content: str, files: Sequence[str]) -> tuple[Rows, list[str]]:
+    """Return the rows of a csv file's content, which begins with the names of columns, or of tables, each with its number as its name.
+
+    Raises:
+        DataError: there are no rows, or a table lacks a column that another has.
+    """
     tables = {file: table_of(existing(file)) for file in files}
-    if lines:
-        tables[""] = separated(io.StringIO("\n".join(lines)), ",", pathlib.Path("standard input"))
-    rows, names = [], []
+    if content:
+        tables[""] = separated(io.StringIO(content), ",", pathlib.Path("standard input"))
+    rows, names, known = [], [], dict.fromkeys(name for columns in tables.values() for name in columns)
     for file, columns in tables.items():
+        lacking = [name for name in known if name not in columns]
+        if lacking:
+            raise DataError(
+                f"{file!r} has no column {lacking[0]!r}, which another table has; predict tables of unlike columns one by one."
+            )
         found = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         names += [f"{file}:{number}" if len(files) > 1 else str(number) for number in range(1, len(found) + 1)]
         rows += found

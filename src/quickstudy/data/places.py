@@ -78,7 +78,8 @@ def kind_of_path(path: pathlib.Path) -> str:
 
 def matching(path: pathlib.Path) -> list[pathlib.Path]:
     """Return the files that a pattern such as `folder/*.csv` names, sorted; none if it is no pattern, or fits none."""
-    return sorted(path.parent.glob(path.name)) if any(sign in path.name for sign in "*?[") else []
+    pattern = any(sign in path.name for sign in "*?[") and not os.path.exists(path)  # a file may have such a name
+    return sorted(path.parent.glob(path.name)) if pattern else []
 
 
 @contextlib.contextmanager

@@ -42,7 +42,8 @@ def pooled(tables: Iterable[Table], spec: TableSpec, name: str, least: int = 1) 
     """
     parts = []
     for table, rows, labels in tables:
-        found = from_arrays(spec.read_all(rows)["table"], [f"{table}/{label}" for label in labels], spec=spec, name=table)
+        stored = _read(table, rows, spec)
+        found = from_arrays(stored, [f"{table}/{label}" for label in labels], spec=spec, name=table)
         large = np.flatnonzero(found.counts >= least)
         if len(large) >= 2:
             part = found if len(large) == len(found.counts) else found.select(large.tolist()).compact()
@@ -50,6 +51,19 @@ def pooled(tables: Iterable[Table], spec: TableSpec, name: str, least: int = 1) 
     if not parts:
         raise DataError(f"{name} has no table with two classes of {least} rows or more; give tables with a column of classes.")
     return joined(parts, name)
+
+
+def _read(table: str, rows: Any, spec: TableSpec) -> np.ndarray:
+    """Return the stored rows of one table, by whose name errors and warnings begin."""
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            stored = spec.read_all(rows)["table"]
+    except DataError as error:
+        raise DataError(f"{table}: {error}") from error
+    for said in dict.fromkeys((str(one.message), one.category) for one in caught):
+        warnings.warn(f"{table}: {said[0]}", said[1], stacklevel=3)
+    return stored
 
 
 def split_of(dataset: Dataset) -> list[str] | None:

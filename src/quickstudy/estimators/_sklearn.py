@@ -64,10 +64,10 @@ def checked_rows(estimator: Any, X: Any, reset: bool) -> Any:
         rows = validate_data(estimator, X, reset=reset, dtype=np.float64)
     except ValueError as error:
         if "could not convert string" in str(error):
-            name = type(estimator).__name__
-            raise DataError(
-                f"{error}; without a learner, rows of numbers are expected. Texts need one: {name}.from_pretrained('intents')."
-            ) from error
+            hint = (
+                " Texts need one: FewShotClassifier.from_pretrained('intents')." if hasattr(estimator, "predict_proba") else ""
+            )
+            raise DataError(f"{error}; without a learner, rows of numbers are expected.{hint}") from error
         raise
     return rows if column_names(X) is None else X
 

@@ -108,7 +108,7 @@ class Column(pydantic.BaseModel):
                 strange
             )
         else:
-            values, said = self.numbers(cells), []
+            values, said = self._as_in_training(cells), []
             absent = np.isnan(values)
             found[:, 0] = np.where(absent, 0.0, (values - self.mean) / self.scale)
         if self.missing:
@@ -146,6 +146,20 @@ class Column(pydantic.BaseModel):
                 subject=self.name,
             )
         return values
+
+    def _as_in_training(self, cells: Cells) -> np.ndarray:
+        """Return the cells as numbers; an array of numbers is no column of dates, and one of truths holds 0 and 1 alone.
+
+        Raises:
+            DataError: a cell is of another type, or infinite.
+        """
+        if isinstance(cells, np.ndarray) and cells.dtype.kind == "f" and self.type in ("date", "boolean"):
+            strange = cells[~np.isnan(cells) & ((self.type == "date") | ~np.isin(cells, (0.0, 1.0)))]
+            if len(strange):
+                raise DataError(
+                    f"{self.name!r} holds the number {strange[0]:g}; expected a {self.type}, as in training.", subject=self.name
+                )
+        return self.numbers(cells)
 
     def measured(self, cells: Cells) -> Column:
         """Return the column with mean, standard deviation and whether values are missing, of these cells."""

@@ -16,7 +16,7 @@ SIGNATURE = b"\x89PNG\r\n\x1a\n"
 def png(grey: np.ndarray) -> bytes:
     """Return bytes `[row, column]` as a PNG file.
 
-    >>> unpacked(png(np.array([[1, 2, 3], [4, 5, 6]], np.uint8)), "it").tolist()
+    >>> unpacked(png(np.array([[1, 2, 3], [4, 5, 6]], np.uint8)), (2, 3), "it").tolist()
     [[1, 2, 3], [4, 5, 6]]
     """
     height, width = grey.shape
@@ -28,17 +28,22 @@ def png(grey: np.ndarray) -> bytes:
     )
 
 
-def unpacked(content: bytes, label: str) -> np.ndarray:
+def unpacked(content: bytes, shape: tuple[int, int], label: str) -> np.ndarray:
     """Return the bytes `[row, column]` of a file that `png` wrote.
 
     Args:
         content: of the file.
+        shape: rows and columns that are expected; a file that claims another size is not unpacked, as that might fill the memory.
         label: the example's name in errors.
 
     Raises:
-        DataError: another program wrote it.
+        DataError: another program wrote it, or it has another size.
     """
     width, height = struct.unpack(">II", content[16:24].ljust(8, b"\0"))
+    if (height, width) != shape:
+        raise DataError(
+            f"{label} is a picture; expected a sound, or a picture of one of {shape[0]} bands and {shape[1]} frames."
+        )
     length = int.from_bytes(content[33:37], "big")
     try:
         rows = zlib.decompressobj().decompress(content[41 : 41 + length], max(1, height * (width + 1)))

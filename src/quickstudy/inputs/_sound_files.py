@@ -11,8 +11,9 @@ import numpy as np
 
 from quickstudy.errors import ConfigError, DataError, NotFoundError, TooLargeError
 
-READ = {"seconds": 120.0, "block": 2**16}
-"""Seconds of the longest sound that is read (at 192 kHz a channel of it has 92 MB); samples of a channel that are read at once."""
+READ = {"seconds": 120.0, "block": 2**16, "least_rate": 2000, "most_rate": 384_000}
+"""Seconds of the longest sound that is read (at 192 kHz a channel of it has 92 MB); samples of a channel that are read at once; samples per
+second that a sound may have: less holds no speech, and more has no recorder."""
 
 
 def decoded(source: str | os.PathLike[str] | bytes | IO[bytes], label: str) -> tuple[np.ndarray, int]:
@@ -44,6 +45,14 @@ def decoded(source: str | os.PathLike[str] | bytes | IO[bytes], label: str) -> t
         raise DataError(
             f"{label} cannot be read as a sound ({str(error).rstrip('.')}); play it, or convert it to WAV or FLAC."
         ) from error
+
+
+def check_rate(rate: int, label: str) -> None:
+    """Raise a DataError unless a sound has a rate that sounds have."""
+    if not READ["least_rate"] <= rate <= READ["most_rate"]:
+        raise DataError(
+            f"{label} has the rate {rate}; expected {READ['least_rate']} to {READ['most_rate']} samples per second."
+        )
 
 
 def _soundfile() -> types.ModuleType:
@@ -82,6 +91,7 @@ def _opened(source: Any, label: str) -> Any:
 
 def _mixed(file: Any, label: str) -> np.ndarray:
     """Return the mean of the channels of an open sound, read part by part: what a damaged head says of its length is not believed."""
+    check_rate(file.samplerate, label)
     most = int(READ["seconds"] * file.samplerate)
     parts, count = [], file.frames
     while count <= most and len(block := file.read(READ["block"], dtype="float32", always_2d=True)):

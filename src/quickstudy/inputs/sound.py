@@ -19,9 +19,8 @@ from quickstudy.inputs._layout import InputSpec, Shown, TensorLayout, as_array, 
 SoundLike = Any
 """Type of one sound: a path, a file's content, an open file, samples, or samples with their rate, as a pair or as a dictionary."""
 
-TAKEN = {"least_rate": 2000, "most_rate": 384_000, "least_ms": 10.0, "most_channels": 256}
-"""Samples per second that a sound may have: less holds no speech, and more has no recorder; milliseconds of the shortest one, which is less
-than a single consonant; channels from which an array of two axes is no sound."""
+TAKEN = {"least_ms": 10.0, "most_channels": 256}
+"""Milliseconds of the shortest sound, which is less than a single consonant; channels from which an array of two axes is no sound."""
 UNLIKE = {"spreads": 3.0, "least": 0.05}
 """Spreads of the training sounds beyond which others are called far from them, as for images; the number that counts as one spread if they
 vary less."""
@@ -195,7 +194,7 @@ class SoundSpec(InputSpec, frozen=True):
         if how:
             raise DataError(f"{', '.join(how)} was given, but sounds have no such option; leave it out.")
         check_several(things, (str, bytes, bytearray, pathlib.Path, dict), "sound")
-        if isinstance(things, tuple) and len(things) == 2 and np.ndim(things[1]) == 0 and isinstance(things[1], int | float):
+        if isinstance(things, tuple) and len(things) == 2 and isinstance(things[1], int | float | np.integer | np.floating):
             raise DataError("one sound was given, with its rate; expected a list of sounds.")
         if isinstance(things, np.ndarray) and things.dtype == np.uint8:
             return {"sound": self._as_stored(things)}
@@ -259,7 +258,7 @@ class SoundSpec(InputSpec, frozen=True):
     def _picture(self, thing: SoundLike, label: str) -> tuple[np.ndarray, float]:
         """Return one sound as a picture, and the seconds that it lasts without silence at its ends."""
         if isinstance(thing, bytes | bytearray | memoryview) and bytes(thing[:8]) == _grey.SIGNATURE:
-            return self._as_stored(_grey.unpacked(bytes(thing), label)[None, None, ::-1])[0], 0.0
+            return self._as_stored(_grey.unpacked(bytes(thing), (self.mels, self.frames), label)[None, None, ::-1])[0], 0.0
         wave, rate = _samples(thing, self.rate, label)
         wave = _checked(wave, rate, label)
         wave = _waves.trimmed(wave, rate) if self.trim else wave
@@ -350,10 +349,7 @@ def _checked(wave: np.ndarray, rate: int, label: str) -> np.ndarray:
         TooLargeError: it is longer than two minutes.
         DataError: its rate is impossible, it is too short or silent, or it holds what is no number.
     """
-    if not TAKEN["least_rate"] <= rate <= TAKEN["most_rate"]:
-        raise DataError(
-            f"{label} has the rate {rate}; expected {TAKEN['least_rate']} to {TAKEN['most_rate']} samples per second."
-        )
+    _sound_files.check_rate(rate, label)
     if len(wave) * 1000 < TAKEN["least_ms"] * rate:
         raise DataError(
             f"{label} has {len(wave)} samples, {1000 * len(wave) / rate:.2g} ms; expected at least {TAKEN['least_ms']:g} ms. Leave it out."

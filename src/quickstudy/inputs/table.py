@@ -132,24 +132,7 @@ class TableSpec(InputSpec, frozen=True):
         Warns:
             InputWarning: columns were left out; says which, and why.
         """
-        cells = columns_of(table)
-        if cells and not len(next(iter(cells.values()))):
-            raise DataError("the table has no rows; expected at least one.")
-        found, left_out = [], []
-        for name, column in cells.items():
-            known = inferred(name, column)
-            ready = plain(column) if known.type == "category" else known.numbers(column)  # once, as this takes the time
-            why = _useless(known, ready)
-            if why is None:
-                found.append(known.measured(ready))
-            else:
-                left_out.append(f"{name!r} ({why})")
-        if not found:
-            raise DataError(f"no column of the table tells its rows apart: {', '.join(left_out) or 'it has none'}.")
-        if left_out:
-            said = f"{len(left_out)} of {len(cells)} columns say nothing of a row, and are left out: {', '.join(left_out[:8])}"
-            warnings.warn(f"{said}{', ...' * (len(left_out) > 8)}.", InputWarning, stacklevel=2)
-        return cls(found, **fields)
+        return cls(_telling(columns_of(table)), **fields)
 
     def how(self, *, scaling: str | None = None, width: int | None = None) -> dict[str, Any]:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return no options of `read`, as rows of a table have none.
@@ -224,15 +207,19 @@ class TableSpec(InputSpec, frozen=True):
             scale: whether to scale by these examples.
         """
         if isinstance(things, TableSpec):
-            return things if self.scaled_by_task and things.features == self.features else self  # pyright: ignore[reportReturnType]
+            if things == self:
+                return self
+            if not (self.scaled_by_task and things.scaled_by_task and things.features == self.features):
+                raise DataError(
+                    f"the task's examples were read as {things}, but the learner takes {self}; adapt it to the examples again."
+                )
+            return things  # pyright: ignore[reportReturnType]
         if things is None or not self.scaled_by_task or self.location or _stored(things) is not None:
             return self
         check_several(things)
         own = self
         if not self.columns:
-            cells = columns_of(things)
-            known = [inferred(name, column).measured(column) for name, column in cells.items()]
-            own = self.changed(columns=self._within(known))
+            own = self.changed(columns=self._within(_telling(columns_of(things))))
         if not scale:
             return own
         with warnings.catch_warnings():
@@ -256,13 +243,13 @@ class TableSpec(InputSpec, frozen=True):
         )
 
     def _within(self, columns: Sequence[Column]) -> list[Column]:
-        """Return the first columns that fit into the width, and warn of the others."""
+        """Return the columns that fit into the width one after the other, without those that do not, and warn of these."""
         assert self.width is not None  # a spec without columns has one
-        kept = [
-            column
-            for column, end in zip(columns, np.cumsum([column.width for column in columns]), strict=True)
-            if end <= self.width
-        ]
+        kept, used = [], 0
+        for column in columns:
+            if used + column.width <= self.width:
+                kept.append(column)
+                used += column.width
         if not kept:
             raise DataError(
                 f"{columns[0].name!r} needs {columns[0].width} numbers, but the learner takes {self.width} per row."
@@ -326,6 +313,31 @@ def columns_of(things: Any, names: Sequence[str] = ()) -> dict[str, Cells]:
         found = dict.fromkeys(name for row in things for name in row)
         return {str(name): [row.get(name) for row in things] for name in found}
     return _unnamed(things, names)
+
+
+def _telling(cells: Mapping[str, Cells]) -> list[Column]:
+    """Return the columns of a table that tell its rows apart, and warn of the others, which say why they do not.
+
+    Raises:
+        DataError: there is none, or no row.
+    """
+    if cells and not len(next(iter(cells.values()))):
+        raise DataError("the table has no rows; expected at least one.")
+    found, left_out = [], []
+    for name, column in cells.items():
+        known = inferred(name, column)
+        ready = plain(column) if known.type == "category" else known.numbers(column)  # once, as this takes the time
+        why = _useless(known, ready)
+        if why is None:
+            found.append(known.measured(ready))
+        else:
+            left_out.append(f"{name!r} ({why})")
+    if not found:
+        raise DataError(f"no column of the table tells its rows apart: {', '.join(left_out) or 'it has none'}.")
+    if left_out:
+        said = f"{len(left_out)} of {len(cells)} columns say nothing of a row, and are left out: {', '.join(left_out[:8])}"
+        warnings.warn(f"{said}{', ...' * (len(left_out) > 8)}.", InputWarning, stacklevel=3)
+    return found
 
 
 def _unnamed(things: Any, names: Sequence[str]) -> dict[str, Cells]:

@@ -83,6 +83,9 @@ def family(table: str) -> str:
 def _tables(spec: TableSpec, data_dir: str | pathlib.Path | None) -> Iterator[Table]:
     """Yield each table of classification."""
     index = table_of(local("pmlb", "index.csv", data_dir, SOURCE))
+    lacking = {"name", "task"} - index.keys()
+    if lacking:
+        raise DataError(f"index.csv of pmlb has no column {min(lacking)!r}; get it again from {SOURCE}.")
     for name, task in zip(index["name"], index["task"], strict=True):
         if task == "classification":
             head, rows = _read(local("pmlb", f"classification/{name}.tsv.gz", data_dir, SOURCE))
@@ -103,6 +106,9 @@ def _read(path: pathlib.Path) -> tuple[list[str], np.ndarray]:
             lines = stream.read().splitlines()
         kept = [lines[place] for place in np.unique(np.linspace(0, len(lines) - 1, min(len(lines), SIZES["rows"])).astype(int))]
         content = re.sub(r"(?m)(?<![^\t\n])NA(?![^\t\n])", "nan", "\n".join(kept))
-        return head, np.loadtxt(io.StringIO(content), delimiter="\t", ndmin=2)
+        rows = np.loadtxt(io.StringIO(content), delimiter="\t", ndmin=2)
+        if "target" not in head or rows.shape[1:] != (len(head),):
+            raise ValueError(f"{rows.shape[-1]} cells in a row, but the columns {', '.join(head[:8])}")
+        return head, rows
     except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{str(path)!r} cannot be read as a table of numbers ({error}); copy it again.") from error

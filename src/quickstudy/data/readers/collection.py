@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +21,10 @@ USUAL = TableSpec(width=32, scaling="task")
 
 def recognises(path: pathlib.Path) -> bool:
     """Return whether a path is a pattern of tables, or a folder that holds tables and nothing else."""
-    found = _files(path)
+    try:
+        found = _files(path)
+    except OSError:  # whoever reads the folder says what is wrong
+        return False
     return bool(found) and all(table.recognises(file) for file in found)
 
 
@@ -37,10 +41,12 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
         DataError: a table has no column of labels, or texts are wished for.
     """
     said, others = {name: wanted.wishes.get(name) for name in table.WISHES}, wanted.without(table.WISHES)
-    for name in ("text", "group"):
+    for name in (*table.COLUMNS, "group"):
         if said[name]:
             raise DataError(f"{name} is given, but {str(path)!r} is a collection of tables, each a group; leave it out.")
-    spec, _ = others.of_kind(TableSpec) if wanted.spec or others.wishes.get("width") else (USUAL, {})
+    if wanted.spec is None:
+        others = dataclasses.replace(others, wishes={"width": USUAL.width, **others.wishes})
+    spec, _ = others.of_kind(TableSpec)
     assert isinstance(spec, TableSpec)
     if spec.columns:
         raise DataError(

@@ -54,11 +54,9 @@ def recognises(path: pathlib.Path) -> bool:
 def kind(path: pathlib.Path) -> str:
     """Return the kind of input that a table holds: the one whose files its first rows name, or whose column it has; else rows."""
     names, rows = _beginning(path)
-    for name, found in COLUMNS.items():
-        endings = tuple(found.suffixes())
-        if name in names or (found.paths_in_tables and _any_column_ends(rows, endings)):
-            return _word(found)
-    return _word(TableSpec)
+    named = [kind for name, kind in COLUMNS.items() if name in names]
+    listed = [kind for kind in COLUMNS.values() if kind.paths_in_tables and _any_column_ends(rows, tuple(kind.suffixes()))]
+    return _word([*named, *listed, TableSpec][0])
 
 
 def _word(kind: type[InputSpec]) -> str:
@@ -80,6 +78,10 @@ def kind_said(path: pathlib.Path, said: Mapping[str, Any]) -> type[InputSpec]:
     named = [name for name in COLUMNS if said.get(name) is not None]
     if len(named) > 1:
         raise DataError(f"{' and '.join(named)} are both given for {str(path)!r}; name one column of examples.")
+    if named and said.get("columns"):
+        raise DataError(
+            f"{named[0]} and columns are both given for {str(path)!r}; name one column of examples, or those of rows."
+        )
     if named:
         return COLUMNS[named[0]]
     found = TableSpec if said.get("columns") else kinds()[kind(path)]
@@ -95,6 +97,8 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
     """
     said, others = {name: wanted.wishes.get(name) for name in WISHES}, wanted.without(WISHES)
     found = kind_said(path, said)
+    if isinstance(wanted.spec, TableSpec) and any(said[name] for name in COLUMNS):
+        others.of_kind(found)  # which says that the data holds something else
     if isinstance(wanted.spec, TableSpec) or (wanted.spec is None and found is TableSpec):
         return _read_rows(path, said, others)
     found = TextSpec if isinstance(wanted.spec, TextSpec) and found is TableSpec else found
@@ -108,7 +112,7 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
 def _read_rows(path: pathlib.Path, said: Mapping[str, Any], wanted: Wanted) -> Found:
     """Return the classes of a table of numbers and categories."""
     rows, labels = rows_of(path, said, wanted.strict)
-    with counted(path):
+    with said_of_file(path):
         spec, how = wanted.of_kind(TableSpec, rows)
         if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
             rows = rows[[*spec.names]]  # without those of which it was said that they are left out
@@ -118,21 +122,18 @@ def _read_rows(path: pathlib.Path, said: Mapping[str, Any], wanted: Wanted) -> F
     return Found(found)
 
 
-def rows_of(
-    path: pathlib.Path, said: Mapping[str, Any], strict: bool = False, table: dict[str, list[Any]] | None = None
-) -> tuple[np.ndarray, list[str]]:
+def rows_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False) -> tuple[np.ndarray, list[str]]:
     """Return the rows of a table as a structured array, and their labels, with the group in front if a column of groups is named.
 
     Args:
         path: a file of the endings above.
         said: what is said of it, by the names of `WISHES`.
         strict: True: a row without a label is an error; False: it is left out, with a `DataWarning`.
-        table: its columns, if it is read already.
 
     Raises:
         DataError: a column is missing, or nothing is left.
     """
-    table = table_of(path) if table is None else table
+    table = table_of(path)
     names = [said.get("label") or "label", *([said["group"]] if said.get("group") else [])]
     for option, name in zip(("label", "group"), names, strict=False):
         _check_column(list(table), name, option, path)
@@ -165,7 +166,7 @@ def structured(columns: Mapping[str, Sequence[Any]], kept: Sequence[int] | None 
 
 
 @contextlib.contextmanager
-def counted(path: pathlib.Path) -> Iterator[None]:
+def said_of_file(path: pathlib.Path) -> Iterator[None]:
     """Turn warnings about the rows of a file into those about the file, each said once."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
@@ -201,7 +202,6 @@ def columns_of(
     for option, name in zip((kind.column, "label", "group"), names, strict=False):
         _check_column(list(table), name, option, path)
     rows = list(zip(*([_plain(value) for value in table[name]] for name in names), strict=True))
-    _warn_of_replaced(rows, path)
     whole = [rows[place] for place in _whole(rows, names, path, strict)]
     labels = [f"{row[2]}/{row[1]}" if group else row[1] for row in whole]
     _warn_of_twins(labels, path)
@@ -273,8 +273,8 @@ def _beginning(path: pathlib.Path, count: int = 20) -> tuple[list[str], list[tup
         if ending == ".jsonl":
             columns = _lines_of_json(itertools.islice(stream, count), path)
             return list(columns), list(zip(*([str(cell) for cell in column] for column in columns.values()), strict=True))
-        reader = csv.reader(stream, delimiter="\t" if ending == ".tsv" else ",")
-        return next(reader, []), [tuple(row) for row in itertools.islice(reader, count)]
+        reader = csv.reader(stream, delimiter=_separator(path))
+        return next(reader, []), [tuple(row) for row in itertools.islice(reader, count) if row]
     return [], []
 
 
@@ -289,11 +289,13 @@ def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
     try:
         if ending == ".parquet":
             return _parquet(path)
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream, _wide_cells():
-            return _lines_of_json(stream, path) if ending == ".jsonl" else separated(stream, _separator(path), path)
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as stream:
+            found = _lines_of_json(stream, path) if ending == ".jsonl" else separated(stream, _separator(path), path)
+        _warn_of_replaced(found, path)
+        return found
     except QuickstudyError:  # says more already
         raise
-    except (OSError, ValueError, csv.Error) as error:
+    except (OSError, ValueError) as error:
         raise DataError(
             f"{str(path)!r} cannot be read as a table ({error}); save it as csv with a line of column names."
         ) from error
@@ -311,23 +313,33 @@ def _wide_cells() -> Iterator[None]:
 
 def _separator(path: pathlib.Path) -> str:
     """Return the character between the cells of a file."""
-    return "\t" if ".tsv" in (suffix.lower() for suffix in path.suffixes) else ","
+    return "\t" if path.suffix.lower() == ".tsv" else ","
 
 
 def separated(stream: TextIO, separator: str, path: pathlib.Path) -> dict[str, list[Any]]:
-    """Return the columns of a csv or tsv file."""
+    """Return the columns of a csv or tsv file.
+
+    Raises:
+        DataError: quotes are not closed, or a row has more or fewer cells than there are columns.
+    """
     reader = csv.reader(stream, delimiter=separator, strict=True)
-    head = next(reader, [])
-    columns: list[list[Any]] = [[] for _ in head]
-    for row in reader:
-        if row and len(row) != len(head):
+    try:
+        with _wide_cells():
+            head, *rows = [(reader.line_num, row) for row in reader] or [(0, [])]
+    except csv.Error as error:
+        raise DataError(
+            f"{str(path)!r} cannot be read as a table (line {reader.line_num}: {error}); save it as csv with a line of column names."
+        ) from error
+    columns: list[list[Any]] = [[] for _ in head[1]]
+    for line, row in rows:
+        if row and len(row) != len(head[1]):
             raise DataError(
-                f"{str(path)!r}: line {reader.line_num} has {len(row)} cells, but there are {len(head)} columns; put texts with "
+                f"{str(path)!r}: line {line} has {len(row)} cells, but there are {len(head[1])} columns; put texts with "
                 f"{separator!r} in them into quotes."
             )
         for column, cell in zip(columns, row, strict=False):
             column.append(cell)
-    return _named(head, columns, path)
+    return _named(head[1], columns, path)
 
 
 def _lines_of_json(stream: Iterable[str], path: pathlib.Path) -> dict[str, list[Any]]:
@@ -398,9 +410,10 @@ def _plain(value: Any) -> str:
     return str(value).strip()
 
 
-def _warn_of_replaced(rows: Sequence[tuple[str, ...]], path: pathlib.Path) -> None:
+def _warn_of_replaced(columns: Mapping[str, Sequence[Any]], path: pathlib.Path) -> None:
     """Warn of cells with signs that stand for bytes that are no UTF-8."""
-    count = sum(any("\ufffd" in cell for cell in row) for row in rows)
+    rows = list(zip(*columns.values(), strict=True))
+    count = sum(any(isinstance(cell, str) and "\ufffd" in cell for cell in row) for row in rows)
     if count:
         warnings.warn(
             f"{str(path)!r}: {count} of {len(rows)} rows hold bytes that are no UTF-8, which were replaced; save the file as UTF-8.",
