@@ -14,8 +14,9 @@ from quickstudy.errors import DataError, InputWarning
 from quickstudy.inputs._columns import LIMITS, Cells, Column, as_text, inferred, plain, shown
 from quickstudy.inputs._layout import InputSpec, TensorLayout, check_several
 
-BOUND = {"spreads": 10.0, "unlike": 5.0}
-"""Standard deviations beyond which numbers are cut off; ratio of mean sizes beyond which rows are called unlike those of training."""
+BOUND = {"spreads": 10.0, "unlike": 5.0, "same": 1e-6}
+"""Standard deviations beyond which numbers are cut off; ratio of mean sizes beyond which rows are called unlike those of training; standard
+deviation, as a part of the mean (or of 1, if that is larger), below which numbers count as all the same: single precision has 6e-8."""
 Scaling = Literal["training", "task"]
 
 
@@ -225,8 +226,9 @@ class TableSpec(InputSpec, frozen=True):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", InputWarning)  # reading the examples says it
             rows = own.read_all(things)["table"][:, 0].astype(np.float64)
-        spread = rows.std(0)
-        return own.changed(location=rows.mean(0).tolist(), spread=np.where(spread > 1e-6, spread, 1.0).tolist())
+        mean, spread = rows.mean(0), rows.std(0)
+        differ = spread > BOUND["same"] * np.maximum(np.abs(mean), 1.0)
+        return own.changed(location=mean.tolist(), spread=np.where(differ, spread, 1.0).tolist())
 
     def statistics(self, stored: Mapping[str, np.ndarray]) -> dict[str, float]:
         """Return the mean size of the numbers."""

@@ -34,7 +34,7 @@ def scaled_by_support(support: Examples, query: Examples) -> tuple[Examples, Exa
     weight = (there / there.sum(1, keepdim=True)).reshape(*x.shape[:2], *(1 for _ in x.shape[2:]))
     mean = (weight * x).sum(1, keepdim=True)
     spread = (weight * (x - mean).square()).sum(1, keepdim=True).sqrt()
-    spread = torch.where(spread > 1e-6, spread, 1.0)
+    spread = torch.where(spread > BOUND["same"] * mean.abs().clamp(min=1.0), spread, 1.0)
     return (
         dataclasses.replace(support, x=_scaled(x, mean, spread)),
         dataclasses.replace(query, x=_scaled(query.x, mean, spread)),
