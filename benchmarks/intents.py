@@ -94,7 +94,7 @@ def requests() -> list[str]:
 
 
 def wordnet(folder: pathlib.Path) -> tuple[list[str], list[str]]:
-    """Return the words that occur in WordNet's corpora, in the order of its list, and its examples."""
+    """Return the words that occur in WordNet's corpora, and its examples."""
     lines = (folder / "cntlist.rev").read_text(encoding="utf-8").splitlines()
     words = [*dict.fromkeys(line.partition("%")[0].replace("_", " ") for line in lines)]
     examples = []
@@ -108,7 +108,7 @@ def wordnet(folder: pathlib.Path) -> tuple[list[str], list[str]]:
 def taught(out: pathlib.Path, folder: pathlib.Path, features: int) -> Taught:
     """Return the texts with what the encoder says of them, which is kept in a folder: it takes most of the time."""
     words, examples = wordnet(folder)
-    parts = {"requests": requests(), "examples": examples, "words": words[:15_000]}
+    parts = {"requests": requests(), "examples": examples, "words": words}
     out.mkdir(parents=True, exist_ok=True)
     said = []
     for name, texts in parts.items():
