@@ -173,8 +173,8 @@ def test_a_net_that_the_data_does_not_fit_is_answered_with_those_that_do(
 
 
 def test_a_table_is_answered_with_how_to_save_it(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
-    (tmp_path / "table.csv").write_text("a,label\n1,x\n")
-    assert "numpy.savez('table.npz', rows=numbers, labels=names)" in refused("train", "--data", tmp_path / "table.csv")
+    (tmp_path / "table.xlsx").write_text("a,label\n1,x\n")
+    assert "Save a table as csv, with a line of column names" in refused("train", "--data", tmp_path / "table.xlsx")
 
 
 def test_a_learner_that_cannot_give_the_answers_is_answered_with_those_that_can(refused: Call, tmp_path: pathlib.Path) -> None:

@@ -84,7 +84,9 @@ def test_unknown_names_paths_splits_and_kinds_are_named(tmp_path: pathlib.Path) 
     with pytest.raises(DataError, match="no split 'training'"):
         load(tmp_path, "training")
     (tmp_path / "table.xlsx").write_text("a,b")
-    with pytest.raises(DataError, match=r"expected one of: a folder, an idx file, \.npz, \.csv, .* of texts, \.zip"):
+    with pytest.raises(
+        DataError, match=r"one of: a folder of tables, a folder, an idx file, \.npz, \.csv, .* of texts, .* categories, \.zip"
+    ):
         load(tmp_path / "table.xlsx")
     with pytest.raises(DataError, match="size is 0"):
         load("digits", size=0)

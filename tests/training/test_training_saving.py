@@ -99,7 +99,18 @@ def test_a_file_older_than_a_hyperparameter(tmp_path: pathlib.Path) -> None:
         load_learner(tmp_path / "x", learner=Newer, shif=0.25)
 
 
-@pytest.mark.parametrize("name", pretrained.names())
+PRECISION = {name: bundle.read(pretrained.find(name)).manifest.precision for name in pretrained.names()}
+EXACT = [name for name, precision in PRECISION.items() if precision == "float32"]
+"""Shipped learners whose weights torch can go on with."""
+
+
+@pytest.mark.parametrize("name", sorted(set(PRECISION) - set(EXACT)))
+def test_a_shipped_learner_in_8_bits_is_for_the_runtime_alone(name: str) -> None:
+    with pytest.raises(FileFormatError, match=f"{name} is an int8 bundle, for quickstudy.runtime"):
+        load_learner(name)
+
+
+@pytest.mark.parametrize("name", EXACT)
 def test_shipped_learners_take_what_their_class_takes_now(name: str) -> None:
     assert load_learner(name, distance="euclidean").learner.distance == "euclidean"
 
@@ -274,7 +285,7 @@ def test_an_unknown_learner_in_a_file(learner_file: pathlib.Path) -> None:
         load_learner(learner_file)
 
 
-@pytest.mark.parametrize("name", pretrained.names())
+@pytest.mark.parametrize("name", EXACT)
 def test_shipped_learners_are_sound(name: str) -> None:
     saved = load_learner(name)
     assert saved.spec is not None

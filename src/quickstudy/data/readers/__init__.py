@@ -153,5 +153,5 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
         if reader.recognises(path):
             return reader.read(path, wanted)
     expected = ", ".join(reader.EXPECTED for reader in _readers())
-    remedy = "Save a table of numbers with numpy.savez('table.npz', rows=numbers, labels=names)."
+    remedy = "Save a table as csv, with a line of column names."
     raise DataError(f"{str(path)!r} is no file that can be read as data; expected one of: {expected}. {remedy}", remedy=remedy)
