@@ -100,7 +100,7 @@ OTHERS = {
     "look at the queries of a task together, which the paper's learner does not.",
     "cifar_fs": "The data here has 200 of the 600 images of each class, so that the papers' figures are not to be reached with it.",
     "clinc150": "The net is `ngrams`, which reads bytes: no tokenizer and no pretrained encoder. "
-    "`untrained` is the same net as it begins; `intents` is the learner that ships (1.4 MB in 8 bits), which a sentence encoder taught "
+    "`untrained` is the same net as it begins; `intents` is the learner that ships (1.9 MB in 8 bits), which a sentence encoder taught "
     "(`LOG.md`), measured by its exported graphs. "
     "By the largest logit, requests that belong to no intent are told from those of ten intents of ten examples with an AUROC of {auroc} ± "
     "{auroc_ci95} (`{command}`).",
