@@ -320,7 +320,7 @@ def _report(
     history = [row for row in read_metrics(out / "metrics.csv") if row["validation_accuracy"]]
     learning = [(float(row["seconds"]) / 60, 100 * float(row["validation_accuracy"])) for row in history]
     first = next(iter(results[OURS].values()))[0]
-    fewer = "".join(f" ({method.most} {name})" for name, method in demo.methods.items() if method.most)
+    fewer = "".join(f" ({method.most} for {name})" for name, method in demo.methods.items() if method.most)
     return Report(
         "quickstudy: a learner that has learned how to learn",
         f"{demo.subject.learner}, {saved.info['minutes']} minutes of meta-training on {demo.subject.trained_on} "
