@@ -30,6 +30,7 @@ _WHERE = {
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Skill": "quickstudy.runtime.skill",
     "SoundSpec": "quickstudy.inputs.sound",
+    "TableSpec": "quickstudy.inputs.table",
     "Task": "quickstudy.task",
     "TextSpec": "quickstudy.inputs.text",
     "TrainingSettings": "quickstudy.training.settings",
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from quickstudy.estimators.regressor import FewShotRegressor
     from quickstudy.inputs.image import ImageSpec
     from quickstudy.inputs.sound import SoundSpec
+    from quickstudy.inputs.table import TableSpec
     from quickstudy.inputs.text import TextSpec
     from quickstudy.learner import Learner
     from quickstudy.objectives.classes import OneHot, one_hot
@@ -87,6 +89,7 @@ __all__ = [
     "SinusoidTasks",
     "Skill",
     "SoundSpec",
+    "TableSpec",
     "Task",
     "TextSpec",
     "TrainingSettings",

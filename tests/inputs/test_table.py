@@ -80,9 +80,10 @@ def test_all_that_users_have_for_tables_is_one_thing() -> None:
 def test_what_is_missing_is_what_pandas_calls_missing() -> None:
     from pandas._libs.parsers import STR_NA_VALUES
 
-    assert {text.lower() for text in STR_NA_VALUES} | {"nat"} == MISSING
+    assert STR_NA_VALUES | {"NaT"} == MISSING
     cells = [None, float("nan"), pandas.NA, pandas.NaT, np.datetime64("NaT"), " n/a ", "", "3"]
     assert np.isnan(Column(name="x", type="number").numbers(cells)).tolist() == [True] * 7 + [False]
+    assert inferred("colour", ["none", "red"]).categories == ("none", "red")
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_examples_that_were_read_otherwise_are_not_taken_for_ones_own() -> None:
 
 
 def test_large_numbers_that_are_all_the_same_are_moved_only() -> None:
-    """In single precision their mean is off by a rounding, which must not be taken for a spread."""
+    """Rounding moves the mean of such numbers in single precision; that error must not be taken for a spread."""
     support = torch.full((1, 7, 1, 1), 1234.567)
     one = OneHot(torch.ones(1, 7, 1))
     scaled, query = scaled_by_support(Examples(support, one), Examples(support + 1, one))

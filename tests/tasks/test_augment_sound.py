@@ -74,7 +74,7 @@ def test_a_gain_without_colour_lowers_what_is_heard_by_as_many_decibels() -> Non
 
 
 def test_noise_adds_powers() -> None:
-    """At -10 dB below the loudest place: what is louder stays, what is softer rises to it, and equal ones gain 3 dB."""
+    """Noise lies 10 dB below the loudest place: louder places stay, softer ones rise to its level, and equal ones gain 3 dB."""
     found = 80 * noise(SOUNDS, numbers(2, 0.0, 0.5)) - 80
     before = 80 * SOUNDS - 80
     expected = 10 * torch.log10(10 ** (before / 10) + 10**-1.0)

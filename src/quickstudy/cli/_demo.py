@@ -93,7 +93,7 @@ class Method:
 
 @dataclasses.dataclass(frozen=True)
 class Demo:
-    """What a demo trains and what it compares.
+    """A demo: the learner that it trains, the data, and the learners that it compares.
 
     Args:
         subject: words about it.
@@ -145,7 +145,8 @@ def show(demo: Demo, out: str, minutes: float, tasks: int, as_json: bool) -> Non
     first = next(iter(shown.values()))
     _write_examples(folder, first)
     following = _next(folder, next(iter(demo.sets.values())), first)
-    write_report(folder / "report.html", _report(demo, folder, saved, results, shown, following))
+    facts, curves = _facts(demo, saved, results), _curves(saved, sets)
+    write_report(folder / "report.html", _report(facts, folder, results, shown, curves, following))
     _print(results, folder, following, as_json)
 
 
@@ -301,30 +302,41 @@ def _write_examples(out: pathlib.Path, task: PicturedTask) -> None:
         write_atomically(_question(out, name, query), query.content)
 
 
-def _report(
-    demo: Demo,
-    out: pathlib.Path,
-    saved: SavedLearner,
-    results: dict[str, dict[str, list[Result]]],
-    shown: Mapping[str, PicturedTask],
-    following: list[str],
-) -> Report:
-    """Return what the report shows."""
-    curves = {
+def _facts(demo: Demo, saved: SavedLearner, results: dict[str, dict[str, list[Result]]]) -> str:
+    """Return the line below the report's headline: what was trained, for how long, and on how many tasks it was tested."""
+    first = next(iter(results[OURS].values()))[0]
+    fewer = "".join(f" ({method.most} for {name})" for name, method in demo.methods.items() if method.most)
+    return (
+        f"{demo.subject.learner}, {saved.info['minutes']} minutes of meta-training on {demo.subject.trained_on} "
+        f"({saved.info['steps']} steps). {len(first.scores)} test tasks per cell{fewer}, {first.protocol}, tasks hash {first.tasks_hash}."
+    )
+
+
+def _curves(saved: SavedLearner, sets: Mapping[str, Dataset]) -> dict[str, dict[int, float]]:
+    """Return the accuracy in percent by number of shots, for each data set."""
+    return {
         where: {
             shots: round(100 * evaluate(saved, ClassTasks(dataset, 5, shots, COUNTS["queries"]), 30).mean, 2)
             for shots in (1, 2, 3, 5, 10)
         }
-        for where, dataset in demo.load().items()
+        for where, dataset in sets.items()
     }
+
+
+def _report(
+    facts: str,
+    out: pathlib.Path,
+    results: dict[str, dict[str, list[Result]]],
+    shown: Mapping[str, PicturedTask],
+    curves: dict[str, dict[int, float]],
+    following: list[str],
+) -> Report:
+    """Return what the report shows; the learning curve is read from the run's folder."""
     history = [row for row in read_metrics(out / "metrics.csv") if row["validation_accuracy"]]
     learning = [(float(row["seconds"]) / 60, 100 * float(row["validation_accuracy"])) for row in history]
-    first = next(iter(results[OURS].values()))[0]
-    fewer = "".join(f" ({method.most} for {name})" for name, method in demo.methods.items() if method.most)
     return Report(
         "quickstudy: a learner that has learned how to learn",
-        f"{demo.subject.learner}, {saved.info['minutes']} minutes of meta-training on {demo.subject.trained_on} "
-        f"({saved.info['steps']} steps). {len(first.scores)} test tasks per cell{fewer}, {first.protocol}, tasks hash {first.tasks_hash}.",
+        facts,
         _columns(results),
         _rows(results),
         {f"A task of {where}, one example per class": task for where, task in shown.items()},

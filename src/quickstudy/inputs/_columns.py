@@ -20,25 +20,12 @@ Cells = np.ndarray | Sequence[Any]
 
 MISSING = frozenset(
     [
-        "",
-        "#n/a",
-        "#n/a n/a",
-        "#na",
-        "-1.#ind",
-        "-1.#qnan",
-        "-nan",
-        "1.#ind",
-        "1.#qnan",
-        "<na>",
-        "n/a",
-        "na",
-        "nan",
-        "nat",
-        "none",
-        "null",
+        *("", "#N/A", "#N/A N/A", "#NA", "<NA>", "N/A", "NA", "n/a"),
+        *("NaN", "nan", "-NaN", "-nan", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"),
+        *("NULL", "null", "None", "NaT"),
     ]
 )
-"""Texts that stand for a missing value, in small letters; those of pandas."""
+"""Texts that stand for a missing value: those of pandas, letter by letter, because `none` is a category in many tables."""
 TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 """Texts that stand for true and false, in small letters."""
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?inf(inity)?", re.IGNORECASE)
@@ -210,7 +197,7 @@ def _plain(cell: Any) -> Any:
     """
     if isinstance(cell, str):
         text = cell.strip()
-        return None if text.lower() in MISSING else text
+        return None if text in MISSING else text
     if isinstance(cell, np.datetime64):
         cell = cell.astype("datetime64[us]").item()
     elif isinstance(cell, np.generic):

@@ -8,6 +8,8 @@ import onnx.helper
 import onnx.numpy_helper
 from onnx import GraphProto, NodeProto
 
+from quickstudy.export.onnx.write import unresolved
+
 LEAST = 1024
 """Numbers of a table from which on 8 bits save more than their scales and operations take."""
 
@@ -27,7 +29,9 @@ def quantise_tables(graph: GraphProto) -> int:
     for node in graph.node:
         for name in node.input:
             readers.setdefault(name, []).append(node)
-    found = [tensor for tensor in graph.initializer if _is_table(tensor, readers.get(tensor.name, []))]
+    inner = {name for node in graph.node for part in node.attribute if part.HasField("g") for name in unresolved(part.g)}
+    outer = [tensor for tensor in graph.initializer if tensor.name not in inner]  # what a loop reads stays as it is
+    found = [tensor for tensor in outer if _is_table(tensor, readers.get(tensor.name, []))]
     for tensor in found:
         table = onnx.numpy_helper.to_array(tensor)
         scale = np.maximum(np.abs(table).max(0), np.finfo(np.float32).tiny).astype(np.float32) / 127

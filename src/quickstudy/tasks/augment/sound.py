@@ -19,9 +19,19 @@ from quickstudy.inputs._waves import LEVELS
 Pictures = Float[Tensor, "sound channel mel frame"]
 Numbers = Float[Tensor, "sound number"]
 
-MOST = {"shift": 0.1, "gain": 15.0, "colour": 12.0, "noise": 55.0, "speed": 1.25, "pitch": 0.08, "masked": 0.2}
+MOST = {
+    "shift": 0.1,
+    "gain": 15.0,
+    "colour": 12.0,
+    "noise": 55.0,
+    "loudest_noise": 10.0,
+    "speed": 1.25,
+    "pitch": 0.08,
+    "masked": 0.2,
+}
 """Share of the frames by which a sound is shifted; decibels by which it grows softer, which lets its softest parts vanish; decibels by
-which bands rise or fall; decibels below the loudest place of the softest noise; factor by which a sound grows longer or shorter; share of
+which bands rise or fall; decibels by which noise may be softer than the loudest noise, and
+by which that lies below the loudest place; factor by which a sound grows longer or shorter; share of
 the bands by which pitches are moved; share of the bands, and of the frames, that a mask covers: the last as Park et al. (2019) mask
 speech."""
 
@@ -61,7 +71,7 @@ def gain(sounds: Pictures, random: Numbers) -> Pictures:
 def noise(sounds: Pictures, random: Numbers) -> Pictures:
     """Add steady noise of a random loudness and slope: powers add up, which decibels do not."""
     bands = torch.linspace(-1, 1, sounds.shape[2], dtype=sounds.dtype, device=sounds.device)
-    level = -MOST["noise"] * random[:, :1] + 0.5 * MOST["colour"] * _signed(random[:, 1:2]) * bands - 10
+    level = -MOST["noise"] * random[:, :1] + 0.5 * MOST["colour"] * _signed(random[:, 1:2]) * bands - MOST["loudest_noise"]
     steady = (1 + level / LEVELS["range"])[:, None, :, None]
     octaves = LEVELS["range"] * math.log2(10) / 10  # powers of two in a whole picture's range: exp2 is faster than logaddexp
     power = (octaves * sounds).exp2_().add_((octaves * steady).exp2_())
