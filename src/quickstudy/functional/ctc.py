@@ -3,10 +3,10 @@
 Graves, Fernandez, Gomez and Schmidhuber 2006, "Connectionist Temporal Classification", section 4.1, in log space. A transcript is told by
 every path that becomes it when neighbouring equal symbols are merged and blanks are taken out; `ctc` sums over all of them, frame by frame.
 
-torch's own loss has no second derivative, and is mapped slowly. So there are two forms of one number, and one rule: `ctc_loss` is torch's own
-for plain tensors, as in evaluation and in the ordinary training of a net; and `ctc` inside of everything that `torch.func` differentiates or
-maps, or that is captured, as all inner loops are. The loop over frames is Python's: it stands inside the loop over inner steps, and an
-exported program holds no loop inside another, so that there it is written out, frame by frame.
+torch's own loss has no second derivative, and is mapped slowly. So there are two forms of one number, and one rule: `ctc_loss` is
+torch's own for plain tensors, as in evaluation and in the ordinary training of a net; and `ctc` inside of everything that `torch.func`
+differentiates or maps, or that is captured, as all inner loops are. The loop over frames is Python's: it stands inside the loop over
+inner steps, and an exported program holds no loop inside another, so that there it is written out, frame by frame.
 """
 
 from __future__ import annotations
