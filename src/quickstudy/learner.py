@@ -77,6 +77,9 @@ class Learner(nn.Module, abc.ABC):
     rate: ClassVar[str] = ""
     """Hyperparameter to lower when adapting diverges; empty if there is none."""
 
+    traceable: ClassVar[bool] = True
+    """`adapt` and `predict` are made of torch's operations, so that tasks can be mapped together, and graphs be captured."""
+
     not_exportable: ClassVar[str] = ""
     """Reason why this learner cannot be exported; empty for one that can."""
 

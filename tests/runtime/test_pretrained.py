@@ -34,6 +34,8 @@ def test_a_shipped_learner_is_small_and_says_what_it_can(name: str) -> None:
     assert {row["shots"] for row in measured} == {1, 5}
     assert all(row["accuracy"] > 75 for row in measured)
     assert manifest.unknown
+    assert manifest.temperature != 1.0  # the end of its training was reached, which measures one
+    assert manifest.statistics
 
 
 def test_intents_are_told_apart_by_sentences_that_share_few_words() -> None:

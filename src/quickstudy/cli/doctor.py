@@ -14,7 +14,8 @@ from quickstudy.errors import DataError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.doctor import Finding, Patient, examine, questions
-from quickstudy.training.saving import SavedLearner, load_learner
+from quickstudy.training.exported import load_measurable
+from quickstudy.training.saving import SavedLearner
 
 ORDER = ("bad", "look", "good", "does not apply")
 """Verdicts, the worst first."""
@@ -23,7 +24,7 @@ ORDER = ("bad", "look", "good", "does not apply")
 def run(arguments: Sequence[str]) -> None:
     """Make every check and print what it finds, the worst first."""
     options = _build_parser().parse(arguments)
-    saved = load_learner(options.run)
+    saved = load_measurable(options.run)
     trained = _runs.trained_with(options.run, saved, options.data, options.data_dir)
     chosen = {name: options[name] for name in ("ways", "shots", "queries")}
     tasks = _tasks.unseen(trained, options.split, _runs.sizes(trained, saved, chosen), saved.spec)

@@ -18,6 +18,7 @@ from quickstudy.learner import hyperparameters
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.describing import module_arguments
 from quickstudy.training.evaluate import Result, evaluate
+from quickstudy.training.exported import ExportedLearner, load_measurable
 from quickstudy.training.measures import Measure
 from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.progress import counted
@@ -29,11 +30,11 @@ def run(arguments: Sequence[str]) -> None:
     """Evaluate for every combination of ways and shots, and print a table."""
     if any(not word.startswith("-") for word in arguments) and arguments[0].startswith("-"):
         raise ConfigError("name the learner first: quickstudy evaluate LEARNER --data ... See 'quickstudy evaluate --help'.")
-    saved = load_learner(arguments[0]) if arguments and not arguments[0].startswith("-") else None
+    saved = load_measurable(arguments[0]) if arguments and not arguments[0].startswith("-") else None
     parser = _build_parser(saved, {} if saved is None else _runs.own_data(arguments[0], arguments))
     options = parser.parse(arguments)
     assert saved is not None  # the parser insists on a learner
-    before = hyperparameters(saved.learner)
+    before = {} if isinstance(saved.learner, ExportedLearner) else hyperparameters(saved.learner)
     changes = {name: options.learner[name] for name in before if options.learner[name] != before[name]}
     if changes:
         saved = dataclasses.replace(load_learner(options.saved, **changes), info=saved.info)
@@ -146,7 +147,7 @@ def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parse
         help="with batch norm: each query normalised on its own (inductive), and all together (transductive)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    if saved is not None:
+    if saved is not None and not isinstance(saved.learner, ExportedLearner):  # whose settings are fixed
         name = discovery.name_of(saved.learner)
         chosen, modules = discovery.load("learners", name), module_arguments(saved.learner)
         _parser.add_settings(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_map
 
@@ -15,7 +14,7 @@ from quickstudy.runtime.skill_file import engine_of
 from quickstudy.task import Examples, Input
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
-from quickstudy.training.measures import ACCURACY
+from quickstudy.training.exported import of_graphs
 from quickstudy.training.protocols import under_each_protocol
 from quickstudy.training.saving import SavedLearner
 
@@ -56,13 +55,8 @@ def arrays(x: Input, name: str) -> dict[str, np.ndarray]:
 
 
 def accuracy(learner: Learner, tasks: ClassTasks, count: int) -> Result:
-    """Return the accuracy of a bundle, as `evaluate` measures a learner's."""
-    scores = []
-    for index in range(count):
-        task = tasks[index]
-        predicted = torch.from_numpy(logits(learner, task.support, task.query.x))
-        scores.append(float(ACCURACY.score(predicted, task.query)))
-    return Result(np.array(scores), learner.manifest.protocol, tasks.describe(), tasks.fingerprint(count))
+    """Return the accuracy of a bundle's graphs, as `evaluate` measures a learner's."""
+    return evaluate(of_graphs(learner), tasks, count)
 
 
 def results(saved: SavedLearner, learner: Learner, tasks: ClassTasks, count: int) -> list[dict[str, Any]]:

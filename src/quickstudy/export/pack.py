@@ -14,6 +14,12 @@ from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.learner import Learner
 from quickstudy.training.saving import SavedLearner
 
+UNFINISHED = (
+    "its training did not end, or it was made by hand: probabilities have no temperature, and inputs unlike those of training are not "
+    "noticed; finish it with quickstudy train --resume RUN, and export it again"
+)
+"""Note on a learner that brings along none of what the end of a training measures."""
+
 
 @dataclasses.dataclass(frozen=True)
 class Packed:
@@ -75,12 +81,13 @@ def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: 
         return Packed(
             bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)
         )
-    learner, notes, threshold = Learner(bundle), (), None
+    learner, threshold = Learner(bundle), None
+    notes = (UNFINISHED,) if saved.spec is not None and not saved.statistics else ()
     rows = [row for shots in (1, 5) for row in measure.results(saved, learner, source.tasks("test", shots, 15), count)]
     try:
         tasks, known = source.tasks_with_others("val")
         threshold = unknown.calibrate(learner, tasks, known, count)
     except TaskError as error:
-        notes = (f"no threshold for unknown classes: {error}",)
+        notes = (*notes, f"no threshold for unknown classes: {error}")
     about = {"results": {**bundle.manifest.results, "measured": rows}, "unknown": threshold}
     return Packed(dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update=about)), notes)

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Literal, get_args
+
+from quickstudy.errors import check_choice
+
+Frequencies = Literal["equal", "natural"]
+Resample = Literal["none", "over", "under"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,11 +20,21 @@ class Draw:
         within_groups: all classes of a task come from one group, such as one alphabet.
         augment: change each example at random: `none`; for images `flip` or `affine`; for texts `drop`, `mistype` or `drop_and_mistype`;
             for sounds `shift`, `speed`, `pitch`, `gain`, `noise`, `mask`, `everyday` (all but masks) or `everyday_and_mask`.
+        frequencies: numbers of examples of the classes of a task, in both sets: `equal`, or `natural`, in proportion to how many the data
+            has of each, at least one; `ways` times `shots` and `ways` times `queries` in all.
+        resample: what becomes of a support set with more examples of one class than of another: `none`, `over` (examples of the smaller
+            classes are repeated) or `under` (examples of the larger ones are left out).
     """
 
     unequal: bool = False
     within_groups: bool = False
     augment: str = "none"
+    frequencies: Frequencies = "equal"
+    resample: Resample = "none"
+
+    def __post_init__(self) -> None:
+        check_choice("frequencies", self.frequencies, get_args(Frequencies))
+        check_choice("resample", self.resample, get_args(Resample))
 
 
 EVENLY = Draw()

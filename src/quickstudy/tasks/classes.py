@@ -17,6 +17,7 @@ from quickstudy.inputs import InputSpec
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import EVENLY, Draw
+from quickstudy.tasks._imbalance import apportioned, evened, listed, positions
 from quickstudy.tasks._inputs import Inputs
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks._ranges import Range, shown, whole
@@ -25,12 +26,17 @@ from quickstudy.tasks._scaling import scaled_by_support
 
 @dataclasses.dataclass(frozen=True)
 class _Drawn:
-    """Which examples make up each task: indices into the data set, shot-major (shot 0 of every way, then shot 1, ...)."""
+    """Which examples make up each task: indices into the data set, shot-major (shot 0 of every way, then shot 1, ...).
 
-    support: np.ndarray  # int64 [task, shot, way]
-    query: np.ndarray  # int64 [task, query, way]
-    support_mask: np.ndarray | None = None  # bool [task, shot, way]; None: nothing is padding
-    query_mask: np.ndarray | None = None  # bool [task, query, way]
+    If ways have numbers of examples of their own, sets are lists of examples, `[task, example]`, with the way of each.
+    """
+
+    support: np.ndarray  # int64 [task, shot, way], or [task, example]
+    query: np.ndarray  # int64 [task, query, way], or [task, example]
+    support_mask: np.ndarray | None = None  # bool, as the examples; None: nothing is padding
+    query_mask: np.ndarray | None = None
+    support_way: np.ndarray | None = None  # int64 [task, example], for a list of examples
+    query_way: np.ndarray | None = None
 
 
 class ClassTasks:
@@ -67,6 +73,11 @@ class ClassTasks:
         if queries < 1:
             raise ConfigError(f"queries is {queries}; expected at least 1 query example per class.")
         self._inputs = Inputs(dataset, self.draw.augment, self.seed)
+        if draw.resample != "none" and not draw.unequal and draw.frequencies == "equal":
+            raise ConfigError(
+                f"resample is {draw.resample!r}, but every class of a task has as many examples; leave it out, or let their numbers "
+                "differ: frequencies='natural', or unequal=True with a range of shots."
+            )
         self._check_counts()
         self._pools, self._pool_sizes = self._make_pools()
         self._starts, self._rows = dataset.starts, dataset.rows
@@ -83,8 +94,8 @@ class ClassTasks:
         """Return the tasks of these indices, stacked: every tensor has one more leading axis."""
         index = np.asarray(indices, dtype=np.int64)
         drawn = self._draw(index)
-        support = self._examples(index, drawn.support, drawn.support_mask, stream=10)
-        query = self._examples(index, drawn.query, drawn.query_mask, stream=11)
+        support = self._examples(index, (drawn.support, drawn.support_mask, drawn.support_way), stream=10)
+        query = self._examples(index, (drawn.query, drawn.query_mask, drawn.query_way), stream=11)
         if self.input.scaled_by_task:
             support, query = scaled_by_support(support, query)
         return Task(support, query, torch.from_numpy(task_keys(self.seed, index)))
@@ -116,14 +127,15 @@ class ClassTasks:
         digest = hashlib.sha256(f"{self.dataset.fingerprint} {self.draw.augment} {self.seed}".encode())
         for begin in range(0, count, 64):  # in parts, so that memory does not grow with the number of tasks
             drawn = self._draw(np.arange(begin, min(begin + 64, count)))
-            for array in (drawn.support, drawn.support_mask, drawn.query, drawn.query_mask):
+            ways = [way for way in (drawn.support_way, drawn.query_way) if way is not None]
+            for array in (drawn.support, drawn.support_mask, drawn.query, drawn.query_mask, *ways):
                 digest.update(b"none" if array is None else repr(array.shape).encode() + array.tobytes())
         return digest.hexdigest()[:16]
 
     def describe(self) -> dict[str, Any]:
         """Return the protocol, named beside every result."""
         draw = dataclasses.replace(self.draw, within_groups=self.draw.within_groups or self.input.by_group)
-        drawn = {name: value for name, value in dataclasses.asdict(draw).items() if value not in (False, "none")}
+        drawn = {name: value for name, value in dataclasses.asdict(draw).items() if value not in (False, "none", "equal")}
         return {
             "source": "classes",
             "dataset": self.dataset.name,
@@ -138,6 +150,9 @@ class ClassTasks:
 
     def _check_counts(self) -> None:
         """Raise a TaskError if a class has too few examples."""
+        if self.draw.frequencies == "natural":
+            self._check_natural()
+            return
         needed = self.shots[1] + self.queries
         short = np.flatnonzero(self.dataset.counts < needed)
         if len(short):
@@ -147,6 +162,24 @@ class ClassTasks:
                 f"class {self.dataset.classes[first]!r} of {self.dataset.name} has {self.dataset.counts[first]} {self.input.nouns}, but "
                 f"{wanted} ({len(short)} of {len(self.dataset.classes)} classes "
                 f"are too small). {self._advice(int(self.dataset.counts.min()))}"
+            )
+
+    def _check_natural(self) -> None:
+        """Raise an error if tasks in proportion to the sizes of classes cannot be drawn."""
+        for name, (least, most) in {"ways": self.ways, "shots": self.shots}.items():
+            if least < most:
+                raise ConfigError(f"{name} is a range, {least} to {most}, but natural frequencies take one number of {name}.")
+        counts, needed = np.sort(self.dataset.counts), self.ways[0] * (self.shots[0] + self.queries)
+        if counts[0] < 2:
+            name = self.dataset.classes[int(self.dataset.counts.argmin())]
+            raise TaskError(
+                f"class {name!r} of {self.dataset.name} has {counts[0]} example, but a task needs at least one to show and one to ask "
+                "for. Leave the class out, or add examples."
+            )
+        if counts[: self.ways[0]].sum() < needed:
+            raise TaskError(
+                f"the {self.ways[0]} smallest classes of {self.dataset.name} have {counts[: self.ways[0]].sum()} {self.input.nouns} "
+                f"together, but a task needs {needed}. Lower shots or queries, or leave these classes out."
             )
 
     def _advice(self, fewest: int) -> str:
@@ -178,6 +211,8 @@ class ClassTasks:
         """Return which examples make up these tasks."""
         most_ways, most_shots = self.ways[1], self.shots[1]
         classes = self._draw_classes(index)
+        if self.draw.frequencies == "natural":
+            return self._draw_naturally(index, classes)
         rows = self._starts[classes][:, None, :] + self._draw_examples(index, classes, most_shots + self.queries)
         support, query = rows[:, :most_shots], rows[:, most_shots:]
         if self.ways[0] == most_ways and self.shots[0] == most_shots:
@@ -186,7 +221,28 @@ class ClassTasks:
         shots = self._draw_between(index, self.shots, most_ways if self.draw.unequal else 1, stream=3)
         support_mask = (np.arange(most_shots)[:, None] < shots[:, None, :]) & way_mask[:, None, :]
         query_mask = np.broadcast_to(way_mask[:, None, :], query.shape)
+        if self.draw.resample != "none":
+            support, support_mask = evened(support, support_mask, self.draw.resample)
         return _Drawn(_pad(support, support_mask), _pad(query, query_mask), support_mask, query_mask)
+
+    def _draw_naturally(self, index: np.ndarray, classes: np.ndarray) -> _Drawn:
+        """Return examples whose numbers follow the sizes of the classes `[task, way]`."""
+        ways, sizes = classes.shape[1], self.dataset.counts[classes]
+        shown, asked = ways * self.shots[0], ways * self.queries
+        shots = apportioned(shown, sizes, sizes - 1)
+        queries = apportioned(asked, sizes, sizes - shots)
+        room = shown + asked
+        rows = positions(keys(self.seed, index, stream=1, lanes=ways), sizes, shots + queries, room)
+        rows = (self._starts[classes][..., None] + rows).transpose(0, 2, 1)
+        place = np.arange(room)[None, :, None]
+        in_support, drawn = place < shots[:, None, :], place < (shots + queries)[:, None, :]
+        query, query_way = listed(rows, drawn & ~in_support, asked)
+        if self.draw.resample == "none":
+            support, support_way = listed(rows, in_support, shown)
+            return _Drawn(support, query, support_way=support_way, query_way=query_way)
+        most = self.shots[0] if self.draw.resample == "under" else shown - ways + 1  # no way can have more
+        support, mask = (part[:, :most] for part in evened(rows, in_support, self.draw.resample))
+        return _Drawn(_pad(support, mask), query, mask, query_way=query_way)
 
     def _draw_classes(self, index: np.ndarray) -> np.ndarray:
         """Return distinct classes of each task, `[task, way]`."""
@@ -207,12 +263,18 @@ class ClassTasks:
             return np.full((len(index), count), least)
         return least + (uniform(self.seed, index, count, stream) * (most - least + 1)).astype(np.int64)
 
-    def _examples(self, index: np.ndarray, rows: np.ndarray, mask: np.ndarray | None, stream: int) -> Examples:
-        """Return the examples of these indices `[task, shot, way]` as one part of each task."""
-        tasks, per_way, ways = rows.shape
-        flat = torch.from_numpy(self._rows[rows].reshape(tasks, per_way * ways))
-        x = self._inputs(index, flat, stream)
-        y = torch.eye(ways).repeat(per_way, 1).expand(tasks, -1, -1)
+    def _examples(
+        self, index: np.ndarray, part: tuple[np.ndarray, np.ndarray | None, np.ndarray | None], stream: int
+    ) -> Examples:
+        """Return the examples of one part of each task: their rows, the mask, and their ways if they are a list, as `_Drawn` has them."""
+        rows, mask, way = part
+        tasks, ways = len(rows), self.ways[1]
+        x = self._inputs(index, torch.from_numpy(self._rows[rows].reshape(tasks, -1)), stream)
+        y = (
+            torch.eye(ways).repeat(rows.shape[1], 1).expand(tasks, -1, -1)
+            if way is None
+            else torch.eye(ways)[torch.from_numpy(way)]
+        )
         return Examples(x, OneHot(y), None if mask is None else torch.from_numpy(mask.reshape(tasks, -1)))
 
 
