@@ -21,3 +21,12 @@ def test_attention_is_torchs(heads: int, biased: bool) -> None:
     torch.testing.assert_close(
         attend(queries, keys, values, weight, heads, bias), expected.transpose(0, 1).flatten(1), rtol=1e-12, atol=1e-12
     )
+
+
+def test_each_of_a_batch_has_keys_of_its_own() -> None:
+    queries, keys, values = (torch.randn(3, count, 4, dtype=torch.float64) for count in (2, 5, 5))
+    weight = torch.tensor([[1.0, 1, 0, 1, 1], [0, 0, 1, 0, 0], [1, 1, 1, 1, 1]], dtype=torch.float64)
+    together = attend(queries, keys, values, weight, heads=2)
+    for one in range(3):
+        alone = attend(queries[one], keys[one], values[one], weight[one], heads=2)
+        torch.testing.assert_close(together[one], alone, rtol=1e-12, atol=1e-12)

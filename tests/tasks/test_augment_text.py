@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.inputs.text import TextSpec
-from quickstudy.tasks.augment.text import AUGMENTATIONS, drop, mistype
+from quickstudy.tasks.augment.text import AUGMENTATIONS, drop, mistype, repeat, swap
 
 TEXTS = ["where is my card today", "one", "ärger mit der karte", "x" * 32, "a b"]
 
@@ -31,7 +31,10 @@ def test_augmentations_keep_shape_and_change_something_by_each_texts_own_numbers
     assert found.shape == texts.shape
     assert not torch.equal(found, texts)
     assert torch.equal(change(texts[7:8], random[7:8]), found[7:8])
-    assert torch.equal((found > 0), (texts > 0))  # the length stays
+    if name in ("repeat", "everyday"):
+        assert bool(((found > 0) >= (texts > 0)).all())  # no text is shorter
+    else:
+        assert torch.equal((found > 0), (texts > 0))  # the length stays
     assert all(text.strip() for text in decoded(found))
 
 
@@ -53,3 +56,19 @@ def test_letters_that_change_places_are_neighbours_of_ascii() -> None:
         assert all(sorted(changed) == sorted(text) for changed in seen)
         assert all([len(word) for word in changed.split(" ")] == [len(word) for word in text.split(" ")] for changed in seen)
     assert "oen" in set(decoded(mistype(encoded(["one"] * 500), random)))
+
+
+def test_words_that_change_places_are_neighbours() -> None:
+    random = torch.rand(500, 1, generator=torch.Generator().manual_seed(3))
+    expected = {"a bc, def", "bc, a def", "a def bc,"}
+    assert set(decoded(swap(encoded(["a bc, def"] * 500), random))) == expected
+    assert set(decoded(swap(encoded(["one"] * 500), random))) == {"one"}
+    assert set(decoded(swap(encoded(["one  two"] * 500), random))) == {"one  two", "two  one"}
+
+
+def test_a_word_is_said_twice_and_what_does_not_fit_is_cut_off() -> None:
+    random = torch.rand(500, 1, generator=torch.Generator().manual_seed(4))
+    expected = {"my late card", "my my late card", "my late late card", "my late card card"}
+    assert set(decoded(repeat(encoded(["my late card"] * 500), random))) == expected
+    full = "x" * 20 + " " + "y" * 11
+    assert set(decoded(repeat(encoded([full] * 500), random))) == {full, "x" * 20 + " " + "x" * 11}

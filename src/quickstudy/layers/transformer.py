@@ -29,19 +29,24 @@ class Block(nn.Module):
 
     def forward(
         self,
-        rows: Float[Tensor, "row width"],
-        known: Float[Tensor, "known width"],
-        weight: Float[Tensor, " known"],
+        rows: Float[Tensor, "*batch row width"],
+        known: Float[Tensor, "*batch known width"],
+        weight: Float[Tensor, "*#batch known"],
         bias: Float[Tensor, "head row known"] | None = None,
-    ) -> Float[Tensor, "row width"]:
+    ) -> Float[Tensor, "*batch row width"]:
         """Return rows after they have read the known ones.
 
         Args:
-            rows: `[row, width]`.
-            known: what may be read, `[known, width]`.
-            weight: 0 for what nobody may read (padding), `[known]`.
+            rows: `[..., row, width]`.
+            known: what may be read, `[..., known, width]`.
+            weight: 0 for what nobody may read (padding), `[..., known]`, or `[known]` for all batches.
             bias: added to the scores of attention, `[head, row, known]`.
         """
-        asked, read = self.ask(self.before(rows)), self.before(known)
+        asked, read = self.ask(of_each(self.before, rows)), of_each(self.before, known)
         rows = rows + self.out(attend(asked, self.key(read), self.value(read), weight, self.heads, bias))
-        return rows + self.think(self.between(rows))
+        return rows + self.think(of_each(self.between, rows))
+
+
+def of_each(norm: nn.Module, rows: Float[Tensor, "*batch row width"]) -> Float[Tensor, "*batch row width"]:
+    """Return rows that were normalised each for itself, also those of a batch."""
+    return norm(rows.flatten(0, -2)).view(rows.shape)

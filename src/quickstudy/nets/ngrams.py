@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from quickstudy.errors import check_at_least
 from quickstudy.inputs import InputSpec
 from quickstudy.nets import _sizes
+from quickstudy.nets._bytes import lowered
 
 
 class _Hash(NamedTuple):
@@ -109,13 +110,6 @@ class NGrams(nn.Module):
         """
         _sizes.check_text(spec, "ngrams")
         return {}
-
-
-def lowered(x: Float[Tensor, "example byte"]) -> Int[Tensor, "example byte"]:
-    """Return bytes as whole numbers, with small letters in place of the capitals of ASCII, and blanks in place of other white space."""
-    found = x.to(torch.int64)
-    found = torch.where((found >= 65) & (found <= 90), found + 32, found)
-    return torch.where((found >= 9) & (found <= 13), 32, found)
 
 
 def is_letter(found: Int[Tensor, "example byte"]) -> Bool[Tensor, "example byte"]:
