@@ -129,6 +129,7 @@ class RankTarget:
     """Answers that are ranks. Rows are the numbers, `[example, 1]`."""
 
     name = "ranks"
+    axes = ()
 
     def read(self, y):
         return np.asarray(y, dtype=np.float64)[:, None]
@@ -141,6 +142,9 @@ class RankTarget:
 
     def answers(self, rows, labels):
         return [round(float(row[0])) for row in rows]
+
+    def given(self, rows, labels):
+        return self.answers(rows, labels)
 
     def together(self, earlier, rows):
         return np.concatenate([earlier, rows])

@@ -147,10 +147,12 @@ class Learner(nn.Module, abc.ABC):
         """Learn the task from its support set; with `state`, go on from what was learned before (more examples, new ways)."""
 
     @abc.abstractmethod
-    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
-        """Return outputs for new inputs: logits `[example, way]`, or values `[example, output]`."""
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example *frame output"]:
+        """Return outputs for new inputs: logits `[example, way]`, values `[example, output]`, or logits `[example, frame, symbol]`."""
 
-    def predict_padded(self, state: State, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example output"]:
+    def predict_padded(
+        self, state: State, x: Input, mask: Bool[Tensor, " example"] | None
+    ) -> Float[Tensor, "example *frame output"]:
         """Return what `predict` returns for a batch of queries with padding, where `mask` is False, which changes no other answer.
 
         A learner whose answer to a query depends on the others of its batch, other than through batch norm, has a function of its own.

@@ -62,7 +62,7 @@ class Examples:
         if isinstance(self.y, Tensor):
             raise DataError(
                 f"y is a tensor of shape {list(self.y.shape)}; expected right answers of a kind: one_hot(labels, ways) for class labels, "
-                "OneHot(rows) for one-hot rows, Values(rows) for numbers."
+                "OneHot(rows) for one-hot rows, Values(rows) for numbers, tokens(texts, symbols) for texts."
             )
 
     @property

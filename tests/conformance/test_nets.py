@@ -17,7 +17,8 @@ from builders import DESCENT, PROTOTYPES, Descent, Prototypes, case, furthest, g
 from torch import Tensor, nn
 
 from quickstudy import discovery
-from quickstudy.errors import ConfigError
+from quickstudy.errors import ConfigError, ModelError
+from quickstudy.functional.features import frame_count
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.inputs.sound import SoundSpec
@@ -28,6 +29,7 @@ from quickstudy.layers.norm import NormKind
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets import _sizes
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.sequences import Tokens, tokens
 from quickstudy.task import Examples, Task
 from quickstudy.training.describing import build_net, describe_module
 from quickstudy.training.engine import meta_gradient
@@ -58,6 +60,12 @@ def make(name: str, example: int, norm: str | None, **changes: Any) -> tuple[nn.
     return net, draw(name, 5, *shape)
 
 
+def frames_of(net: nn.Module) -> tuple[int, ...]:
+    """Return the number of frames of a net's output, empty for a net with one row of features per example."""
+    frames = frame_count(net)
+    return () if frames is None else (frames,)
+
+
 def draw(name: str, *sizes: int) -> Tensor:
     """Return random inputs of a net: normal numbers, unless its case draws others."""
     normal = functools.partial(torch.randn, dtype=torch.float64)
@@ -67,7 +75,7 @@ def draw(name: str, *sizes: int) -> Tensor:
 @each_net
 def test_shape(name: str, example: int, norm: str | None) -> None:
     net, x = make(name, example, norm)
-    assert net(x).shape == (5, net.features)
+    assert net(x).shape == (5, *frames_of(net), net.features)
     assert bool(torch.isfinite(net(x)).all())
     assert float(net(x).detach().std(0).max()) > 1e-6, "every example has the same features"
 
@@ -137,6 +145,12 @@ def test_batched_is_looped(name: str, example: int, norm: str | None, make_learn
         return
     shape = case(name, "EXAMPLES")[example][1]
     y = OneHot(torch.eye(2)[[0, 1, 0, 1, 0]].double().expand(2, -1, -1))
+    if frames_of(net):
+        if Tokens not in learner.targets:
+            with pytest.raises(ModelError, match="This net is for sequences of symbols"):
+                learner.adapt(Examples(draw(name, 5, *shape), OneHot(y.rows[0])))
+            return
+        y = Tokens(tokens(["a", "b", "ab", "ba", "a"], "ab").places.double().expand(2, -1, -1, -1))
     parts = [Examples(draw(name, 2, 5, *shape), y) for _ in range(2)]
     meta_gradient(learner, Task(*parts), "loop")
     looped = gradients(learner)
@@ -177,7 +191,7 @@ def test_a_net_fits_its_inputs_or_says_why_not(name: str, kind: str) -> None:
         return
     assert set(fitting) == set(_sizes.from_data(made)) <= set(inspect.signature(made).parameters)
     net, x = made(**fitting), torch.zeros(2, *next(iter(spec.layout().values())).shape)
-    assert net(x).shape == (2, net.features)
+    assert net(x).shape == (2, *frames_of(net), net.features)
 
 
 @pytest.mark.parametrize("name", discovery.names("nets"))

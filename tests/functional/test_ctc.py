@@ -15,6 +15,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from quickstudy.errors import ConfigError
 from quickstudy.functional.ctc import ctc, ctc_loss
 from quickstudy.functional.edits import edit_distance, spoken, words
+from quickstudy.functional.loop import as_loops
 from quickstudy.targets import _decoding
 
 SYMBOLS = 5
@@ -46,6 +47,16 @@ def test_value_and_gradient_are_torchs_own(frames: Tensor | None) -> None:
     found = grad(lambda x: (weight * ctc_loss(x, y, frames)).sum())(x)
     x.requires_grad_()
     (expected,) = torch.autograd.grad((weight * reference(x, frames)).sum(), x)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("sharpness", [1.0, 40.0])
+def test_the_derivative_of_an_export_is_that_of_autograd(sharpness: float) -> None:
+    x, y = sharpness * logits(5), one_hot(TRANSCRIPTS)
+    expected, gradient = torch.func.grad_and_value(lambda x: ctc(x.log_softmax(-1), y).sum())(x)
+    with as_loops():
+        found, of_export = torch.func.grad_and_value(lambda x: ctc(x.log_softmax(-1), y).sum())(x)
+    torch.testing.assert_close(of_export, gradient, rtol=1e-14, atol=0)
     torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
 
 

@@ -17,6 +17,7 @@ from quickstudy.errors import ConfigError, DataError
 from quickstudy.estimators._ridge import KernelRidge
 from quickstudy.estimators._sklearn import has_words
 from quickstudy.functional.call import with_tensors
+from quickstudy.functional.features import frame_count
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs._layout import as_array, check_several
 from quickstudy.inputs._rows import Rows, column_names
@@ -68,6 +69,8 @@ class TorchEngine:
             temperature_power=saved.temperature_power,
             threshold=saved.threshold,
             statistics=saved.statistics,
+            symbols=saved.symbols,
+            frames=_frames(learner),
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -108,7 +111,7 @@ class TorchEngine:
         return self._adapted(inputs, y, state, settings)
 
     def outputs(self, state: Arrays, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Return the `prediction`, `[example, way]` or `[example, output]`, and its `spread` if the learner predicts one."""
+        """Return the `prediction`, `[example, way]`, `[example, output]` or `[example, frame, symbol]`, and perhaps its `spread`."""
         measure = discovery.load("objectives", self.facts.target).measure
         with torch.no_grad():
             return to_arrays(self.learner.outputs(self._tensors(state), self._input(inputs), measure))
@@ -140,7 +143,7 @@ class TorchEngine:
             learner={"name": facts.name},
             input=spec,
             layout=spec.layout(),
-            target=manifests.Target(kind=facts.target, outputs=facts.ways),
+            target=manifests.Target(kind=facts.target, outputs=facts.ways, symbols=facts.symbols),
             continues=facts.continues,
             protocol="",
             temperature=facts.temperature,
@@ -188,6 +191,11 @@ class TorchEngine:
         if self._dtype() != torch.bfloat16:
             return tensors
         return {name: value.bfloat16() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
+def _frames(learner: Learner) -> int:
+    """Return how many outputs along time a learner has for each example; 0 if there is one."""
+    return next((frames for part in learner.children() if (frames := frame_count(part)) is not None), 0)
 
 
 def engine_of(learner: Any, target: str | None = None) -> TorchEngine:

@@ -124,6 +124,9 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
     def _check_target(self, engine: Engine) -> None:
         facts = engine.facts
         if facts.target != self.target:
-            other = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}[facts.target]
+            others = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}
+            other = others.get(
+                facts.target, "its skill: quickstudy.runtime.Learner.load(...).adapt(x, texts), once it is exported"
+            )
             name = facts.name.removeprefix("_")
             raise ConfigError(f"{name} was trained to predict {facts.target}, not {self.target}; use {other}.")

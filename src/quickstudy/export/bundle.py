@@ -60,14 +60,14 @@ def named(programs: Programs) -> dict[manifests.ProgramName, Program]:
 def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: Mapping[str, bytes], licence: str) -> Manifest:
     """Return the description of a captured learner that its bundle holds."""
     about = describe(saved)
-    ways = programs.adapt.inputs["support.y"][1]
+    ways = programs.adapt.inputs["support.y"][-1]
     return Manifest(
         format=manifests.FORMAT,
         kind="learner",
         learner={"name": about["learner"].get("class")} | about["learner"],
         input=spec,
         layout=spec.layout(),
-        target=Target(kind=saved.target, outputs=ways if isinstance(ways, int) else None),
+        target=Target(kind=saved.target, outputs=ways if isinstance(ways, int) else None, symbols=saved.symbols),
         programs={name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()},
         settings=dict(programs.settings),
         state={

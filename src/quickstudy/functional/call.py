@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any, TypeVar
 
 from torch import Tensor, nn
+from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
+from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 Parameters = dict[str, Tensor]
 Module = TypeVar("Module", bound=nn.Module)
@@ -48,6 +50,16 @@ def trainable(module: nn.Module) -> Parameters:
     """Return the parameters to train, by name: those with `requires_grad`, also in a copy that holds plain tensors in their place."""
     found: Parameters = {name: value for name, value in original(module).named_parameters() if value.requires_grad}
     return found if original(module) is module else {name: value for name, value in module.named_parameters() if name in found}
+
+
+def is_plain(tensor: Tensor) -> bool:
+    """Say whether a tensor's values can be looked at: not while a function is mapped, differentiated by `torch.func`, or captured.
+
+    >>> import torch
+    >>> is_plain(torch.ones(1)), torch.vmap(lambda x: x + is_plain(x))(torch.ones(1))
+    (True, tensor([1.]))
+    """
+    return type(tensor) in (Tensor, nn.Parameter) and _functorch.maybe_current_level() is None and get_proxy_mode() is None
 
 
 def under(prefix: str, tensors: Mapping[str, Tensor]) -> Parameters:

@@ -15,13 +15,14 @@ from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least
 from quickstudy.functional.call import Parameters, trainable, under, with_tensors
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
 from quickstudy.functional.descent import Rates, gradient_descent
-from quickstudy.functional.features import feature_count, features_of
+from quickstudy.functional.features import feature_count, features_of, frame_count
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
 from quickstudy.layers.stages import Stage, run, stages, unchanged
 from quickstudy.learner import State
 from quickstudy.objectives.classes import OneHot
-from quickstudy.task import Examples, Input
+from quickstudy.objectives.sequences import Tokens
+from quickstudy.task import Answers, Examples, Input
 
 BatchStatistics = Literal["support", "query"]
 
@@ -106,6 +107,7 @@ def pass_front(learner: HasHead, support: Examples, moved: Parameters, in_batche
         moved: weights that change, under their names in a state.
         in_batches: each step sees some of the examples only; stages whose batch norm would see all of them are then left out.
     """
+    check_frames(learner.net, support.y)
     net, depth = learner.net, unchanged(learner.net, under("net.", moved))
     if in_batches and has_batch_norm(net) and any(_may_normalise(stage) for stage in stages(net)[:depth]):
         depth = 0
@@ -113,7 +115,7 @@ def pass_front(learner: HasHead, support: Examples, moved: Parameters, in_batche
         return Front(support, 0, {})
     whole = depth == len(stages(net))
     with batch_statistics(support.mask, keep=learner.statistics == "support") as recording:
-        x = features_of(net, support.x) if whole else run(net, support.x, end=depth)
+        x = features_of(net, support.x, frames=frame_count(net) is not None) if whole else run(net, support.x, end=depth)
     return Front(dataclasses.replace(support, x=x), None if whole else depth, recording.of(net, "net."))
 
 
@@ -175,6 +177,17 @@ def check_ways(head: nn.Linear, ways: int) -> None:
         )
 
 
+def check_frames(net: nn.Module, y: Answers) -> None:
+    """Raise a ModelError if a net's output does not suit the answers, and a DataError for sequences that its frames cannot hold."""
+    frames, sequences = frame_count(net), isinstance(y, Tokens)
+    if (frames is not None) != sequences:
+        has, wants = "an output for each frame", "one for each example"
+        has, wants = (wants, has) if sequences else (has, wants)
+        raise ModelError(f"{type(net).__name__} has {has}, but answers that are {y.name} want {wants}; choose another net.")
+    if isinstance(y, Tokens) and frames is not None:
+        y.check_frames(frames)
+
+
 def check_moves(weights: Parameters) -> Parameters:
     """Return the weights where adaptation starts; raise a ModelError if there are none, as everything is frozen."""
     if not weights:
@@ -186,14 +199,16 @@ def check_moves(weights: Parameters) -> Parameters:
 
 
 def features(learner: HasHead, weights: State, x: Input, depth: int | None = 0) -> Tensor:
-    """Return the net's features under the weights (and statistics) in `weights`, `[example, feature]`.
+    """Return the net's features under the weights (and statistics) in `weights`, `[example, feature]`, or of each frame.
 
     `depth` stages of the net have made `x` already, or all of them if it is None.
     """
     tensors = under("net.", weights)
     if depth is None:
         return x  # pyright: ignore[reportReturnType]
-    return run(with_tensors(learner.net, tensors), x, depth) if depth else features_of(learner.net, x, tensors)
+    if depth:
+        return run(with_tensors(learner.net, tensors), x, depth)
+    return features_of(learner.net, x, tensors, frames=frame_count(learner.net) is not None)
 
 
 def through_head(learner: HasHead, features: Tensor, weights: State) -> Tensor:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input
 
@@ -22,7 +23,7 @@ class ANIL(Learner):
     """State: the adapted head, the statistics of batch norm, and how often each way was seen.
 
     Args:
-        net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
+        net: `[example, ...]` to `[example, feature]`, with an attribute `features`; for sequences to `[example, frame, feature]`.
         inner_lr: step size of the inner loop, alpha.
         inner_steps: gradient steps of the head on the support set. May be raised after training.
         first_order: leave out second derivatives.
@@ -37,7 +38,7 @@ class ANIL(Learner):
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
-    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens)
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
     rate: ClassVar[str] = "inner_lr"
 
@@ -48,5 +49,5 @@ class ANIL(Learner):
         support = self.matched(support)
         return _weights.adapt(self, support, state, _weights.start_head(self, support, state))
 
-    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example *frame output"]:
         return _weights.predict(self, state, self.matched(x))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input
 
@@ -24,7 +25,7 @@ class MAML(Learner):
     """State: every weight after adaptation, the statistics of batch norm, and how often each way was seen.
 
     Args:
-        net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
+        net: `[example, ...]` to `[example, feature]`, with an attribute `features`; for sequences to `[example, frame, feature]`.
         inner_lr: step size of the inner loop, alpha.
         inner_steps: gradient steps on the support set, at least 2 with a head that starts at zero: the first step then moves only
             the head. May be raised after training.
@@ -49,7 +50,7 @@ class MAML(Learner):
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
-    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens)
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
     rate: ClassVar[str] = "inner_lr"
 
@@ -60,5 +61,5 @@ class MAML(Learner):
         support = self.matched(support)
         return _weights.adapt(self, support, state, _weights.start(self, support, state), recompute=self.recompute)
 
-    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example *frame output"]:
         return _weights.predict(self, state, self.matched(x))

@@ -18,6 +18,7 @@ from quickstudy.functional.features import feature_count
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input
 
@@ -27,7 +28,7 @@ class MetaSGD(Learner):
     """State: every weight after adaptation, the statistics of batch norm, and how often each way was seen.
 
     Args:
-        net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
+        net: `[example, ...]` to `[example, feature]`, with an attribute `features`; for sequences to `[example, frame, feature]`.
         inner_lr: start of every learned rate.
         inner_steps: gradient steps on the support set; the paper takes 1. With a head that starts at zero, 2 or more: the first step then
             moves only the head.
@@ -45,7 +46,7 @@ class MetaSGD(Learner):
     statistics: _weights.BatchStatistics = "support"
     first_order: bool = dataclasses.field(default=False, init=False)
 
-    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens)
     adjustable: ClassVar[tuple[str, ...]] = ("rate_scale",)
     rate: ClassVar[str] = "rate_scale"
 
@@ -61,7 +62,7 @@ class MetaSGD(Learner):
         rates = {_weights.name_of(key): self.rate_scale * rate for key, rate in self.rates.items()}
         return _weights.adapt(self, support, state, _weights.start(self, support, state), rates)
 
-    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example *frame output"]:
         return _weights.predict(self, state, self.matched(x))
 
     def _shapes(self) -> dict[str, tuple[int, ...]]:

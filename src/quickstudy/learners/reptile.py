@@ -21,6 +21,7 @@ from quickstudy.layers.inner_optimizer import InnerOptimizer, InnerOptimizerName
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input, Task
 
@@ -30,7 +31,7 @@ class Reptile(Learner):
     """State: every weight after adaptation, the statistics of batch norm, and how often each way was seen.
 
     Args:
-        net: `[example, ...]` to `[example, feature]`, with an attribute `features`.
+        net: `[example, ...]` to `[example, feature]`, with an attribute `features`; for sequences to `[example, frame, feature]`.
         inner_lr: step size of the inner loop.
         inner_steps: mini-batch steps in meta-training, k.
         adapt_steps: mini-batch steps when adapting to a new task.
@@ -50,7 +51,7 @@ class Reptile(Learner):
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
-    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens)
     order_free: ClassVar[bool] = False  # the mini-batches follow the order of the support set
     exact_gradient: ClassVar[bool] = False
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
@@ -69,7 +70,7 @@ class Reptile(Learner):
         start, front, seen = self._begin(support, state)
         return _weights.to_state(self, self._train(start, front, seen, "adapt_steps")[0], front, seen)
 
-    def predict(self, state: State, x: Input) -> Float[Tensor, "example output"]:
+    def predict(self, state: State, x: Input) -> Float[Tensor, "example *frame output"]:
         return _weights.predict(self, state, self.matched(x))
 
     def loss(self, task: Task) -> Float[Tensor, ""]:

@@ -24,6 +24,7 @@ class Measure:
         short: how it is rounded in a table.
         line: how it is rounded in a line of progress.
         of_spread: measure of predictions together with their standard deviations; None for answers whose predictions have none.
+        beside: second measure of the same predictions, which is shown wherever this one is; None if there is none.
     """
 
     key: str
@@ -34,6 +35,7 @@ class Measure:
     short: str = ".4g"
     line: str = ".3g"
     of_spread: Measure | None = None
+    beside: Measure | None = None
 
     def score(self, prediction: Tensor, query: Examples) -> Tensor:
         """Return the score of predictions `[query, output]` on queries, a scalar that maps over tasks."""
@@ -52,8 +54,8 @@ class Measure:
 
     @property
     def measures(self) -> list[Measure]:
-        """Return the measure itself, and that of spreads if there is one."""
-        return [self] if self.of_spread is None else [self, self.of_spread]
+        """Return the measure itself, and those beside it and of spreads, if there are any."""
+        return [one for one in (self, self.beside, self.of_spread) if one is not None]
 
     @property
     def name(self) -> str:
@@ -69,9 +71,14 @@ class Measure:
 
         >>> Measure("accuracy", True, "%", 100.0, line=".1f").shown(0.876, 0.012)
         '87.6 ± 1.2 %'
+        >>> Measure("word_error_rate", False, "%", 100.0, line=".1f").shown(0.124, 0.012)
+        'word error rate 12.4 ± 1.2 %'
         """
         numbers = f"{self.scale * score:{self.line}} ± {self.scale * ci95:{self.line}}"
-        return f"{numbers} {self.unit}" if self.unit else f"{self.name} {numbers}"
+        if not self.unit:
+            return f"{self.name} {numbers}"
+        named = "" if self.higher_is_better else f"{self.key.replace('_', ' ')} "  # percents are taken for what is right
+        return f"{named}{numbers} {self.unit}"
 
     def better(self, score: float, than: float | None) -> bool:
         """Return whether a score is better than another one, or the first; every number is better than none (NaN)."""

@@ -8,10 +8,9 @@ from typing import ClassVar
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from torch._C import _functorch  # pyright: ignore[reportAttributeAccessIssue]
-from torch.fx.experimental.proxy_tensor import get_proxy_mode
 
 from quickstudy.errors import DataError
+from quickstudy.functional.call import is_plain
 from quickstudy.functional.losses import cross_entropy, weighted_mean
 from quickstudy.objectives._measure import Measure
 from quickstudy.task import check_floating
@@ -76,7 +75,7 @@ def one_hot(labels: Int[Tensor, " *example"], ways: int, dtype: torch.dtype | No
             [0., 1.],
             [0., 1.]])
     """
-    if type(labels) is Tensor and _functorch.maybe_current_level() is None and get_proxy_mode() is None:
+    if is_plain(labels):
         outside = labels[(labels < 0) | (labels >= ways)]
         if len(outside):
             raise DataError(

@@ -16,6 +16,7 @@ import numpy as np
 import safetensors
 import safetensors.numpy
 
+from quickstudy import targets
 from quickstudy.errors import DataError, FileFormatError, NotFoundError, TooLargeError
 from quickstudy.inputs import TensorLayout
 from quickstudy.runtime import manifest as manifests
@@ -265,10 +266,10 @@ def _check_support(support: Arrays, manifest: Manifest, path: str) -> None:
         raise FileFormatError(f"{path}: support.safetensors holds {sorted(support)}; expected {expected}. Adapt again.")
     y = support["y"]
     ways = _sizes(manifest).get("way") or manifest.target.outputs
-    if y.ndim != 2 or y.dtype != np.float32 or (ways is not None and y.shape[1] != ways):
-        raise FileFormatError(
-            f"{path}: support y is {y.dtype} {list(y.shape)}; expected float32 ['example', {ways or 'way'}]. Adapt again."
-        )
+    axes = targets.axes(manifest.target.kind)
+    if y.ndim != 2 + len(axes) or y.dtype != np.float32 or (ways is not None and y.shape[-1] != ways):
+        expected = ["example", *axes, ways or "way"]
+        raise FileFormatError(f"{path}: support y is {y.dtype} {list(y.shape)}; expected float32 {expected}. Adapt again.")
     for name, layout in manifest.layout.items():
         _check_stored(support[name], layout, len(y), f"{path}: support {name}")
     _check_numbers(support, f"{path}: support")

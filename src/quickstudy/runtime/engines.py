@@ -28,6 +28,8 @@ class Facts:
         temperature_power: how the temperature follows the number of ways; 0 if it does not.
         threshold: largest logit below which an example belongs to no class; None if it was not measured.
         statistics: statistics of the inputs of training; empty if they are not known.
+        symbols: alphabet of sequences, if a head is fixed to it; empty if any will do.
+        frames: outputs for each example along time, for sequences; 0 if there is one output.
     """
 
     name: str
@@ -39,6 +41,8 @@ class Facts:
     temperature_power: float = 0.0
     threshold: float | None = None
     statistics: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    symbols: tuple[str, ...] = ()
+    frames: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +53,7 @@ class Known:
         state: the learner's state.
         labels: what each way stands for; empty for values.
         x: kept inputs in their stored form, by name; empty if examples are not kept.
-        y: the kept examples' rows `[example, output]`.
+        y: the kept examples' rows `[example, output]`, of sequences `[example, place, symbol]`.
         spec: what reads the task's examples.
     """
 
@@ -128,7 +132,7 @@ class Engine(Protocol):
         ...
 
     def outputs(self, state: Arrays, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Return the `prediction`, `[example, way]` or `[example, output]`, and its `spread` if the learner predicts one."""
+        """Return the `prediction`, `[example, way]`, `[example, output]` or `[example, frame, symbol]`, and perhaps its `spread`."""
         ...
 
     def without(self, state: Arrays, way: int, spec: InputSpec) -> Arrays:

@@ -9,13 +9,15 @@ from typing import Annotated, Any, Literal
 import annotated_types
 import pydantic
 
+from quickstudy import targets
 from quickstudy.errors import FileFormatError
 from quickstudy.inputs import AnySpec, TensorLayout
 
 FORMAT = 3
 """Version of the bundle format; bundles of other versions are refused by name."""
-AXES = ("example", "way", "query", "earlier")
-"""Names of axes whose size is not fixed: support examples, classes or output values, queries, and examples that a state holds."""
+AXES = ("example", "way", "query", "earlier", "place")
+"""Names of axes whose size is not fixed: support examples; classes, output values or symbols; queries; examples that a state holds; and
+places of the longest sequence."""
 
 _AXIS = f"({'|'.join(AXES)})"
 Size = Annotated[int, annotated_types.Interval(ge=0, le=2**24)]
@@ -37,10 +39,12 @@ class Target(_Part):
     Attributes:
         kind: a name of `quickstudy.targets`, such as `classes` or `values`.
         outputs: columns of `y` and of a prediction, if the learner's head fixes them; None for any number.
+        symbols: the alphabet of sequences, if the learner's head fixes it; empty otherwise.
     """
 
     kind: str
     outputs: Size | None = None
+    symbols: tuple[str, ...] = ()
 
 
 class Program(_Part):
@@ -159,14 +163,15 @@ def _program_faults(found: Manifest, programs: Mapping[ProgramName, Program]) ->
     if programs.keys() != set(expected):
         yield f"programs holds {', '.join(sorted(programs))}; expected {', '.join(expected)}"
         return
-    adapt = programs["adapt"]
+    adapt, axes = programs["adapt"], targets.axes(found.target.kind)
     for name, layout in found.layout.items():
         shape = ("example", *layout.shape)
         if adapt.inputs.get(f"support.{name}") != shape:
             yield f"programs.adapt.inputs.support.{name} is {adapt.inputs.get(f'support.{name}')}; expected {shape}"
     outputs = found.target.outputs
-    if adapt.inputs.get("support.y") != ("example", "way" if outputs is None else outputs):
-        yield f"programs.adapt.inputs.support.y is {adapt.inputs.get('support.y')}; expected ('example', {outputs or 'way'!r})"
+    rows = ("example", *axes, "way" if outputs is None else outputs)
+    if adapt.inputs.get("support.y") != rows:
+        yield f"programs.adapt.inputs.support.y is {adapt.inputs.get('support.y')}; expected {rows}"
     lacking = sorted(found.settings.keys() - adapt.inputs.keys())
     if lacking:
         yield f"programs.adapt.inputs lacks the setting {lacking[0]}"
@@ -175,8 +180,8 @@ def _program_faults(found: Manifest, programs: Mapping[ProgramName, Program]) ->
             yield f"programs.{name}.outputs has {sorted(programs[name].outputs)}; expected the state, {sorted(found.state)}"
     predicted = dict(programs["predict"].outputs)
     shape = predicted.pop("prediction", ())
-    if len(shape) != 2:
-        yield "programs.predict.outputs lacks prediction [query, way]"
+    if len(shape) != 2 + len(axes):
+        yield f"programs.predict.outputs lacks prediction {'[query, frame, way]' if axes else '[query, way]'}"
     if predicted not in ({}, {"spread": shape}):
         yield f"programs.predict.outputs has {predicted} beside prediction; expected nothing, or spread of the same shape"
 

@@ -61,20 +61,19 @@ class OnnxEngine:
 
     def update(self, inputs: Arrays, y: np.ndarray, state: Arrays, settings: Arrays) -> dict[str, np.ndarray]:
         """Return the state after these examples and the earlier ones; ways that are new begin as zeros."""
-        padded = states.padded(state, self.bundle.manifest.state, y.shape[1])
+        padded = states.padded(state, self.bundle.manifest.state, y.shape[-1])
         return self._adapted("update", inputs, y, {**settings, **_named("state.", padded)})
 
     def outputs(self, state: Arrays, inputs: Arrays) -> dict[str, np.ndarray]:
-        """Return the `prediction`, `[example, way]` or `[example, output]`, and its `spread` if the learner predicts one."""
+        """Return the `prediction`, `[example, way]`, `[example, output]` or `[example, frame, symbol]`, and perhaps its `spread`."""
         found = self.run("predict", {**_named("query.", inputs), **_named("state.", state)})
         count = len(next(iter(inputs.values())))
         layout = self.bundle.manifest.state
         ways = next((state[name].shape[part.shape.index("way")] for name, part in layout.items() if "way" in part.shape), None)
         for name, value in found.items():
-            if value.ndim != 2 or len(value) != count or (ways is not None and value.shape[1] != ways):
-                raise FileFormatError(
-                    f"predict.onnx gives {name} {list(value.shape)}; expected [{count}, {ways or 'way'}]. Export it again."
-                )
+            expected = [count, *([self.facts.frames] if self.facts.frames else []), ways or value.shape[-1]]
+            if list(value.shape) != expected:
+                raise FileFormatError(f"predict.onnx gives {name} {list(value.shape)}; expected {expected}. Export it again.")
         return found
 
     def without(self, state: Arrays, way: int, spec: InputSpec) -> Arrays:
@@ -101,7 +100,7 @@ class OnnxEngine:
         """Return the state that `adapt` or `update` gives, of the right shapes and types."""
         y = y.astype(np.float32)
         state = self.run(program, {**_named("support.", inputs), "support.y": y, **others})
-        bundles.check_layout(state, self.bundle.manifest.state, {"way": y.shape[1]}, f"{program}.onnx: state")
+        bundles.check_layout(state, self.bundle.manifest.state, {"way": y.shape[-1]}, f"{program}.onnx: state")
         return state
 
     def _graph(self, name: ProgramName) -> Graph:
@@ -132,7 +131,15 @@ def _facts(manifest: Manifest) -> Facts:
         temperature_power=manifest.temperature_power or 0.0,
         threshold=None if manifest.unknown is None else manifest.unknown.threshold,
         statistics=manifest.statistics,
+        symbols=manifest.target.symbols,
+        frames=_frames(manifest),
     )
+
+
+def _frames(manifest: Manifest) -> int:
+    """Return how many outputs along time an example has; 0 if its answer is no sequence."""
+    shape = manifest.programs["predict"].outputs["prediction"] if manifest.programs else ()
+    return shape[1] if len(shape) == 3 and isinstance(shape[1], int) else 0
 
 
 def _named(prefix: str, values: Arrays) -> dict[str, np.ndarray]:

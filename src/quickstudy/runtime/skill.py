@@ -19,6 +19,7 @@ from quickstudy.runtime import skill_file
 from quickstudy.runtime import state as states
 from quickstudy.runtime.bundle import Arrays
 from quickstudy.runtime.engines import Choices, Engine, Kept, Known, Learned, settings_of
+from quickstudy.targets.sequences import SequenceTarget, check_frames
 
 
 class Skill:
@@ -67,7 +68,7 @@ class Skill:
     @property
     def labels(self) -> list[Any]:
         """Return what each way stands for, in the order of the columns of `predict_proba`; values have none."""
-        return list(self.choices.expected if self.known is None else self.known.labels)
+        return list(self.known.labels if self.known is not None else self.choices.expected or self.engine.facts.symbols)
 
     @property
     def state(self) -> Arrays:
@@ -92,7 +93,7 @@ class Skill:
         if known is None or not known.x:
             return None
         x = next(iter(known.x.values())) if len(known.x) == 1 else dict(known.x)
-        return Kept(x, self._target.answers(known.y, known.labels))
+        return Kept(x, self._target.given(known.y, known.labels))
 
     def add(self, x: Any, y: Any, least: int = 2) -> Self:
         """Learn from more examples, of known or of new classes; return the skill itself, changed.
@@ -119,6 +120,7 @@ class Skill:
             raise DataError(f"there are {count} examples but {len(answers)} labels; expected one label per example.")
         with self._changing:
             labels = self._target.joined(self.labels, answers)
+            self._check_sequences(answers, labels)
             if least > 1:
                 self._target.check_several(labels)
             self.known = self._learned(stored, self._target.rows(answers, labels), labels, spec)
@@ -131,6 +133,10 @@ class Skill:
             DataError: the skill does not know the label.
             TaskError: fewer than two classes would be left, or the learner's head has other ways.
         """
+        if self._target.axes:
+            raise ConfigError(
+                f"{self.engine.facts.name} learned {self.engine.facts.target}, and unlearns no symbol; adapt it again."
+            )
         with self._changing:
             known = self.known
             if known is None or label not in known.labels:
@@ -150,19 +156,26 @@ class Skill:
             self.known = dataclasses.replace(known, state=state, labels=labels, x=x, y=y)
         return self
 
-    def predict(self, x: Any, unknown: Any = None) -> list[Any]:
-        """Return the most likely label of each example, or its values.
+    def predict(self, x: Any, unknown: Any = None, beam: int = 0) -> list[Any]:
+        """Return the most likely label of each example, its values, or what it says.
 
         Args:
             x: examples, as `add` takes them.
             unknown: answer for an example that belongs to no class, by the learner's calibrated threshold; None: always name a class.
+            beam: for sequences, width of a search for the one that is most likely; 0 reads the most likely path, which is faster.
 
         Raises:
-            ConfigError: `unknown` is given, but the learner has no threshold.
+            ConfigError: `unknown` is given, but the learner has no threshold; or `beam` for answers that are no sequences.
             DataError: examples cannot be used, or their prediction is no number.
         """
+        if beam and not isinstance(self._target, SequenceTarget):
+            raise ConfigError(
+                f"beam is {beam}, but {self.engine.facts.name} predicts {self.engine.facts.target}; leave it out."
+            )
         outputs, known = self._outputs(x)
         prediction = outputs["prediction"]
+        if isinstance(self._target, SequenceTarget):
+            return self._target.answers(prediction, known.labels, beam)
         found = self._target.answers(prediction, known.labels)
         if unknown is None:
             return found
@@ -182,7 +195,7 @@ class Skill:
         return powers / powers.sum(-1, keepdims=True)
 
     def logits(self, x: Any) -> np.ndarray:
-        """Return the outputs of the learner itself, `[example, way]` or `[example, output]`."""
+        """Return the outputs of the learner itself, `[example, way]`, `[example, output]` or `[example, frame, symbol]`."""
         return self.outputs(x)["prediction"]
 
     def outputs(self, x: Any) -> dict[str, np.ndarray]:
@@ -273,7 +286,7 @@ class Skill:
 
     def _checked_prediction(self, found: np.ndarray) -> np.ndarray:
         """Return a prediction if all of it are numbers."""
-        finite = np.isfinite(found).all(-1)
+        finite = np.isfinite(found).reshape(len(found), -1).all(-1)
         if not finite.all():
             rate = self.engine.facts.rate
             again = f", or adapt again with a smaller {rate}" if rate in self.settings else ""
@@ -294,7 +307,7 @@ class Skill:
     def _learned(self, stored: Arrays, rows: np.ndarray, labels: tuple[Any, ...], spec: InputSpec) -> Known:
         """Return what is known after these examples too. A learner that would forget adapts to all examples again."""
         earlier, engine = self.known, self.engine
-        self._check_ways(rows.shape[1], labels)
+        self._check_ways(rows.shape[-1], labels)
         keeps = self.choices.keep or not engine.facts.continues
         if keeps and earlier is not None and not earlier.x:
             raise ConfigError(
@@ -324,6 +337,17 @@ class Skill:
                 "as in training."
             )
         raise DataError(f"adapting {said} The examples' values are too large: scale them as in training.")
+
+    def _check_sequences(self, answers: Any, labels: Sequence[Any]) -> None:
+        """Raise a DataError for a symbol that a fixed alphabet lacks, or for a sequence that is too long for its example."""
+        facts = self.engine.facts
+        if facts.symbols and len(labels) > len(facts.symbols):
+            raise DataError(
+                f"the transcripts have {labels[len(facts.symbols)]!r}, which is not in the learner's alphabet "
+                f"{''.join(facts.symbols)!r}; spell it with these symbols, or leave such examples out."
+            )
+        for place, answer in enumerate(answers if facts.frames else ()):
+            check_frames(f"transcript {place}, {answer!r},", answer, facts.frames)
 
     def _check_ways(self, outputs: int, labels: Sequence[Any]) -> None:
         fixed = self.engine.facts.ways

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
 from quickstudy import discovery
 
-__all__ = ["Target", "find"]
+__all__ = ["Target", "axes", "find"]
 
 
 class Target(Protocol):
     """A kind of answer: it turns what users give into rows of numbers, and rows into answers."""
 
     name: str
+    axes: ClassVar[tuple[str, ...]]
+    """Names of the axes of rows between those of the examples and of the outputs; none for classes and values."""
 
     def read(self, y: Any) -> Any:
         """Return the answers that a user gave, checked."""
@@ -31,6 +33,10 @@ class Target(Protocol):
 
     def answers(self, rows: np.ndarray, labels: Sequence[Any]) -> list[Any]:
         """Return rows of numbers, such as outputs of a learner, as answers."""
+        ...
+
+    def given(self, rows: np.ndarray, labels: Sequence[Any]) -> list[Any]:
+        """Return the answers that `rows` made these rows of."""
         ...
 
     def together(self, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -53,3 +59,12 @@ def find(name: str) -> Target:
     [3, 7]
     """
     return discovery.load("targets", name)()
+
+
+def axes(name: str) -> tuple[str, ...]:
+    """Return the names of the axes of rows between those of examples and outputs; none for a kind that is not known here.
+
+    >>> axes("classes"), axes("sequences")
+    ((), ('place',))
+    """
+    return find(name).axes if name in discovery.names("targets") else ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ class ClassTarget:
     """Answers that are classes. Rows are one-hot, `[example, way]`; `labels` says what each way stands for."""
 
     name = "classes"
+    axes: ClassVar[tuple[str, ...]] = ()
 
     def read(self, y: Any) -> list[Any]:
         """Return one label per example, as Python's own types.
@@ -51,6 +52,10 @@ class ClassTarget:
     def answers(self, rows: np.ndarray, labels: Sequence[Any]) -> list[Any]:
         """Return the label of the largest entry of each row."""
         return [labels[way] for way in rows.argmax(-1)]
+
+    def given(self, rows: np.ndarray, labels: Sequence[Any]) -> list[Any]:
+        """Return the answers that `rows` made these rows of."""
+        return self.answers(rows, labels)
 
     def together(self, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return earlier rows and later ones, which have a column for every way."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -15,6 +15,7 @@ class ValueTarget:
     """Answers that are numbers. Rows are the numbers themselves, `[example, output]`; there are no labels."""
 
     name = "values"
+    axes: ClassVar[tuple[str, ...]] = ()
 
     def read(self, y: Any) -> np.ndarray:
         """Return the values, float64 `[example, output]`.
@@ -53,6 +54,10 @@ class ValueTarget:
     def answers(self, rows: np.ndarray, labels: Sequence[Any]) -> list[Any]:
         """Return one row of numbers per example."""
         return rows.tolist()
+
+    def given(self, rows: np.ndarray, labels: Sequence[Any]) -> list[Any]:
+        """Return the answers that `rows` made these rows of."""
+        return self.answers(rows, labels)
 
     def together(self, earlier: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Return earlier values and later ones.

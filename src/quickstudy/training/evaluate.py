@@ -79,6 +79,7 @@ class Result:
         ece: expected calibration error of the probabilities, in [0, 1]; None if the tasks ask for values.
         ece_uncalibrated: the same at temperature 1, which is before calibration.
         of_spread: score of each task by `measure.of_spread`, such as its log-likelihood, `[task]`; None if no spread was predicted.
+        beside: score of each task by `measure.beside`, such as its word error rate, `[task]`; None if there is no such measure.
     """
 
     scores: np.ndarray
@@ -89,6 +90,7 @@ class Result:
     ece: float | None = None
     ece_uncalibrated: float | None = None
     of_spread: np.ndarray | None = None
+    beside: np.ndarray | None = None
 
     @property
     def mean(self) -> float:
@@ -107,20 +109,21 @@ class Result:
             self.measure.key: self.measure.rounded(self.mean),
             "ci95": self.measure.rounded(self.ci95) if math.isfinite(self.ci95) else None,
             **{name: ACCURACY.rounded(error) for name, error in errors.items() if error is not None},
-            **self._plain_of_spread(),
+            **_plain(self.measure.beside, self.beside),
+            **_plain(self.measure.of_spread, self.of_spread),
             "test_tasks": len(self.scores),
             "protocol": self.protocol,
             **self.tasks,
             "tasks_hash": self.tasks_hash,
         }
 
-    def _plain_of_spread(self) -> dict[str, float | None]:
-        """Return the mean score of spreads and its interval under the name of their measure; nothing if no spread was predicted."""
-        measure, scores = self.measure.of_spread, self.of_spread
-        if measure is None or scores is None:
-            return {}
-        half = measure.rounded(_ci95(scores)) if len(scores) > 1 else None
-        return {measure.key: measure.rounded(float(scores.mean())), f"{measure.key}_ci95": half}
+
+def _plain(measure: Measure | None, scores: np.ndarray | None) -> dict[str, float | None]:
+    """Return the mean of scores and its interval under the name of their measure; nothing if there are none."""
+    if measure is None or scores is None:
+        return {}
+    half = measure.rounded(_ci95(scores)) if len(scores) > 1 else None
+    return {measure.key: measure.rounded(float(scores.mean())), f"{measure.key}_ci95": half}
 
 
 def _ci95(scores: np.ndarray) -> float:
@@ -220,10 +223,12 @@ class Evaluator:
             if advance:
                 advance(judged.tasks.count)
         ece, at_1 = (part.gathered(group).error() if measure is ACCURACY else None for part in (calibrated, bare))
-        found, *others = (np.array(group.gather(of_measure)) for of_measure in scores.values())
-        of_spread = next((one for one in others if len(one)), None)
+        found = {key: np.array(group.gather(of_measure)) for key, of_measure in scores.items()}
+        beside, of_spread = (
+            None if one is None or not len(found[one.key]) else found[one.key] for one in (measure.beside, measure.of_spread)
+        )
         about = tasks.describe(), tasks.fingerprint(len(indices))
-        return Result(found, self.learner.protocol, *about, measure, ece, at_1, of_spread)
+        return Result(found[measure.key], self.learner.protocol, *about, measure, ece, at_1, of_spread, beside)
 
     def _softened(self, logits: Tensor) -> Tensor:
         """Return logits `[task, query, way]` divided by the temperature of each task's number of ways."""

@@ -35,6 +35,7 @@ class SavedLearner:
         temperature_power: how the temperature follows the number of ways: it is `temperature * ways ** temperature_power`.
         statistics: simple statistics of the training inputs, as `spec.statistics` returns them; empty if they were not measured.
         threshold: largest logit below which an example belongs to no class; None if it was not measured.
+        symbols: alphabet of sequences, the space first, if a learned head is fixed to it; empty if each task has its own.
     """
 
     learner: Learner
@@ -45,6 +46,7 @@ class SavedLearner:
     statistics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     threshold: float | None = None
     temperature_power: float = 0.0
+    symbols: tuple[str, ...] = ()
 
     def temperature_of(self, ways: int) -> float:
         """Return the number by which the logits of so many ways are divided to become probabilities."""
@@ -99,6 +101,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
         "temperature_power": manifest.temperature_power or 0.0,
         "statistics": manifest.statistics,
         "threshold": None if manifest.unknown is None else manifest.unknown.threshold,
+        "symbols": manifest.target.symbols,
     }
 
 
@@ -117,6 +120,7 @@ def describe(saved: SavedLearner) -> dict[str, Any]:
         "temperature_power": float(saved.temperature_power),
         "statistics": plain(saved.statistics, "statistics"),
         "threshold": saved.threshold,
+        **({"symbols": list(saved.symbols)} if saved.symbols else {}),
     }
 
 
@@ -155,6 +159,7 @@ def _build(
     later = {
         name: meta[name] for name in ("threshold", "temperature_power") if name in meta
     }  # version 0.2.0 did not write them
+    later |= {"symbols": tuple(meta.get("symbols", ()))}
     return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"], **later)
 
 

@@ -140,7 +140,9 @@ def _compiled(
 
 
 def _check_answerable(saved: SavedLearner) -> None:
-    """Raise a ModelError for a learner that needs a batch of queries."""
+    """Raise a ModelError for a learner that needs a batch of queries, or answers with sequences."""
+    if targets.axes(saved.target):
+        raise ModelError(f"the learner answers with {saved.target}, which C does not decode; export without --target c.")
     if saved.learner.transductive and saved.learner.statistics == "query":
         raise ModelError(
             f"{type(saved.learner).__name__} has statistics='query', which normalises by a batch of queries; a device predicts one at a "

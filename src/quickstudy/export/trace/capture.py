@@ -20,6 +20,7 @@ from torch.fx.experimental.symbolic_shapes import DimDynamic, ShapeEnv, Stateles
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from quickstudy import targets
 from quickstudy.errors import ModelError
 from quickstudy.export.trace.decompositions import Table
 from quickstudy.export.trace.origin import origins
@@ -28,14 +29,13 @@ from quickstudy.functional.loop import as_loops
 from quickstudy.inputs import TensorLayout
 from quickstudy.learner import Learner, State, changed
 from quickstudy.objectives.classes import OneHot
-from quickstudy.objectives.values import Values
-from quickstudy.task import Examples, Input
+from quickstudy.task import Answers, Examples, Input
 
 Axes = tuple[str | int, ...]
-"""Sizes of a tensor's axes: each a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`), or a sum of such
-names such as `earlier + example`."""
+"""Sizes of a tensor's axes: each a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`, `place`), or a
+sum of such names such as `earlier + example`."""
 
-SIZES = {"example": 11, "query": 13, "way": 7, "earlier": 17}
+SIZES = {"example": 11, "query": 13, "way": 7, "earlier": 17, "place": 5}
 """Sizes that a trace runs with; in its graph they stand for any size."""
 
 
@@ -119,7 +119,7 @@ class Backend:
 
 
 def capture(
-    learner: Learner, layout: Mapping[str, TensorLayout], backend: Backend, answers: type[OneHot] | type[Values] = OneHot
+    learner: Learner, layout: Mapping[str, TensorLayout], backend: Backend, answers: type[Answers] = OneHot
 ) -> Programs:
     """Trace a learner.
 
@@ -167,7 +167,7 @@ class _Tracer:
         learner: Learner,
         layout: Mapping[str, TensorLayout],
         backend: Backend,
-        answers: type[OneHot] | type[Values],
+        answers: type[Answers],
     ) -> None:
         self.learner, self.table, self.answers = learner, backend.table, answers
         self.measure = answers.measure if backend.spread else dataclasses.replace(answers.measure, of_spread=None)
@@ -180,13 +180,15 @@ class _Tracer:
             "query": sizes.query or self._any(SIZES["query"]),
             "earlier": self._any(SIZES["earlier"]),
         }
+        between = targets.axes(answers.name)
+        self.axes |= {name: self._any(SIZES[name]) for name in between}
         self.weights = {name: value.detach().to(dtype).contiguous() for name, value in learner.state_dict().items()}
         batches = {name: self._any(getattr(learner, name)) for name in sizes.any}
         self.settings = {name: float(getattr(learner, name)) for name in learner.adjustable}
         with self.mode:
             self.support = self._examples("support", "example", layout, dtype)
             self.query = self._examples("query", "query", layout, dtype)
-            self.y = torch.zeros((self.axes["example"], self.axes["way"]), dtype=dtype)
+            self.y = torch.zeros(self._sizes(("example", *between, "way")), dtype=dtype)
             self.fake_weights = {
                 f"weight.{name}": torch.zeros(value.shape, dtype=dtype) for name, value in self.weights.items()
             }
