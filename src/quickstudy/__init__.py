@@ -33,6 +33,7 @@ _WHERE = {
     "TableSpec": "quickstudy.inputs.table",
     "Task": "quickstudy.task",
     "TextSpec": "quickstudy.inputs.text",
+    "Tokens": "quickstudy.objectives.sequences",
     "TrainingSettings": "quickstudy.training.settings",
     "UnlikeTrainingWarning": "quickstudy.errors",
     "ValidationSettings": "quickstudy.training.settings",
@@ -43,6 +44,7 @@ _WHERE = {
     "load_learner": "quickstudy.training.saving",
     "one_hot": "quickstudy.objectives.classes",
     "save_learner": "quickstudy.training.saving",
+    "tokens": "quickstudy.objectives.sequences",
 }
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ if TYPE_CHECKING:
     from quickstudy.inputs.text import TextSpec
     from quickstudy.learner import Learner
     from quickstudy.objectives.classes import OneHot, one_hot
+    from quickstudy.objectives.sequences import Tokens, tokens
     from quickstudy.objectives.values import Values
     from quickstudy.runtime.skill import Skill
     from quickstudy.task import Examples, Task
@@ -92,6 +95,7 @@ __all__ = [
     "TableSpec",
     "Task",
     "TextSpec",
+    "Tokens",
     "TrainingSettings",
     "UnlikeTrainingWarning",
     "ValidationSettings",
@@ -103,6 +107,7 @@ __all__ = [
     "load_learner",
     "one_hot",
     "save_learner",
+    "tokens",
 ]
 
 _RENAMED = {"load_data": "load"}

@@ -11,10 +11,12 @@ import torch
 from builders import Descent
 from exports import exported
 
-from quickstudy.errors import ConfigError, DataError, FileFormatError
+from quickstudy.errors import ConfigError, DataError, FileFormatError, ModelError
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.inputs.sound import SoundSpec
 from quickstudy.nets.frames import Frames
 from quickstudy.runtime import Learner, Skill
+from quickstudy.runtime import manifest as manifests
 from quickstudy.runtime.learner import begun
 from quickstudy.runtime.skill_file import engine_of
 from quickstudy.training.saving import SavedLearner, load_learner, save_learner
@@ -92,9 +94,14 @@ def test_a_head_that_starts_at_zero_takes_the_alphabet_of_its_task() -> None:
     assert skill.logits(sounds()).shape == (4, 7, 5)
 
 
-def test_a_bundle_whose_answers_have_another_shape_is_refused(shipped: Learner) -> None:
-    from quickstudy.runtime import manifest as manifests
+def test_c_refuses_it(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(
+        ModelError, match="the learner answers with sequences, which C does not decode; export without --target c"
+    ):
+        write_firmware(tmp_path, saved(), FirmwareSettings(ways=4))
 
+
+def test_a_bundle_whose_answers_have_another_shape_is_refused(shipped: Learner) -> None:
     text = shipped.manifest.model_dump_json().replace('"kind":"sequences"', '"kind":"values"')
     with pytest.raises(FileFormatError, match=r"support.y is \('example', 'place', 4\); expected \('example', 4\)"):
         manifests.parse(text.encode(), "x.qs")

@@ -10,13 +10,12 @@ import pytest
 import torch
 from torch.func import vmap
 
-from quickstudy import targets
 from quickstudy.errors import DataError
 from quickstudy.objectives.sequences import Tokens, tokens
 from quickstudy.targets import _decoding
-from quickstudy.targets.sequences import check_frames, frames_needed
+from quickstudy.targets.sequences import SequenceTarget, check_frames, frames_needed
 
-TARGET = targets.find("sequences")
+TARGET = SequenceTarget()
 
 
 @pytest.mark.parametrize(

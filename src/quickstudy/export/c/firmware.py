@@ -11,7 +11,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from quickstudy import discovery, storage
+from quickstudy import discovery, storage, targets
 from quickstudy.errors import ConfigError, ModelError, check_at_least, check_choice
 from quickstudy.export.c.emit import HERE, filled
 from quickstudy.export.c.float32 import compile_float

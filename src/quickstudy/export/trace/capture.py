@@ -29,8 +29,12 @@ from quickstudy.functional.loop import as_loops
 from quickstudy.inputs import TensorLayout
 from quickstudy.learner import Learner, State, changed
 from quickstudy.objectives.classes import OneHot
-from quickstudy.task import Answers, Examples, Input
+from quickstudy.objectives.sequences import Tokens
+from quickstudy.objectives.values import Values
+from quickstudy.task import Examples, Input
 
+Answered = type[OneHot] | type[Values] | type[Tokens]
+"""Kinds of answers that an exported learner may be given."""
 Axes = tuple[str | int, ...]
 """Sizes of a tensor's axes: each a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`, `place`), or a
 sum of such names such as `earlier + example`."""
@@ -118,9 +122,7 @@ class Backend:
     spread: bool = True
 
 
-def capture(
-    learner: Learner, layout: Mapping[str, TensorLayout], backend: Backend, answers: type[Answers] = OneHot
-) -> Programs:
+def capture(learner: Learner, layout: Mapping[str, TensorLayout], backend: Backend, answers: Answered = OneHot) -> Programs:
     """Trace a learner.
 
     Args:
@@ -167,7 +169,7 @@ class _Tracer:
         learner: Learner,
         layout: Mapping[str, TensorLayout],
         backend: Backend,
-        answers: type[Answers],
+        answers: Answered,
     ) -> None:
         self.learner, self.table, self.answers = learner, backend.table, answers
         self.measure = answers.measure if backend.spread else dataclasses.replace(answers.measure, of_spread=None)
