@@ -110,6 +110,10 @@ def test_files_that_would_fill_the_memory_are_left_out(tones: pathlib.Path, monk
 # ---------------------------------------------------------------------------------------------------- known sets
 
 
+VOICES = ("speaker_digits", "train_voices", "test_voices")
+"""Splits of FSDD whose classes are digits of one speaker."""
+
+
 def test_fsdd_divides_its_3000_recordings_by_digit_and_by_speaker(
     real_data: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,12 +121,14 @@ def test_fsdd_divides_its_3000_recordings_by_digit_and_by_speaker(
         patch.setattr(fsdd, "dataset_of", lambda job, classes, name, strict: classes)
         found = {split: fsdd.read(split, fsdd.SPEC, real_data, True) for split in fsdd.SPLITS}
     sizes = {split: {len(entry.paths) for entry in classes} for split, classes in found.items()}  # type: ignore[attr-defined]
-    assert sizes == {"train": {270}, "test": {30}, "all": {300}, "speakers": {500}, "speaker_digits": {50}}
+    assert sizes == {"train": {270}, "test": {30}, "all": {300}, "speakers": {500}, **{name: {50} for name in VOICES}}
     names = {split: [entry.name for entry in classes] for split, classes in found.items()}  # type: ignore[attr-defined]
     assert names["train"] == names["test"] == names["all"] == list("0123456789")
     assert names["speakers"] == ["george", "jackson", "lucas", "nicolas", "theo", "yweweler"]
     assert names["speaker_digits"][:2] == ["george/0", "george/1"]
     assert len(names["speaker_digits"]) == 60
+    assert {name.partition("/")[0] for name in names["test_voices"]} == {"lucas", "nicolas"}
+    assert sorted(names["train_voices"] + names["test_voices"]) == names["speaker_digits"]
     assert content_digest(real_data / "fsdd" / "recordings.zip", "recordings.zip") == fsdd.ARCHIVE.digest
 
 

@@ -92,10 +92,11 @@ def sizes(options: jsonargparse.Namespace, saved: SavedLearner, chosen: Mapping[
                 )
         return given
     usual = {
-        "ways": saved.learner.ways or options.validation.ways or options.ways,
+        "ways": saved.learner.ways or options.get("validation.ways") or options.get("ways"),
         "shots": options.shots,
         "queries": options.queries,
         "draw": Draw(**vars(options.draw) | {"augment": "none"}),
         "seed": 0,
     }
-    return usual | given
+    known = _tasks.argument_names(source)
+    return {name: value for name, value in usual.items() if name in known} | given

@@ -96,6 +96,8 @@ def usual_net(arguments: Sequence[str], learner: str) -> str:
         learner: name of the learner if the command line chooses none.
     """
     source = discovery.load("tasks", chosen(arguments, learner)[0])
+    if hasattr(source, "usual_net"):
+        return source.usual_net
     spec = inspect.getattr_static(source, "input", None)
     data = _parser.chosen_name(arguments, "data", "")
     said = [name for name in readers.wishes() if _parser.chosen_name(arguments, name, "")]
@@ -201,6 +203,8 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     named = [name for name in ("data", "data_dir", *readers.wishes()) if options[name]]
     for name in named:
         words += [f"--{name}", *(options[name] if isinstance(options[name], list) else [options[name]])]
+    if "ways" not in argument_names(discovery.load("tasks", judging(options))):
+        return [*words, "--split", options.validation.split or options.split]
     for split in dict.fromkeys(("test", options.validation.split, options.split)):
         counts = _counts(options, split, saved)
         ways = saved.learner.ways or min(USUAL["ways"], len(counts))

@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "support",
         type=str,
-        help="folder with one sub-folder of files per class, or a table with a column of classes",
+        help="folder with one sub-folder of files per class, or a table with a column of classes; or one of transcripts, named by --label",
     )
     _data.add_columns(parser, leave_out=["group"])
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the skill to, such as mine.qs")
@@ -44,13 +44,13 @@ def run(arguments: Sequence[str]) -> None:
     skill = skill.add(things, labels)
     skill.save(options.out)
     counts = [(label, labels.count(label)) for label in dict.fromkeys(labels)]
+    of_classes = skill.engine.facts.target == "classes"
     if options.json:
-        classes = [str(label) for label in skill.labels]
-        _output.as_json(
-            {"skill": options.out, "examples": dict(counts), "classes": classes, "kept": skill.examples is not None}
-        )
+        known = [str(label) for label in skill.labels]
+        found = {"skill": options.out, "examples": dict(counts), "classes" if of_classes else "symbols": known}
+        _output.as_json({**found, "kept": skill.examples is not None})
         return
-    _output.table(("class", "examples"), counts, title=f"learned: {options.out}")
+    _output.table(("class" if of_classes else "transcript", "examples"), counts, title=f"learned: {options.out}")
     _output.following("predict", options.out, options.support if kind.tabular else things[0])
 
 
@@ -85,10 +85,10 @@ def begin(path: str, keep: bool = False, **readings: Any) -> Skill:
     """Return a skill on a learner, or one that goes on from what a file has learned, for files of examples.
 
     Raises:
-        ConfigError: the learner does not learn classes, or not from files.
+        ConfigError: the learner learns neither classes nor sequences, or not from files.
     """
     engine, learned = skill_file.opened(path)
-    if engine.facts.target != "classes":
+    if engine.facts.target not in ("classes", "sequences"):
         raise ConfigError(f"{path} predicts {engine.facts.target}, not classes; use FewShotRegressor in Python for it.")
     _check_reads_files(path, engine)
     earlier = None if learned is None else Skill(engine, learned.choices, learned.known)

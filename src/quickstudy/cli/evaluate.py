@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import re
 import warnings
 from collections.abc import Mapping, Sequence
@@ -90,11 +91,9 @@ def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskS
     dataset = _data.load(options, options.split, saved.spec)
     _warn_of_known_data(dataset.name, saved)
     given = _parser.given(source, options)
-    return [
-        source(dataset, **given | {"ways": _range("ways", ways), "shots": _range("shots", shots)})
-        for ways in options.ways
-        for shots in options.shots
-    ]
+    names = _sizes(source)
+    several = itertools.product(*([_range(name, size) for size in options[name]] for name in names))
+    return [source(dataset, **given | dict(zip(names, sizes, strict=True))) for sizes in several]
 
 
 def _warn_of_known_data(name: str, saved: SavedLearner) -> None:
@@ -135,8 +134,8 @@ def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parse
     source = discovery.load("tasks", _source(saved))
     if _tasks.takes_data(source):
         _data.add_arguments(parser, split="test", own=data)
-        _add_sizes(parser)
-    skip = {"dataset", "ways", "shots"} if _tasks.takes_data(source) else set()
+        _add_sizes(parser, _sizes(source))
+    skip = {"dataset", *_sizes(source)} if _tasks.takes_data(source) else set()
     _parser.add_settings(parser, source, f"options of the tasks {_source(saved)}", skip=skip)
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
     parser.add_argument(
@@ -157,11 +156,19 @@ def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parse
     return parser
 
 
-def _add_sizes(parser: _parser.Parser) -> None:
-    """Add the options of the sizes of tasks that tell classes apart: several, for a row of results each."""
-    parser.add_argument(
-        "--ways", type=int | str, nargs="+", default=[5], help="classes per task: numbers, or ranges such as 5-20"
-    )
-    parser.add_argument(
-        "--shots", type=int | str, nargs="+", default=[1], help="support examples per class: numbers, or ranges such as 1-5"
-    )
+def _sizes(source: type) -> list[str]:
+    """Return the sizes of a source's tasks of which several may be given: ways and shots, as far as it has them."""
+    return [name for name in ("ways", "shots") if name in _tasks.argument_names(source)]
+
+
+def _add_sizes(parser: _parser.Parser, names: Sequence[str]) -> None:
+    """Add the options of these sizes of tasks: several numbers, for a row of results each."""
+    default = {"ways": 5, "shots": 1 if "ways" in names else 5}
+    words = {
+        "ways": "classes per task: numbers, or ranges such as 5-20",
+        "shots": "support examples per class: numbers, or ranges such as 1-5",
+    }
+    if "ways" not in names:
+        words["shots"] = "support examples of a task: numbers"
+    for name in names:
+        parser.add_argument(f"--{name}", type=int | str, nargs="+", default=[default[name]], help=words[name])

@@ -21,22 +21,32 @@ Rows = list[dict[str, Any]]
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print the most likely class of each file, its probability, and the runner-up; or its values, and their spread."""
+    """Print the most likely class of each file, its probability, and the runner-up; or its values, and their spread; or its transcript."""
     parser = _parser.make_parser("predict", __doc__)
     parser.add_argument("skill", type=str, help="file that quickstudy adapt, or `save` in Python, wrote")
     words = "files of one example each, such as photos of any size; or texts; or tables; - or nothing for the standard input"
     parser.add_argument("files", type=str, nargs="*", help=words)
     _data.add_readings(parser)
     parser.add_argument("--unknown", type=bool, default=False, help="say so if an example belongs to no class (null in JSON)")
+    parser.add_argument(
+        "--beam", type=int, default=0, help="sequences: width of a search for the likeliest one; 0 reads the likeliest path"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     skill = open_skill(options.skill, **_data.readings(options))
     things, names = _things(skill, options.files)
     strange = _unknown_columns(skill, things)
-    if skill.engine.facts.target == "classes":
+    target = skill.engine.facts.target
+    if options.beam and target != "sequences":
+        raise ConfigError(f"{options.skill} predicts {target}, which are not searched for; leave out --beam.")
+    if target == "classes":
         rows, table = _classes(skill, things, names, options.unknown)
     elif options.unknown:
-        raise ConfigError(f"{options.skill} predicts values, of which none is unknown; leave out --unknown.")
+        raise ConfigError(f"{options.skill} predicts {target}, of which none is unknown; leave out --unknown.")
+    elif target == "sequences":
+        found = skill.predict(things, beam=options.beam)
+        rows = [{"example": name, "text": text} for name, text in zip(names, found, strict=True)]
+        table = [("example", "text"), *zip(names, found, strict=True)]
     else:
         rows, table = _values(skill, things, names)
     if options.json:

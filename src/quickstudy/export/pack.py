@@ -76,7 +76,9 @@ def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: 
     if not count:
         return Packed(bundle)
     if saved.target != "classes":
-        return Packed(bundle, ("accuracy and the threshold for unknown classes are of classes; this learner predicts values",))
+        return Packed(
+            bundle, (f"accuracy and the threshold for unknown classes are of classes; this learner predicts {saved.target}",)
+        )
     if source is None:
         return Packed(
             bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)

@@ -26,10 +26,12 @@ from quickstudy import discovery
 from quickstudy.errors import ConfigError, TaskError
 from quickstudy.functional.call import with_tensors
 from quickstudy.functional.classes import present_ways
+from quickstudy.functional.features import frame_count
 from quickstudy.layers.attention import attends, plain_attention
 from quickstudy.layers.check import unchanged_buffers
 from quickstudy.layers.conv_norm_pool import hooked
 from quickstudy.learner import Learner, hyperparameters
+from quickstudy.objectives.sequences import Tokens
 from quickstudy.task import Task
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.calibration import Reliability
@@ -165,7 +167,7 @@ def evaluate(
 
 
 def check_fits(learner: Learner, tasks: TaskSource) -> None:
-    """Raise a ConfigError for tasks whose kind of answer the learner cannot predict."""
+    """Raise a ConfigError for tasks whose kind of answer the learner cannot predict, or a DataError for sequences that are too long."""
     kinds = [target.name for target in learner.targets]
     if tasks.target not in kinds:
         known = {name: discovery.load("learners", name).targets for name in discovery.names("learners")}
@@ -174,6 +176,11 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
             f"the tasks ask for {tasks.target}, but {type(learner).__name__} predicts {' or '.join(kinds)} only; take another learner: "
             f"{', '.join(able) or 'none is known'}."
         )
+    frames = next((count for part in learner.children() if (count := frame_count(part)) is not None), None)
+    if frames is not None and tasks.target == Tokens.name:
+        first = tasks.batch(range(4))
+        for part in (first.support, first.query):
+            Tokens(part.y.places).check_frames(frames)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 class Judged(NamedTuple):

@@ -152,7 +152,9 @@ class Trainer:
         }
         if result is not None:
             info["validation"] = result.to_dict()
-        return SavedLearner(self.learner, self.spec, info, self.tasks.target)
+        fixed = self.learner.ways is not None  # to the columns that symbols have in all tasks
+        symbols = tuple(info["trained_on"].get("symbols", "")) if fixed else ()
+        return SavedLearner(self.learner, self.spec, info, self.tasks.target, symbols=symbols)
 
     def finish(self) -> SavedLearner:
         """Return the best learner by validation (the last one without), calibrated, saved, and on the CPU, where it will be used."""
