@@ -256,7 +256,7 @@ class _Joiner:
         if needed > self.columns:
             warnings.warn(
                 f"strings of {most} need about {needed} columns, but the {dataset.spec.nouns} of {dataset.name} have {self.columns}, so "
-                f"that long strings lose their last examples. Lower length, or let them be {needed / self.columns:.1f} times as long "
+                f"that long strings lose their last examples. Lower length, or let them be {needed / self.columns:.2f} times as long "
                 "(sounds: --seconds).",
                 DataWarning,
                 stacklevel=4,
