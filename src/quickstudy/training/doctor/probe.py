@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from quickstudy.functional.classes import class_counts, hide_absent
+from quickstudy.functional.features import frame_count
 from quickstudy.functional.linear import solve
 from quickstudy.learner import Learner
 from quickstudy.objectives.classes import OneHot
@@ -22,6 +23,8 @@ def check(patient: Patient) -> Finding:
     net = net_of(learner)
     if net is None:
         return does_not_apply("the learner has no net whose features could be compared")
+    if frame_count(net) is not None:
+        return does_not_apply(f"the tasks ask for {patient.tasks.target}, which do not say what is heard in each frame")
     found = compared(patient, patient.scores(lambda task: _predict(learner, net, task)), "linear probe")
     return found.finding("a linear model of the same features does as well: adapt a head alone, or train longer")
 
