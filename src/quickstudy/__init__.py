@@ -30,6 +30,8 @@ _WHERE = {
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Skill": "quickstudy.runtime.skill",
     "SoundSpec": "quickstudy.inputs.sound",
+    "StringTasks": "quickstudy.tasks.strings",
+    "Strings": "quickstudy.tasks._strings",
     "TableSpec": "quickstudy.inputs.table",
     "Task": "quickstudy.task",
     "TextSpec": "quickstudy.inputs.text",
@@ -63,10 +65,12 @@ if TYPE_CHECKING:
     from quickstudy.runtime.skill import Skill
     from quickstudy.task import Examples, Task
     from quickstudy.tasks._draw import Draw
+    from quickstudy.tasks._strings import Strings
     from quickstudy.tasks.classes import ClassTasks
     from quickstudy.tasks.gaussian_process import GaussianProcessTasks
     from quickstudy.tasks.pooled import PooledTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
+    from quickstudy.tasks.strings import StringTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
     from quickstudy.training.folder import RunFolder
@@ -92,6 +96,8 @@ __all__ = [
     "SinusoidTasks",
     "Skill",
     "SoundSpec",
+    "StringTasks",
+    "Strings",
     "TableSpec",
     "Task",
     "TextSpec",
