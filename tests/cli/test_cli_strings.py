@@ -27,8 +27,9 @@ def write(folder: pathlib.Path, voices: list[str], texts: list[str]) -> pathlib.
             parts = [np.r_[np.sin(2 * np.pi * pitch * np.arange(1200) / 8000), np.zeros(300)] for pitch in pitches]
             soundfile.write(folder / f"{name}{number}.wav", np.concatenate(parts), 8000)
             lines.append(f"{name}{number}.wav,{text},{name}")
-    (folder / "table.csv").write_text("\n".join(lines))
-    return folder / "table.csv"
+    table = folder / f"{folder.name}.csv"
+    table.write_text("\n".join(lines))
+    return table
 
 
 TEXTS = ["ab", "ba", "abc", "cb", "aab", "cca", "b", "ca"]
@@ -52,7 +53,9 @@ def test_from_a_table_to_transcripts(cli: Call, pasted: Call, refused: Call, run
     saved = load_learner(run)
     assert (saved.target, saved.symbols) == ("sequences", (" ", "a", "b", "c"))
     assert json.loads(cli("info", run, "--json").out)["learner"]["modules"]["net"]["name"] == "frames"
-    words = ("evaluate", run, "--split", "all", "--shots", 2, 4, "--queries", 3, "--tasks", 3)
+    others = write(tmp_path / "others", ["eva", "fay"], TEXTS)
+    data = ("--data", others, *COLUMNS, "--group", "who", "--split", "all")
+    words = ("evaluate", run, *data, "--shots", 2, 4, "--queries", 3, "--tasks", 3)
     found = json.loads(cli(*words, "--json").out)["results"]
     assert [row["shots"] for row in found] == [2, 4]
     assert all(row["character_error_rate"] >= 0 and row["word_error_rate"] >= 0 for row in found)
@@ -78,7 +81,7 @@ def test_what_cannot_be_learned_is_said(refused: Call, run: pathlib.Path, tmp_pa
     assert "the transcripts have 'd', which is not in the learner's alphabet ' abc'" in refused(
         "adapt", run, mine, *COLUMNS, "-o", tmp_path / "x.qs"
     )
-    table = tmp_path / "voices" / "table.csv"
+    table = tmp_path / "voices" / "voices.csv"
     words = (
         "train",
         "--tasks",
@@ -96,4 +99,4 @@ def test_what_cannot_be_learned_is_said(refused: Call, run: pathlib.Path, tmp_pa
     assert "the tasks ask for sequences, but ProtoNet predicts classes only" in refused(
         *words, "--validation.split", "null", "--shots", 2, "--queries", 2
     )
-    assert "'ann' of table.csv has 8 sounds, but 5 shots + 15 queries need 20" in refused(*words, "--learner", DESCENT)
+    assert "'ann' of voices.csv/all has 8 sounds, but 5 shots + 15 queries need 20" in refused(*words, "--learner", DESCENT)
