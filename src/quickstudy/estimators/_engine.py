@@ -143,7 +143,7 @@ class TorchEngine:
             learner={"name": facts.name},
             input=spec,
             layout=spec.layout(),
-            target=manifests.Target(kind=facts.target, outputs=facts.ways, symbols=facts.symbols),
+            target=manifests.Target(kind=facts.target, outputs=facts.ways, symbols=facts.symbols or None),
             continues=facts.continues,
             protocol="",
             temperature=facts.temperature,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor
-from torch.utils._pytree import tree_map
+from torch.utils._pytree import tree_leaves, tree_map
 
 from quickstudy.runtime.learner import Learner
 from quickstudy.runtime.manifest import Manifest
@@ -26,7 +26,13 @@ def to_adapt(support: Examples, manifest: Manifest) -> dict[str, np.ndarray]:
         name: np.array(value, np.int64 if isinstance(value, int) else np.float32) for name, value in manifest.settings.items()
     }
     x = tree_map(lambda part: part[real], support.x)
-    return {**named_parts("support", x, manifest), "support.y": support.y.rows[real].numpy(), **settings}
+    return {**named_parts("support", x, manifest), "support.y": given(support)[real].numpy(), **settings}
+
+
+def given(support: Examples) -> Tensor:
+    """Return the answers of examples as a graph is given them: rows, or places of sequences."""
+    (answers,) = tree_leaves(support.y)
+    return answers
 
 
 def named_parts(part: str, x: Input, manifest: Manifest) -> dict[str, np.ndarray]:
@@ -45,7 +51,7 @@ def logits(learner: Any, support: Examples, x: Input) -> np.ndarray:
     engine = engine_of(learner)
     name, real = next(iter(engine.reader_for(None).layout())), support.weight > 0
     shown = arrays(tree_map(lambda part: part[real], support.x), name)
-    state = engine.adapt(shown, support.y.rows[real].numpy(), engine.defaults)
+    state = engine.adapt(shown, given(support)[real].numpy(), engine.defaults)
     return engine.outputs(state, arrays(x, name))["prediction"]
 
 

@@ -39,12 +39,12 @@ class Target(_Part):
     Attributes:
         kind: a name of `quickstudy.targets`, such as `classes` or `values`.
         outputs: columns of `y` and of a prediction, if the learner's head fixes them; None for any number.
-        symbols: the alphabet of sequences, if the learner's head fixes it; empty otherwise.
+        symbols: the alphabet of sequences, if the learner's head fixes it; None otherwise.
     """
 
     kind: str
     outputs: Size | None = None
-    symbols: tuple[str, ...] = ()
+    symbols: tuple[str, ...] | None = None
 
 
 class Program(_Part):

@@ -131,7 +131,7 @@ def _facts(manifest: Manifest) -> Facts:
         temperature_power=manifest.temperature_power or 0.0,
         threshold=None if manifest.unknown is None else manifest.unknown.threshold,
         statistics=manifest.statistics,
-        symbols=manifest.target.symbols,
+        symbols=manifest.target.symbols or (),
         frames=_frames(manifest),
     )
 

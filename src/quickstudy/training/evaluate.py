@@ -177,10 +177,11 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
             f"{', '.join(able) or 'none is known'}."
         )
     frames = next((count for part in learner.children() if (count := frame_count(part)) is not None), None)
-    if frames is not None and tasks.target == Tokens.name:
+    if frames is not None:
         first = tasks.batch(range(4))
         for part in (first.support, first.query):
-            Tokens(part.y.places).check_frames(frames)  # pyright: ignore[reportAttributeAccessIssue]
+            if isinstance(part.y, Tokens):
+                part.y.check_frames(frames)
 
 
 class Judged(NamedTuple):

@@ -101,7 +101,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
         "temperature_power": manifest.temperature_power or 0.0,
         "statistics": manifest.statistics,
         "threshold": None if manifest.unknown is None else manifest.unknown.threshold,
-        "symbols": manifest.target.symbols,
+        "symbols": manifest.target.symbols or (),
     }
 
 
