@@ -39,6 +39,7 @@ _WHERE = {
     "TrainingSettings": "quickstudy.training.settings",
     "UnlikeTrainingWarning": "quickstudy.errors",
     "ValidationSettings": "quickstudy.training.settings",
+    "ValueTasks": "quickstudy.tasks.values",
     "Values": "quickstudy.objectives.values",
     "evaluate": "quickstudy.training.evaluate",
     "fit": "quickstudy.training.fit",
@@ -71,6 +72,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks.pooled import PooledTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.tasks.strings import StringTasks
+    from quickstudy.tasks.values import ValueTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
     from quickstudy.training.folder import RunFolder
@@ -105,6 +107,7 @@ __all__ = [
     "TrainingSettings",
     "UnlikeTrainingWarning",
     "ValidationSettings",
+    "ValueTasks",
     "Values",
     "__version__",
     "evaluate",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
 from typing import Any
@@ -14,6 +15,7 @@ from torch.utils._pytree import tree_leaves
 from quickstudy import discovery
 from quickstudy.cli._tasks import takes_data
 from quickstudy.data import Dataset
+from quickstudy.targets import ValueScale
 from quickstudy.tasks._random import task_keys
 from quickstudy.tasks.source import TaskSource
 
@@ -25,6 +27,9 @@ each_source = pytest.mark.parametrize("name", discovery.names("tasks"))
 def make(name: str, patterns: Dataset, seed: int, **options: Any) -> TaskSource:
     """Return a source of this name, with its defaults unless `options` says otherwise."""
     kind = discovery.load("tasks", name)
+    if takes_data(kind) and kind.target == "values":  # type: ignore[attr-defined]
+        numbers = np.arange(int(patterns.counts.sum()), dtype=np.float64)[:, None]
+        patterns = dataclasses.replace(patterns.compact(), values=numbers, scale=ValueScale.of(["number"], numbers))
     sizes = {size: count for size, count in SIZES.items() if size in inspect.signature(kind).parameters}
     return kind(patterns, **sizes, seed=seed, **options) if takes_data(kind) else kind(seed=seed, **options)
 

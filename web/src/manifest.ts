@@ -25,6 +25,8 @@ export interface StateTensor {
 export interface Target {
   readonly kind: string;
   readonly outputs?: number | null;
+  /** Scale at which the graphs see values; null or absent: as they are. */
+  readonly scale?: unknown;
 }
 
 export interface ProgramFacts {
@@ -125,6 +127,8 @@ function refuseTorch({ parts }: Record<string, unknown>): void {
 function checkThatItRuns({ target, layout, state }: Manifest): void {
   if (target.kind !== "classes" && target.kind !== "values")
     throw new ConfigError(`the learner answers with ${target.kind}; this module runs classes and values. Use quickstudy.runtime.`);
+  if (target.scale != null)
+    throw new ConfigError("the learner sees values at a scale of its training, which this module does not apply. Use quickstudy.runtime.");
   for (const [name, { dtype }] of [...Object.entries(layout), ...Object.entries(state)]) {
     if (dtype === "int64") {
       const where = name in layout ? "input" : "state";

@@ -14,6 +14,7 @@ from quickstudy.cli._parser import Parser
 from quickstudy.data import known, readers
 from quickstudy.data.dataset import Dataset
 from quickstudy.inputs import InputSpec
+from quickstudy.targets import ValueScale
 
 
 def add_arguments(parser: Parser, split: str, own: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -77,10 +78,20 @@ def _load(
     return data.load(name, split, spec=spec, data_dir=data_dir, strict=strict, **dict(wishes))
 
 
-def load(options: jsonargparse.Namespace, split: str, spec: InputSpec | None = None) -> Dataset:
-    """Return the split of the data set that the options name, as `spec` says if one is given, such as a learner's."""
+def load(
+    options: jsonargparse.Namespace, split: str, spec: InputSpec | None = None, scale: ValueScale | None = None
+) -> Dataset:
+    """Return the split of the data set that the options name.
+
+    Args:
+        options: of the command line.
+        split: which split.
+        spec: what examples must become, such as a learner's; None: what the data itself is.
+        scale: scale at which a learner sees values; None: that of the data itself.
+    """
     wishes = (*((name, options[name]) for name in inputs.wishes() if options[name] is not None), *columns(options).items())
-    return _load(options.data, split, spec, options.data_dir, options.strict, wishes)
+    found = _load(options.data, split, spec, options.data_dir, options.strict, wishes)
+    return found if scale is None else found.in_scale(scale)
 
 
 def forget() -> None:

@@ -216,7 +216,10 @@ def given(kind: type, options: jsonargparse.Namespace) -> dict[str, Any]:
 
 
 def chosen_name(arguments: Sequence[str], key: str, default: str) -> str:
-    """Return the name given by `--KEY NAME`, `--KEY.name NAME` or a config, read before the parser can be built; the last one counts."""
+    """Return the name given by `--KEY NAME`, `--KEY.name NAME` or a config, read before the parser can be built; the last one counts.
+
+    Of several names in a list, the first one is returned.
+    """
     name = default
     for index, word in enumerate(arguments):
         option, equals, value = word.partition("=")
@@ -224,6 +227,7 @@ def chosen_name(arguments: Sequence[str], key: str, default: str) -> str:
             chosen: Any = yaml.safe_load(value)
             for part in key.split("."):
                 chosen = chosen.get(part) if isinstance(chosen, dict) else None
+            chosen = chosen[0] if isinstance(chosen, list) and chosen else chosen
             chosen = chosen.get("name") if isinstance(chosen, dict) else chosen
             name = chosen if isinstance(chosen, str) else name
         elif option in (f"--{key}", f"--{key}.name"):

@@ -82,21 +82,17 @@ def sizes(options: jsonargparse.Namespace, saved: SavedLearner, chosen: Mapping[
     Raises:
         ConfigError: a size is chosen that such tasks do not have.
     """
-    source, given = discovery.load("tasks", options.tasks), {name: value for name, value in chosen.items() if value is not None}
-    if not _tasks.takes_data(source):
-        known = _tasks.argument_names(source)
-        for name in given:
-            if name not in known:
-                raise ConfigError(
-                    f"--{name} is given, but the tasks {options.tasks} have no {name}; leave it out.", subject=name
-                )
-        return given
-    usual = {
-        "ways": saved.learner.ways or options.get("validation.ways") or options.get("ways"),
-        "shots": options.shots,
-        "queries": options.queries,
-        "draw": Draw(**vars(options.draw) | {"augment": "none"}),
-        "seed": 0,
-    }
+    name, given = _tasks.judging(options), {name: value for name, value in chosen.items() if value is not None}
+    source = discovery.load("tasks", name)
     known = _tasks.argument_names(source)
-    return {name: value for name, value in usual.items() if name in known} | given
+    for size in given:
+        if size not in known:
+            raise ConfigError(f"--{size} is given, but the tasks {name} have no {size}; leave it out.", subject=size)
+    if not _tasks.takes_data(source):
+        return given
+    usual: dict[str, Any] = {"shots": options.shots, "queries": options.queries, "seed": 0}
+    if "ways" in known:
+        usual["ways"] = saved.learner.ways or options.get("validation.ways") or options.get("ways")
+    if "draw" in known:
+        usual["draw"] = Draw(**vars(options.draw) | {"augment": "none"})
+    return usual | given

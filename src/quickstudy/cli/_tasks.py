@@ -16,7 +16,6 @@ from quickstudy.data import readers
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.loading import kind_of
 from quickstudy.errors import DataError, QuickstudyError, TaskError
-from quickstudy.inputs import InputSpec
 from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.source import TaskSource
 from quickstudy.training.saving import SavedLearner
@@ -39,8 +38,20 @@ def chosen(arguments: Sequence[str], learner: str) -> tuple[str, str]:
         learner: name of the learner if the command line chooses none.
     """
     draws = _draws(_parser.chosen_name(arguments, "learner", learner))
-    name = _parser.chosen_name(arguments, "tasks", draws or SOURCE)
+    answers = readers.answered(_said(arguments))
+    name = _parser.chosen_name(arguments, "tasks", (_of_answers(answers) if answers else "") or draws or SOURCE)
     return name, SOURCE if name == draws else name
+
+
+def _said(arguments: Sequence[str]) -> list[str]:
+    """Return what a command line says of tables alone, by the names of the options."""
+    return [name for name in readers.wishes() if _parser.chosen_name(arguments, name, "")]
+
+
+def _of_answers(kind: str) -> str:
+    """Return the name of the source of tasks that draws tasks with answers of this kind from data."""
+    sources = {name: discovery.load("tasks", name) for name in discovery.names("tasks")}
+    return next((name for name, source in sources.items() if takes_data(source) and source.target == kind), "")  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _draws(learner: str) -> str:
@@ -100,8 +111,7 @@ def usual_net(arguments: Sequence[str], learner: str) -> str:
         return source.usual_net
     spec = inspect.getattr_static(source, "input", None)
     data = _parser.chosen_name(arguments, "data", "")
-    said = [name for name in readers.wishes() if _parser.chosen_name(arguments, name, "")]
-    kind = getattr(spec, "kind", None) or readers.settled(said) or (kind_of(data) if data else None)
+    kind = getattr(spec, "kind", None) or readers.settled(_said(arguments)) or (kind_of(data) if data else None)
     kinds = inputs.kinds()
     return kinds.get(kind or "", next(iter(kinds.values()))).usual_net
 
@@ -137,7 +147,7 @@ def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
 
 
 def unseen(
-    options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any], spec: InputSpec | None = None
+    options: jsonargparse.Namespace, split: str | None, changes: dict[str, Any], saved: SavedLearner | None = None
 ) -> TaskSource:
     """Return tasks that a run with these options has not seen, with some options changed; a warning says where there are none.
 
@@ -146,7 +156,7 @@ def unseen(
         split: split of the data; None: the test split, else the one that was validated on, else the one of the training, whichever is
             the first that has such tasks.
         changes: other values of the source's arguments.
-        spec: what examples must become.
+        saved: learner that the examples and their answers must suit.
 
     Raises:
         DataError, TaskError: no split has such tasks; the error is that of the last one.
@@ -158,8 +168,8 @@ def unseen(
     ]
     for name in candidates[:-1]:
         with contextlib.suppress(DataError, TaskError):
-            return _told(_make(options, name, changes, spec), name, split, options)
-    return _told(_make(options, candidates[-1], changes, spec), candidates[-1], split, options)
+            return _told(_make(options, name, changes, saved), name, split, options)
+    return _told(_make(options, candidates[-1], changes, saved), candidates[-1], split, options)
 
 
 def _told(tasks: TaskSource, name: str, wished: str | None, options: jsonargparse.Namespace) -> TaskSource:
@@ -178,13 +188,16 @@ def _make(
     options: jsonargparse.Namespace,
     split: str | None,
     changes: dict[str, Any],
-    spec: InputSpec | None = None,
+    saved: SavedLearner | None = None,
     name: str | None = None,
 ) -> TaskSource:
     """Return tasks of one split, with some options changed, from the source of this name; None for the one to judge on."""
     source = discovery.load("tasks", name or judging(options))
     given = _parser.given(source, options) | changes
-    return source(_data.load(options, split, spec), **given) if takes_data(source) and split is not None else source(**given)
+    if not takes_data(source) or split is None:
+        return source(**given)
+    data = _data.load(options, split) if saved is None else _data.load(options, split, saved.spec, saved.scale)
+    return source(data, **given)
 
 
 def argument_names(source: type) -> list[str]:
@@ -198,7 +211,8 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     Classes that were not trained on come first: the test split, else the one that was validated on, else the one of the training.
     """
     words: list[object] = ["evaluate", options.out]
-    if not takes_data(discovery.load("tasks", options.tasks)):
+    source = discovery.load("tasks", judging(options))
+    if not takes_data(source):
         return words
     named = [name for name in ("data", "data_dir", *readers.wishes()) if options[name]]
     for name in named:
@@ -207,6 +221,10 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
         return [*words, "--split", options.validation.split or options.split]
     for split in dict.fromkeys(("test", options.validation.split, options.split)):
         counts = _counts(options, split, saved)
+        if "ways" not in argument_names(source):
+            if counts:
+                return [*words, "--split", split]
+            continue
         ways = saved.learner.ways or min(USUAL["ways"], len(counts))
         if len(counts) >= max(2, ways) and min(counts) >= 2:
             return [*words, "--split", split, "--ways", ways, *_examples(min(counts))]

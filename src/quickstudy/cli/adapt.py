@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import jsonargparse
+import numpy as np
 
 from quickstudy.cli import _data, _output, _parser
 from quickstudy.data.readers import table
@@ -17,6 +18,7 @@ from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.learner import begun
 from quickstudy.runtime.skill import Skill
+from quickstudy.targets import ValueScale
 
 
 def run(arguments: Sequence[str]) -> None:
@@ -28,7 +30,7 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument(
         "support",
         type=str,
-        help="folder with one sub-folder of files per class, or a table with a column of classes; or one of transcripts, named by --label",
+        help="folder with one sub-folder of files per class, or a table with a column of classes, of values, or of transcripts (--label)",
     )
     _data.add_columns(parser, leave_out=["group"])
     parser.add_argument("-o", "--out", type=str, required=True, help="file to write the skill to, such as mine.qs")
@@ -40,6 +42,9 @@ def run(arguments: Sequence[str]) -> None:
     options = parser.parse(arguments)
     skill = begin(options.learner, options.keep, **_data.readings(options))
     kind = type(skill.engine.reader_for(None))
+    if skill.engine.facts.target == "values":
+        _learn_values(skill, options)
+        return
     things, labels = _examples(pathlib.Path(options.support), kind, options)
     skill = skill.add(things, labels)
     skill.save(options.out)
@@ -54,6 +59,49 @@ def run(arguments: Sequence[str]) -> None:
     _output.following("predict", options.out, options.support if kind.tabular else things[0])
 
 
+def _learn_values(skill: Skill, options: jsonargparse.Namespace) -> None:
+    """Learn the values in a table, save the skill, and print what was learned."""
+    rows, values, names = _rows_with_values(pathlib.Path(options.support), skill.engine.facts.scale, _data.columns(options))
+    skill.add(rows, values)
+    skill.save(options.out)
+    kept = skill.examples is not None
+    if options.json:
+        _output.as_json({"skill": options.out, "examples": len(values), "values": names, "kept": kept})
+        return
+    facts = [
+        (name, len(values), *(f"{number:.4g}" for number in (column.mean(), column.min(), column.max())))
+        for name, column in zip(names, values.T, strict=True)
+    ]
+    _output.table(("value", "examples", "mean", "least", "greatest"), facts, title=f"learned: {options.out}")
+    _output.following("predict", options.out, options.support)
+
+
+def _rows_with_values(
+    support: pathlib.Path, scale: ValueScale | None, said: dict[str, Any]
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return the rows of a table, the values of each `[row, value]`, and the names of the values.
+
+    Args:
+        support: path of the table.
+        scale: scale of the learner's values, which names them.
+        said: names of columns that the command line gives.
+
+    Raises:
+        ConfigError: it is no table, or nobody says which column holds the values.
+    """
+    if not table.recognises(support):
+        raise ConfigError(
+            f"{str(support)!r} is no table, but this learner predicts values; give a csv file with a column of them."
+        )
+    if said.get("label"):
+        raise ConfigError("--label is given, but this learner predicts values, not classes; name their column with --value.")
+    names = said.get("value") or (None if scale is None else scale.names)
+    if not names:
+        raise ConfigError("this learner does not say what its values are called; name their column with --value.")
+    found = table.values_of(support, {**said, "value": names})
+    return table.structured(found.columns, found.kept), found.values, list(names)
+
+
 def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargparse.Namespace) -> tuple[Any, list[str]]:
     """Return the examples of a kind in a folder, or those of a table, and the class of each.
 
@@ -61,6 +109,8 @@ def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargpars
         ConfigError: columns are named for a folder, or the table holds another kind.
     """
     said = _data.columns(options)
+    if said.get("value"):
+        raise ConfigError("--value is given, but this learner tells classes apart; name the column of classes with --label.")
     if table.recognises(support) and kind.tabular:
         if any(said.get(name) for name in table.COLUMNS):
             found = table.kind_said(support, said)
@@ -85,12 +135,12 @@ def begin(path: str, keep: bool = False, **readings: Any) -> Skill:
     """Return a skill on a learner, or one that goes on from what a file has learned, for files of examples.
 
     Raises:
-        ConfigError: the learner learns neither classes nor sequences, or not from files.
+        ConfigError: the learner does not learn from files.
     """
     engine, learned = skill_file.opened(path)
-    if engine.facts.target not in ("classes", "sequences"):
-        raise ConfigError(f"{path} predicts {engine.facts.target}, not classes; use FewShotRegressor in Python for it.")
     _check_reads_files(path, engine)
+    if engine.facts.target == "values" and not engine.reader_for(None).tabular:
+        raise ConfigError(f"{path} predicts {engine.facts.target}, not classes; use FewShotRegressor in Python for it.")
     earlier = None if learned is None else Skill(engine, learned.choices, learned.known)
     return begun(engine, earlier, keep, readings)
 

@@ -13,6 +13,7 @@ from quickstudy.data.dataset import Dataset
 from quickstudy.errors import DataError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.values import ValueTasks
 from quickstudy.training.doctor import Finding, Patient, examine, questions
 from quickstudy.training.exported import load_measurable
 from quickstudy.training.saving import SavedLearner
@@ -27,7 +28,7 @@ def run(arguments: Sequence[str]) -> None:
     saved = load_measurable(options.run)
     trained = _runs.trained_with(options.run, saved, options.data, options.data_dir)
     chosen = {name: options[name] for name in ("ways", "shots", "queries")}
-    tasks = _tasks.unseen(trained, options.split, _runs.sizes(trained, saved, chosen), saved.spec)
+    tasks = _tasks.unseen(trained, options.split, _runs.sizes(trained, saved, chosen), saved)
     findings = examine(Patient(saved, tasks, options.tasks, _splits(trained, saved, tasks)))
     worst = min((finding.verdict for finding in findings.values()), key=ORDER.index)
     if options.json:
@@ -63,7 +64,7 @@ def _splits(trained: jsonargparse.Namespace, saved: SavedLearner, tasks: TaskSou
     There are none if the tasks are drawn from no data, or from another data set than the run's: then nothing of its splits is known. A
     split that the data lacks is left out, and so is that of the validation if the tasks are drawn from it.
     """
-    if not isinstance(tasks, ClassTasks):
+    if not isinstance(tasks, ClassTasks | ValueTasks):
         return {}
     data, _, drawn = tasks.dataset.name.rpartition("/")
     if str(dict(saved.info.get("trained_on") or {}).get("dataset", data)).partition("/")[0] != data:

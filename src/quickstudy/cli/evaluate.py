@@ -88,12 +88,18 @@ def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskS
     source = discovery.load("tasks", _source(saved))
     if not _tasks.takes_data(source):
         return [source(**_parser.given(source, options))]
-    dataset = _data.load(options, options.split, saved.spec)
+    dataset = _data.load(options, options.split, saved.spec, saved.scale)
     _warn_of_known_data(dataset.name, saved)
     given = _parser.given(source, options)
     names = _sizes(source)
     several = itertools.product(*([_range(name, size) for size in options[name]] for name in names))
     return [source(dataset, **given | dict(zip(names, sizes, strict=True))) for sizes in several]
+
+
+def _trained_shots(saved: SavedLearner | None) -> int | str:
+    """Return the number or range of shots that a learner was trained with; 5 if nothing is known of it."""
+    found = {} if saved is None else dict(saved.info.get("trained_on") or {})
+    return found.get("shots", 5)
 
 
 def _warn_of_known_data(name: str, saved: SavedLearner) -> None:
@@ -134,7 +140,7 @@ def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parse
     source = discovery.load("tasks", _source(saved))
     if _tasks.takes_data(source):
         _data.add_arguments(parser, split="test", own=data)
-        _add_sizes(parser, _sizes(source))
+        _add_sizes(parser, _sizes(source), _trained_shots(saved))
     skip = {"dataset", *_sizes(source)} if _tasks.takes_data(source) else set()
     _parser.add_settings(parser, source, f"options of the tasks {_source(saved)}", skip=skip)
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
@@ -161,14 +167,20 @@ def _sizes(source: type) -> list[str]:
     return [name for name in ("ways", "shots") if name in _tasks.argument_names(source)]
 
 
-def _add_sizes(parser: _parser.Parser, names: Sequence[str]) -> None:
-    """Add the options of these sizes of tasks: several numbers, for a row of results each."""
-    default = {"ways": 5, "shots": 1 if "ways" in names else 5}
+def _add_sizes(parser: _parser.Parser, names: Sequence[str], usual: int | str) -> None:
+    """Add the options of these sizes of tasks: several numbers, for a row of results each.
+
+    Args:
+        parser: to add them to.
+        names: names of the sizes.
+        usual: shots if tasks have no ways.
+    """
+    default = {"ways": 5, "shots": 1 if "ways" in names else usual}
     words = {
         "ways": "classes per task: numbers, or ranges such as 5-20",
         "shots": "support examples per class: numbers, or ranges such as 1-5",
     }
     if "ways" not in names:
-        words["shots"] = "support examples of a task: numbers"
+        words["shots"] = "support examples of a task: numbers, or ranges such as 1-5"
     for name in names:
         parser.add_argument(f"--{name}", type=int | str, nargs="+", default=[default[name]], help=words[name])

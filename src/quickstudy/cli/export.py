@@ -187,6 +187,8 @@ def _show(options: jsonargparse.Namespace, packed: Packed, tried: Sequence[Candi
 
 def _use(path: str, manifest: Manifest) -> str:
     """Return what teaches the exported learner a task: a command for examples in files, Python for others."""
+    if manifest.target.scale is not None and manifest.input.tabular:
+        return _output.command("adapt", path, "MINE.csv", "--value", *manifest.target.scale.names, "-o", "mine.qs")
     if manifest.target.kind == "classes" and manifest.input.tabular:
         command = _output.command("adapt", path, "MINE.csv", "--label", "COLUMN", "-o", "mine.qs")
         return f"{command}    (COLUMN holds the class of each row)"

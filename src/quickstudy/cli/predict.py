@@ -145,7 +145,9 @@ def _values(skill: Skill, things: Any, labels: Sequence[str]) -> tuple[Rows, lis
     rows = [
         {"example": file, **{name: value[place].tolist() for name, value in names.items()}} for place, file in enumerate(labels)
     ]
-    table = [("example", "values", "spread (standard deviation)")[: 1 + len(names)]]
+    scale = skill.engine.facts.scale
+    head = "values" if scale is None else ", ".join(scale.names)
+    table = [("example", head, "spread (standard deviation)")[: 1 + len(names)]]
     for row in rows:
         table.append((row["example"], *(", ".join(f"{number:.4g}" for number in row[name]) for name in names)))
     return rows, table

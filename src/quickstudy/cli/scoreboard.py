@@ -98,7 +98,7 @@ def _sources(options: jsonargparse.Namespace, saved: dict[str, SavedLearner]) ->
                 f"{name} has a head of {learner.learner.ways} ways, which none of the tasks has; give --ways "
                 f"{' '.join(map(str, ways))}, so that each run meets tasks that fit it."
             )
-        found[name] = [_tasks.unseen(trained, options.split, size, learner.spec) for size in fitting]
+        found[name] = [_tasks.unseen(trained, options.split, size, learner) for size in fitting]
     return found
 
 

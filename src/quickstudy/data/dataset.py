@@ -1,4 +1,4 @@
-"""Dataset: labelled examples of any kind, held once as they are stored, selected and sampled by index arithmetic."""
+"""Dataset: examples with labels or values, of any kind, held once as they are stored, selected and sampled by index arithmetic."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from quickstudy.errors import DataError
 from quickstudy.inputs import InputSpec
+from quickstudy.targets import ValueScale
 
 
 class DataWarning(UserWarning):
@@ -30,6 +31,9 @@ class Dataset:
         name: shown in results.
         fingerprint: hash of the content; equal data, equal fingerprint.
         first: first row of each class, `[class]`; None if the classes lie one after the other and there are no other rows.
+        values: numbers to be predicted, in the unit of their owner, float64 `[row, value]` beside the stored rows; None if examples are to
+            be told apart by their class. With values, a class is the group of rows that one task is made of, such as a patient.
+        scale: names of the values, and the scale at which learners see them; None if there are none.
     """
 
     stored: Mapping[str, np.ndarray]
@@ -40,6 +44,8 @@ class Dataset:
     name: str
     fingerprint: str
     first: np.ndarray | None = None
+    values: np.ndarray | None = None
+    scale: ValueScale | None = None
 
     def __post_init__(self) -> None:
         layout = self.spec.layout()
@@ -59,9 +65,25 @@ class Dataset:
         if self.first is None and any(len(array) != int(self.counts.sum()) for array in self.stored.values()):
             rows = max(len(array) for array in self.stored.values())
             raise DataError(f"{self.name}: counts add up to {int(self.counts.sum())}, but there are {rows} {self.spec.nouns}.")
+        self._check_values()
+
+    def _check_values(self) -> None:
+        """Raise a DataError unless there is a row of values for each stored row, with a scale for them, or neither."""
+        if self.values is None and self.scale is None:
+            return
+        rows = max(len(array) for array in self.stored.values())
+        if self.values is None or self.scale is None or self.values.shape != (rows, len(self.scale.names)):
+            found = "none" if self.values is None else f"{list(self.values.shape)}"
+            wanted = "a scale for them" if self.scale is None else f"{[rows, len(self.scale.names)]}"
+            raise DataError(f"{self.name}: values are {found}; expected {wanted}.")
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.name}: {int(self.counts.sum()):,} {self.spec.nouns} of {len(self.classes):,} classes>"
+        return f"<Dataset {self.name}: {int(self.counts.sum()):,} {self.spec.nouns} of {len(self.classes):,} {self.nouns}>"
+
+    @property
+    def nouns(self) -> str:
+        """Return what the rows are sorted by: classes, or groups with values."""
+        return "classes" if self.values is None else "groups"
 
     @property
     def examples(self) -> dict[str, np.ndarray]:
@@ -112,7 +134,30 @@ class Dataset:
         if self.first is None:
             return self
         rows = self.rows
-        return dataclasses.replace(self, stored={name: array[rows] for name, array in self.stored.items()}, first=None)
+        stored = {name: array[rows] for name, array in self.stored.items()}
+        return dataclasses.replace(self, stored=stored, first=None, values=self._values_of(rows))
+
+    def _values_of(self, rows: np.ndarray) -> np.ndarray | None:
+        """Return the values of stored rows; None if there are none."""
+        return None if self.values is None else self.values[rows]
+
+    def in_scale(self, scale: ValueScale) -> Dataset:
+        """Return the same dataset for a learner that sees values at another scale, such as that of its training.
+
+        Raises:
+            DataError: the dataset has no values, or more or fewer of them.
+        """
+        if self.values is None:
+            raise DataError(
+                f"{self.name} holds classes, but values are to be predicted ({', '.join(scale.names)}); name the column that holds them "
+                "with value='COLUMN'."
+            )
+        if self.values.shape[1] != len(scale.names):
+            raise DataError(
+                f"{self.name} has {self.values.shape[1]} values per example, but {len(scale.names)} are to be predicted: "
+                f"{', '.join(scale.names)}; name as many columns with value=COLUMN."
+            )
+        return dataclasses.replace(self, scale=scale)
 
     def converted(self, spec: InputSpec) -> Dataset:
         """Return the same examples as another spec of their kind stores them.
@@ -127,7 +172,8 @@ class Dataset:
         (found,) = self.examples.values()
         stored = spec.read_all(found, **self.spec.as_read())
         fingerprint = derived(self.fingerprint, "converted", spec.model_dump_json())
-        return dataclasses.replace(self, stored=stored, spec=spec, fingerprint=fingerprint, first=None)
+        values = self._values_of(self.rows)
+        return dataclasses.replace(self, stored=stored, spec=spec, fingerprint=fingerprint, first=None, values=values)
 
 
 def encoded(text: str) -> bytes:

@@ -58,10 +58,16 @@ class SplitOptions:
         return chosen(dataset, split, self)
 
 
-def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOptions) -> list[str]:
+def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOptions, nouns: str = "classes") -> list[str]:
     """Return the split of every class: the names, hashed with the seed, are shared out in the order of their hashes.
 
     Every split with a fraction above 0 gets at least one class (or group).
+
+    Args:
+        classes: names of the classes.
+        groups: group of each.
+        options: how they are shared out.
+        nouns: what the classes are, for messages.
 
     >>> names = [f"part{number}" for number in range(10)]
     >>> found = assigned(names, names, SplitOptions())
@@ -71,10 +77,10 @@ def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOption
     units = sorted(set(groups if options.by_group else classes), key=lambda unit: _order(unit, options.seed))
     wanted = sum(fraction > 0 for fraction in options.fractions)
     if len(units) < wanted:
-        kind = "groups" if options.by_group else "classes"
+        kind = "groups" if options.by_group else nouns
         raise DataError(
             f"there are {len(units)} {kind} ({shortened(sorted(units))}), too few for {wanted} splits; "
-            "use split='all', or add classes."
+            f"use split='all', or add {nouns}."
         )
     of_unit = dict(zip(units, _shared_out(len(units), options.fractions), strict=True))
     return [of_unit[group if options.by_group else name] for name, group in zip(classes, groups, strict=True)]
@@ -90,7 +96,7 @@ def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
     name = f"{dataset.name.removesuffix('/all')}/{split}"
     if split == "all":
         return dataclasses.replace(dataset, name=name)
-    splits = assigned(dataset.classes, dataset.groups, options)
+    splits = assigned(dataset.classes, dataset.groups, options, dataset.nouns)
     return dataset.select([index for index, found in enumerate(splits) if found == split], name)
 
 

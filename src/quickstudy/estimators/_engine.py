@@ -71,6 +71,7 @@ class TorchEngine:
             statistics=saved.statistics,
             symbols=saved.symbols,
             frames=_frames(learner),
+            scale=saved.scale,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -143,7 +144,7 @@ class TorchEngine:
             learner={"name": facts.name},
             input=spec,
             layout=spec.layout(),
-            target=manifests.Target(kind=facts.target, outputs=facts.ways, symbols=facts.symbols or None),
+            target=manifests.Target(kind=facts.target, outputs=facts.ways, symbols=facts.symbols or None, scale=facts.scale),
             continues=facts.continues,
             protocol="",
             temperature=facts.temperature,

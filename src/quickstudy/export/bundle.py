@@ -67,7 +67,9 @@ def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: 
         learner={"name": about["learner"].get("class")} | about["learner"],
         input=spec,
         layout=spec.layout(),
-        target=Target(kind=saved.target, outputs=ways if isinstance(ways, int) else None, symbols=saved.symbols or None),
+        target=Target(
+            kind=saved.target, outputs=ways if isinstance(ways, int) else None, symbols=saved.symbols or None, scale=saved.scale
+        ),
         programs={name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()},
         settings=dict(programs.settings),
         state={

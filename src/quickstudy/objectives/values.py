@@ -19,10 +19,17 @@ class Values:
     """Numbers of some examples of one task (or, with one more leading axis, of a batch of tasks).
 
     Args:
-        rows: one or more numbers per example, float `[example, output]`.
+        rows: one or more numbers per example, as a learner sees them, float `[example, output]`.
+        unit: size of 1 in `rows` in the unit of the values' owner, float `[example, output]`, if learners see values at another scale;
+            scores are in the owner's unit, losses are not. None if both are the same.
+
+    >>> y = Values(torch.tensor([[1.0], [-1.0]]), unit=torch.tensor([[20.0], [20.0]]))
+    >>> y.scores(torch.tensor([[1.0], [-0.5]]), torch.ones(2))
+    {'mean_squared_error': tensor(50.)}
     """
 
     rows: Float[Tensor, " *task example output"]
+    unit: Float[Tensor, " *task example output"] | None = None
     name: ClassVar[str] = "values"
     measure: ClassVar[Measure] = Measure("mean_squared_error", False, of_spread=Measure("log_likelihood", True, "nats"))
 
@@ -45,15 +52,17 @@ class Values:
         spread: Float[Tensor, "example output"] | None = None,
     ) -> dict[str, Tensor]:
         """Return the mean squared error over examples and outputs; with a spread, the mean log-density of each number too, in nats."""
-        found = {"mean_squared_error": squared_error(prediction, self.rows, weight)}
+        unit = 1.0 if self.unit is None else self.unit
+        rows, expected = self.rows * unit, prediction * unit
+        found = {"mean_squared_error": squared_error(expected, rows, weight)}
         if spread is None:
             return found
-        likelihood = normal_log_likelihood(self.rows, prediction, spread).mean(-1)
+        likelihood = normal_log_likelihood(rows, expected, spread * unit).mean(-1)
         return {**found, "log_likelihood": weighted_mean(likelihood, weight)}
 
     def like(self, prediction: Float[Tensor, "example output"]) -> Values:
         """Return the numbers that a prediction stands for: itself."""
-        return Values(prediction)
+        return Values(prediction, self.unit)
 
 
 torch.export.register_dataclass(Values)

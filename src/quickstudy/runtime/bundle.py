@@ -86,7 +86,7 @@ def write(path: str | os.PathLike[str], bundle: Bundle) -> None:
     parts = dict(bundle.graphs) if bundle.learner is None else {TORCH_LEARNER: bundle.learner}
     for name, arrays in zip(TENSORS, (bundle.weights, bundle.state, bundle.support), strict=True):
         if arrays or (name == TENSORS[0] and bundle.learner is None):
-            parts[name] = safetensors.numpy.save({key: np.ascontiguousarray(value) for key, value in sorted(arrays.items())})
+            parts[name] = safetensors.numpy.save({key: np.asarray(value, order="C") for key, value in sorted(arrays.items())})
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in parts.items()}
     about = bundle.manifest.model_copy(update={"parts": hashes}).model_dump_json(indent=1, exclude_none=True).encode()
     if len(about) > LIMITS["manifest"]:

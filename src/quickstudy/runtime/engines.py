@@ -11,6 +11,7 @@ import numpy as np
 from quickstudy.errors import ConfigError
 from quickstudy.inputs import InputSpec
 from quickstudy.runtime.bundle import Arrays, Bundle
+from quickstudy.targets import ValueScale
 from quickstudy.targets.classes import plain
 
 
@@ -30,6 +31,7 @@ class Facts:
         statistics: statistics of the inputs of training; empty if they are not known.
         symbols: alphabet of sequences, if a head is fixed to it; empty if any will do.
         frames: outputs for each example along time, for sequences; 0 if there is one output.
+        scale: scale at which the learner sees values; None: as they are.
     """
 
     name: str
@@ -43,6 +45,7 @@ class Facts:
     statistics: Mapping[str, float] = dataclasses.field(default_factory=dict)
     symbols: tuple[str, ...] = ()
     frames: int = 0
+    scale: ValueScale | None = None
 
 
 @dataclasses.dataclass(frozen=True)

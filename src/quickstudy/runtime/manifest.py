@@ -12,6 +12,7 @@ import pydantic
 from quickstudy import targets
 from quickstudy.errors import FileFormatError
 from quickstudy.inputs import AnySpec, TensorLayout
+from quickstudy.targets import ValueScale
 
 FORMAT = 3
 """Version of the bundle format; bundles of other versions are refused by name."""
@@ -40,11 +41,13 @@ class Target(_Part):
         kind: a name of `quickstudy.targets`, such as `classes` or `values`.
         outputs: columns of `y` and of a prediction, if the learner's head fixes them; None for any number.
         symbols: the alphabet of sequences, if the learner's head fixes it; None otherwise.
+        scale: names of values, and the scale at which the graphs see and predict them; None: as they are.
     """
 
     kind: str
     outputs: Size | None = None
     symbols: tuple[str, ...] | None = None
+    scale: ValueScale | None = None
 
 
 class Program(_Part):
@@ -153,6 +156,8 @@ def _faults(found: Manifest) -> Iterator[str]:
         yield from _program_faults(found, found.programs)
     elif found.kind == "learner":
         yield "it is a learner without programs"
+    if found.target.scale is not None and found.target.kind != "values":
+        yield f"target.scale is given for {found.target.kind}; expected it for values alone"
     if found.kind == "skill":
         yield from _label_faults(found)
 

@@ -133,6 +133,7 @@ def _facts(manifest: Manifest) -> Facts:
         statistics=manifest.statistics,
         symbols=manifest.target.symbols or (),
         frames=_frames(manifest),
+        scale=manifest.target.scale,
     )
 
 

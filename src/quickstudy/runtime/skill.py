@@ -36,7 +36,7 @@ class Skill:
 
     def __init__(self, engine: Engine, choices: Choices | None = None, known: Known | None = None) -> None:
         self.engine, self.choices, self.known = engine, choices or Choices(), known
-        self._target = targets.find(engine.facts.target)
+        self._target = targets.find(engine.facts.target, engine.facts.scale)
         self._warned = False
         self._changing = threading.Lock()
 
@@ -195,15 +195,17 @@ class Skill:
         return powers / powers.sum(-1, keepdims=True)
 
     def logits(self, x: Any) -> np.ndarray:
-        """Return the outputs of the learner itself, `[example, way]`, `[example, output]` or `[example, frame, symbol]`."""
+        """Return the outputs of the learner, `[example, way]`, `[example, frame, symbol]` or, of values, `[example, output]`."""
         return self.outputs(x)["prediction"]
 
     def outputs(self, x: Any) -> dict[str, np.ndarray]:
         """Return all that the learner predicts: its `prediction`, as `logits`, and for values perhaps their `spread`.
 
-        The spread is the standard deviation of each value that the learner expects, `[example, output]`; few learners predict one.
+        The spread is the standard deviation of each value that the learner expects, `[example, output]`; few learners predict one. Values
+        and spreads are in the unit of the values that were learned.
         """
-        return self._outputs(x)[0]
+        found, scale = self._outputs(x)[0], self.engine.facts.scale
+        return found if scale is None else scale.outputs(found)
 
     def moved_to(self, other: Any, **settings: float) -> Skill:
         """Return the same task as another learner learns it, from the examples that were kept.

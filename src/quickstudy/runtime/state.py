@@ -11,12 +11,14 @@ from quickstudy.runtime.manifest import StateTensor
 
 
 def padded(state: Arrays, layout: Mapping[str, StateTensor], ways: int) -> Arrays:
-    """Return the state with zeros for ways that are new."""
+    """Return the state with zeros for ways that are new; a tensor without ways, such as a single number, stays as it is."""
     return {
         name: np.pad(
             value,
             [(0, ways - size if axis == "way" else 0) for axis, size in zip(layout[name].shape, value.shape, strict=True)],
         )
+        if "way" in layout[name].shape
+        else value
         for name, value in state.items()
     }
 

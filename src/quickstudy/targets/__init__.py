@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from quickstudy import discovery
+from quickstudy.targets._scale import ValueScale
 
-__all__ = ["Target", "axes", "find"]
+__all__ = ["Target", "ValueScale", "axes", "find"]
 
 
 class Target(Protocol):
@@ -52,13 +53,18 @@ class Target(Protocol):
         ...
 
 
-def find(name: str) -> Target:
+def find(name: str, scale: ValueScale | None = None) -> Target:
     """Return the kind of answer of this name.
+
+    Args:
+        name: a file of this folder.
+        scale: scale at which a learner sees values; None: as they are.
 
     >>> find("classes").read(np.array([3, 7]))
     [3, 7]
     """
-    return discovery.load("targets", name)()
+    kind = discovery.load("targets", name)
+    return kind() if scale is None else kind(scale)
 
 
 def axes(name: str) -> tuple[str, ...]:

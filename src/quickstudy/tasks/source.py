@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 
 from quickstudy.inputs import InputSpec
+from quickstudy.targets import ValueScale
 from quickstudy.task import Task
 
 
@@ -37,3 +38,8 @@ class TaskSource(Protocol):
     def fingerprint(self, count: int) -> str:
         """Return a hash of the first `count` tasks: equal hashes, equal examples in equal order."""
         ...
+
+
+def scale_of(tasks: TaskSource) -> ValueScale | None:
+    """Return the scale of the values that tasks ask for; None if they are given as they are, or if the source says nothing of it."""
+    return getattr(tasks, "scale", None)

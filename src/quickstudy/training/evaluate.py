@@ -32,8 +32,9 @@ from quickstudy.layers.check import unchanged_buffers
 from quickstudy.layers.conv_norm_pool import hooked
 from quickstudy.learner import Learner, hyperparameters
 from quickstudy.objectives.sequences import Tokens
+from quickstudy.targets import ValueScale
 from quickstudy.task import Task
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, scale_of
 from quickstudy.training.calibration import Reliability
 from quickstudy.training.graphs import Captured
 from quickstudy.training.measures import ACCURACY, MEASURES, Measure
@@ -158,11 +159,12 @@ def evaluate(
 
     Raises:
         TaskError: a query set asks for a class that the support set lacks.
-        ConfigError: no tasks, or a learner of classes for tasks of values.
+        ConfigError: no tasks, a learner of classes for tasks of values, or values at another scale than that of a saved learner.
     """
     if count < 1:
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
-    saved = learner if isinstance(learner, SavedLearner) else SavedLearner(learner)
+    saved = learner if isinstance(learner, SavedLearner) else SavedLearner(learner, scale=scale_of(tasks))
+    check_scale(tasks, saved.scale)
     return Evaluator(saved.learner, engine, saved.temperature_of)(tasks, range(count), advance, group)
 
 
@@ -182,6 +184,18 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
         for part in (first.support, first.query):
             if isinstance(part.y, Tokens):
                 part.y.check_frames(frames)
+
+
+def check_scale(tasks: TaskSource, scale: ValueScale | None) -> None:
+    """Raise a ConfigError for tasks that give values at another scale than the one at which a learner sees them."""
+    if scale_of(tasks) != scale:
+        ours, theirs = (
+            "values as they are" if one is None else f"values at a scale, {one}" for one in (scale_of(tasks), scale)
+        )
+        raise ConfigError(
+            f"the tasks give {ours}, but the learner expects {theirs}. Take the learner's scale, load_data(...).in_scale(saved.scale), "
+            "or train and judge on tasks of one scale."
+        )
 
 
 class Judged(NamedTuple):

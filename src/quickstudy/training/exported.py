@@ -110,6 +110,7 @@ def of_graphs(graphs: Graphs) -> SavedLearner:
         manifest.statistics,
         None if manifest.unknown is None else manifest.unknown.threshold,
         manifest.temperature_power or 0.0,
+        scale=manifest.target.scale,
     )
 
 

@@ -18,7 +18,7 @@ from quickstudy.layers.check import restored_buffers, unchanged_buffers
 from quickstudy.learner import Learner, set_progress
 from quickstudy.task import Task
 from quickstudy.tasks.classes import ClassTasks
-from quickstudy.tasks.source import TaskSource
+from quickstudy.tasks.source import TaskSource, scale_of
 from quickstudy.training import checkpoint
 from quickstudy.training.best import Best
 from quickstudy.training.calibration import fit_temperature, input_statistics, power_of_ways
@@ -27,7 +27,7 @@ from quickstudy.training.describing import plain
 from quickstudy.training.device import mixed_precision, own_device, precision_advice
 from quickstudy.training.diagnosis import likely_rate
 from quickstudy.training.engine import Engine
-from quickstudy.training.evaluate import Evaluator, Result, check_fits
+from quickstudy.training.evaluate import Evaluator, Result, check_fits, check_scale
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY
 from quickstudy.training.memory import peak_megabytes
@@ -154,7 +154,7 @@ class Trainer:
             info["validation"] = result.to_dict()
         fixed = self.learner.ways is not None  # to the columns that symbols have in all tasks
         symbols = tuple(info["trained_on"].get("symbols", "")) if fixed else ()
-        return SavedLearner(self.learner, self.spec, info, self.tasks.target, symbols=symbols)
+        return SavedLearner(self.learner, self.spec, info, self.tasks.target, symbols=symbols, scale=scale_of(self.tasks))
 
     def finish(self) -> SavedLearner:
         """Return the best learner by validation (the last one without), calibrated, saved, and on the CPU, where it will be used."""
@@ -178,6 +178,7 @@ class Trainer:
         for tasks in (self.tasks, self.validation):
             if tasks is not None:
                 check_fits(self.learner, tasks)
+                check_scale(tasks, scale_of(self.tasks))
                 plain(tasks.describe(), "tasks.describe()")
         describe(self.saved())
         to_arrays(self.learner.state_dict())

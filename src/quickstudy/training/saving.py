@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pydantic
 import torch
 from torch import nn
 
@@ -18,6 +19,7 @@ from quickstudy.learner import Learner
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
+from quickstudy.targets import ValueScale
 from quickstudy.training.describing import build_module, check_header, describe_module, plain
 
 
@@ -36,6 +38,7 @@ class SavedLearner:
         statistics: simple statistics of the training inputs, as `spec.statistics` returns them; empty if they were not measured.
         threshold: largest logit below which an example belongs to no class; None if it was not measured.
         symbols: alphabet of sequences, the space first, if a learned head is fixed to it; empty if each task has its own.
+        scale: names of the values that it predicts, and the scale at which it sees them; None: as they are.
     """
 
     learner: Learner
@@ -47,6 +50,7 @@ class SavedLearner:
     threshold: float | None = None
     temperature_power: float = 0.0
     symbols: tuple[str, ...] = ()
+    scale: ValueScale | None = None
 
     def temperature_of(self, ways: int) -> float:
         """Return the number by which the logits of so many ways are divided to become probabilities."""
@@ -102,6 +106,7 @@ def _opened(bundle: Bundle, path: str | os.PathLike[str]) -> tuple[dict[str, np.
         "statistics": manifest.statistics,
         "threshold": None if manifest.unknown is None else manifest.unknown.threshold,
         "symbols": manifest.target.symbols or (),
+        "scale": None if manifest.target.scale is None else manifest.target.scale.model_dump(),
     }
 
 
@@ -121,6 +126,7 @@ def describe(saved: SavedLearner) -> dict[str, Any]:
         "statistics": plain(saved.statistics, "statistics"),
         "threshold": saved.threshold,
         **({"symbols": list(saved.symbols)} if saved.symbols else {}),
+        **({} if saved.scale is None else {"scale": plain(saved.scale.model_dump(), "scale")}),
     }
 
 
@@ -159,8 +165,16 @@ def _build(
     later = {
         name: meta[name] for name in ("threshold", "temperature_power") if name in meta
     }  # version 0.2.0 did not write them
-    later |= {"symbols": tuple(meta.get("symbols", ()))}
+    later |= {"symbols": tuple(meta.get("symbols", ())), "scale": _scale(path, meta)}
     return SavedLearner(learner, spec, meta["info"], meta["target"], meta["temperature"], meta["statistics"], **later)
+
+
+def _scale(path: str | os.PathLike[str], meta: Mapping[str, Any]) -> ValueScale | None:
+    """Return the scale of the values that a described learner predicts; None if it sees them as they are."""
+    try:
+        return None if meta.get("scale") is None else ValueScale.model_validate(meta["scale"])
+    except pydantic.ValidationError as error:
+        raise FileFormatError(f"{path} has a damaged header (scale: {error.errors()[0]['msg']}).") from error
 
 
 def to_arrays(tensors: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:

@@ -1,8 +1,8 @@
 """Readers of data: one file per format. Adding a file adds a format.
 
 A file defines `EXPECTED` (what it reads, in words), `recognises(path)`, `kind(path)` and `read(path, wanted)`; and, if something is said of
-files of this format alone, `WISHES` (each with its explanation), `SEVERAL` (which of them are lists) and `SETTLES` (the kind of input that
-one of them stands for).
+files of this format alone, `WISHES` (each with its explanation), `SEVERAL` (which of them are lists), `SETTLES` (the kind of input that
+one of them stands for) and `ANSWERS` (the kind of answer that one of them stands for).
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def wishes() -> dict[str, str]:
     """Return what can be said of files of some formats alone, each with its explanation.
 
     >>> list(wishes())
-    ['sound', 'text', 'label', 'group', 'columns']
+    ['sound', 'text', 'label', 'value', 'group', 'columns']
     """
     return {name: words for module in _readers() for name, words in getattr(module, "WISHES", {}).items()}
 
@@ -123,8 +123,8 @@ def wishes() -> dict[str, str]:
 def several() -> set[str]:
     """Return which of these are lists.
 
-    >>> several()
-    {'columns'}
+    >>> sorted(several())
+    ['columns', 'value']
     """
     return set().union(*(getattr(module, "SEVERAL", ()) for module in _readers()))
 
@@ -135,7 +135,21 @@ def settled(said: Collection[str]) -> str | None:
     >>> settled(["label", "text"])
     'text'
     """
-    kinds = {name: kind for module in _readers() for name, kind in getattr(module, "SETTLES", {}).items()}
+    return _told(said, "SETTLES")
+
+
+def answered(said: Collection[str]) -> str | None:
+    """Return the kind of answer that data holds if these things are said of it; None if they do not tell.
+
+    >>> answered(["group", "value"])
+    'values'
+    """
+    return _told(said, "ANSWERS")
+
+
+def _told(said: Collection[str], table: str) -> str | None:
+    """Return what the first of these things stands for that some reader has in a table of this name."""
+    kinds = {name: kind for module in _readers() for name, kind in getattr(module, table, {}).items()}
     return next((kinds[name] for name in said if name in kinds), None)
 
 

@@ -41,7 +41,7 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
         DataError: a table has no column of labels, or texts are wished for.
     """
     said, others = {name: wanted.wishes.get(name) for name in table.WISHES}, wanted.without(table.WISHES)
-    for name in (*table.COLUMNS, "group"):
+    for name in (*table.COLUMNS, "value", "group"):
         if said[name]:
             raise DataError(f"{name} is given, but {str(path)!r} is a collection of tables, each a group; leave it out.")
     if wanted.spec is None:

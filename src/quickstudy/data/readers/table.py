@@ -1,4 +1,4 @@
-"""Tables: a csv, tsv, jsonl or parquet file of texts, paths of files, or numbers and categories, with a column of classes."""
+"""Tables: a csv, tsv, jsonl or parquet file of texts, paths of files, or numbers and categories, with a column of classes or of values."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ import numpy as np
 
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import DataWarning
-from quickstudy.data.readers import Found, Wanted
+from quickstudy.data.readers import Found, Wanted, _values
 from quickstudy.data.readers._listed import read_listed
 from quickstudy.data.tree import printable, shortened
 from quickstudy.errors import ConfigError, DataError, InputWarning, NotFoundError, QuickstudyError
 from quickstudy.inputs import InputSpec, kinds
 from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
+from quickstudy.targets import ValueScale
 
 EXPECTED = ".csv, .tsv, .jsonl or .parquet of paths of sounds, of texts, or of numbers and categories"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
@@ -36,14 +37,17 @@ WISHES = {
         for name, kind in COLUMNS.items()
     },
     "label": "your own table: column of their classes; null: label",
-    "group": "your own table: column of groups of classes; null: there are none",
-    "columns": "your own table: columns of numbers, categories or dates; null: all but those of labels and groups",
+    "value": "your own table: columns of numbers to be predicted, in place of classes",
+    "group": "your own table: column of groups: of classes, or of the rows of one task of values, such as a patient; null: there are none",
+    "columns": "your own table: columns of numbers, categories or dates; null: all but those of labels, values and groups",
 }
 """Explanation of what is said of a table alone: the names of its columns, each its own name unless something else is said."""
-SEVERAL = frozenset(["columns"])
+SEVERAL = frozenset(["value", "columns"])
 """Names among these of which several columns may be named."""
-SETTLES = {**{name: name for name in COLUMNS}, "columns": "table"}
+SETTLES = {**{name: name for name in COLUMNS}, "value": "table", "columns": "table"}
 """Kind of input that a table holds if this is said of it."""
+ANSWERS = {"value": "values"}
+"""Kind of answer that a table holds if this is said of it."""
 
 
 def recognises(path: pathlib.Path) -> bool:
@@ -90,12 +94,14 @@ def kind_said(path: pathlib.Path, said: Mapping[str, Any]) -> type[InputSpec]:
 
 
 def read(path: pathlib.Path, wanted: Wanted) -> Found:
-    """Return the classes of a table; rows without an example or a label are left out, and counted, and so are files that cannot be read.
+    """Return the classes or groups of a table; rows that lack something are left out, and counted, and so are files that cannot be read.
 
     Raises:
         DataError: a column is missing or holds no texts, or no row is left.
     """
     said, others = {name: wanted.wishes.get(name) for name in WISHES}, wanted.without(WISHES)
+    if said["value"]:
+        return _read_values(path, said, others)
     found = kind_said(path, said)
     if isinstance(wanted.spec, TableSpec) and any(said[name] for name in COLUMNS):
         others.of_kind(found)  # which says that the data holds something else
@@ -137,10 +143,9 @@ def rows_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False) -
     names = [said.get("label") or "label", *([said["group"]] if said.get("group") else [])]
     for option, name in zip(("label", "group"), names, strict=False):
         _check_column(list(table), name, option, path)
-    columns = [said["columns"]] if isinstance(said.get("columns"), str) else said.get("columns")
-    for name in columns or ():
+    columns = _listed_names(said.get("columns")) or [name for name in table if name not in names]
+    for name in columns:
         _check_column(list(table), name, "columns", path)
-    columns = [*dict.fromkeys(columns or [name for name in table if name not in names])]
     if not columns:
         raise DataError(
             f"{str(path)!r} has no column beside {' and '.join(names)}; expected numbers or categories to learn from."
@@ -152,7 +157,57 @@ def rows_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False) -
     return structured({name: table[name] for name in columns}, kept), labels
 
 
-def structured(columns: Mapping[str, Sequence[Any]], kept: Sequence[int] | None = None) -> np.ndarray:
+def _read_values(path: pathlib.Path, said: Mapping[str, Any], wanted: Wanted) -> Found:
+    """Return the groups of a table with values; the spec and the scale of values are those of the groups of training."""
+    if not said["group"]:
+        words = f"{str(path)!r}: no column of groups is named, with group=COLUMN, so that all rows are one task."
+        warnings.warn(words, DataWarning, stacklevel=4)
+    found = values_of(path, said, wanted.strict)
+    order, names, counts = _values.in_groups(found, path)
+    rows, values = structured(found.columns, found.kept[order]), found.values[order]
+    training = np.repeat(_values.in_training(names), counts)
+    scale = ValueScale.of(_listed_names(said["value"]), values[training])
+    with said_of_file(path):
+        spec, how = wanted.of_kind(TableSpec, rows[training])
+        if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
+            rows = rows[[*spec.names]]  # without those of which it was said that they are left out
+        stored = spec.read_all(rows, **how)
+    return Found(_values.dataset_of(stored, values, scale, (names, counts), (spec, printable(path.name))))
+
+
+def values_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False) -> _values.Grouped:
+    """Return the rows of a table with numbers to predict, those that are whole.
+
+    Args:
+        path: a file of the endings above.
+        said: what is said of it, by the names of `WISHES`; `value` names one column or several.
+        strict: True: a row that lacks something is an error; False: it is left out, with a `DataWarning`.
+
+    Raises:
+        DataError: a column is missing, a value is no number, or nothing is left.
+    """
+    for name in ("label", *COLUMNS):
+        if said.get(name):
+            raise DataError(f"value and {name} are both given for {str(path)!r}; rows with values are told by --columns alone.")
+    table, values, group = table_of(path), _listed_names(said.get("value")), said.get("group")
+    for option, name in [*(("value", name) for name in values), *([("group", group)] if group else [])]:
+        _check_column(list(table), name, option, path)
+    columns = _listed_names(said.get("columns")) or [name for name in table if name not in (*values, group)]
+    for name in columns:
+        _check_column(list(table), name, "columns", path)
+    twice = [name for name in columns if name in (*values, group)]
+    if twice or not columns:
+        wrong = f"{twice[0]!r} is both learned from and predicted" if twice else f"{str(path)!r} has no column to learn from"
+        raise DataError(f"{wrong}; name other columns with --columns.")
+    return _values.whole_rows(table, columns, values, group, path, strict)
+
+
+def _listed_names(said: str | Sequence[str] | None) -> list[str]:
+    """Return names of columns, each once, that were given as one or several."""
+    return [*dict.fromkeys([said] if isinstance(said, str) else said or ())]
+
+
+def structured(columns: Mapping[str, Sequence[Any]], kept: Sequence[int] | np.ndarray | None = None) -> np.ndarray:
     """Return columns as a structured array of cells; only these rows if some are named.
 
     >>> structured({"age": [3, 4], "colour": ["red", "blue"]})["colour"].tolist()

@@ -99,8 +99,8 @@ def write_firmware(
 
     Raises:
         ModelError: the learner does something that has no C form; the message names the operator and the layer, and what to use instead.
-        ConfigError: the learner's inputs have several parts or are rows of tables, nobody says how long its rows are, or int8 lacks
-            examples.
+        ConfigError: the learner's inputs have several parts or are rows of tables, it scales values, nobody says how long its rows are,
+            or int8 lacks examples.
 
     >>> import tempfile
     >>> from quickstudy.learners.maml import MAML
@@ -119,6 +119,11 @@ def write_firmware(
         raise ConfigError(
             f"the learner takes {spec}, which the device cannot turn into numbers as training did; export without --target c, or train on "
             "rows of numbers (an .npz file)."
+        )
+    if saved.scale is not None:
+        raise ConfigError(
+            f"the learner sees {', '.join(saved.scale.names)} at a scale of its training, which C does not apply; export without "
+            "--target c, or train on values that were scaled before."
         )
     request = Request(settings.ways, settings.examples, spec, discovery.load("objectives", saved.target))
     source, chosen = _compiled(saved, request, settings.precision, calibration)

@@ -15,7 +15,7 @@ def check(patient: Patient) -> Finding:
     if len(patient.splits) < 2:
         return does_not_apply("there are no two splits of one data set to compare")
     hashes = {name: hashed(split) for name, split in patient.splits.items()}
-    classes, examples, worst = 0, 0, ("", 0.0)
+    classes, examples, worst, nouns = 0, 0, ("", 0.0), next(iter(patient.splits.values())).nouns
     shared: list[str] = []
     for one, other in itertools.combinations(patient.splits, 2):
         names = set(patient.splits[one].classes) & set(patient.splits[other].classes)
@@ -24,22 +24,26 @@ def check(patient: Patient) -> Finding:
         classes, examples = classes + len(names), examples + same
         worst = max(worst, (f"{one} and {other}", share), key=lambda pair: pair[1])
         if names:
-            shared.append(f"{one} and {other} share {len(names)} classes, such as {min(names)!r}")
+            shared.append(f"{one} and {other} share {len(names)} {nouns}, such as {min(names)!r}")
         elif same:
             shared.append(f"{one} and {other} share {same} equal examples ({share:.2%})")
     figures = {"classes": classes, "examples": examples, "largest_share": worst[1]}
     if not shared:
-        return Finding("good", f"{', '.join(patient.splits)} have no class and no example in common", figures=figures)
+        return Finding(
+            "good",
+            f"{', '.join(patient.splits)} have no {'class' if nouns == 'classes' else 'group'} and no example in common",
+            figures=figures,
+        )
     verdict = "bad" if classes or worst[1] > LIMITS.equal else "look"
     advice = (
-        "results on classes that were trained on say nothing of new ones: choose splits that share nothing, and train again"
+        f"results on {nouns} that were trained on say nothing of new ones: choose splits that share nothing, and train again"
     )
     return Finding(verdict, "; ".join(shared), advice, figures)
 
 
 def hashed(split: Dataset) -> set[bytes]:
-    """Return a hash of each stored example of a split."""
-    parts = list(split.examples.values())
+    """Return a hash of each stored example of a split, with its values if it has some."""
+    parts = [*split.examples.values(), *(() if split.values is None else (split.values[split.rows],))]
     found = set()
     for row in range(len(parts[0])):
         digest = hashlib.blake2b(digest_size=12)
