@@ -12,6 +12,7 @@ import torch
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import Dataset, DataWarning
 from quickstudy.errors import DataError, TaskError
+from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.sound import SoundSpec
 from quickstudy.targets.sequences import SequenceTarget
 from quickstudy.tasks._draw import Draw
@@ -133,3 +134,17 @@ def test_augmentation_changes_sounds_and_no_transcript() -> None:
     assert torch.equal(plain[3].query.y.ids, changed[3].query.y.ids)
     assert not torch.equal(plain[3].query.x, changed[3].query.x)  # type: ignore[arg-type]
     assert plain.fingerprint(5) != changed.fingerprint(5)
+
+
+def test_pictures_are_joined_from_left_to_right_on_their_ground() -> None:
+    pictures = np.full((8, 6, 12, 1), 255, np.uint8)
+    pictures[:4, 2, 3:5] = 0  # two columns of dark ink: "i"
+    pictures[4:, 1:5, 3:6] = 0  # three: "m"
+    data = from_arrays(pictures, ["hand/i"] * 4 + ["hand/m"] * 4, spec=ImageSpec(6, 12, 1, ink="light"), how={"ink": "dark"})
+    task = StringTasks(data, shots=2, queries=6, strings=Strings(2))[0]
+    for x, places in zip(task.query.x, task.query.y.places.numpy(), strict=True):  # type: ignore[union-attr]
+        (text,) = SequenceTarget().given(places[None], (" ", "i", "m"))
+        inked = x[0].amax(0)
+        assert x.shape == (1, 6, 12)
+        assert int((inked > 0.5).sum()) == sum({"i": 2, "m": 3}[letter] for letter in text)
+        assert float(x.min()) == 0

@@ -29,8 +29,9 @@ from quickstudy.tasks._ranges import shown, whole
 from quickstudy.tasks._strings import WHOLE, Strings
 from quickstudy.tasks.augment import augmentation
 
-JOINING = {"gap": 3, "share": 0.75}
-"""Most columns of silence behind each joined example; share of the examples that are no longer than what is taken for usual."""
+JOINING = {"gap": 3, "share": 0.75, "short": 1.1}
+"""Most columns of silence behind each joined example; share of the examples that are no longer than what is taken for usual; factor by which
+the longest strings may usually be too long before that is said."""
 
 
 class _Drawn(NamedTuple):
@@ -111,8 +112,8 @@ class StringTasks:
         drawn = self._draw(index)
         x, lengths = self._x(index, drawn)
         y = self._y(index, drawn.classes, lengths)
-        parts = [Examples(x[:, part], Tokens(y[:, part])) for part in (slice(self.shots), slice(self.shots, None))]
-        return Task(*parts, torch.from_numpy(task_keys(self.seed, index)))
+        support, query = (Examples(x[:, part], Tokens(y[:, part])) for part in (slice(self.shots), slice(self.shots, None)))
+        return Task(support, query, torch.from_numpy(task_keys(self.seed, index)))
 
     @property
     def input(self) -> InputSpec:
@@ -253,10 +254,10 @@ class _Joiner:
         self.begins, self.sizes = self._extents()
         self.columns = self.stored.shape[-1]
         needed = int(most * (np.quantile(self.sizes[dataset.rows], JOINING["share"]) + JOINING["gap"] / 2))
-        if needed > self.columns:
+        if needed > JOINING["short"] * self.columns:
             warnings.warn(
                 f"strings of {most} need about {needed} columns, but the {dataset.spec.nouns} of {dataset.name} have {self.columns}, so "
-                f"that long strings lose their last examples. Lower length, or let them be {needed / self.columns:.2f} times as long "
+                f"that long strings lose their last examples. Lower length, or let them be {needed / self.columns:.1f} times as long "
                 "(sounds: --seconds).",
                 DataWarning,
                 stacklevel=4,
