@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import inspect
 import warnings
@@ -220,27 +221,28 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     if "ways" not in argument_names(discovery.load("tasks", judging(options))):
         return [*words, "--split", options.validation.split or options.split]
     for split in dict.fromkeys(("test", options.validation.split, options.split)):
-        counts = _counts(options, split, saved)
+        counts, together = _counts(options, split, saved)
         if "ways" not in argument_names(source):
             if counts:
                 return [*words, "--split", split]
             continue
-        ways = saved.learner.ways or min(USUAL["ways"], len(counts))
-        if len(counts) >= max(2, ways) and min(counts) >= 2:
+        ways = saved.learner.ways or min(USUAL["ways"], together)
+        if together >= max(2, ways) and min(counts) >= 2:
             return [*words, "--split", split, "--ways", ways, *_examples(min(counts))]
     return ["info", options.out]
 
 
-def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLearner) -> list[int]:
-    """Return the number of examples of each class of a split; none if there is no such split."""
+def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLearner) -> tuple[list[int], int]:
+    """Return the number of examples of each class of a split, and the most classes of a task; none if there is no such split."""
     if split is None:
-        return []
+        return [], 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         try:
-            return _data.load(options, split, saved.spec).counts.tolist()
+            found = _data.load(options, split, saved.spec)
         except QuickstudyError:  # the data cannot be split in this way
-            return []
+            return [], 0
+    return found.counts.tolist(), max(collections.Counter(found.groups).values()) if found.spec.by_group else len(found.classes)
 
 
 def _examples(least: int) -> list[object]:
