@@ -19,7 +19,6 @@ import torch
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
-from sklearn.neighbors import NearestCentroid
 
 from quickstudy import load_data
 from quickstudy.data.dataset import Dataset, DataWarning
@@ -33,11 +32,6 @@ SHOTS, ASKED = 5, 500
 """Molecules of each class to learn from, and the most of each class that are asked for."""
 Model = Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray]
 """Type of a model: from examples, their labels and questions to how active each of these is."""
-BESIDE: dict[str, Callable[[], Any]] = {
-    "logistic regression": lambda: LogisticRegression(max_iter=1000),
-    "random forest": lambda: RandomForestClassifier(200, random_state=0),
-    "nearest centroid": NearestCentroid,
-}
 
 
 def of_sklearn(make: Callable[[], Any]) -> Model:
@@ -47,6 +41,20 @@ def of_sklearn(make: Callable[[], Any]) -> Model:
         return make().fit(x, y).predict_proba(asked)[:, 1]
 
     return activity
+
+
+def nearest_centroid(x: np.ndarray, y: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Return how much nearer to the mean of the active molecules than to that of the others each question is."""
+    away, near = (np.square(asked - x[y == label].mean(0)).sum(1) for label in (0, 1))
+    return away - near
+
+
+BESIDE: dict[str, Model] = {
+    "logistic regression": of_sklearn(lambda: LogisticRegression(max_iter=1000)),
+    "random forest": of_sklearn(lambda: RandomForestClassifier(200, random_state=0)),
+    "nearest centroid": nearest_centroid,
+}
+"""Models that learn from the same molecules, without meta-training."""
 
 
 def of_run(path: str) -> Model:
@@ -86,15 +94,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("runs", nargs="+", help="folders of runs that were trained on molnet")
     parser.add_argument("--split", default="test", help="test; or test_apart, of molecules that runs of train_apart never saw")
-    parser.add_argument("--draws", type=int, default=50, help="draws of each assay")
+    parser.add_argument("--draws", type=int, default=20, help="draws of each assay")
     options = parser.parse_args()
     torch.set_num_threads(1)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DataWarning)
         dataset = load_data("molnet", options.split)
-    models = {pathlib.Path(run).name: of_run(run) for run in options.runs} | {
-        name: of_sklearn(make) for name, make in BESIDE.items()
-    }
+    models = {pathlib.Path(run).name: of_run(run) for run in options.runs} | BESIDE
     assays = [*dict.fromkeys(dataset.groups)]
     with counted("draws", len(assays) * options.draws) as advance:
         found = np.stack([areas(dataset, assay, models, options.draws, advance) for assay in assays], axis=1)

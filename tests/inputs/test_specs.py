@@ -19,6 +19,7 @@ from quickstudy import discovery, inputs
 from quickstudy.errors import DataError
 from quickstudy.inputs import AnySpec, InputSpec, TensorLayout
 from quickstudy.inputs.image import ImageSpec, load_image
+from quickstudy.inputs.molecule import MoleculeSpec
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.inputs.sound import SoundSpec
 from quickstudy.inputs.table import TableSpec
@@ -28,6 +29,7 @@ from quickstudy.tasks._inputs import to_input
 RANDOM = np.random.default_rng(0)
 SPECS: dict[str, list[InputSpec]] = {
     "image": [ImageSpec(), ImageSpec(7, 9, 3), ImageSpec(8, 8, 1, "dark")],
+    "molecule": [MoleculeSpec(bits=16), MoleculeSpec(radius=1)],
     "rows": [RowsSpec(3), RowsSpec(2, ("a", "b"))],
     "table": [
         TableSpec.of({"a": [1.0, 2.0], "b": ["red", None]}),
@@ -75,7 +77,7 @@ def test_a_field_of_any_kind_is_read_from_plain_values(spec: InputSpec) -> None:
     held = Holder(input=spec)
     assert held.model_dump()["input"] == spec.model_dump()
     assert Holder.model_validate_json(held.model_dump_json()).input == spec
-    with pytest.raises(pydantic.ValidationError, match="kind of input is 'smell'; expected one of image, rows"):
+    with pytest.raises(pydantic.ValidationError, match="kind of input is 'smell'; expected one of image, molecule"):
         Holder.model_validate({"input": {"kind": "smell"}})
     with pytest.raises(pydantic.ValidationError, match="colour"):
         Holder.model_validate({"input": spec.model_dump() | {"colour": 1}})
@@ -417,6 +419,9 @@ def test_what_a_network_got_can_be_stored_again_and_shown(spec: InputSpec) -> No
     if spec.kind in ("rows", "table"):
         numbers = next(iter(examples.values()))[0].ravel()
         assert shown.content.decode() == ", ".join(f"{number:.4g}" for number in numbers)
+    elif spec.kind == "molecule":
+        places = np.flatnonzero(examples["molecule"][0])
+        assert shown.content.decode() == f"fingerprint with the bits {', '.join(map(str, places))}"
     else:
         again = spec.read(shown.content)
         (name,) = spec.layout()
@@ -429,6 +434,7 @@ def test_every_word_that_can_be_said_of_data_is_explained() -> None:
         assert inputs.explained(name) != "a property of your own data"
     assert {name: kind.readings() for name, kind in inputs.kinds().items()} == {
         "image": ["ink"],
+        "molecule": [],
         "rows": [],
         "sound": [],
         "table": [],

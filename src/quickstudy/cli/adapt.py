@@ -122,7 +122,7 @@ def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargpars
             way = f"name their column with --{kind.column}" if kind.column else "give a folder of them"
             raise ConfigError(f"{str(support)!r} is a table of {found.nouns}, but this learner takes {kind.nouns}; {way}.")
         return table.examples_of(support, said.get(kind.column), options.label, kind)
-    if kind.tabular:
+    if kind.tabular or not kind.suffixes():
         raise ConfigError(
             f"{str(support)!r} is no table, but this learner takes {kind.nouns}; give a csv file with a column of classes."
         )
@@ -160,6 +160,6 @@ def open_skill(path: str, **readings: Any) -> Skill:
 def _check_reads_files(path: str, engine: Engine) -> None:
     """Raise a ConfigError, which names what to use in Python, unless the learner's examples are files."""
     spec = engine.reader_for(None)
-    if not spec.suffixes() and not spec.tabular:
+    if not spec.suffixes() and not spec.tabular and not spec.column:
         estimator = "FewShotClassifier" if engine.facts.target == "classes" else "FewShotRegressor"
         raise ConfigError(f"{path} learns from {spec.nouns}, not from files; use {estimator} in Python for it.")

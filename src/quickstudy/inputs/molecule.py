@@ -11,7 +11,7 @@ import annotated_types
 import numpy as np
 
 from quickstudy.errors import ConfigError, DataError
-from quickstudy.inputs._layout import InputSpec, TensorLayout, check_several, listed
+from quickstudy.inputs._layout import InputSpec, Shown, TensorLayout, check_several, listed
 
 UNLIKE = 3.0
 """Ratio of mean numbers of bits beyond which molecules are called far larger or smaller than those of training."""
@@ -44,6 +44,9 @@ class MoleculeSpec(InputSpec, frozen=True):
     kind: Literal["molecule"] = "molecule"
     bits: Annotated[int, annotated_types.Interval(ge=8, le=2**16)] = 1024
     radius: Annotated[int, annotated_types.Interval(ge=0, le=8)] = 2
+
+    def __init__(self, bits: int = 1024, radius: int = 2, **fields: Any) -> None:
+        super().__init__(bits=bits, radius=radius, **fields)
 
     def __str__(self) -> str:
         return f"molecules as {self.bits} bits of their fingerprints, up to {self.radius} bonds around each atom"
@@ -161,6 +164,11 @@ class MoleculeSpec(InputSpec, frozen=True):
             f"the molecules have {here:.0f} bits on average, but those that the learner was trained on had {there:.0f}; give molecules of "
             "that size."
         )
+
+    def shown(self, stored: Mapping[str, np.ndarray]) -> Shown:
+        """Return the places of the bits of one stored fingerprint, as text: the molecule itself is not stored."""
+        places = ", ".join(map(str, np.flatnonzero(stored["molecule"]).tolist()))
+        return Shown("text/plain", f"fingerprint with the bits {places}".encode())
 
     def _checked(self, rows: np.ndarray) -> np.ndarray:
         """Return stored fingerprints, if they are of this length."""

@@ -3,9 +3,9 @@
 Wu et al. 2018, "MoleculeNet: a benchmark for molecular machine learning". An assay is a group of two classes, `active` and `inactive`, and
 tasks are drawn from one assay. The test assays are those of Altae-Tran, Ramsundar, Pappu and Pande 2017, "Low Data Drug Discovery with
 One-Shot Learning", section 4: the last three of Tox21 and the last six of SIDER. Of the others, the last two and four are for validation.
-Assays share molecules; what was not seen in training is the assay. In the splits `train_apart`, `val_apart` and `test_apart` the molecules are
-apart too: a fifth of them, by the hash of their SMILES, is in `test_apart` alone. Molecules without a result are left out, and so are those
-that rdkit cannot read. Licence: MIT.
+Assays share molecules; what was not seen in training is the assay. In the splits `train_apart`, `val_apart` and `test_apart` molecules are
+apart too: a fifth of them, by the hash of their SMILES, is in `test_apart` alone. Molecules without a result are left out, and so are
+those that rdkit cannot read. Licence: MIT.
 
 The files are not downloaded: `molnet/tox21.csv.gz` and `molnet/sider.csv.gz`, with a column `smiles`, and one of 0 and 1 for each assay.
 """
