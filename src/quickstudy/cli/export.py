@@ -192,6 +192,10 @@ def _use(path: str, manifest: Manifest) -> str:
     if manifest.target.kind == "classes" and manifest.input.tabular:
         command = _output.command("adapt", path, "MINE.csv", "--label", "COLUMN", "-o", "mine.qs")
         return f"{command}    (COLUMN holds the class of each row)"
+    if manifest.target.kind == "classes" and manifest.input.column and not manifest.input.suffixes():
+        column = f"--{manifest.input.column}"
+        command = _output.command("adapt", path, "MINE.csv", column, "COLUMN", "--label", "COLUMN", "-o", "mine.qs")
+        return f"{command}    (name the columns of your {manifest.input.nouns} and of their classes)"
     if manifest.target.kind == "classes" and manifest.input.suffixes():
         command = _output.command("adapt", path, "MY-CLASSES", "-o", "mine.qs")
         return f"{command}    (MY-CLASSES holds one folder of examples for each class)"

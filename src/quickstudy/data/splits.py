@@ -103,11 +103,14 @@ def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
 def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str) -> Dataset:
     """Return the classes of one split, by the split of each class if the data says, else shared out by name.
 
+    Groups stay whole if only examples of one group can be compared, and there are several.
+
     Raises:
         DataError: the data has no such split.
     """
     if of_class is None or split == "all":
-        return chosen(dataset, split, SplitOptions())
+        whole = dataset.spec.by_group and len(set(dataset.groups)) > 1
+        return chosen(dataset, split, SplitOptions(by_group=whole))
     check(dataset.name, split, sorted({*of_class, "all"}))
     return dataset.select([index for index, found in enumerate(of_class) if found == split], f"{dataset.name}/{split}")
 
