@@ -218,8 +218,6 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     named = [name for name in ("data", "data_dir", *readers.wishes()) if options[name]]
     for name in named:
         words += [f"--{name}", *(options[name] if isinstance(options[name], list) else [options[name]])]
-    if "ways" not in argument_names(discovery.load("tasks", judging(options))):
-        return [*words, "--split", options.validation.split or options.split]
     for split in dict.fromkeys(("test", options.validation.split, options.split)):
         counts, together = _counts(options, split, saved)
         if "ways" not in argument_names(source):
