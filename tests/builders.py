@@ -26,7 +26,7 @@ from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.training.engine import meta_gradient
-from quickstudy.training.loop import OPTIMIZERS
+from quickstudy.training.optimizers import OPTIMIZERS
 from quickstudy.training.settings import ValidationSettings
 
 WAYS = 3

@@ -32,6 +32,7 @@ _WHERE = {
     "SoundSpec": "quickstudy.inputs.sound",
     "StringTasks": "quickstudy.tasks.strings",
     "Strings": "quickstudy.tasks._strings",
+    "TablePrior": "quickstudy.tasks.table_prior",
     "TableSpec": "quickstudy.inputs.table",
     "Task": "quickstudy.task",
     "TextSpec": "quickstudy.inputs.text",
@@ -73,6 +74,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.tasks.strings import StringTasks
     from quickstudy.tasks.values import ValueTasks
+    from quickstudy.tasks.table_prior import TablePrior
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
     from quickstudy.training.folder import RunFolder
@@ -100,6 +102,7 @@ __all__ = [
     "SoundSpec",
     "StringTasks",
     "Strings",
+    "TablePrior",
     "TableSpec",
     "Task",
     "TextSpec",

@@ -56,6 +56,10 @@ class Learner(nn.Module, abc.ABC):
     relabelling_free: ClassVar[bool] = True
     """Renaming the classes renames the predictions and changes nothing else (in the default configuration)."""
 
+    any_columns: ClassVar[bool] = False
+    """`adapt` and `predict` take rows of any length on a net that does, so that an exported learner is given rows of a table without
+    padding."""
+
     prototypes: ClassVar[bool] = False
     """The state is `sums` `[way, feature]` and `counts` `[way]` of features; predictions compare features with their means."""
 

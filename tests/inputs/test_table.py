@@ -315,3 +315,25 @@ def test_large_numbers_that_are_all_the_same_are_moved_only() -> None:
     scaled, query = scaled_by_support(Examples(support, one), Examples(support + 1, one))
     assert scaled.x.abs().max() < 1e-3
     torch.testing.assert_close(query.x, torch.ones_like(query.x), rtol=0, atol=1e-3)
+
+
+def test_an_array_with_columns_that_say_nothing_is_read_as_a_whole_again() -> None:
+    rows = np.array([[1.0, 7.0, 5.0], [2.0, 7.0, 4.0], [3.0, 7.0, 9.0]])
+    with pytest.warns(InputWarning, match="'x1' \\(always 7"):
+        spec = TableSpec(width=4, scaling="task").fitted_to(rows)
+    assert spec.names == ("x0", "x2")
+    np.testing.assert_array_equal(spec.read_all(rows)["table"], spec.read_all(rows[:, [0, 2]])["table"])
+    with pytest.raises(DataError, match=r"shape \[3, 1\]; expected \[row, 2\], with the columns 'x0', 'x2'"):
+        spec.read_all(rows[:, :1])
+
+
+def test_a_network_that_takes_any_length_is_given_no_padding() -> None:
+    rows = np.array([[1.0, 5.0], [2.0, 4.0], [3.0, 9.0]])
+    padded = TableSpec(width=6, scaling="task")
+    spec = padded.unpadded().fitted_to(rows)
+    stored = spec.read_all(rows)
+    assert stored["table"].shape == (3, 1, 6)
+    assert spec.to_network(stored)["table"].shape == (3, 1, 2)
+    np.testing.assert_array_equal(spec.to_network(stored)["table"], padded.fitted_to(rows).to_network(stored)["table"][..., :2])
+    assert spec.layout()["table"].shape == (1, "column")
+    assert TableSpec.of({"weight": ["1", "2"]}).unpadded().padded

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple, Self
 
 import numpy as np
@@ -22,9 +22,12 @@ class TensorLayout(pydantic.BaseModel):
         dtype: type of the stored numbers.
         scale: factor of the stored numbers.
         offset: number that is added after scaling.
+        open: whether the last axis of the network's input may be shorter, as a small table has fewer numbers than a row has room for.
 
     >>> TensorLayout(axes=(28, 32, 3), order=(2, 0, 1), dtype="uint8", scale=1 / 255).shape
     (3, 28, 32)
+    >>> TensorLayout(axes=(1, 100), order=(0, 1), dtype="float32", open=True).shape
+    (1, 'column')
     """
 
     model_config = pydantic.ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -34,11 +37,18 @@ class TensorLayout(pydantic.BaseModel):
     dtype: Literal["uint8", "int64", "float32"]
     scale: float = 1.0
     offset: float = 0.0
+    open: bool = False
+
+    @pydantic.model_serializer(mode="wrap")
+    def _open_only_if_so(self, described: Callable[[TensorLayout], dict[str, Any]]) -> dict[str, Any]:
+        """Return the fields for files, of which `open` is one only if it is true."""
+        return {name: value for name, value in described(self).items() if name != "open" or value}
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Return the shape of one example as the network sees it."""
-        return tuple(self.axes[axis] for axis in self.order)
+    def shape(self) -> tuple[int | str, ...]:
+        """Return the shape of one example as the network sees it; an axis that is open is called `column`."""
+        sizes = tuple(self.axes[axis] for axis in self.order)
+        return (*sizes[:-1], "column") if self.open else sizes
 
     def to_network(self, stored: np.ndarray) -> np.ndarray:
         """Return the network's input, float32 `[example, *shape]`, for `stored` `[example, *axes]`; int64 stays int64."""
@@ -206,6 +216,10 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
             stored: examples to compare.
             how: options of `read_all` with which the examples were read.
         """
+
+    def unpadded(self) -> Self:
+        """Return the spec for a network that takes inputs of any length, so that they need no padding; by default, there is none."""
+        return self
 
     def lacking(self, stored: Mapping[str, np.ndarray]) -> str | None:
         """Return a warning if stored examples of files seem to lack something that the files hold: how many, and what; None by default."""

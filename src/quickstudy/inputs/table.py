@@ -33,6 +33,7 @@ class TableSpec(InputSpec, frozen=True):
         scaling: `training`: numbers have mean 0 and standard deviation 1 in the training data; `task`: in the examples of each task.
         location: what is subtracted from a task's numbers; empty before the task is known.
         spread: by what they are divided then.
+        padded: whether a network is given zeros for the numbers that are left over; else it is given as many as the columns need.
 
     >>> spec = TableSpec.of({"colour": ["red", "blue", "red"], "weight": ["1.5", "NA", "2.5"]})
     >>> spec.read({"colour": "blue", "weight": 3.0})["table"].tolist()
@@ -54,6 +55,7 @@ class TableSpec(InputSpec, frozen=True):
     scaling: Scaling = "training"
     location: tuple[float, ...] = ()
     spread: tuple[float, ...] = ()
+    padded: bool = True
 
     def __init__(self, columns: Sequence[Column] = (), width: int | None = None, **fields: Any) -> None:
         super().__init__(columns=tuple(columns), width=width, **fields)
@@ -152,7 +154,19 @@ class TableSpec(InputSpec, frozen=True):
 
     def layout(self) -> dict[str, TensorLayout]:
         """Return the layout of the one part, `table`: one row of numbers, which is no table of its own."""
-        return {"table": TensorLayout(axes=(1, self.features), order=(0, 1), dtype="float32")}
+        return {"table": TensorLayout(axes=(1, self.features), order=(0, 1), dtype="float32", open=not self.padded)}
+
+    def unpadded(self) -> Self:
+        """Return the spec of any table for a network that takes rows of any length; other specs have no padding."""
+        return self if self.width is None else self.changed(padded=False)
+
+    def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return the inputs of a network, float32 `[row, 1, number]`, with the numbers of the columns alone if it needs no padding."""
+        inputs = super().to_network(stored)
+        if self.padded or not self.columns:
+            return inputs
+        used = sum(column.width for column in self.columns)
+        return {name: rows[..., :used] for name, rows in inputs.items()}
 
     def read(self, thing: Any, **how: Any) -> dict[str, np.ndarray]:
         """Return one stored row, float32 `[1, features]`, from values by the names of columns, or in their order."""
@@ -343,16 +357,21 @@ def _telling(cells: Mapping[str, Cells]) -> list[Column]:
 
 
 def _unnamed(things: Any, names: Sequence[str]) -> dict[str, Cells]:
-    """Return the columns of an array or of lists `[row, column]`, called `names`, or `x0` and so on if there are none."""
+    """Return the columns of an array or of lists `[row, column]`, called `names`, or `x0` and so on if there are none.
+
+    If the names are some of `x0` and so on, because the other columns said nothing, an array with all columns will do too.
+    """
     try:
         rows = np.asarray(things) if hasattr(things, "dtype") else np.array([list(row) for row in things], dtype=object)
     except (TypeError, ValueError) as error:
         raise DataError(f"the rows are no table ({error}); expected columns by name, or rows of equal length.") from error
+    usual = [f"x{place}" for place in range(rows.shape[1] if rows.ndim == 2 else 0)]
+    if len(names) < len(usual) and set(names) <= set(usual):
+        return {name: _quick(rows[:, place]) for place, name in enumerate(usual) if not names or name in names}
     if rows.ndim != 2 or not rows.shape[1] or (names and rows.shape[1] != len(names)):
         wanted = f"[row, {len(names)}], with the columns {shown(names, 8)}" if names else "[row, column]"
         raise DataError(f"the rows have shape {list(rows.shape)}; expected {wanted}.")
-    found = names or [f"x{place}" for place in range(rows.shape[1])]
-    return {name: _quick(rows[:, place]) for place, name in enumerate(found)}
+    return {name: _quick(rows[:, place]) for place, name in enumerate(names)}
 
 
 def _quick(column: Any) -> Cells:

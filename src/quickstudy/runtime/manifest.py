@@ -16,11 +16,11 @@ from quickstudy.targets import ValueScale
 
 FORMAT = 3
 """Version of the bundle format; bundles of other versions are refused by name."""
-AXES = ("example", "way", "query", "earlier", "place")
-"""Names of axes whose size is not fixed: support examples; classes, output values or symbols; queries; examples that a state holds; and
-places of the longest sequence."""
+AXES = ("example", "way", "query", "earlier", "place", "column")
+"""Names of axes whose size is not fixed: support examples; classes, output values or symbols; queries; examples that a state holds;
+places of the longest sequence; and numbers of a row of any table."""
 
-_AXIS = f"({'|'.join(AXES)})"
+_AXIS = f"({'|'.join(AXES)}|[1-9][0-9]*)"
 Size = Annotated[int, annotated_types.Interval(ge=0, le=2**24)]
 Count = Annotated[str, pydantic.StringConstraints(pattern=rf"^{_AXIS}( \+ {_AXIS})?$")]
 Axes = Annotated[tuple[Count | Size, ...], annotated_types.MaxLen(8)]

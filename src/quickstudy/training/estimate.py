@@ -19,8 +19,9 @@ from quickstudy.tasks.source import TaskSource
 from quickstudy.training.device import mixed_precision, own_device, threads
 from quickstudy.training.engine import Engine
 from quickstudy.training.evaluate import Evaluator, check_fits
-from quickstudy.training.loop import CALIBRATION_TASKS, OPTIMIZERS
+from quickstudy.training.loop import CALIBRATION_TASKS
 from quickstudy.training.memory import peak_megabytes
+from quickstudy.training.optimizers import OPTIMIZERS
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.settings import TrainingSettings
 

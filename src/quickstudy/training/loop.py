@@ -31,6 +31,7 @@ from quickstudy.training.evaluate import Evaluator, Result, check_fits, check_sc
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY
 from quickstudy.training.memory import peak_megabytes
+from quickstudy.training.optimizers import OPTIMIZERS
 from quickstudy.training.plans import choose_engine
 from quickstudy.training.prefetch import Prefetch
 from quickstudy.training.processes.group import ALONE, Group, Step
@@ -42,8 +43,6 @@ from quickstudy.training.tracking import Tracker
 
 CALIBRATION_TASKS = range(2**40, 2**40 + 16)
 """Training tasks, far beyond those that training reaches, over which population statistics and those of inputs are measured."""
-
-OPTIMIZERS = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW, "sgd": torch.optim.SGD}
 
 
 class Trainer:

@@ -124,7 +124,7 @@ class TrainingSettings:
         minutes: stop after this time at the latest, with the schedule shortened to it; a run bound by the clock is not repeatable bit
             for bit.
         tasks_per_step: tasks whose meta-gradients are averaged into one step.
-        optimizer: outer optimizer; None for what suits the learner.
+        optimizer: outer optimizer; `muon` is Muon for matrices and AdamW for all else; None for what suits the learner.
         lr: outer learning rate; None for what suits the learner.
         schedule: of the learning rate, down to zero (`cosine`, `linear`) or `constant`; None for what suits the learner.
         weight_decay: of the outer optimizer.
@@ -139,7 +139,7 @@ class TrainingSettings:
     steps: int = 1000
     minutes: float | None = None
     tasks_per_step: int = 4
-    optimizer: Literal["adam", "adamw", "sgd"] | None = None
+    optimizer: Literal["adam", "adamw", "sgd", "muon"] | None = None
     lr: float | None = None
     schedule: Literal["cosine", "linear", "constant"] | None = None
     weight_decay: float = 0.0

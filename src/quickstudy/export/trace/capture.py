@@ -36,10 +36,10 @@ from quickstudy.task import Examples, Input
 Answered = type[OneHot] | type[Values] | type[Tokens]
 """Kinds of answers that an exported learner may be given."""
 Axes = tuple[str | int, ...]
-"""Sizes of a tensor's axes: each a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`, `place`), or a
-sum of such names such as `earlier + example`."""
+"""Sizes of a tensor's axes: each a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`, `place`,
+`column`), or a sum of such names and numbers, such as `earlier + example` or `1 + column`."""
 
-SIZES = {"example": 11, "query": 13, "way": 7, "earlier": 17, "place": 5}
+SIZES = {"example": 11, "query": 13, "way": 7, "earlier": 17, "place": 5, "column": 19}
 """Sizes that a trace runs with; in its graph they stand for any size."""
 
 
@@ -181,6 +181,7 @@ class _Tracer:
             "way": ways or self._any(SIZES["way"]),
             "query": sizes.query or self._any(SIZES["query"]),
             "earlier": self._any(SIZES["earlier"]),
+            "column": self._any(SIZES["column"]),
         }
         between = targets.axes(answers.name)
         self.axes |= {name: self._any(SIZES[name]) for name in between}
@@ -286,7 +287,7 @@ class _Tracer:
     def _examples(self, part: str, axis: str, layout: Mapping[str, TensorLayout], dtype: torch.dtype) -> dict[str, Tensor]:
         """Return examples to trace with, as `PART.NAME`; whole numbers keep their type."""
         return {
-            f"{part}.{name}": torch.zeros((self.axes[axis], *one.shape), dtype=torch.int64 if one.dtype == "int64" else dtype)
+            f"{part}.{name}": torch.zeros(self._sizes((axis, *one.shape)), dtype=torch.int64 if one.dtype == "int64" else dtype)
             for name, one in layout.items()
         }
 
@@ -302,7 +303,8 @@ class _Tracer:
 
     def _sizes(self, axes: Axes) -> list[Any]:
         """Return the sizes that a trace runs with."""
-        return [self.axes[axis] if isinstance(axis, str) else axis for axis in axes]
+        parts = [str(axis).split(" + ") for axis in axes]
+        return [sum(self.axes[part] if part in self.axes else int(part) for part in several) for several in parts]
 
 
 def _given(parts: Mapping[str, Tensor]) -> Input:

@@ -1,0 +1,213 @@
+"""A prior-fitted network for tables: a transformer whose tokens are cells, trained on synthetic tables, which reads a table in one pass.
+
+Muller, Hollmann, Arango, Grabocka and Hutter 2022, "Transformers Can Do Bayesian Inference", section 3: trained on tasks that are drawn
+from a prior, it predicts as if it had averaged over all that the prior holds. Hollmann et al. 2025, "Accurate predictions on small data
+with a tabular foundation model": a token for each cell, attention over the columns of a row and then over the rows of a column; queries
+read the support set and never each other. From Qu et al. 2025, "TabICL", come several columns in a token, so that columns alike can be
+told apart; from Shazeer 2019, "Fast Transformer Decoding", keys and values that all heads share, so that the state stays small.
+
+Deviations: classes are numbered by the mean of their examples, and a query is compared with the examples of each class besides, so that
+the names of classes do not matter and any number of them fits. Columns are the features of a net, for tables those of `identity`.
+"""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from quickstudy.errors import ConfigError, check_at_least
+from quickstudy.functional.classes import class_means, hide_absent
+from quickstudy.functional.looking import may_look
+from quickstudy.layers.cells import CellBlock
+from quickstudy.learner import State
+from quickstudy.learners._embedding import EmbeddingLearner, embed_task, remembered
+from quickstudy.learners._weights import counted
+from quickstudy.task import Examples, Input, Task
+
+BESIDE = (0, 1, 3)
+"""Columns that share a token, by their distance from the first of them (Qu et al. 2025; each pair of columns shares at most one token)."""
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class PriorFitted(EmbeddingLearner):
+    """State: features, answers and weights of every support example, how often each way was seen, the number that each way goes by, what
+    a query reads in each block (keys and values of the examples and of the thinking rows), and what it is compared with in the end.
+
+    Args:
+        net: the embedding, `[example, ...]` to `[example, column]`; the columns that are zero in the whole support set at the end of its
+            rows are taken for padding.
+        width: numbers per token, a multiple of `heads`.
+        blocks: blocks of the transformer, at least 1.
+        heads: heads of attention, which share their keys and values.
+        thoughts: rows without an example, which leave room to think.
+        codes: numbers of classes that have an embedding of their own; more classes share them.
+    """
+
+    width: int = 96
+    blocks: int = 4
+    heads: int = 4
+    thoughts: int = 8
+    codes: int = 10
+
+    gradient_free_adapt: ClassVar[bool] = True
+    continues: ClassVar[bool] = True
+    any_columns: ClassVar[bool] = True
+    meta_optimizer: ClassVar[Mapping[str, Any]] = {"optimizer": "muon", "lr": 4e-3, "schedule": "linear"}
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("blocks", "heads", "thoughts", "codes"):
+            check_at_least(name, getattr(self, name), 1)
+        if self.width < 1 or self.width % self.heads:
+            raise ConfigError(f"width is {self.width}; expected a multiple of heads, which is {self.heads}.")
+        self.cell, self.label = nn.Linear(len(BESIDE), self.width), nn.Linear(self.codes, self.width)
+        self.asked = nn.Parameter(0.1 * torch.randn(self.width))
+        self.thought = nn.Parameter(0.1 * torch.randn(self.thoughts, self.width))
+        self.layers = nn.ModuleList(CellBlock(self.width, self.heads) for _ in range(self.blocks))
+        self.final = nn.LayerNorm(self.width)
+        self.decode = nn.Sequential(nn.Linear(self.width, 2 * self.width), nn.ReLU(), nn.Linear(2 * self.width, self.codes))
+        self.ask, self.key = nn.Linear(self.width, self.width), nn.Linear(self.width, self.width)
+
+    def learn(self, features: Float[Tensor, "example column"], support: Examples, state: State | None) -> State:
+        known, counts = _without_padding(remembered(features, support, state)), counted(support, state)
+        y, weight = known["y"], known["weight"]
+        used, rows = _used(known["features"], weight)
+        names = _numbered(rows, y, counts["counts"], self.codes)
+        found, read = self._passed(self._begun(rows, y @ names, weight), used, weight)
+        state = {f"examples.{place}": part[:, self.thoughts :] for place, part in enumerate(read)}
+        state |= {f"thoughts.{place}": part[:, : self.thoughts] for place, part in enumerate(read)}
+        answers = self._compared(found[self.thoughts :], y, counts["counts"])
+        return {**known, **counts, "used": used, "names": names, "answers": answers, **state}
+
+    def answer(self, state: State, features: Float[Tensor, "example column"]) -> Float[Tensor, "example output"]:
+        read = [torch.cat([state[f"thoughts.{at}"], state[f"examples.{at}"]], 1) for at in range(self.blocks)]
+        found, _ = self._passed(self._asked(features, state["used"]), state["used"], state["weight"], read)
+        return self._logits(found, state["names"], state["answers"], state["counts"])
+
+    def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example column"]:
+        """Return the columns; there may be fewer than the net says, as columns of padding need not be given."""
+        return self.net(x)
+
+    def loss(self, task: Task) -> Float[Tensor, ""]:
+        """Return the loss of the query set; it passes the blocks together with the support set, which takes half as many operations."""
+        task = self.matched(task)
+        features, query = embed_task(self.net, task)
+        known, counts = _without_padding(remembered(features, task.support, None)), counted(task.support, None)["counts"]
+        y, weight = known["y"], known["weight"]
+        used, rows = _used(known["features"], weight)
+        names = _numbered(rows, y, counts, self.codes)
+        cells = torch.cat([self._begun(rows, y @ names, weight), self._asked(query, used)], 1)
+        found, _ = self._passed(cells, used, weight)
+        first = self.thoughts + rows.shape[0]
+        prediction = self._logits(found[first:], names, self._compared(found[self.thoughts : first], y, counts), counts)
+        return task.query.y.loss(prediction, task.query.weight)
+
+    def _begun(
+        self, rows: Float[Tensor, "example column"], codes: Float[Tensor, "example code"], weight: Float[Tensor, " example"]
+    ) -> Float[Tensor, "column+1 thoughts+example width"]:
+        """Return the tokens of the thinking rows, and those of the support set."""
+        tokens = self._tokens(rows, self.label(codes) * weight.unsqueeze(-1))
+        return torch.cat([self.thought.expand(tokens.shape[0], -1, -1), tokens], 1)
+
+    def _asked(
+        self, features: Float[Tensor, "example column"], used: Float[Tensor, " used"]
+    ) -> Float[Tensor, "used+1 example width"]:
+        """Return the tokens of queries."""
+        rows = features[:, : used.shape[0]] * used
+        return self._tokens(rows, self.asked.expand(rows.shape[0], -1))
+
+    def _tokens(
+        self, rows: Float[Tensor, "row column"], labels: Float[Tensor, "row width"]
+    ) -> Float[Tensor, "column+1 row width"]:
+        """Return the tokens of rows: that of the answer, and one for each column and those beside it."""
+        count = rows.shape[1]
+        wide = F.pad(rows, (0, max(BESIDE)))
+        beside = torch.stack([wide[:, start : start + count] for start in BESIDE], -1)
+        return torch.cat([labels.unsqueeze(0), self.cell(beside).transpose(0, 1)])
+
+    def _passed(
+        self,
+        cells: Float[Tensor, "token row width"],
+        used: Float[Tensor, " column"],
+        weight: Float[Tensor, " example"],
+        read: Sequence[Tensor] = (),
+    ) -> tuple[Float[Tensor, "row width"], list[Tensor]]:
+        """Return the tokens of the answers after all blocks, and what rows read in each: thinking rows, and the support set.
+
+        Args:
+            cells: tokens of the rows; those to be read come first.
+            used: 0 for columns of padding.
+            weight: 0 for padding of the support set.
+            read: keys and values of each block, of rows that are not among the cells.
+        """
+        there = torch.cat([torch.ones_like(used[:1]), used])
+        weight = torch.cat([torch.ones_like(self.thought[:, 0]), weight])
+        made = []
+        for place, layer in enumerate(self.layers):
+            cells = layer.across(cells, there)
+            if place == self.blocks - 1:
+                cells = cells[:1]  # only the answers are read from here on
+            made.append(read[place] if read else layer.keys(cells[:, : weight.shape[0]]))
+            cells = layer.down(cells, made[-1], weight)
+        return self.final(cells[0]), made
+
+    def _compared(
+        self, found: Float[Tensor, "example width"], y: Float[Tensor, "example way"], counts: Float[Tensor, " way"]
+    ) -> Float[Tensor, "way width"]:
+        """Return what queries are compared with: the mean of each class, after all blocks."""
+        return self.key(class_means(y.t() @ found, counts))
+
+    def _logits(
+        self,
+        found: Float[Tensor, "row width"],
+        names: Float[Tensor, "way code"],
+        answers: Float[Tensor, "way width"],
+        counts: Float[Tensor, " way"],
+    ) -> Float[Tensor, "row way"]:
+        """Return how well each way fits each row: by the number that it goes by, and by its examples."""
+        by_examples = self.ask(found) @ answers.t() / self.width**0.5
+        return hide_absent(self.decode(found) @ names.t() + by_examples, counts)
+
+
+def _without_padding(known: State) -> State:
+    """Return what is remembered of the support set without padding, if it may be looked at; padding takes as much time as examples."""
+    if not may_look():
+        return known
+    there = known["weight"] > 0
+    return {name: value[there] for name, value in known.items()}
+
+
+def _used(
+    features: Float[Tensor, "example column"], weight: Float[Tensor, " example"]
+) -> tuple[Float[Tensor, " used"], Float[Tensor, "example used"]]:
+    """Return 1 for each column up to the last that has a number in the support set, and the examples with zeros in all others.
+
+    The others are cut off if their number may be looked at, as long tables of few columns would else take the time of many.
+    """
+    there = (features * weight.unsqueeze(-1)).abs().amax(0) > 0
+    places = torch.arange(features.shape[1], device=features.device)
+    last = (places * there).amax(0)
+    used = (places <= last).to(features.dtype)
+    if may_look():
+        used = used[: int(last) + 1]
+    return used, features[:, : used.shape[0]] * used
+
+
+def _numbered(
+    rows: Float[Tensor, "example column"], y: Float[Tensor, "example way"], counts: Float[Tensor, " way"], codes: int
+) -> Float[Tensor, "way code"]:
+    """Return the number that each way goes by, one-hot: its rank by the mean sum of its examples, whatever its own name.
+
+    Ways without examples come last. More ways than codes begin again at the first.
+    """
+    means = torch.where(counts > 0, y.t() @ rows.sum(1) / counts.clamp(min=1.0), torch.inf)
+    places = torch.arange(means.shape[0], device=means.device)
+    before = (means.unsqueeze(0) < means.unsqueeze(1)) | (
+        (means.unsqueeze(0) == means.unsqueeze(1)) & (places.unsqueeze(0) < places.unsqueeze(1))
+    )
+    ranks = before.sum(1) % codes
+    return (ranks.unsqueeze(1) == torch.arange(codes, device=means.device)).to(means.dtype)

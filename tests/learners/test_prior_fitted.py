@@ -1,0 +1,123 @@
+"""The prior-fitted network: padding and the kernel of attention change nothing, many classes work, and files take short rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import pathlib
+
+import numpy as np
+import pytest
+import torch
+from builders import case
+from torch import Tensor
+
+from quickstudy import FewShotClassifier
+from quickstudy.errors import ConfigError
+from quickstudy.export.bundle import to_bundle
+from quickstudy.inputs.table import TableSpec
+from quickstudy.layers import cells
+from quickstudy.learners import prior_fitted
+from quickstudy.learners.prior_fitted import PriorFitted
+from quickstudy.nets.identity import Identity
+from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.runtime import Learner, bundle
+from quickstudy.task import Examples
+from quickstudy.tasks.table_prior import TablePrior
+from quickstudy.training.saving import SavedLearner
+
+WIDTH = 12
+
+
+def learner(**changes: int) -> PriorFitted:
+    """Return a small learner whose blocks do something."""
+    torch.manual_seed(0)
+    made = PriorFitted(Identity(WIDTH), **(case("prior_fitted", "SMALL") | changes))
+    with torch.no_grad():
+        for value in made.state_dict().values():
+            value.add_(0.3 * torch.randn_like(value))
+    return made
+
+
+def support(columns: int, ways: int = 3, count: int = 20) -> Examples:
+    random = torch.Generator().manual_seed(columns)
+    return Examples(torch.randn(count, columns, generator=random), one_hot(torch.arange(count) % ways, ways))
+
+
+def answers(made: PriorFitted, examples: Examples, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return made.predict(made.adapt(examples), x)
+
+
+def test_columns_of_padding_change_nothing() -> None:
+    made, examples, x = learner(), support(4), torch.randn(5, 4)
+    padded = dataclasses.replace(examples, x=torch.nn.functional.pad(examples.x, (0, WIDTH - 4)))
+    found = answers(made, padded, torch.nn.functional.pad(x, (0, WIDTH - 4)))
+    torch.testing.assert_close(found, answers(made, examples, x))
+    strange = torch.nn.functional.pad(x, (0, WIDTH - 4), value=3.0)  # nothing was learned about these columns
+    torch.testing.assert_close(answers(made, padded, strange), found)
+
+
+def test_what_is_looked_at_only_saves_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without padding cut off and without torch's kernel of attention the answers are the same."""
+    made, examples, x = learner(), support(6), torch.randn(5, 6)
+    masked = dataclasses.replace(examples, mask=torch.arange(20) < 17)
+    expected = answers(made, masked, x)
+    for module in (cells, prior_fitted):
+        monkeypatch.setattr(module, "may_look", lambda: False)
+    torch.testing.assert_close(answers(made, masked, x), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_more_classes_than_codes_are_told_apart_by_their_examples() -> None:
+    made, examples, x = learner(codes=4), support(5, ways=9, count=27), torch.randn(6, 5)
+    found = answers(made, examples, x)
+    assert found.shape == (6, 9)
+    assert len(found[0].unique()) == 9
+    order = torch.randperm(9, generator=torch.Generator().manual_seed(0))
+    renamed = dataclasses.replace(examples, y=OneHot(examples.y.rows[:, order]))
+    torch.testing.assert_close(answers(made, renamed, x), found[:, order])
+
+
+def test_an_exported_learner_takes_tables_of_few_and_of_many_columns(tmp_path: pathlib.Path) -> None:
+    spec = TableSpec(width=WIDTH, scaling="task")
+    saved = SavedLearner(learner(blocks=1), spec)
+    bundle.write(tmp_path / "tables.qs", to_bundle(saved))
+    shipped = Learner.load(tmp_path / "tables.qs")
+    assert shipped.manifest.programs["adapt"].inputs["support.table"] == ("example", 1, "column")
+    random = np.random.default_rng(0)
+    labels = np.array(["yes", "no"] * 10)
+    for columns in (2, 7, WIDTH):
+        rows = random.normal(size=(20, columns))
+        skill, ours = shipped.adapt(rows, labels), FewShotClassifier(saved).fit(rows, labels)
+        asked = random.normal(size=(9, columns))
+        np.testing.assert_allclose(skill.predict_proba(asked), ours.predict_proba(asked)[:, ::-1], atol=1e-4)
+        assert skill.state["features"].shape == (20, columns)  # without padding
+        skill.save(tmp_path / "mine.qs")
+        loaded = FewShotClassifier.load(tmp_path / "mine.qs")
+        np.testing.assert_allclose(loaded.predict_proba(asked), ours.predict_proba(asked), atol=1e-4)
+        skill.add(rows[:3], ["maybe"] * 3)
+        assert skill.predict_proba(asked).shape == (9, 3)
+
+
+def test_trained_on_a_prior_it_learns_tables_of_another_stream() -> None:
+    """A batch of tables that it was not trained on has a lower loss after a few steps than before."""
+    from quickstudy.training.fit import fit
+    from quickstudy.training.settings import EngineSettings, TrainingSettings
+
+    tasks = TablePrior(examples=20, queries=20, columns=2, classes=2, width=WIDTH)
+    torch.manual_seed(0)
+    made = PriorFitted(Identity(WIDTH), width=16, blocks=2, heads=2, thoughts=2)
+    other = TablePrior(examples=20, queries=20, columns=2, classes=2, width=WIDTH, seed=1).batch(range(30))
+
+    def judged() -> float:
+        with torch.no_grad():
+            return float(torch.stack([made.loss(other[index]) for index in range(30)]).mean())
+
+    before = judged()
+    fit(made, tasks, settings=TrainingSettings(steps=25, tasks_per_step=4, engine=EngineSettings("loop", capture=False)))
+    assert judged() < before
+
+
+@pytest.mark.parametrize(("changes", "message"), [({"width": 9}, "width is 9"), ({"blocks": 0}, "blocks is 0")])
+def test_impossible_sizes_are_refused(changes: dict[str, int], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        PriorFitted(Identity(3), **({"heads": 2} | changes))
