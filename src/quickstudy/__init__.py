@@ -73,8 +73,8 @@ if TYPE_CHECKING:
     from quickstudy.tasks.pooled import PooledTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.tasks.strings import StringTasks
-    from quickstudy.tasks.values import ValueTasks
     from quickstudy.tasks.table_prior import TablePrior
+    from quickstudy.tasks.values import ValueTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
     from quickstudy.training.folder import RunFolder

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import grad, vmap
@@ -13,12 +15,12 @@ from quickstudy.functional.looking import may_look
 def test_values_may_be_looked_at_unless_a_function_is_mapped_or_captured() -> None:
     found = {}
 
-    def noted(name: str) -> torch.Tensor:
+    def noted(name: str) -> Callable[[torch.Tensor], torch.Tensor]:
         def function(x: torch.Tensor) -> torch.Tensor:
             found[name] = may_look()
             return (x * 2).sum()
 
-        return function  # type: ignore[return-value]
+        return function
 
     x = torch.ones(3)
     grad(noted("gradient"))(x)

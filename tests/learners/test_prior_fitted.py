@@ -50,6 +50,7 @@ def answers(made: PriorFitted, examples: Examples, x: Tensor) -> Tensor:
 
 def test_columns_of_padding_change_nothing() -> None:
     made, examples, x = learner(), support(4), torch.randn(5, 4)
+    assert isinstance(examples.x, Tensor)
     padded = dataclasses.replace(examples, x=torch.nn.functional.pad(examples.x, (0, WIDTH - 4)))
     found = answers(made, padded, torch.nn.functional.pad(x, (0, WIDTH - 4)))
     torch.testing.assert_close(found, answers(made, examples, x))

@@ -48,6 +48,7 @@ def test_sizes_are_within_their_ranges_and_padding_says_nothing() -> None:
         assert 2 <= len(np.unique(y)) <= 6
         assert len(asked)
         assert set(asked) <= set(y)  # nobody can know a class that no row has
+    assert isinstance(batch.query.x, torch.Tensor)
     assert batch.query.x.shape == (60, 9, 1, 16)
     assert bool(torch.isfinite(batch.support.x).all())  # type: ignore[arg-type]
 

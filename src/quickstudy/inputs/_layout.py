@@ -45,7 +45,7 @@ class TensorLayout(pydantic.BaseModel):
         return {name: value for name, value in described(self).items() if name != "open" or value}
 
     @property
-    def shape(self) -> tuple[int | str, ...]:
+    def shape(self) -> tuple[Any, ...]:
         """Return the shape of one example as the network sees it; an axis that is open is called `column`."""
         sizes = tuple(self.axes[axis] for axis in self.order)
         return (*sizes[:-1], "column") if self.open else sizes

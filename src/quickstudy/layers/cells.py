@@ -25,10 +25,11 @@ class CellBlock(nn.Module):
         self.ask = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(2))
         self.read = nn.ModuleList(nn.Linear(width, 2 * part, bias=False) for _ in range(2))
         self.out = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
-        self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
-        for layer in (*self.out, self.think[2]):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        last = nn.Linear(2 * width, width)
+        self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), last)
+        for layer in (*self.out, last):
+            for value in layer.parameters():
+                nn.init.zeros_(value)
 
     def across(
         self, cells: Float[Tensor, "token row width"], there: Float[Tensor, " token"]
@@ -57,7 +58,8 @@ class CellBlock(nn.Module):
         asked = self.ask[place](asking).unflatten(-1, (self.heads, -1)).flatten(1, 2)
         if may_look():  # torch's own kernel takes a third of the time, but can be neither mapped nor exported
             mask = None if bool((there > 0).all()) else there > 0
-            found = F.scaled_dot_product_attention(*(part.unsqueeze(1) for part in (asked, keys, values)), mask).squeeze(1)
+            asked, keys, values = (part.unsqueeze(1) for part in (asked, keys, values))
+            found = F.scaled_dot_product_attention(asked, keys, values, mask).squeeze(1)
         else:
             found = attend(asked, keys, values, there)
         return self.out[place](found.unflatten(1, (-1, self.heads)).flatten(2))

@@ -148,6 +148,7 @@ class PriorFitted(EmbeddingLearner):
         weight = torch.cat([torch.ones_like(self.thought[:, 0]), weight])
         made = []
         for place, layer in enumerate(self.layers):
+            assert isinstance(layer, CellBlock)
             cells = layer.across(cells, there)
             if place == self.blocks - 1:
                 cells = cells[:1]  # only the answers are read from here on
