@@ -89,8 +89,8 @@ class PriorFitted(EmbeddingLearner):
         return self._logits(found, state["names"], state["answers"], state["counts"])
 
     def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example column"]:
-        """Return the columns; there may be fewer than the net says, as columns of padding need not be given."""
-        return self.net(x)
+        """Return the columns; in an exported learner there may be fewer than the net says, as it is given no columns of padding."""
+        return super().features(x, mask) if may_look() else self.net(x)
 
     def loss(self, task: Task) -> Float[Tensor, ""]:
         """Return the loss of the query set; it passes the blocks together with the support set, which takes half as many operations."""
