@@ -30,8 +30,8 @@ from quickstudy.tasks._strings import WHOLE, Strings
 from quickstudy.tasks.augment import augmentation
 
 JOINING = {"gap": 3, "share": 0.75, "short": 1.1}
-"""Most columns of silence behind each joined example; share of the examples that are no longer than what is taken for usual; factor by which
-the longest strings may usually be too long before that is said."""
+"""Most columns of silence behind each joined example; share of the examples that are no longer than what is taken for usual; factor by
+which the longest strings may usually be too long before that is said."""
 
 
 class _Drawn(NamedTuple):
