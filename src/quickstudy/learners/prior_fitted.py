@@ -28,7 +28,7 @@ from quickstudy.learners._embedding import EmbeddingLearner, embed_task, remembe
 from quickstudy.learners._weights import counted
 from quickstudy.task import Examples, Input, Task
 
-BESIDE = (0, 1, 3)
+TOKEN = {"beside": (0, 1, 3)}
 """Columns that share a token, by their distance from the first of them (Qu et al. 2025; each pair of columns shares at most one token)."""
 
 
@@ -64,7 +64,7 @@ class PriorFitted(EmbeddingLearner):
             check_at_least(name, getattr(self, name), 1)
         if self.width < 1 or self.width % self.heads:
             raise ConfigError(f"width is {self.width}; expected a multiple of heads, which is {self.heads}.")
-        self.cell, self.label = nn.Linear(len(BESIDE), self.width), nn.Linear(self.codes, self.width)
+        self.cell, self.label = nn.Linear(len(TOKEN["beside"]), self.width), nn.Linear(self.codes, self.width)
         self.asked = nn.Parameter(0.1 * torch.randn(self.width))
         self.thought = nn.Parameter(0.1 * torch.randn(self.thoughts, self.width))
         self.layers = nn.ModuleList(CellBlock(self.width, self.heads) for _ in range(self.blocks))
@@ -125,8 +125,8 @@ class PriorFitted(EmbeddingLearner):
     ) -> Float[Tensor, "column+1 row width"]:
         """Return the tokens of rows: that of the answer, and one for each column and those beside it."""
         count = rows.shape[1]
-        wide = F.pad(rows, (0, max(BESIDE)))
-        beside = torch.stack([wide[:, start : start + count] for start in BESIDE], -1)
+        wide = F.pad(rows, (0, max(TOKEN["beside"])))
+        beside = torch.stack([wide[:, start : start + count] for start in TOKEN["beside"]], -1)
         return torch.cat([labels.unsqueeze(0), self.cell(beside).transpose(0, 1)])
 
     def _passed(
