@@ -15,6 +15,9 @@ Call = Callable[..., Any]
 ENDS = {"acid": "C(=O)O", "amine": "N", "ether": "OC", "alcohol": "O", "chloride": "Cl", "nitrile": "C#N"}
 
 
+NAMED = ("--label", "result", "--group", "assay")
+
+
 def chains(end: str, count: int = 8) -> list[str]:
     """Return molecules of a chain of carbon with this end."""
     return ["C" * length + end for length in range(2, 2 + count)]
@@ -27,9 +30,8 @@ def run(cli: Call, tmp_path: pathlib.Path) -> pathlib.Path:
     rows = [f"{smiles},{end},{'-'.join(pair)}" for pair in pairs for end in pair for smiles in chains(ENDS[end])]
     (tmp_path / "assays.csv").write_text("\n".join(["smiles,result,assay", *rows]))
     sizes = ("--ways", 2, "--shots", 2, "--queries", 3, "--bits", 64, "--net.hidden", "[8]")
-    named = ("--label", "result", "--group", "assay")
     limits = ("--steps", 2, "--validation.every", 2, "--validation.tasks", 3)
-    outcome = cli("train", "--data", tmp_path / "assays.csv", *named, *sizes, *limits, "--out", tmp_path / "run")
+    outcome = cli("train", "--data", tmp_path / "assays.csv", *NAMED, *sizes, *limits, "--out", tmp_path / "run")
     assert outcome.code == 0, outcome
     return tmp_path / "run"
 
@@ -44,6 +46,11 @@ def test_from_a_table_to_answers(cli: Call, run: pathlib.Path, tmp_path: pathlib
     exported = cli("export", run, "-o", bundle)
     assert exported.code == 0, exported
     assert f"adapt {bundle} MINE.csv --smiles COLUMN --label COLUMN" in exported.out
+    small = cli("export", run, "-o", tmp_path / "int8.qs", "--int8", "--data", tmp_path / "assays.csv", *NAMED)
+    assert small.code == 0, small
+    words = ("--data", tmp_path / "assays.csv", *NAMED, "--ways", 2, "--queries", 3, "--tasks", 3)
+    found = cli("evaluate", tmp_path / "int8.qs", *words)
+    assert found.code == 0, found
     for learner in (run, bundle):
         skill = tmp_path / f"{learner.name}-skill.qs"
         outcome = cli("adapt", learner, tmp_path / "mine.csv", "--smiles", "molecule", "--label", "kind", "-o", skill)

@@ -14,6 +14,9 @@ from quickstudy.errors import ConfigError, TaskError
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.nets.mlp import MLP
 from quickstudy.targets import ValueScale
+from quickstudy.tasks.classes import ClassTasks
+from quickstudy.tasks.pooled import PooledTasks
+from quickstudy.tasks.strings import StringTasks
 from quickstudy.tasks.values import ValueTasks
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.saving import SavedLearner
@@ -102,3 +105,9 @@ def test_a_learner_is_judged_in_the_unit_of_the_values_and_only_at_its_own_scale
         ConfigError, match=r"\(height - 10\) / 4, \(depth - 0\) / 2, but the learner expects values as they are"
     ):
         evaluate(other, tasks, 2)
+
+
+def test_groups_of_values_are_no_classes_to_tell_apart() -> None:
+    for make in (ClassTasks, PooledTasks, StringTasks):
+        with pytest.raises(TaskError, match=r"the examples of .* have values, and its classes are only the groups"):
+            make(curves())

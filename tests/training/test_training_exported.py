@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 
 import numpy as np
 import pytest
 import torch
-from builders import PROTOTYPES
+from builders import PROTOTYPES, learner_that
 
 from quickstudy import ClassTasks, discovery, load_data
-from quickstudy.export.pack import UNFINISHED, pack
+from quickstudy.errors import ModelError
+from quickstudy.export.pack import UNFINISHED, in_8_bits, pack
 from quickstudy.export.source import Source
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.objectives.classes import OneHot
@@ -83,6 +85,25 @@ def test_it_goes_on_from_a_state(small: pathlib.Path) -> None:
     together, after = learner.adapt(task.support), learner.adapt(second, learner.adapt(first))
     for name, value in together.items():
         np.testing.assert_allclose(after[name], value, rtol=1e-5)
+
+
+def test_a_learner_of_pooled_batches_is_asked_few_shot_tasks(tmp_path: pathlib.Path) -> None:
+    digits = load_data("digits", "train")
+    pooled = discovery.load("learners", learner_that(draws="pooled", gradient_free_adapt=True))
+    saved = SavedLearner(
+        pooled(Conv4(channels=4)), digits.spec, {"trained_on": {"dataset": "digits/train", "source": "pooled"}}
+    )
+    path = tmp_path / "pooled.qs"
+    bundles.write(path, pack(saved, Source(saved, ways=2), int8=True).bundle)
+    assert load_measurable(path).learner.draws == "pooled"
+
+
+def test_8_bits_are_for_classes() -> None:
+    bundle = Learner.load("omniglot").bundle
+    target = bundle.manifest.target.model_copy(update={"kind": "values"})
+    of_values = dataclasses.replace(bundle, manifest=bundle.manifest.model_copy(update={"target": target}))
+    with pytest.raises(ModelError, match="this learner predicts values; export without --int8"):
+        in_8_bits(of_values, Source(load_measurable("omniglot")))
 
 
 def test_a_bundle_in_float32_is_a_learner_of_torch() -> None:

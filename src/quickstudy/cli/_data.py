@@ -25,7 +25,7 @@ def add_arguments(parser: Parser, split: str, own: Mapping[str, Any] = MappingPr
         split: split that is read if the command line names none.
         own: what is taken if the command line names nothing else, by the names of the options; without `data` it must name some.
     """
-    words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours, or a table of texts, or of numbers and categories"
+    words = f"{', '.join(known.names())}; or a folder, zip, npz or idx file of yours, or a table of texts, molecules, numbers or categories"
     needed = {"default": own["data"]} if "data" in own else {"required": True}
     parser.add_argument("--data", type=str, help=words, **needed)  # pyright: ignore[reportArgumentType]
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pathlib
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import jsonargparse
@@ -45,7 +46,9 @@ def own_data(run: str, arguments: Sequence[str]) -> dict[str, Any]:
     return {name: values[name] for name in names if isinstance(values.get(name), str | list)}
 
 
-def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str | None) -> jsonargparse.Namespace:
+def trained_with(
+    run: str, saved: SavedLearner, data: str | None, data_dir: str | None, columns: Mapping[str, Any] = MappingProxyType({})
+) -> jsonargparse.Namespace:
     """Return the options of `quickstudy train` with which a run was made, or would be on the data that is named.
 
     Args:
@@ -53,6 +56,7 @@ def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str 
         saved: its learner.
         data: data set in place of the run's own.
         data_dir: where known sets are.
+        columns: what is said of tables alone, such as the names of their columns.
 
     Raises:
         ConfigError: neither the run nor the caller names data, which its tasks need.
@@ -70,6 +74,8 @@ def trained_with(run: str, saved: SavedLearner, data: str | None, data_dir: str 
         sizes = [f"--{name}={about[name]}" for name in ("ways", "shots", "queries") if isinstance(about.get(name), int)]
         words = ["--tasks", source, *sizes, *(("--data", data) if data else ())]
     words += [*(("--data", data) if data else ()), *(("--data_dir", data_dir) if data_dir else ())]
+    for name, value in columns.items():
+        words += [f"--{name}", *(value if isinstance(value, tuple) else (value,))]
     words = _parser.spelled_out(words, LEARNER)
     return build_parser(words).parse(words)
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import collections
 import contextlib
+import dataclasses
 import inspect
 import warnings
 from collections.abc import Sequence
@@ -164,9 +164,7 @@ def unseen(
     """
     if not takes_data(discovery.load("tasks", judging(options))):
         return _make(options, None, {"seed": options.seed + 2 * VALIDATION_SEED} | changes)
-    candidates = [
-        name for name in dict.fromkeys((split,) if split else ("test", options.validation.split, options.split)) if name
-    ]
+    candidates = [split] if split else _candidates(options)
     for name in candidates[:-1]:
         with contextlib.suppress(DataError, TaskError):
             return _told(_make(options, name, changes, saved), name, split, options)
@@ -218,16 +216,36 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     named = [name for name in ("data", "data_dir", *readers.wishes()) if options[name]]
     for name in named:
         words += [f"--{name}", *(options[name] if isinstance(options[name], list) else [options[name]])]
-    for split in dict.fromkeys(("test", options.validation.split, options.split)):
+    for split in _candidates(options):
         counts, together = _counts(options, split, saved)
         if "ways" not in argument_names(source):
             if counts:
-                return [*words, "--split", split]
+                return [*words, "--split", split, *_chosen_of(source, options)]
             continue
         ways = saved.learner.ways or min(USUAL["ways"], together)
         if together >= max(2, ways) and min(counts) >= 2:
             return [*words, "--split", split, "--ways", ways, *_examples(min(counts))]
     return ["info", options.out]
+
+
+def _candidates(options: jsonargparse.Namespace) -> list[str]:
+    """Return the splits whose tasks a run may not have seen, the best one first: test, or the one beside a split such as `train_voices`."""
+    test = options.split.replace("train", "test", 1) if options.split.startswith("train") else "test"
+    return [split for split in dict.fromkeys((test, options.validation.split, options.split)) if split]
+
+
+def _chosen_of(source: type, options: jsonargparse.Namespace) -> list[object]:
+    """Return the words that choose a source's tasks as a run chose them: queries, and parts such as `--strings.length`."""
+    words: list[object] = []
+    for name, parameter in inspect.signature(source).parameters.items():
+        value, usual = options.get(name), parameter.default
+        if name == "queries" and value != usual:
+            words += [f"--{name}", value]
+        elif name != "draw" and dataclasses.is_dataclass(usual):
+            for part, own in vars(value).items():
+                if own != getattr(usual, part) and own is not None:
+                    words += [f"--{name}.{part}", "-".join(map(str, own)) if isinstance(own, tuple | list) else own]
+    return words
 
 
 def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLearner) -> tuple[list[int], int]:
@@ -240,7 +258,7 @@ def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLear
             found = _data.load(options, split, saved.spec)
         except QuickstudyError:  # the data cannot be split in this way
             return [], 0
-    return found.counts.tolist(), max(collections.Counter(found.groups).values()) if found.spec.by_group else len(found.classes)
+    return found.counts.tolist(), found.most_ways()
 
 
 def _examples(least: int) -> list[object]:

@@ -110,7 +110,7 @@ def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargpars
     """
     said = _data.columns(options)
     if said.get("value"):
-        raise ConfigError("--value is given, but this learner tells classes apart; name the column of classes with --label.")
+        raise ConfigError("--value is given, but this learner predicts no values; name the column of its answers with --label.")
     if table.recognises(support) and kind.tabular:
         if any(said.get(name) for name in table.COLUMNS):
             found = table.kind_said(support, said)

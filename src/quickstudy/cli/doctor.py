@@ -26,7 +26,7 @@ def run(arguments: Sequence[str]) -> None:
     """Make every check and print what it finds, the worst first."""
     options = _build_parser().parse(arguments)
     saved = load_measurable(options.run)
-    trained = _runs.trained_with(options.run, saved, options.data, options.data_dir)
+    trained = _runs.trained_with(options.run, saved, options.data, options.data_dir, _data.columns(options))
     chosen = {name: options[name] for name in ("ways", "shots", "queries")}
     tasks = _tasks.unseen(trained, options.split, _runs.sizes(trained, saved, chosen), saved)
     findings = examine(Patient(saved, tasks, options.tasks, _splits(trained, saved, tasks)))
@@ -49,6 +49,7 @@ def _build_parser() -> _parser.Parser:
     parser = _parser.make_parser("doctor", __doc__)
     parser.add_argument("run", type=str, help="folder of a run; or a learner's file or a shipped learner, with --data")
     parser.add_argument("--data", type=str | None, default=None, help="data to look at it with; null: the run's own")
+    _data.add_columns(parser)
     _runs.add_places(parser)
     parser.add_argument("--ways", type=int | None, default=None, help="classes per task; null: as in the run")
     parser.add_argument("--shots", type=int | None, default=None, help="support examples per class; null: as in the run")

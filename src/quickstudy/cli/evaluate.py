@@ -143,6 +143,8 @@ def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parse
         _add_sizes(parser, _sizes(source), _trained_shots(saved))
     skip = {"dataset", *_sizes(source)} if _tasks.takes_data(source) else set()
     _parser.add_settings(parser, source, f"options of the tasks {_source(saved)}", skip=skip)
+    if saved is not None and saved.symbols:  # to which the learner's head is fixed
+        parser.set_defaults({"strings.alphabet": "".join(saved.symbols)})
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
     parser.add_argument(
         "--both_protocols",

@@ -196,6 +196,10 @@ def _use(path: str, manifest: Manifest) -> str:
         column = f"--{manifest.input.column}"
         command = _output.command("adapt", path, "MINE.csv", column, "COLUMN", "--label", "COLUMN", "-o", "mine.qs")
         return f"{command}    (name the columns of your {manifest.input.nouns} and of their classes)"
+    if manifest.target.kind == "sequences" and manifest.input.column:
+        column = f"--{manifest.input.column}"
+        command = _output.command("adapt", path, "MINE.csv", column, "COLUMN", "--label", "COLUMN", "-o", "mine.qs")
+        return f"{command}    (name the columns of your {manifest.input.nouns} and of what is said in them)"
     if manifest.target.kind == "classes" and manifest.input.suffixes():
         command = _output.command("adapt", path, "MY-CLASSES", "-o", "mine.qs")
         return f"{command}    (MY-CLASSES holds one folder of examples for each class)"

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import jsonargparse
 
 from quickstudy import discovery
-from quickstudy.cli import _output, _parser, _runs, _tasks
+from quickstudy.cli import _data, _output, _parser, _runs, _tasks
 from quickstudy.errors import ConfigError
 from quickstudy.report import figures
 from quickstudy.report.scoreboard import Entry, behind, columns, ordered, rows, size_of, write
@@ -57,6 +57,7 @@ def _build_parser() -> _parser.Parser:
         "runs", type=str, nargs="+", help="folders of runs; or learners' files and shipped learners, with --data"
     )
     parser.add_argument("--data", type=str | None, default=None, help="data to compare on; null: that of the first run")
+    _data.add_columns(parser)
     _runs.add_places(parser)
     parser.add_argument("--ways", type=int, nargs="+", default=[], help="classes per task; nothing: as in the first run")
     parser.add_argument(
@@ -76,7 +77,7 @@ def _sources(options: jsonargparse.Namespace, saved: dict[str, SavedLearner]) ->
         ConfigError: a run predicts another kind of answer than the first one, or its head fits none of the sizes.
     """
     first, one = next(iter(saved.items()))
-    trained = _runs.trained_with(first, one, options.data, options.data_dir)
+    trained = _runs.trained_with(first, one, options.data, options.data_dir, _data.columns(options))
     found: dict[str, list[TaskSource]] = {}
     for name, learner in saved.items():
         if learner.target != one.target:
@@ -89,7 +90,7 @@ def _sources(options: jsonargparse.Namespace, saved: dict[str, SavedLearner]) ->
             for shots in options.shots or [None]
         ]
         chosen = [_runs.sizes(trained, one, size) for size in sizes]
-        fitting = [size for size in chosen if learner.learner.ways in (None, size.get("ways"))]
+        fitting = [size for size in chosen if learner.learner.ways in (None, size.get("ways", learner.learner.ways))]
         if not fitting:
             ways = dict.fromkeys(
                 [*(size["ways"] for size in chosen if isinstance(size.get("ways"), int)), learner.learner.ways]

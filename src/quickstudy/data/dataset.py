@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -128,6 +129,16 @@ class Dataset:
             fingerprint=derived(self.fingerprint, "select", chosen.tobytes()),
             first=self._first[chosen],
         )
+
+    def most_ways(self, within_groups: bool = False) -> int:
+        """Return the most classes that a task can have: those of the largest group, if only classes of one group go together.
+
+        Args:
+            within_groups: whether tasks are drawn from one group, whatever the kind of input.
+        """
+        if within_groups or self.spec.by_group:
+            return max(collections.Counter(self.groups).values(), default=0)
+        return len(self.classes)
 
     def compact(self) -> Dataset:
         """Return the same dataset with rows of its own, so that the memory of other classes' rows can be freed."""

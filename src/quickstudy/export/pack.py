@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from quickstudy.errors import TaskError
+from quickstudy.errors import ModelError, TaskError
 from quickstudy.export import calibrate as unknown
 from quickstudy.export import measure
 from quickstudy.export.bundle import UNSTATED, to_bundle
@@ -66,25 +66,31 @@ def pack(saved: SavedLearner, source: Source | None = None, packing: Packing = P
 
 
 def in_8_bits(bundle: Bundle, source: Source) -> Bundle:
-    """Return the bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`."""
+    """Return the bundle in 8 bits, calibrated on the split `train`; raises as `to_int8` and `Source.tasks`.
+
+    Raises:
+        ModelError: the learner predicts something else than classes.
+    """
+    if bundle.manifest.target.kind != "classes":
+        raise ModelError(
+            f"8 bits are calibrated on tasks of classes, but this learner predicts {bundle.manifest.target.kind}; export without --int8."
+        )
     tasks = source.tasks("train", shots=5, queries=5, seed=source.seed)
     return to_int8(bundle, (tasks[index] for index in range(20)))  # about 1,000 examples
 
 
 def measured(bundle: Bundle, saved: SavedLearner, source: Source | None, count: int) -> Packed:
     """Return the bundle with its accuracy on the split `test` and its threshold for unknown classes from `val`, over `count` tasks."""
-    if not count:
-        return Packed(bundle)
-    if saved.target != "classes":
-        return Packed(
-            bundle, (f"accuracy and the threshold for unknown classes are of classes; this learner predicts {saved.target}",)
-        )
-    if source is None:
-        return Packed(
-            bundle, ("accuracy and the threshold for unknown classes are not measured, as no data was named: --data",)
-        )
-    learner, threshold = Learner(bundle), None
     notes = (UNFINISHED,) if saved.spec is not None and not saved.statistics else ()
+    if not count:
+        return Packed(bundle, notes)
+    if saved.target != "classes":
+        said = f"accuracy and the threshold for unknown classes are of classes; this learner predicts {saved.target}"
+        return Packed(bundle, (*notes, said))
+    if source is None:
+        said = "accuracy and the threshold for unknown classes are not measured, as no data was named: --data"
+        return Packed(bundle, (*notes, said))
+    learner, threshold = Learner(bundle), None
     rows = [row for shots in (1, 5) for row in measure.results(saved, learner, source.tasks("test", shots, 15), count)]
     try:
         tasks, known = source.tasks_with_others("val")

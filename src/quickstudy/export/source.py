@@ -41,7 +41,7 @@ class Source:
             TaskError: the split has fewer classes than the learner's head needs, or classes of a single example.
         """
         dataset = self.split(split)
-        least, classes = int(dataset.counts.min()), len(dataset.classes)
+        least, classes = int(dataset.counts.min()), dataset.most_ways()
         low, high = (shots, shots) if isinstance(shots, int) else shots
         high = max(1, min(high, least // 2))
         queries = max(1, min(queries, least - high))
@@ -55,11 +55,11 @@ class Source:
         Raises:
             TaskError: the split has too few classes.
         """
-        classes = len(self.split(split).classes)
+        classes = self.split(split).most_ways()
         known = self.head or min(self.ways, classes // 2)
         if not 2 <= known < classes:
             raise TaskError(
-                f"{split} has {classes} classes; expected at least {max(4, known + 1)}, for known and for other ones."
+                f"{split} has {classes} classes that can be compared; expected at least {max(4, known + 1)}, for known and for other ones."
             )
         found = self.tasks(split, (1, 5), 5)
         return ClassTasks(found.dataset, min(2 * known, classes), found.shots, found.queries, seed=self.seed), known

@@ -93,7 +93,7 @@ def _auroc(saved: SavedLearner, tasks: TaskSource, count: int) -> tuple[float | 
     """Return the area under the ROC curve, or why there is none. As many other classes are asked for as are shown."""
     if not isinstance(tasks, ClassTasks):
         return None, "the tasks have no classes"
-    known, classes = tasks.ways[0], len(tasks.dataset.classes)
+    known, classes = tasks.ways[0], tasks.dataset.most_ways(tasks.draw.within_groups)
     ways = min(2 * known, classes)
     if ways <= known:
         return None, f"{tasks.dataset.name} has {classes} classes; expected more than the {known} that are shown"

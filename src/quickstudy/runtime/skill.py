@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from quickstudy import targets
-from quickstudy.errors import ConfigError, DataError, TaskError, UnlikeTrainingWarning
+from quickstudy.errors import ConfigError, DataError, TaskError, UnlikeTrainingWarning, check_at_least
 from quickstudy.inputs import InputSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime import state as states
@@ -172,6 +172,7 @@ class Skill:
             raise ConfigError(
                 f"beam is {beam}, but {self.engine.facts.name} predicts {self.engine.facts.target}; leave it out."
             )
+        check_at_least("beam", beam, 0)
         outputs, known = self._outputs(x)
         prediction = outputs["prediction"]
         if isinstance(self._target, SequenceTarget):
@@ -225,6 +226,11 @@ class Skill:
         theirs, ours = engine.facts, self.engine.facts
         if theirs.target != ours.target:
             raise ConfigError(f"{theirs.name} learns {theirs.target}, but the skill's examples have {ours.target}.")
+        if theirs.symbols and theirs.symbols[: len(known.labels)] != tuple(known.labels):
+            raise ConfigError(
+                f"{theirs.name} knows the symbols {''.join(theirs.symbols)!r} alone, in this order, but the skill's are "
+                f"{''.join(map(str, known.labels))!r}; adapt it to the examples anew."
+            )
         choices = Choices(settings=settings_of(engine, settings, {}), keep=True, expected=known.labels)
         return Skill(engine, choices)._taught(known, self.choices.reading, kept.y)
 

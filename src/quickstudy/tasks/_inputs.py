@@ -8,6 +8,7 @@ from jaxtyping import Int, Num
 from torch import Tensor
 
 from quickstudy.data.dataset import Dataset
+from quickstudy.errors import TaskError
 from quickstudy.inputs import TensorLayout
 from quickstudy.task import Input
 from quickstudy.tasks._random import uniform
@@ -69,3 +70,12 @@ def to_input(stored: Num[Tensor, " *stored"], layout: TensorLayout) -> Num[Tenso
     if scale != 1:
         scaled = scaled.mul_(scale) if scaled is not moved else scaled * scale
     return scaled + offset if offset else scaled
+
+
+def check_has_classes(dataset: Dataset) -> None:
+    """Raise a TaskError for examples with values, whose classes are only the groups that they come from."""
+    if dataset.values is not None:
+        raise TaskError(
+            f"the examples of {dataset.name} have values, and its classes are only the groups that they come from; draw tasks of values "
+            "(ValueTasks, --tasks values), or read it with a column of classes and without value=."
+        )

@@ -18,7 +18,7 @@ from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import EVENLY, Draw
 from quickstudy.tasks._imbalance import apportioned, evened, listed, positions
-from quickstudy.tasks._inputs import Inputs
+from quickstudy.tasks._inputs import Inputs, check_has_classes
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks._ranges import Range, shown, whole
 from quickstudy.tasks._scaling import scaled_by_support
@@ -70,6 +70,7 @@ class ClassTasks:
         self.dataset, self.queries, self.seed = dataset, int(queries), int(seed)
         self.ways, self.shots = whole("ways", ways), whole("shots", shots)
         self.draw = draw
+        check_has_classes(dataset)
         if queries < 1:
             raise ConfigError(f"queries is {queries}; expected at least 1 query example per class.")
         self._inputs = Inputs(dataset, self.draw.augment, self.seed)

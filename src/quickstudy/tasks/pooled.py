@@ -19,7 +19,7 @@ from quickstudy.inputs import InputSpec
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import EVENLY, Draw
-from quickstudy.tasks._inputs import Inputs
+from quickstudy.tasks._inputs import Inputs, check_has_classes
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 
 
@@ -48,6 +48,7 @@ class PooledTasks:
 
     def __init__(self, dataset: Dataset, batch_size: int = 64, draw: Draw = EVENLY, seed: int = 0) -> None:
         check_at_least("batch_size", batch_size, 1)
+        check_has_classes(dataset)
         if len(dataset.classes) < 2:
             raise TaskError(f"{dataset.name} has {len(dataset.classes)} class; expected at least 2, to tell them apart.")
         if dataset.spec.scaled_by_task:

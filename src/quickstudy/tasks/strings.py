@@ -23,7 +23,7 @@ from quickstudy.objectives.sequences import Tokens
 from quickstudy.targets.sequences import SPACE, SequenceTarget
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import EVENLY, Draw
-from quickstudy.tasks._inputs import Inputs
+from quickstudy.tasks._inputs import Inputs, check_has_classes
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
 from quickstudy.tasks._ranges import shown, whole
 from quickstudy.tasks._strings import WHOLE, Strings
@@ -82,6 +82,7 @@ class StringTasks:
         draw: Draw = EVENLY,
         seed: int = 0,
     ) -> None:
+        check_has_classes(dataset)
         check_at_least("shots", shots, 1)
         check_at_least("queries", queries, 1)
         self.dataset, self.shots, self.queries, self.seed = dataset, int(shots), int(queries), int(seed)

@@ -165,6 +165,7 @@ def evaluate(
         raise ConfigError(f"count is {count}; expected at least 1 task to evaluate on.")
     saved = learner if isinstance(learner, SavedLearner) else SavedLearner(learner, scale=scale_of(tasks))
     check_scale(tasks, saved.scale)
+    check_symbols(tasks, saved.symbols)
     return Evaluator(saved.learner, engine, saved.temperature_of)(tasks, range(count), advance, group)
 
 
@@ -195,6 +196,22 @@ def check_scale(tasks: TaskSource, scale: ValueScale | None) -> None:
         raise ConfigError(
             f"the tasks give {ours}, but the learner expects {theirs}. Take the learner's scale, load_data(...).in_scale(saved.scale), "
             "or train and judge on tasks of one scale."
+        )
+
+
+def check_symbols(tasks: TaskSource, symbols: Sequence[str]) -> None:
+    """Raise a ConfigError for tasks whose sequences have other symbols than those to which a learner's head is fixed, or another order.
+
+    Args:
+        tasks: tasks of any kind of answer.
+        symbols: the alphabet of the head; empty if it is fixed to none.
+    """
+    ours = tasks.describe().get("symbols")
+    if symbols and ours is not None and tuple(ours) != tuple(symbols):
+        fixed = "".join(symbols)
+        raise ConfigError(
+            f"the tasks have the symbols {ours!r}, but the learner's head is fixed to {fixed!r}; draw tasks of these, with "
+            f"Strings(alphabet={fixed!r}), or --strings.alphabet {fixed!r} at the command line."
         )
 
 

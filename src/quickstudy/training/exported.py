@@ -37,7 +37,9 @@ class ExportedLearner(Learner):
         self.graphs = graphs
         self.targets = (discovery.load("objectives", facts.target),)  # pyright: ignore[reportAttributeAccessIssue]
         self.continues, self.ways = facts.continues, facts.ways  # pyright: ignore[reportAttributeAccessIssue]
-        self.gradient_free_adapt = discovery.load("learners", facts.name).gradient_free_adapt  # pyright: ignore[reportAttributeAccessIssue]
+        kind = discovery.load("learners", facts.name) if facts.name in discovery.names("learners") else Learner
+        self.gradient_free_adapt = kind.gradient_free_adapt  # pyright: ignore[reportAttributeAccessIssue]
+        self.draws = kind.draws  # pyright: ignore[reportAttributeAccessIssue]
         self.rate = ""  # pyright: ignore[reportAttributeAccessIssue]  # the settings of an exported learner are its bundle's
 
     def adapt(self, support: Examples, state: State | None = None) -> State:

@@ -27,7 +27,7 @@ from quickstudy.training.describing import plain
 from quickstudy.training.device import mixed_precision, own_device, precision_advice
 from quickstudy.training.diagnosis import likely_rate
 from quickstudy.training.engine import Engine
-from quickstudy.training.evaluate import Evaluator, Result, check_fits, check_scale
+from quickstudy.training.evaluate import Evaluator, Result, check_fits, check_scale, check_symbols
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY
 from quickstudy.training.memory import peak_megabytes
@@ -178,6 +178,7 @@ class Trainer:
             if tasks is not None:
                 check_fits(self.learner, tasks)
                 check_scale(tasks, scale_of(self.tasks))
+                check_symbols(tasks, self.saved().symbols)
                 plain(tasks.describe(), "tasks.describe()")
         describe(self.saved())
         to_arrays(self.learner.state_dict())

@@ -27,7 +27,7 @@ from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.targets import ValueScale
 
-EXPECTED = ".csv, .tsv, .jsonl or .parquet of paths of sounds, of texts, or of numbers and categories"
+EXPECTED = ".csv, .tsv, .jsonl or .parquet of paths of sounds, of texts, of molecules (SMILES), or of numbers and categories"
 ENDINGS = (".csv", ".tsv", ".jsonl", ".parquet")
 COLUMNS = {kind.column: kind for kind in kinds().values() if kind.column}
 """Kinds of input that tables hold, by the name of their column."""
@@ -258,6 +258,11 @@ def columns_of(
         _check_column(list(table), name, option, path)
     rows = list(zip(*([_plain(value) for value in table[name]] for name in names), strict=True))
     whole = [rows[place] for place in _whole(rows, names, path, strict)]
+    cut = next((row[1] for row in whole if "/" in row[1]), None) if group else None
+    if cut is not None:
+        raise DataError(
+            f"{str(path)!r}: the label {cut!r} holds '/', which separates groups from labels; write it otherwise, or name no --group."
+        )
     labels = [f"{row[2]}/{row[1]}" if group else row[1] for row in whole]
     _warn_of_twins(labels, path)
     return [row[0] for row in whole], labels

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves
 
+from quickstudy.objectives.values import Values
 from quickstudy.task import Examples
 from quickstudy.training.doctor._limits import LIMITS
 from quickstudy.training.doctor._patient import Finding, Patient
@@ -30,6 +31,10 @@ def _shared(support: Examples, query: Examples) -> int:
 
 
 def _rows(examples: Examples) -> Tensor:
-    """Return all inputs of each example that counts in one row, `[example, number]`."""
+    """Return all inputs of each example that counts in one row, `[example, number]`; with its values, if it has some.
+
+    Two measurements at one point of a curve are two examples, unless their values are equal too.
+    """
     real = examples.weight > 0
-    return torch.cat([part[real].flatten(1).double() for part in tree_leaves(examples.x)], dim=1)
+    parts = [*tree_leaves(examples.x), *([examples.y.rows] if isinstance(examples.y, Values) else [])]
+    return torch.cat([part[real].flatten(1).double() for part in parts], dim=1)

@@ -25,7 +25,8 @@ def check(patient: Patient) -> Finding:
         if not all(_finite(learner, task) for task in tasks):
             return Finding("bad", "adapted states hold numbers that are not finite", f"lower {rate}: try a third")
         if learner.gradient_free_adapt or not most:
-            return does_not_apply("adapting takes no gradient steps, and its states are finite")
+            steps_are = "takes no gradient steps" if learner.traceable else "is that of an export, whose steps are fixed"
+            return does_not_apply(f"adapting {steps_are}, and its states are finite")
         points = sorted(
             {*range(min(most, LIMITS.points // 2) + 1), *np.geomspace(1, most, LIMITS.points // 2).round().astype(int).tolist()}
         )
