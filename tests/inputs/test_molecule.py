@@ -57,6 +57,11 @@ def test_other_numbers_than_the_learners_are_refused() -> None:
         MoleculeSpec().how(bits=64)
     with pytest.raises(DataError, match="fingerprints have 3 bits; expected 1024"):
         MoleculeSpec().read_all(np.zeros((2, 3), np.uint8))
+    stored = MoleculeSpec(radius=3).read_all(SMILES)["molecule"]
+    with pytest.raises(
+        DataError, match=r"fingerprints have the radius 3, but .* up to 2 bonds .* give the molecules as SMILES"
+    ):
+        MoleculeSpec().read_all(stored, **MoleculeSpec(radius=3).as_read())
     assert MoleculeSpec.own(bits=64) == MoleculeSpec(64)
 
 

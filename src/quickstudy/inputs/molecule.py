@@ -95,6 +95,10 @@ class MoleculeSpec(InputSpec, frozen=True):
                 raise DataError(f"{name} {value} was given, but this learner takes {self}; leave it out.")
         return {}
 
+    def as_read(self) -> dict[str, Any]:
+        """Return what another spec must know of stored fingerprints, which do not tell it themselves."""
+        return {"radius": self.radius}
+
     def layout(self) -> dict[str, TensorLayout]:
         """Return the layout of the one part, `molecule`: bits, which enter the network as 0 and 1."""
         return {"molecule": TensorLayout(axes=(self.bits,), order=(0,), dtype="uint8")}
@@ -114,14 +118,20 @@ class MoleculeSpec(InputSpec, frozen=True):
 
         Args:
             things: a list, array or column of SMILES; or fingerprints as they are stored.
-            how: nothing; molecules have no options.
+            how: `radius`, which stored fingerprints have; molecules have no other options.
 
         Raises:
             DataError: there is no molecule, or SMILES cannot be understood: the first of them, and how many.
             ConfigError: rdkit is not installed.
         """
-        if how:
-            raise DataError(f"{', '.join(how)} was given, but molecules have no such option; leave it out.")
+        others = [name for name in how if name != "radius"]
+        if others:
+            raise DataError(f"{', '.join(others)} was given, but molecules have no such option; leave it out.")
+        if how.get("radius", self.radius) != self.radius:
+            raise DataError(
+                f"the fingerprints have the radius {how['radius']}, but {self} are expected; give the molecules as SMILES, so that they "
+                "are read anew."
+            )
         check_several(things, (str, bytes, bytearray, pathlib.Path), "molecule")
         if isinstance(things, np.ndarray) and things.dtype == np.uint8 and things.ndim == 2:
             return {"molecule": self._checked(things)}
