@@ -35,7 +35,7 @@ BAD_OPTIONS = {
     "option of another learner": (["--learner", PROTOTYPES, "--learner.inner_lr", "3"], ["unknown option --learner.inner_lr"]),
     "value of a choice": (
         ["--optimizer", "adm"],
-        ["optimizer is 'adm'", "one of adam, adamw, sgd, or null", "Did you mean: adam"],
+        ["optimizer is 'adm'", "one of adam, adamw, sgd, muon, or null", "Did you mean: adam"],
     ),
     "value of the learner's choice": (["--learner.statistics", "suport"], ["learner.statistics is 'suport'", "support"]),
     "value of the net's choice": (["--net.norm", "bach"], ["net.norm is 'bach'", "batch"]),

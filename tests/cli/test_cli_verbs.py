@@ -164,7 +164,8 @@ def test_every_verb_has_help(cli: Call, verb: str) -> None:
 def test_help_speaks_in_the_words_of_the_command_line(cli: Call) -> None:
     text = " ".join(cli("train", "--help").out.split())
     assert "classes per task, or a range `least-most` (a whole number, or a range such as 3-10; default: 5)" in text
-    assert "outer optimizer; null for what suits the learner (one of adam, adamw, sgd, or null)" in text
+    optimizer = "outer optimizer; `muon` is Muon for matrices and AdamW for all else; null for what suits the learner"
+    assert f"{optimizer} (one of adam, adamw, sgd, muon, or null)" in text
     assert "(default: false)" in text
     assert f"options of the learner {PROTOTYPES}:" in text
     assert "options of the net conv4:" in text

@@ -84,7 +84,7 @@ def test_unusable_npz_files_are_named(tmp_path: pathlib.Path) -> None:
     with pytest.raises(DataError, match="6 images, but 4 labels"):
         load(tmp_path / "few.npz")
     np.savez(tmp_path / "keys.npz", pictures=IMAGES, labels=LABELS)
-    with pytest.raises(DataError, match="no array images, rows, sounds, texts or x; it has labels, pictures"):
+    with pytest.raises(DataError, match="no array images, molecules, rows, sounds, texts or x; it has labels, pictures"):
         load(tmp_path / "keys.npz")
     (tmp_path / "half.npz").write_bytes((tmp_path / "few.npz").read_bytes()[:300])
     with pytest.raises(DataError, match=r"half\.npz.*cut short"):
@@ -102,7 +102,12 @@ def test_unusable_npz_files_are_named(tmp_path: pathlib.Path) -> None:
     ("images", "labels", "classes", "message"),
     [
         (IMAGES[0], LABELS, None, "4 rows, but 6 labels"),
-        (LABELS, LABELS, None, r"an array of int64 has shape \(6,\); expected examples of one of the kinds image, rows"),
+        (
+            LABELS,
+            LABELS,
+            None,
+            r"an array of int64 has shape \(6,\); expected examples of one of the kinds image, molecule, rows",
+        ),
         (IMAGES[:0], LABELS[:0], None, "at least one"),
         (IMAGES, LABELS.astype(float), None, "labels are float64"),
         (IMAGES, np.eye(6, dtype=int), None, "one-hot"),

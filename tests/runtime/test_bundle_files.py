@@ -99,7 +99,7 @@ def with_part(name: str, data: bytes, listed: bool = True) -> Callable[[dict[str
         (manifest(kind="skill"), "a skill without labels"),
         (manifest(kind="skill", labels=["a", "b"]), "lacks state.safetensors"),
         (manifest(format="3"), "damaged manifest: format"),
-        (manifest(input={"kind": "smell"}), "damaged manifest: input: .*expected one of image, rows"),
+        (manifest(input={"kind": "smell"}), "damaged manifest: input: .*expected one of image, molecule, rows"),
         (manifest(layout={}), "layout is not that of grey images of 28x28"),
         (manifest(temperature=0.0), "damaged manifest: temperature"),
         (manifest(continues=False), "programs holds adapt, predict, update; expected adapt, predict"),

@@ -252,9 +252,9 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
     assert 75 * 32 * 28 * 28 < LIMITS.alone_from < 75 * 64 * 28 * 28
 
 
-def test_only_classes_and_values_are_measured_and_a_plain_result_says_which() -> None:
-    assert [measure.key for measure in MEASURES.values()] == ["accuracy", "mean_squared_error"]
-    assert [measure.name for measure in MEASURES.values()] == ["accuracy, %", "mean squared error"]
+def test_classes_sequences_and_values_are_measured_and_a_plain_result_says_which() -> None:
+    assert [measure.key for measure in MEASURES.values()] == ["accuracy", "character_error_rate", "mean_squared_error"]
+    assert [measure.name for measure in MEASURES.values()] == ["accuracy, %", "character error rate, %", "mean squared error"]
     for measure in MEASURES.values():
         plain = Result(np.array([0.25, 0.5]), "inductive", {"ways": 3}, "hash", measure).to_dict()
         assert measure_in(json.loads(json.dumps(plain))) is measure

@@ -10,6 +10,7 @@ from torch.fx.experimental.proxy_tensor import get_proxy_mode
 def may_look() -> bool:
     """Return whether Python may read the values of tensors: False inside of `vmap`, a captured graph or an export.
 
+    >>> import torch
     >>> may_look()
     True
     >>> torch.func.vmap(lambda x: x * may_look())(torch.ones(2))
