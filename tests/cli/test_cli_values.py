@@ -133,7 +133,7 @@ def test_what_values_cannot_do_is_said(cli: Call, refused: Call, table: pathlib.
     )
     assert "'glucose'; it has hour, note" in refused("adapt", run, table / "hours.csv", "-o", skill)
     assert "is no table, but this learner predicts values" in refused("adapt", run, table, "-o", skill)
-    assert "--value is given, but this learner tells classes apart" in refused(
+    assert "--value is given, but this learner predicts no values" in refused(
         "adapt", "omniglot", table, "--value", "hour", "-o", skill
     )
     assert "--ways is given, but the tasks values have no ways" in refused("doctor", run, "--ways", 3)

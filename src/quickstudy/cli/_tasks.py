@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import inspect
+import itertools
 import warnings
 from collections.abc import Sequence
 from typing import Any
@@ -236,16 +237,17 @@ def _candidates(options: jsonargparse.Namespace) -> list[str]:
 
 def _chosen_of(source: type, options: jsonargparse.Namespace) -> list[object]:
     """Return the words that choose a source's tasks as a run chose them: queries, and parts such as `--strings.length`."""
-    words: list[object] = []
-    for name, parameter in inspect.signature(source).parameters.items():
-        value, usual = options.get(name), parameter.default
-        if name == "queries" and value != usual:
-            words += [f"--{name}", value]
-        elif name != "draw" and dataclasses.is_dataclass(usual):
-            for part, own in vars(value).items():
-                if own != getattr(usual, part) and own is not None:
-                    words += [f"--{name}.{part}", "-".join(map(str, own)) if isinstance(own, tuple | list) else own]
-    return words
+    usual = {name: parameter.default for name, parameter in inspect.signature(source).parameters.items()}
+    chosen = {"queries": (options.get("queries"), usual.get("queries"))}
+    for name, default in usual.items():
+        if name != "draw" and dataclasses.is_dataclass(default):
+            parts = vars(options[name])
+            chosen |= {f"{name}.{part}": (value, getattr(default, part)) for part, value in parts.items()}
+    given = {name: value for name, (value, default) in chosen.items() if value is not None and value != default}
+    words = [
+        (f"--{name}", "-".join(map(str, value)) if isinstance(value, tuple | list) else value) for name, value in given.items()
+    ]
+    return [*itertools.chain.from_iterable(words)]
 
 
 def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLearner) -> tuple[list[int], int]:
