@@ -1,4 +1,4 @@
-"""What every learner of sequences promises; a learner that names `Tokens` among its `targets` is checked by that."""
+"""Promises of learners of sequences, checked for every learner that names `Tokens` among its `targets`."""
 
 from __future__ import annotations
 

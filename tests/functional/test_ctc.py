@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import edits
 import numpy as np
 import pytest
 import torch
@@ -141,7 +142,7 @@ def test_what_is_spoken_is_what_greedy_decoding_says() -> None:
     [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("flaw", "lawn", 2), ("same", "same", 0), ("ab", "ba", 2)],
 )
 def test_edit_distances_by_hand(one: str, other: str, distance: int) -> None:
-    assert _decoding.edit_distance(one, other) == distance
+    assert edits.edit_distance(one, other) == distance
     found, wanted = (torch.tensor([[ord(letter) for letter in text]], dtype=torch.int64) for text in (one, other))
     assert edit_distance(found, wanted).tolist() == [distance]
 
@@ -150,7 +151,7 @@ def test_tensors_have_the_edit_distances_of_lists_with_gaps_anywhere() -> None:
     generator = torch.Generator().manual_seed(0)
     found, wanted = (torch.randint(0, 4, (60, size), generator=generator) for size in (9, 7))
     expected = [
-        _decoding.edit_distance([int(s) for s in one if s], [int(s) for s in other if s])
+        edits.edit_distance([int(s) for s in one if s], [int(s) for s in other if s])
         for one, other in zip(found, wanted, strict=True)
     ]
     assert edit_distance(found, wanted).tolist() == expected
@@ -162,13 +163,13 @@ def test_words_are_what_stands_between_spaces() -> None:
     ids = [[0, *[1 if letter == " " else ord(letter) for letter in text]] for text in texts]
     symbols = torch.tensor([row + [0] * (8 - len(row)) for row in ids])
     found = words(symbols)
-    expected = [[_decoding.edit_distance(one.split(), other.split()) for other in texts] for one in texts]
+    expected = [[edits.edit_distance(one.split(), other.split()) for other in texts] for one in texts]
     assert [edit_distance(found[place : place + 1].expand(6, -1), found).tolist() for place in range(6)] == expected
 
 
 def test_error_rates_count_over_all_texts_together() -> None:
     found, wanted = ["a b c", "xx"], ["a b d", "x yy"]  # 1 + 3 edits of characters, 1 + 2 of words
-    assert _decoding.character_error_rate(found, wanted) == pytest.approx(4 / 9)
-    assert _decoding.word_error_rate(found, wanted) == pytest.approx(3 / 5)
-    assert _decoding.word_error_rate([""], [""]) == 0
-    assert _decoding.word_error_rate(["a b"], [""]) == 2
+    assert edits.character_error_rate(found, wanted) == pytest.approx(4 / 9)
+    assert edits.word_error_rate(found, wanted) == pytest.approx(3 / 5)
+    assert edits.word_error_rate([""], [""]) == 0
+    assert edits.word_error_rate(["a b"], [""]) == 2

@@ -58,7 +58,7 @@ def test_columns_of_padding_change_nothing() -> None:
 
 
 def test_what_is_looked_at_only_saves_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without padding cut off and without torch's kernel of attention the answers are the same."""
+    """The answers stay the same if padding is not cut off, and if attention does not use torch's kernel."""
     made, examples, x = learner(6), support(6), torch.randn(5, 6)
     masked = dataclasses.replace(examples, mask=torch.arange(20) < 17)
     expected = answers(made, masked, x)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import edits
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +13,6 @@ from torch.func import vmap
 
 from quickstudy.errors import DataError
 from quickstudy.objectives.sequences import Tokens, tokens
-from quickstudy.targets import _decoding
 from quickstudy.targets.sequences import SequenceTarget, check_frames, frames_needed
 
 TARGET = SequenceTarget()
@@ -105,9 +105,9 @@ def test_scores_are_the_error_rates_of_decoded_texts(seed: int) -> None:
     labels = (" ", *ALPHABET)
     found = TARGET.answers(logits(seed).numpy(), labels)
     scores = tokens(WANTED, ALPHABET).scores(logits(seed), torch.ones(4))
-    characters = [_decoding.edit_distance(one, other) for one, other in zip(found, WANTED, strict=True)]
+    characters = [edits.edit_distance(one, other) for one, other in zip(found, WANTED, strict=True)]
     assert float(scores["character_error_rate"]) == pytest.approx(sum(characters) / sum(map(len, WANTED)))
-    assert float(scores["word_error_rate"]) == pytest.approx(_decoding.word_error_rate(found, WANTED))
+    assert float(scores["word_error_rate"]) == pytest.approx(edits.word_error_rate(found, WANTED))
     assert list(scores) == [measure.key for measure in Tokens.measure.measures] == ["character_error_rate", "word_error_rate"]
 
 

@@ -89,7 +89,7 @@ def test_the_same_rows_have_the_same_hash_however_they_are_stored() -> None:
 
 
 def test_a_learner_is_judged_in_the_unit_of_the_values_and_only_at_its_own_scale() -> None:
-    """Of a learner that predicts 0 at its scale, the error is the distance from the scale's location, squared."""
+    """A learner that predicts 0 at its scale predicts the scale's location, so that its error is the squared distance from it."""
     tasks = ValueTasks(curves(np.array([8, 9])), 3, 5)
     learner = Descent(MLP(1, (2,)), inner_lr=0.0)
     with torch.no_grad():

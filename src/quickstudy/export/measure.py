@@ -14,7 +14,7 @@ from quickstudy.runtime.skill_file import engine_of
 from quickstudy.task import Examples, Input
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.training.evaluate import Result, evaluate
-from quickstudy.training.exported import of_graphs
+from quickstudy.training.exported import arrays, of_graphs
 from quickstudy.training.protocols import under_each_protocol
 from quickstudy.training.saving import SavedLearner
 
@@ -53,11 +53,6 @@ def logits(learner: Any, support: Examples, x: Input) -> np.ndarray:
     shown = arrays(tree_map(lambda part: part[real], support.x), name)
     state = engine.adapt(shown, given(support)[real].numpy(), engine.defaults)
     return engine.outputs(state, arrays(x, name))["prediction"]
-
-
-def arrays(x: Input, name: str) -> dict[str, np.ndarray]:
-    """Return inputs as arrays by name; a bare tensor is the input's single part, of this name."""
-    return {part: value.numpy() for part, value in ({name: x} if isinstance(x, Tensor) else x).items()}
 
 
 def accuracy(learner: Learner, tasks: ClassTasks, count: int) -> Result:

@@ -1,4 +1,4 @@
-"""What nets share that read texts as bytes."""
+"""Bytes of texts as nets look at them: whole numbers, without capitals."""
 
 from __future__ import annotations
 

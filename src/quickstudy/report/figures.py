@@ -15,7 +15,6 @@ from torch.utils._pytree import tree_map
 from quickstudy.errors import QuickstudyError
 from quickstudy.export.bundle import to_bundle
 from quickstudy.export.calibrate import separation
-from quickstudy.export.measure import arrays
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.onnx_engine import OnnxEngine
@@ -23,6 +22,7 @@ from quickstudy.runtime.skill_file import engine_of
 from quickstudy.task import Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.source import TaskSource
+from quickstudy.training.exported import arrays
 from quickstudy.training.saving import SavedLearner
 
 PASSES = 20

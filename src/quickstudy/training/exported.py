@@ -75,13 +75,12 @@ class ExportedLearner(Learner):
         return self.graphs.manifest.protocol or "inductive"
 
     def _outputs(self, state: State, x: Input) -> dict[str, Tensor]:
-        arrays = {name: value.numpy() for name, value in state.items()}
-        return _tensors(self.graphs.engine.outputs(arrays, self._arrays(x)))
+        held = {name: value.numpy() for name, value in state.items()}
+        return _tensors(self.graphs.engine.outputs(held, self._arrays(x)))
 
     def _arrays(self, x: Input) -> dict[str, np.ndarray]:
-        """Return inputs by the names of the bundle's parts; a bare tensor is the single one."""
-        parts = {next(iter(self.graphs.manifest.layout)): x} if isinstance(x, Tensor) else x
-        return {name: value.numpy() for name, value in parts.items()}
+        """Return inputs by the names of the bundle's parts."""
+        return arrays(x, next(iter(self.graphs.manifest.layout)))
 
 
 def load_measurable(path: str | os.PathLike[str]) -> SavedLearner:
@@ -112,9 +111,15 @@ def of_graphs(graphs: Graphs) -> SavedLearner:
         manifest.statistics,
         None if manifest.unknown is None else manifest.unknown.threshold,
         manifest.temperature_power or 0.0,
+        symbols=manifest.target.symbols or (),
         scale=manifest.target.scale,
     )
 
 
-def _tensors(arrays: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
-    return {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
+def arrays(x: Input, name: str) -> dict[str, np.ndarray]:
+    """Return inputs as arrays by name; a bare tensor is the input's single part, of this name."""
+    return {part: value.numpy() for part, value in ({name: x} if isinstance(x, Tensor) else x).items()}
+
+
+def _tensors(found: Mapping[str, np.ndarray]) -> dict[str, Tensor]:
+    return {name: torch.from_numpy(np.array(value)) for name, value in found.items()}
