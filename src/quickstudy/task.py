@@ -52,11 +52,14 @@ class Examples:
         x: inputs, `[example, ...]`, or a dict of such tensors (an image and its text).
         y: right answers, whose type says of which kind they are: `OneHot` for classes, `Values` for numbers.
         mask: bool `[example]`, False for padding; None when every example counts.
+        emphasis: how much each example counts in losses, float `[example]`, with the mean 1 over those that are no padding; None when all
+            count alike. Training gives it to queries alone (`TrainingSettings.class_weights`).
     """
 
     x: Input
     y: Answers
     mask: Bool[Tensor, " *task example"] | None = None
+    emphasis: Float[Tensor, " *task example"] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.y, Tensor):
@@ -77,9 +80,10 @@ class Examples:
 
     @property
     def weight(self) -> Float[Tensor, " *task example"]:
-        """Return 1 for every example that counts and 0 for padding, float `[example]`."""
+        """Return how much every example counts: 0 for padding, and its emphasis, or 1 if there is none, for others, float `[example]`."""
         rows = self.y.rows
-        return torch.ones_like(rows[..., 0]) if self.mask is None else self.mask.to(rows.dtype)
+        counted = torch.ones_like(rows[..., 0]) if self.mask is None else self.mask.to(rows.dtype)
+        return counted if self.emphasis is None else counted * self.emphasis
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +131,14 @@ def check_floating(rows: object, remedy: str) -> None:
 
 
 def concatenate(first: Examples, second: Examples) -> Examples:
-    """Return the examples of both, in this order; the mask stays None when neither has padding."""
+    """Return the examples of both, in this order; mask and emphasis stay None when neither has any."""
     mask = None if first.mask is None and second.mask is None else torch.cat([first.weight, second.weight]) > 0
+    plain = first.emphasis is None and second.emphasis is None
+    emphasis = None if plain else torch.cat([_emphasis(first), _emphasis(second)])
     x, y = tree_map(lambda a, b: torch.cat([a, b]), (first.x, first.y), (second.x, second.y))
-    return Examples(x, y, mask)
+    return Examples(x, y, mask, emphasis)
+
+
+def _emphasis(examples: Examples) -> Tensor:
+    """Return how much each example counts, padding included."""
+    return torch.ones_like(examples.y.rows[..., 0]) if examples.emphasis is None else examples.emphasis

@@ -57,14 +57,14 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
     if as_json:
         _output.as_json({"learner": title, "results": plain})
         return
-    scores = _scores(results[0].measure, plain[0])  # of one learner
+    scores = _scores(results[0].measure, plain)  # of one learner
     sizes = [name for name in ("ways", "shots", "queries") if name in plain[0]]
     columns = ("data", *sizes, *(name for name, _, _ in scores), "tasks", "protocol", "tasks hash")
     rows = [
         (
             row["dataset"],
             *(row[name] for name in sizes),
-            *("-" if row[key] is None else float(format(row[key], rounding)) for _, key, rounding in scores),
+            *("-" if row.get(key) is None else float(format(row[key], rounding)) for _, key, rounding in scores),
             row["test_tasks"],
             row["protocol"],
             row["tasks_hash"],
@@ -74,13 +74,13 @@ def show(results: Sequence[Result], title: str, as_json: bool) -> None:
     _output.table(columns, rows, title=title)
 
 
-def _scores(measure: Measure, result: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return headline, key and rounding of each score that a plain result has."""
+def _scores(measure: Measure, results: Sequence[dict[str, Any]]) -> list[tuple[str, str, str]]:
+    """Return headline, key and rounding of each score that some plain result has."""
     scores = [("calibration error, %", "ece", ".1f")]
     for one in reversed(measure.measures):
         interval = "ci95" if one is measure else f"{one.key}_ci95"
         scores = [(one.name, one.key, one.short), ("± 95 % CI", interval, one.short), *scores]
-    return [score for score in scores if score[1] in result]
+    return [score for score in scores if any(score[1] in result for result in results)]
 
 
 def _sources(options: jsonargparse.Namespace, saved: SavedLearner) -> list[TaskSource]:

@@ -24,7 +24,8 @@ class Measure:
         short: how it is rounded in a table.
         line: how it is rounded in a line of progress.
         of_spread: measure of predictions together with their standard deviations; None for answers whose predictions have none.
-        beside: second measure of the same predictions, which is shown wherever this one is; None if there is none.
+        beside: further measures of the same predictions, which are shown wherever this one is.
+        of_unequal: whether it is shown only if the classes of some task's queries are of unequal size.
     """
 
     key: str
@@ -35,7 +36,8 @@ class Measure:
     short: str = ".4g"
     line: str = ".3g"
     of_spread: Measure | None = None
-    beside: Measure | None = None
+    beside: tuple[Measure, ...] = ()
+    of_unequal: bool = False
 
     def score(self, prediction: Tensor, query: Examples) -> Tensor:
         """Return the score of predictions `[query, output]` on queries, a scalar that maps over tasks."""
@@ -55,7 +57,7 @@ class Measure:
     @property
     def measures(self) -> list[Measure]:
         """Return the measure itself, and those beside it and of spreads, if there are any."""
-        return [one for one in (self, self.beside, self.of_spread) if one is not None]
+        return [self, *self.beside, *([] if self.of_spread is None else [self.of_spread])]
 
     @property
     def name(self) -> str:

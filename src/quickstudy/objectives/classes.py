@@ -1,4 +1,4 @@
-"""OneHot: answers that are classes, judged by cross-entropy and accuracy."""
+"""OneHot: answers that are classes, judged by cross-entropy and accuracy, and by balanced accuracy and macro F1 if classes are unequal."""
 
 from __future__ import annotations
 
@@ -27,7 +27,12 @@ class OneHot:
 
     rows: Float[Tensor, " *task example way"]
     name: ClassVar[str] = "classes"
-    measure: ClassVar[Measure] = Measure("accuracy", True, "%", 100.0, ".3f", ".2f", ".1f")
+    measure: ClassVar[Measure] = Measure(
+        *("accuracy", True, "%", 100.0, ".3f", ".2f", ".1f"),
+        beside=tuple(
+            Measure(key, True, "%", 100.0, ".3f", ".2f", ".1f", of_unequal=True) for key in ("balanced_accuracy", "macro_f1")
+        ),
+    )
 
     def __post_init__(self) -> None:
         check_floating(self.rows, "one_hot(labels, ways) makes them of labels")
@@ -47,9 +52,39 @@ class OneHot:
         return cross_entropy(prediction, self.rows, weight)
 
     def scores(self, prediction: Float[Tensor, "example way"], weight: Float[Tensor, " example"]) -> dict[str, Tensor]:
-        """Return the fraction of examples whose largest logit is that of their class."""
-        correct = (prediction.argmax(-1) == self.labels).to(weight.dtype)
-        return {"accuracy": weighted_mean(correct, weight)}
+        """Return the fraction of examples whose largest logit is that of their class, and the means of recall and of F1 over classes.
+
+        Recall is averaged over the classes that occur, F1 over those that occur or are predicted, as scikit-learn does.
+        """
+        labels, found = self.labels, prediction.argmax(-1)
+        correct = (found == labels).to(weight.dtype)
+        asked, said, right = (
+            _counts(*of, self.outputs) for of in ((labels, weight), (found, weight), (labels, weight * correct))
+        )
+        return {
+            "accuracy": weighted_mean(correct, weight),
+            "balanced_accuracy": weighted_mean(right / asked.clamp(min=1e-12), (asked > 0).to(weight.dtype)),
+            "macro_f1": weighted_mean(2 * right / (asked + said).clamp(min=1e-12), (asked + said > 0).to(weight.dtype)),
+        }
+
+    def sizes(self, weight: Float[Tensor, " *task example"]) -> Float[Tensor, " *task way"]:
+        """Return the number of examples of each way, `[way]`."""
+        return (self.rows * weight.unsqueeze(-1)).sum(-2)
+
+    def balanced(self, weight: Float[Tensor, " *task example"]) -> Float[Tensor, " *task example"]:
+        """Return the inverse frequency of each example's class in its task, with the mean 1 over examples that are no padding.
+
+        All classes then have the same share of a loss. Those of equal size are weighed by 1 to the last bit.
+
+        Args:
+            weight: 0 for padding, `[example]`.
+
+        >>> one_hot(torch.tensor([0, 0, 0, 1]), ways=2).balanced(torch.ones(4))
+        tensor([0.6667, 0.6667, 0.6667, 2.0000])
+        """
+        sizes = self.sizes(weight)
+        ways, total = (sizes > 0).sum(-1, keepdim=True), sizes.sum(-1, keepdim=True)
+        return (self.rows * (total / (ways * sizes).clamp(min=1.0)).unsqueeze(-2)).sum(-1)
 
     def like(self, prediction: Float[Tensor, "example way"]) -> OneHot:
         """Return the soft classes that logits stand for."""
@@ -84,3 +119,8 @@ def one_hot(labels: Int[Tensor, " *example"], ways: int, dtype: torch.dtype | No
             )
     is_way = labels.unsqueeze(-1) == torch.arange(ways, device=labels.device)
     return OneHot(is_way.to(dtype or torch.get_default_dtype()))
+
+
+def _counts(labels: Int[Tensor, " example"], weight: Float[Tensor, " example"], ways: int) -> Float[Tensor, " way"]:
+    """Return the sum of the weights of each way's examples, `[way]`, in a form that maps over tasks."""
+    return ((labels.unsqueeze(-1) == torch.arange(ways, device=labels.device)) * weight.unsqueeze(-1)).sum(0)

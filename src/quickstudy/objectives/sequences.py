@@ -33,7 +33,7 @@ class Tokens:
     name: ClassVar[str] = "sequences"
     measure: ClassVar[Measure] = Measure(
         *("character_error_rate", False, "%", 100.0, ".3f", ".2f", ".1f"),
-        beside=Measure("word_error_rate", False, "%", 100.0, ".3f", ".2f", ".1f"),
+        beside=(Measure("word_error_rate", False, "%", 100.0, ".3f", ".2f", ".1f"),),
     )
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 
 from quickstudy.storage import write_atomically
 from quickstudy.training.evaluate import Result
-from quickstudy.training.measures import measure_in
+from quickstudy.training.measures import Measure, measure_in
 
 Plain = Mapping[str, Any]
 
@@ -109,15 +109,28 @@ def behind(results: Mapping[str, Result]) -> dict[str, tuple[float, float] | Non
 
 def columns(entries: Sequence[Entry]) -> list[str]:
     """Return the headlines of the table."""
-    sizes = dict.fromkeys(size_of(result) for entry in entries for result in entry.results)
-    measure = measure_in(entries[0].results[0])
-    return ["name", "learner", *(f"{size}: {measure.name}" for size in sizes), "protocol", *(cost.label for cost in COSTS)]
+    scored = (f"{size}: {measure.name}" for size, measure in _scored(entries))
+    return ["name", "learner", *scored, "protocol", *(cost.label for cost in COSTS)]
 
 
 def rows(entries: Sequence[Entry]) -> list[list[str]]:
     """Return the rows of the table, the best learner of the first size first."""
-    sizes = dict.fromkeys(size_of(result) for entry in entries for result in entry.results)
-    return [list(_row(entry, list(sizes))) for entry in ordered(entries)]
+    return [list(_row(entry, _scored(entries))) for entry in ordered(entries)]
+
+
+def _scored(entries: Sequence[Entry]) -> list[tuple[str, Measure]]:
+    """Return the sizes of tasks in words, each with the measure of the results, and with further ones that some result of it has."""
+    found: dict[str, list[Plain]] = {}
+    for entry in entries:
+        for result in entry.results:
+            found.setdefault(size_of(result), []).append(result)
+    measure = measure_in(entries[0].results[0])
+    return [
+        (size, one)
+        for size, results in found.items()
+        for one in (measure, *measure.beside)
+        if any(one.key in result for result in results)
+    ]
 
 
 def ordered(entries: Sequence[Entry]) -> list[Entry]:
@@ -126,15 +139,15 @@ def ordered(entries: Sequence[Entry]) -> list[Entry]:
     return sorted(entries, key=lambda entry: entry.results[0][measure.key], reverse=measure.higher_is_better)
 
 
-def _row(entry: Entry, sizes: Sequence[str]) -> Iterator[str]:
+def _row(entry: Entry, scored: Sequence[tuple[str, Measure]]) -> Iterator[str]:
     """Yield the cells of an entry."""
     yield from (entry.name, entry.learner)
     by_size = {size_of(result): result for result in reversed(entry.results)}
-    for size in sizes:
-        result = by_size.get(size)
-        measure = measure_in(entry.results[0])
-        shown = [] if result is None else [result[measure.key], *([result["ci95"]] if result["ci95"] is not None else [])]
-        yield " ± ".join(format(number, measure.short) for number in shown) or "-"
+    main = measure_in(entry.results[0])
+    for size, measure in scored:
+        result = by_size.get(size, {})
+        numbers = (result.get(measure.key), result.get("ci95" if measure is main else f"{measure.key}_ci95"))
+        yield " ± ".join(format(number, measure.short) for number in numbers if number is not None) or "-"
     yield str(entry.results[0]["protocol"])
     for cost in COSTS:
         value = cost.of(entry)

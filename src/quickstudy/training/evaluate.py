@@ -31,9 +31,10 @@ from quickstudy.layers.attention import attends, plain_attention
 from quickstudy.layers.check import unchanged_buffers
 from quickstudy.layers.conv_norm_pool import hooked
 from quickstudy.learner import Learner, hyperparameters
+from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.sequences import Tokens
 from quickstudy.targets import ValueScale
-from quickstudy.task import Task
+from quickstudy.task import Examples, Task
 from quickstudy.tasks.source import TaskSource, scale_of
 from quickstudy.training.calibration import Reliability
 from quickstudy.training.graphs import Captured
@@ -82,7 +83,8 @@ class Result:
         ece: expected calibration error of the probabilities, in [0, 1]; None if the tasks ask for values.
         ece_uncalibrated: the same at temperature 1, which is before calibration.
         of_spread: score of each task by `measure.of_spread`, such as its log-likelihood, `[task]`; None if no spread was predicted.
-        beside: score of each task by `measure.beside`, such as its word error rate, `[task]`; None if there is no such measure.
+        beside: score of each task by each measure of `measure.beside`, such as its word error rate, `[task]`, by the key of the measure;
+            balanced accuracy and macro F1 only if the queries of some task have classes of unequal size.
     """
 
     scores: np.ndarray
@@ -93,7 +95,7 @@ class Result:
     ece: float | None = None
     ece_uncalibrated: float | None = None
     of_spread: np.ndarray | None = None
-    beside: np.ndarray | None = None
+    beside: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
 
     @property
     def mean(self) -> float:
@@ -112,19 +114,24 @@ class Result:
             self.measure.key: self.measure.rounded(self.mean),
             "ci95": self.measure.rounded(self.ci95) if math.isfinite(self.ci95) else None,
             **{name: ACCURACY.rounded(error) for name, error in errors.items() if error is not None},
-            **_plain(self.measure.beside, self.beside),
-            **_plain(self.measure.of_spread, self.of_spread),
+            **self._further(),
             "test_tasks": len(self.scores),
             "protocol": self.protocol,
             **self.tasks,
             "tasks_hash": self.tasks_hash,
         }
 
+    def _further(self) -> dict[str, float | None]:
+        """Return plain values of the scores by further measures."""
+        found: dict[str, float | None] = {}
+        for one in self.measure.measures[1:]:
+            scores = self.of_spread if one is self.measure.of_spread else self.beside.get(one.key)
+            found |= {} if scores is None else _plain(one, scores)
+        return found
 
-def _plain(measure: Measure | None, scores: np.ndarray | None) -> dict[str, float | None]:
-    """Return the mean of scores and its interval under the name of their measure; nothing if there are none."""
-    if measure is None or scores is None:
-        return {}
+
+def _plain(measure: Measure, scores: np.ndarray) -> dict[str, float | None]:
+    """Return the mean of scores and its interval under the name of their measure."""
     half = measure.rounded(_ci95(scores)) if len(scores) > 1 else None
     return {measure.key: measure.rounded(float(scores.mean())), f"{measure.key}_ci95": half}
 
@@ -253,21 +260,25 @@ class Evaluator:
         check_fits(self.learner, tasks)
         measure = MEASURES[tasks.target]
         scores, bare, calibrated = {one.key: [] for one in measure.measures}, Reliability(), Reliability()
+        unequal = False
         for judged in self.judged(tasks, group.share(indices), len(indices)):
             for key, found in judged.scores.items():
                 scores[key] += found.tolist()
             if measure is ACCURACY:
                 bare.add(judged.predictions, judged.tasks.query)
                 calibrated.add(self._softened(judged.predictions), judged.tasks.query)
+                unequal = unequal or _of_unequal_classes(judged.tasks.query)
             if advance:
                 advance(judged.tasks.count)
         ece, at_1 = (part.gathered(group).error() if measure is ACCURACY else None for part in (calibrated, bare))
         found = {key: np.array(group.gather(of_measure)) for key, of_measure in scores.items()}
-        beside, of_spread = (
-            None if one is None or not len(found[one.key]) else found[one.key] for one in (measure.beside, measure.of_spread)
-        )
+        told = group.any(unequal)
+        beside = {one.key: found[one.key] for one in measure.beside if told or not one.of_unequal}
+        spread = np.array([]) if measure.of_spread is None else found[measure.of_spread.key]
         about = tasks.describe(), tasks.fingerprint(len(indices))
-        return Result(found[measure.key], self.learner.protocol, *about, measure, ece, at_1, of_spread, beside)
+        return Result(
+            found[measure.key], self.learner.protocol, *about, measure, ece, at_1, spread if len(spread) else None, beside
+        )
 
     def _softened(self, logits: Tensor) -> Tensor:
         """Return logits `[task, query, way]` divided by the temperature of each task's number of ways."""
@@ -433,6 +444,14 @@ def _together(learner: Learner, task: Task) -> int:
     if on_cpu and made.largest >= LIMITS.alone_from:
         return 1
     return max(1, min(LIMITS.batch, (LIMITS.largest_on_cpu if on_cpu else LIMITS.largest) // made.largest))
+
+
+def _of_unequal_classes(queries: Examples) -> bool:
+    """Return whether the classes that some task of a batch asks for are of unequal size."""
+    if not isinstance(queries.y, OneHot):
+        return False
+    sizes = queries.y.sizes(queries.weight)
+    return bool(((sizes > 0) & (sizes != sizes.amax(-1, keepdim=True))).any())
 
 
 def _check_answerable(batch: Task, begin: int) -> None:

@@ -23,6 +23,7 @@ from quickstudy.training import checkpoint
 from quickstudy.training.best import Best
 from quickstudy.training.calibration import fit_temperature, input_statistics, power_of_ways
 from quickstudy.training.checkpoint import Run
+from quickstudy.training.class_weights import check_class_weights, with_balanced_queries
 from quickstudy.training.describing import plain
 from quickstudy.training.device import mixed_precision, own_device, precision_advice
 from quickstudy.training.diagnosis import likely_rate
@@ -174,6 +175,8 @@ class Trainer:
                 f"{type(self.learner).__name__} on this net has no parameters to train; use it as it is, or {how}. With steps=0 it "
                 "is calibrated, judged and saved without training."
             )
+        if self.settings.class_weights == "balanced":
+            check_class_weights(self.learner, self.tasks)
         for tasks in (self.tasks, self.validation):
             if tasks is not None:
                 check_fits(self.learner, tasks)
@@ -280,6 +283,8 @@ class Trainer:
     def _draw(self, step: int) -> Task:
         """Draw this process's tasks of a step."""
         tasks = self.tasks.batch(self._indices(step))
+        if self.settings.class_weights == "balanced":
+            tasks = with_balanced_queries(tasks)
         if tasks.support.count == 0 and not self.learner.draws:
             raise ConfigError(
                 f"{type(self.learner).__name__} is trained on few-shot tasks, but these have no support sets; expected tasks such as those "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from quickstudy.errors import ConfigError, check_at_least, check_choice
 from quickstudy.learner import Learner
 
 Mapping = Literal["auto", "loop", "vmap", "joint"]
+ClassWeights = Literal["none", "balanced"]
 
 
 def _make_plain(settings: Any) -> None:
@@ -130,6 +131,8 @@ class TrainingSettings:
         weight_decay: of the outer optimizer.
         clip: largest norm of the meta-gradient; None for no limit.
         engine: how tasks are mapped, and graphs captured and compiled; a mapping alone stands for settings with it.
+        class_weights: `balanced` weighs each query of the loss by the inverse frequency of its class in its task, with the mean 1, so that
+            every class has the same share of the loss; `none` weighs all queries alike.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
         threads: of each operation on a CPU while training; None for torch's choice, or for one if several processes share the machine.
         validation: how often, and on how many tasks, the learner is judged.
@@ -145,6 +148,7 @@ class TrainingSettings:
     weight_decay: float = 0.0
     clip: float | None = 10.0
     engine: EngineSettings = dataclasses.field(default_factory=EngineSettings)
+    class_weights: ClassWeights = "none"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int | None = None
     validation: ValidationSettings = dataclasses.field(default_factory=ValidationSettings)
@@ -154,6 +158,7 @@ class TrainingSettings:
         _make_plain(self)
         check_at_least("steps", self.steps, 0)
         check_at_least("tasks_per_step", self.tasks_per_step, 1)
+        check_choice("class_weights", self.class_weights, get_args(ClassWeights))
         _check_positive(self, "minutes", "lr", "clip", "threads", "checkpoint_minutes")
         if self.threads is not None and self.threads > (os.cpu_count() or 1):
             raise ConfigError(
