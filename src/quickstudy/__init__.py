@@ -20,7 +20,9 @@ _WHERE = {
     "FewShotRegressor": "quickstudy.estimators.regressor",
     "GaussianProcessTasks": "quickstudy.tasks.gaussian_process",
     "ImageSpec": "quickstudy.inputs.image",
+    "LabelTasks": "quickstudy.tasks.labels",
     "Learner": "quickstudy.learner",
+    "MultiHot": "quickstudy.objectives.labels",
     "OneHot": "quickstudy.objectives.classes",
     "PooledTasks": "quickstudy.tasks.pooled",
     "QuickstudyError": "quickstudy.errors",
@@ -44,8 +46,10 @@ _WHERE = {
     "Values": "quickstudy.objectives.values",
     "evaluate": "quickstudy.training.evaluate",
     "fit": "quickstudy.training.fit",
+    "from_label_sets": "quickstudy.data.arrays",
     "load_data": "quickstudy.data",
     "load_learner": "quickstudy.training.saving",
+    "multi_hot": "quickstudy.objectives.labels",
     "one_hot": "quickstudy.objectives.classes",
     "save_learner": "quickstudy.training.saving",
     "tokens": "quickstudy.objectives.sequences",
@@ -53,6 +57,7 @@ _WHERE = {
 
 if TYPE_CHECKING:
     from quickstudy.data import load as load_data
+    from quickstudy.data.arrays import from_label_sets
     from quickstudy.errors import QuickstudyError, UnlikeTrainingWarning
     from quickstudy.estimators.classifier import FewShotClassifier
     from quickstudy.estimators.regressor import FewShotRegressor
@@ -62,6 +67,7 @@ if TYPE_CHECKING:
     from quickstudy.inputs.text import TextSpec
     from quickstudy.learner import Learner
     from quickstudy.objectives.classes import OneHot, one_hot
+    from quickstudy.objectives.labels import MultiHot, multi_hot
     from quickstudy.objectives.sequences import Tokens, tokens
     from quickstudy.objectives.values import Values
     from quickstudy.runtime.skill import Skill
@@ -70,6 +76,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks._strings import Strings
     from quickstudy.tasks.classes import ClassTasks
     from quickstudy.tasks.gaussian_process import GaussianProcessTasks
+    from quickstudy.tasks.labels import LabelTasks
     from quickstudy.tasks.pooled import PooledTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.tasks.strings import StringTasks
@@ -90,7 +97,9 @@ __all__ = [
     "FewShotRegressor",
     "GaussianProcessTasks",
     "ImageSpec",
+    "LabelTasks",
     "Learner",
+    "MultiHot",
     "OneHot",
     "PooledTasks",
     "QuickstudyError",
@@ -115,8 +124,10 @@ __all__ = [
     "__version__",
     "evaluate",
     "fit",
+    "from_label_sets",
     "load_data",
     "load_learner",
+    "multi_hot",
     "one_hot",
     "save_learner",
     "tokens",

@@ -30,6 +30,11 @@ def make(name: str, patterns: Dataset, seed: int, **options: Any) -> TaskSource:
     if takes_data(kind) and kind.target == "values":  # type: ignore[attr-defined]
         numbers = np.arange(int(patterns.counts.sum()), dtype=np.float64)[:, None]
         patterns = dataclasses.replace(patterns.compact(), values=numbers, scale=ValueScale.of(["number"], numbers))
+    if takes_data(kind) and kind.target == "labels":  # type: ignore[attr-defined]
+        sets = np.arange(int(patterns.counts.sum()))[:, None] % np.array([2, 3, 4]) == 0
+        whole = patterns.compact()
+        one = {"counts": np.array([len(sets)]), "classes": ("all",), "groups": ("all",)}
+        patterns = dataclasses.replace(whole, **one, label_sets=sets, label_names=("2", "3", "4"))
     sizes = {size: count for size, count in SIZES.items() if size in inspect.signature(kind).parameters}
     return kind(patterns, **sizes, seed=seed, **options) if takes_data(kind) else kind(seed=seed, **options)
 

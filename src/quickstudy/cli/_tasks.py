@@ -224,9 +224,24 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
                 return [*words, "--split", split, *_chosen_of(source, options)]
             continue
         ways = saved.learner.ways or min(USUAL["ways"], together)
+        if source.target == "labels":  # pyright: ignore[reportAttributeAccessIssue]
+            if (sizes := _of_labels(source, options, split, saved, ways)) is not None:
+                return [*words, "--split", split, *sizes]
+            continue
         if together >= max(2, ways) and min(counts) >= 2:
             return [*words, "--split", split, "--ways", ways, *_examples(min(counts))]
     return ["info", options.out]
+
+
+def _of_labels(
+    source: type, options: jsonargparse.Namespace, split: str, saved: SavedLearner, ways: int
+) -> list[object] | None:
+    """Return the words that choose tasks of labels from a split, of the size of the run's, or with fewer ways; None if there are none."""
+    with warnings.catch_warnings(), contextlib.suppress(QuickstudyError):
+        warnings.simplefilter("ignore", DataWarning)
+        source(_data.load(options, split, saved.spec), ways, options.shots, options.queries)
+        return ["--ways", ways, "--shots", options.shots, "--queries", options.queries]
+    return None
 
 
 def _candidates(options: jsonargparse.Namespace) -> list[str]:
@@ -260,7 +275,7 @@ def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLear
             found = _data.load(options, split, saved.spec)
         except QuickstudyError:  # the data cannot be split in this way
             return [], 0
-    return found.counts.tolist(), found.most_ways()
+    return found.sizes.tolist(), found.most_ways()
 
 
 def _examples(least: int) -> list[object]:

@@ -11,9 +11,11 @@ import numpy as np
 
 from quickstudy.cli import _data, _output, _parser
 from quickstudy.data.readers import table
+from quickstudy.data.readers._label_sets import label_sets_of
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.inputs import InputSpec
+from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
 from quickstudy.runtime.learner import begun
@@ -45,6 +47,9 @@ def run(arguments: Sequence[str]) -> None:
     if skill.engine.facts.target == "values":
         _learn_values(skill, options)
         return
+    if skill.engine.facts.target == "labels":
+        _learn_labels(skill, kind, options)
+        return
     things, labels = _examples(pathlib.Path(options.support), kind, options)
     skill = skill.add(things, labels)
     skill.save(options.out)
@@ -74,6 +79,32 @@ def _learn_values(skill: Skill, options: jsonargparse.Namespace) -> None:
     ]
     _output.table(("value", "examples", "mean", "least", "greatest"), facts, title=f"learned: {options.out}")
     _output.following("predict", options.out, options.support)
+
+
+def _learn_labels(skill: Skill, kind: type[InputSpec], options: jsonargparse.Namespace) -> None:
+    """Learn the label sets in a table, save the skill, and print how many examples have each label.
+
+    Raises:
+        ConfigError: it is no table, nobody says which column holds the labels, or another kind of answer or input is named.
+    """
+    support, said = pathlib.Path(options.support), _data.columns(options)
+    if not table.recognises(support) or not said.get("labels"):
+        raise ConfigError(
+            "this learner predicts sets of labels; give a table (csv, tsv or jsonl), and name its column of label sets with --labels."
+        )
+    strange = [name for name in table.COLUMNS if said.get(name) and name != kind.column]
+    if strange:
+        raise ConfigError(f"--{strange[0]} is given, but this learner takes {kind.nouns}; leave it out.")
+    examples, sets = label_sets_of(support, said, TableSpec if kind.tabular else kind)
+    skill.add(examples, sets)
+    skill.save(options.out)
+    counts = [(str(label), sum(label in one for one in sets)) for label in skill.labels]
+    if options.json:
+        kept = skill.examples is not None
+        _output.as_json({"skill": options.out, "examples": len(sets), "labels": dict(counts), "kept": kept})
+        return
+    _output.table(("label", f"of {len(sets)} examples"), counts, title=f"learned: {options.out}")
+    _output.following("predict", options.out, options.support if kind.tabular else examples[0])
 
 
 def _rows_with_values(
@@ -109,6 +140,10 @@ def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargpars
         ConfigError: columns are named for a folder, or the table holds another kind.
     """
     said = _data.columns(options)
+    if said.get("labels"):
+        raise ConfigError(
+            "--labels is given, but this learner predicts no label sets; name the column of its answers with --label."
+        )
     if said.get("value"):
         raise ConfigError("--value is given, but this learner predicts no values; name the column of its answers with --label.")
     if table.recognises(support) and kind.tabular:
@@ -161,5 +196,6 @@ def _check_reads_files(path: str, engine: Engine) -> None:
     """Raise a ConfigError, which names what to use in Python, unless the learner's examples are files."""
     spec = engine.reader_for(None)
     if not spec.suffixes() and not spec.tabular and not spec.column:
-        estimator = "FewShotClassifier" if engine.facts.target == "classes" else "FewShotRegressor"
+        estimators = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}
+        estimator = estimators.get(engine.facts.target, "runtime.Learner.load(...).adapt(x, y)")
         raise ConfigError(f"{path} learns from {spec.nouns}, not from files; use {estimator} in Python for it.")

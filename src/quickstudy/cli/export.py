@@ -196,6 +196,10 @@ def _use(path: str, manifest: Manifest) -> str:
         column = f"--{manifest.input.column}"
         command = _output.command("adapt", path, "MINE.csv", column, "COLUMN", "--label", "COLUMN", "-o", "mine.qs")
         return f"{command}    (name the columns of your {manifest.input.nouns} and of their classes)"
+    if manifest.target.kind == "labels" and (manifest.input.tabular or manifest.input.column):
+        column = [] if manifest.input.tabular else [f"--{manifest.input.column}", "COLUMN"]
+        command = _output.command("adapt", path, "MINE.csv", *column, "--labels", "COLUMN", "-o", "mine.qs")
+        return f"{command}    (name the column of label sets, such as red;round)"
     if manifest.target.kind == "sequences" and manifest.input.column:
         column = f"--{manifest.input.column}"
         command = _output.command("adapt", path, "MINE.csv", column, "COLUMN", "--label", "COLUMN", "-o", "mine.qs")

@@ -12,7 +12,8 @@ import numpy as np
 
 from quickstudy.cli import _data, _output, _parser
 from quickstudy.cli.adapt import open_skill
-from quickstudy.data.readers.table import existing, separated, table_of
+from quickstudy.data.readers._cells import separated, table_of
+from quickstudy.data.readers.table import existing
 from quickstudy.errors import ConfigError, DataError
 from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime.skill import Skill
@@ -21,7 +22,7 @@ Rows = list[dict[str, Any]]
 
 
 def run(arguments: Sequence[str]) -> None:
-    """Print the most likely class of each file, its probability, and the runner-up; or its values, and their spread; or its transcript."""
+    """Print the most likely class of each file, its probability, and the runner-up; or its labels, its values or its transcript."""
     parser = _parser.make_parser("predict", __doc__)
     parser.add_argument("skill", type=str, help="file that quickstudy adapt, or `save` in Python, wrote")
     words = "files of one example each, such as photos of any size; or texts; or tables; - or nothing for the standard input"
@@ -47,6 +48,8 @@ def run(arguments: Sequence[str]) -> None:
         found = skill.predict(things, beam=options.beam)
         rows = [{"example": name, "text": text} for name, text in zip(names, found, strict=True)]
         table = [("example", "text"), *zip(names, found, strict=True)]
+    elif target == "labels":
+        rows, table = _labels(skill, things, names)
     else:
         rows, table = _values(skill, things, names)
     if options.json:
@@ -135,6 +138,17 @@ def _classes(skill: Skill, things: Any, names: Sequence[str], unknown: bool) -> 
         rows.append({"example": file, "class": best, "probabilities": dict(zip(classes, row.tolist(), strict=True))})
         second = f"{classes[order[1]]} ({100 * row[order[1]]:.1f} %)" if len(order) > 1 else "-"
         table.append((file, best or "unknown", f"{100 * row[order[0]]:.1f} %", second))
+    return rows, table
+
+
+def _labels(skill: Skill, things: Any, names: Sequence[str]) -> tuple[Rows, list[tuple[str, ...]]]:
+    """Return the labels of examples with the probability of each, as plain rows and as a table with its head."""
+    known, rows, table = [str(label) for label in skill.labels], [], [("example", "labels", "probabilities")]
+    for file, row in zip(names, skill.predict_proba(things), strict=True):
+        found = [label for label, probability in zip(known, row, strict=True) if probability > 0.5]
+        rows.append({"example": file, "labels": found, "probabilities": dict(zip(known, row.tolist(), strict=True))})
+        likely = ", ".join(f"{known[place]} {100 * row[place]:.1f} %" for place in row.argsort()[::-1])
+        table.append((file, ", ".join(found) or "-", likely))
     return rows, table
 
 

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from quickstudy.data.dataset import Dataset, content_fingerprint
+from quickstudy.data.dataset import Dataset, content_fingerprint, derived
 from quickstudy.data.tree import group_of
 from quickstudy.errors import DataError
 from quickstudy.inputs import InputSpec, kind_of_array
+from quickstudy.targets.labels import LabelTarget
 
 
 def from_arrays(
@@ -52,6 +53,44 @@ def from_arrays(
     counts = np.bincount(indices, minlength=len(found))
     groups = tuple(group_of(label) for label in found)
     return Dataset(stored, counts, tuple(found), groups, spec, name, content_fingerprint(stored, counts, found, spec))
+
+
+def from_label_sets(
+    examples: np.ndarray,
+    label_sets: Any,
+    *,
+    spec: InputSpec | None = None,
+    how: Mapping[str, Any] | None = None,
+    name: str = "arrays",
+) -> Dataset:
+    """Return a dataset of examples in memory, each with any subset of some labels.
+
+    Args:
+        examples: as `from_arrays` takes them.
+        label_sets: of each example, a text such as `red;round` or a list of labels; or ones and zeros `[example, label]`.
+        spec: how the examples are stored; None: as they are.
+        how: options of the spec's `read`.
+        name: shown in results.
+
+    Raises:
+        DataError: counts that differ, or no labels at all.
+
+    >>> from_label_sets(np.zeros((3, 2), np.float32), ["red;round", "", "round"])
+    <Dataset arrays: 3 rows of 2 labels>
+    """
+    examples, target = np.asarray(examples), LabelTarget()
+    spec = spec or kind_of_array(examples).own(examples)
+    answers = target.read(label_sets)
+    labels = target.joined((), answers)
+    if len(examples) != len(answers) or not labels:
+        raise DataError(
+            f"{name}: {len(examples)} {spec.nouns}, but {len(answers)} label sets of {len(labels)} labels; expected a label set for every "
+            "one of them, and some labels."
+        )
+    stored = spec.read_all(examples, **(how or {}))
+    names, sets, counts = tuple(map(str, labels)), target.rows(answers, labels) > 0, np.array([len(examples)])
+    fingerprint = derived(content_fingerprint(stored, counts, names, spec), "label sets", np.packbits(sets).tobytes())
+    return Dataset(stored, counts, (name,), (name,), spec, name, fingerprint, label_sets=sets, label_names=names)
 
 
 def _class_indices(labels: np.ndarray, classes: Sequence[str] | None) -> tuple[list[str], np.ndarray]:

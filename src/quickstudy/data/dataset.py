@@ -35,6 +35,9 @@ class Dataset:
         values: numbers to be predicted, in the unit of their owner, float64 `[row, value]` beside the stored rows; None if examples are to
             be told apart by their class. With values, a class is the group of rows that one task is made of, such as a patient.
         scale: names of the values, and the scale at which learners see them; None if there are none.
+        label_sets: which labels each stored row has, bool `[row, label]`; None if examples are of one class each. With label sets, all
+            rows are of one class, which means nothing.
+        label_names: names of the labels; empty if there are none.
     """
 
     stored: Mapping[str, np.ndarray]
@@ -47,6 +50,8 @@ class Dataset:
     first: np.ndarray | None = None
     values: np.ndarray | None = None
     scale: ValueScale | None = None
+    label_sets: np.ndarray | None = None
+    label_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         layout = self.spec.layout()
@@ -67,6 +72,11 @@ class Dataset:
             rows = max(len(array) for array in self.stored.values())
             raise DataError(f"{self.name}: counts add up to {int(self.counts.sum())}, but there are {rows} {self.spec.nouns}.")
         self._check_values()
+        sets = () if self.label_sets is None else self.label_sets.shape
+        if (sets or self.label_names) and sets != (max(len(array) for array in self.stored.values()), len(self.label_names)):
+            raise DataError(
+                f"{self.name}: label sets are {list(sets)}; expected a row for each stored row, and a column for each label."
+            )
 
     def _check_values(self) -> None:
         """Raise a DataError unless there is a row of values for each stored row, with a scale for them, or neither."""
@@ -79,11 +89,14 @@ class Dataset:
             raise DataError(f"{self.name}: values are {found}; expected {wanted}.")
 
     def __repr__(self) -> str:
-        return f"<Dataset {self.name}: {int(self.counts.sum()):,} {self.spec.nouns} of {len(self.classes):,} {self.nouns}>"
+        count = len(self.classes if self.label_sets is None else self.label_names)
+        return f"<Dataset {self.name}: {int(self.counts.sum()):,} {self.spec.nouns} of {count:,} {self.nouns}>"
 
     @property
     def nouns(self) -> str:
-        """Return what the rows are sorted by: classes, or groups with values."""
+        """Return what the rows are sorted by: classes, or groups with values; or labels, if each row has several."""
+        if self.label_sets is not None:
+            return "labels"
         return "classes" if self.values is None else "groups"
 
     @property
@@ -130,12 +143,32 @@ class Dataset:
             first=self._first[chosen],
         )
 
+    def of_labels(self, labels: Sequence[int], name: str) -> Dataset:
+        """Return the dataset with these labels (indices) alone; all rows stay, also those that have none of them."""
+        chosen = np.asarray(labels, dtype=np.int64)
+        if self.label_sets is None or len(chosen) == 0:
+            raise DataError(f"{self.name}: no labels are left in {name}.")
+        return dataclasses.replace(
+            self,
+            label_sets=self.label_sets[:, chosen],
+            label_names=tuple(self.label_names[label] for label in chosen),
+            name=name,
+            fingerprint=derived(self.fingerprint, "labels", chosen.tobytes()),
+        )
+
+    @property
+    def sizes(self) -> np.ndarray:
+        """Return the number of examples of each class, or of each label."""
+        return self.counts if self.label_sets is None else self.label_sets[self.rows].sum(0)
+
     def most_ways(self, within_groups: bool = False) -> int:
         """Return the most classes that a task can have: those of the largest group, if only classes of one group go together.
 
         Args:
             within_groups: whether tasks are drawn from one group, whatever the kind of input.
         """
+        if self.label_sets is not None:
+            return len(self.label_names)
         if within_groups or self.spec.by_group:
             return max(collections.Counter(self.groups).values(), default=0)
         return len(self.classes)
@@ -146,11 +179,12 @@ class Dataset:
             return self
         rows = self.rows
         stored = {name: array[rows] for name, array in self.stored.items()}
-        return dataclasses.replace(self, stored=stored, first=None, values=self._values_of(rows))
+        return dataclasses.replace(self, stored=stored, first=None, **self._answers_of(rows))
 
-    def _values_of(self, rows: np.ndarray) -> np.ndarray | None:
-        """Return the values of stored rows; None if there are none."""
-        return None if self.values is None else self.values[rows]
+    def _answers_of(self, rows: np.ndarray) -> dict[str, np.ndarray | None]:
+        """Return the values and the label sets of stored rows, by the names of their fields; None where there are none."""
+        both = {"values": self.values, "label_sets": self.label_sets}
+        return {name: None if all_ is None else all_[rows] for name, all_ in both.items()}
 
     def in_scale(self, scale: ValueScale) -> Dataset:
         """Return the same dataset for a learner that sees values at another scale, such as that of its training.
@@ -183,8 +217,8 @@ class Dataset:
         (found,) = self.examples.values()
         stored = spec.read_all(found, **self.spec.as_read())
         fingerprint = derived(self.fingerprint, "converted", spec.model_dump_json())
-        values = self._values_of(self.rows)
-        return dataclasses.replace(self, stored=stored, spec=spec, fingerprint=fingerprint, first=None, values=values)
+        answers = self._answers_of(self.rows)
+        return dataclasses.replace(self, stored=stored, spec=spec, fingerprint=fingerprint, first=None, **answers)
 
 
 def encoded(text: str) -> bytes:

@@ -40,8 +40,9 @@ def load(
         strict: True: the first unreadable file is an error; False: unreadable files are left out, with a `DataWarning`.
         wishes: what only you know of your own data. Of images: `size` (height and width in pixels), `channels` (1 or 3), and
             `ink` (`"dark"` for drawings in dark on light; `"light"` for light on dark, and for photos). Of sounds: `rate`, `seconds`,
-            `mels` and `trim`. Of tables: the names of columns (`label`, `value`, `columns`, `group`, `text`, `sound`, `smiles`),
-            `scaling` and `width`. Of molecules: `bits` and `radius`. Known sets take `size`, `width` and what is said of sounds.
+            `mels` and `trim`. Of tables: the names of columns (`label`, `labels`, `value`, `columns`, `group`, `text`, `sound`, `smiles`),
+            `separator`, `scaling` and `width`. Of molecules: `bits` and `radius`. Known sets take `size`, `width` and what is said of
+            sounds.
 
     Returns:
         The classes of the split. Files that were read are kept in the cache folder (environment variable `QUICKSTUDY_CACHE`).

@@ -87,7 +87,7 @@ def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOption
 
 
 def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
-    """Return the classes of one split of a dataset, shared out by name.
+    """Return the classes of one split of a dataset, shared out by name; of label sets, its labels, with all rows.
 
     Raises:
         DataError: unknown split, too few classes, or a split whose fraction is 0.
@@ -96,6 +96,11 @@ def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
     name = f"{dataset.name.removesuffix('/all')}/{split}"
     if split == "all":
         return dataclasses.replace(dataset, name=name)
+    if dataset.label_sets is not None:
+        splits = assigned(
+            dataset.label_names, dataset.label_names, SplitOptions(options.fractions, seed=options.seed), "labels"
+        )
+        return dataset.of_labels([index for index, found in enumerate(splits) if found == split], name)
     splits = assigned(dataset.classes, dataset.groups, options, dataset.nouns)
     return dataset.select([index for index, found in enumerate(splits) if found == split], name)
 

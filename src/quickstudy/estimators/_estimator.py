@@ -125,8 +125,6 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         facts = engine.facts
         if facts.target != self.target:
             others = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}
-            other = others.get(
-                facts.target, "its skill: quickstudy.runtime.Learner.load(...).adapt(x, texts), once it is exported"
-            )
+            other = others.get(facts.target, "its skill: quickstudy.runtime.Learner.load(...).adapt(x, y), once it is exported")
             name = facts.name.removeprefix("_")
             raise ConfigError(f"{name} was trained to predict {facts.target}, not {self.target}; use {other}.")

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.labels import MultiHot
 from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input
@@ -50,7 +51,7 @@ class MAML(Learner):
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
-    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens)
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens, MultiHot)
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)
     rate: ClassVar[str] = "inner_lr"
 

@@ -18,6 +18,7 @@ from quickstudy.functional.features import feature_count
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.labels import MultiHot
 from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input
@@ -46,7 +47,7 @@ class MetaSGD(Learner):
     statistics: _weights.BatchStatistics = "support"
     first_order: bool = dataclasses.field(default=False, init=False)
 
-    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens)
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens, MultiHot)
     adjustable: ClassVar[tuple[str, ...]] = ("rate_scale",)
     rate: ClassVar[str] = "rate_scale"
 

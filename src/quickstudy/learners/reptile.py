@@ -21,6 +21,7 @@ from quickstudy.layers.inner_optimizer import InnerOptimizer, InnerOptimizerName
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.labels import MultiHot
 from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input, Task
@@ -51,7 +52,7 @@ class Reptile(Learner):
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
-    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens)
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens, MultiHot)
     order_free: ClassVar[bool] = False  # the mini-batches follow the order of the support set
     exact_gradient: ClassVar[bool] = False
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)

@@ -293,7 +293,7 @@ def _check_numbers(values: Arrays, name: str) -> None:
 
 def _sizes(manifest: Manifest) -> dict[str, int]:
     """Return the sizes of the axes that the labels determine; values have no labels, so none."""
-    classes = manifest.labels is not None and manifest.target.kind == "classes"
+    classes = manifest.labels is not None and manifest.target.kind in ("classes", "labels")
     return {"way": len(manifest.labels or ())} if classes else {}
 
 

@@ -196,7 +196,7 @@ def _label_faults(skill: Manifest) -> Iterator[str]:
     labels, ways = skill.labels, skill.target.outputs
     if labels is None:
         yield "it is a skill without labels"
-    elif skill.target.kind == "classes":
+    elif skill.target.kind in ("classes", "labels"):
         if not labels or len(set(labels)) < len(labels):
             yield f"labels is {str(list(labels))[:200]}; expected at least one, and each once"
         if ways is not None and ways != len(labels):

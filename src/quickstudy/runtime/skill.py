@@ -19,6 +19,7 @@ from quickstudy.runtime import skill_file
 from quickstudy.runtime import state as states
 from quickstudy.runtime.bundle import Arrays
 from quickstudy.runtime.engines import Choices, Engine, Kept, Known, Learned, settings_of
+from quickstudy.targets.labels import LabelTarget
 from quickstudy.targets.sequences import SequenceTarget, check_frames
 
 
@@ -123,7 +124,10 @@ class Skill:
             self._check_sequences(answers, labels)
             if least > 1:
                 self._target.check_several(labels)
-            self.known = self._learned(stored, self._target.rows(answers, labels), labels, spec)
+            rows = self._target.rows(answers, labels)
+            if self.known is None and isinstance(self._target, LabelTarget):
+                self._target.warn_of_unshown(rows, labels)
+            self.known = self._learned(stored, rows, labels, spec)
         return self
 
     def forget(self, label: Any) -> Self:
@@ -141,12 +145,13 @@ class Skill:
             known = self.known
             if known is None or label not in known.labels:
                 raise DataError(f"label {label!r} is not known; the skill knows {', '.join(map(repr, self.labels)) or 'none'}.")
-            if len(known.labels) < 3:
+            several = isinstance(self._target, LabelTarget)  # whose examples stay, without the label
+            if len(known.labels) < (2 if several else 3):
                 raise TaskError(f"without {label!r} a single class would be left; add another class first.")
             way = known.labels.index(label)
             labels = tuple(other for other in known.labels if other != label)
             self._check_ways(len(labels), labels)
-            rest = known.y[:, way] == 0
+            rest = (known.y[:, way] == 0) | several
             x = {name: value[rest] for name, value in known.x.items()} if known.x else {}
             y = np.delete(known.y[rest], way, axis=1)
             if self.engine.facts.continues:
@@ -157,7 +162,7 @@ class Skill:
         return self
 
     def predict(self, x: Any, unknown: Any = None, beam: int = 0) -> list[Any]:
-        """Return the most likely label of each example, its values, or what it says.
+        """Return the most likely label of each example, its values, what it says, or the list of its labels (of a probability above 1/2).
 
         Args:
             x: examples, as `add` takes them.
@@ -187,8 +192,13 @@ class Skill:
         return self._strange(self.logits(x))
 
     def predict_proba(self, x: Any) -> np.ndarray:
-        """Return the probability of each class, `[example, class]`, in the order of `labels`: softmax of logits / temperature."""
+        """Return the probability of each class, `[example, class]`, in the order of `labels`: softmax of logits / temperature.
+
+        Of label sets, it is the probability of each label on its own: the sigmoid of logits / temperature.
+        """
         facts = self.engine.facts
+        if isinstance(self._target, LabelTarget):
+            return 0.5 * (1 + np.tanh(0.5 * self.logits(x) / self.temperature))
         if facts.target != "classes":
             raise ConfigError(f"{facts.name} predicts {facts.target}, which have no probabilities; call predict.")
         logits = self.logits(x) / self.temperature

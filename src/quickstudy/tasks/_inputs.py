@@ -73,7 +73,12 @@ def to_input(stored: Num[Tensor, " *stored"], layout: TensorLayout) -> Num[Tenso
 
 
 def check_has_classes(dataset: Dataset) -> None:
-    """Raise a TaskError for examples with values, whose classes are only the groups that they come from."""
+    """Raise a TaskError for examples with values or label sets, whose classes are only what they come from."""
+    if dataset.label_sets is not None:
+        raise TaskError(
+            f"the examples of {dataset.name} have label sets, and no classes; draw tasks of labels (LabelTasks, --tasks labels), or read "
+            "it with a column of classes and without labels=."
+        )
     if dataset.values is not None:
         raise TaskError(
             f"the examples of {dataset.name} have values, and its classes are only the groups that they come from; draw tasks of values "

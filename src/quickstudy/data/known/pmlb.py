@@ -21,7 +21,7 @@ import numpy as np
 from quickstudy.data import splits
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.pool import OPTIONS, Table, local, pooled
-from quickstudy.data.readers.table import table_of
+from quickstudy.data.readers._cells import table_of
 from quickstudy.errors import DataError, InputWarning
 from quickstudy.inputs.table import TableSpec
 

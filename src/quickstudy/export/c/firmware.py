@@ -19,6 +19,7 @@ from quickstudy.export.c.int8 import compile_integer
 from quickstudy.export.c.program import Code, Request
 from quickstudy.export.c.quantize import IntegerError
 from quickstudy.export.input import input_of
+from quickstudy.objectives.labels import MultiHot
 from quickstudy.objectives.values import Values
 from quickstudy.training.saving import SavedLearner
 
@@ -146,6 +147,8 @@ def _compiled(
 
 def _check_answerable(saved: SavedLearner) -> None:
     """Raise a ModelError for a learner that needs a batch of queries, or answers with sequences."""
+    if saved.target == MultiHot.name:
+        raise ModelError("the learner answers with sets of labels, which C does not take yet; export without --target c.")
     if targets.axes(saved.target):
         raise ModelError(f"the learner answers with {saved.target}, which C does not decode; export without --target c.")
     if saved.learner.transductive and saved.learner.statistics == "query":

@@ -29,11 +29,12 @@ from quickstudy.functional.loop import as_loops
 from quickstudy.inputs import TensorLayout
 from quickstudy.learner import Learner, State, changed
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.labels import MultiHot
 from quickstudy.objectives.sequences import Tokens
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Input
 
-Answered = type[OneHot] | type[Values] | type[Tokens]
+Answered = type[OneHot] | type[Values] | type[Tokens] | type[MultiHot]
 """Kinds of answers that an exported learner may be given."""
 Axes = tuple[str | int, ...]
 """Sizes of a tensor's axes: each a number, or the name of what is counted along it (`example`, `way`, `query`, `earlier`, `place`,

@@ -9,6 +9,9 @@ from quickstudy.data.dataset import Dataset
 from quickstudy.training.doctor._limits import LIMITS
 from quickstudy.training.doctor._patient import Finding, Patient, does_not_apply
 
+NOUN = {"classes": "class", "groups": "group", "labels": "label"}
+"""One of each."""
+
 
 def check(patient: Patient) -> Finding:
     """Compare the names of classes, and hashes of the stored examples, of every two splits."""
@@ -18,7 +21,7 @@ def check(patient: Patient) -> Finding:
     classes, examples, worst, nouns = 0, 0, ("", 0.0), next(iter(patient.splits.values())).nouns
     shared: list[str] = []
     for one, other in itertools.combinations(patient.splits, 2):
-        names = set(patient.splits[one].classes) & set(patient.splits[other].classes)
+        names = _names(patient.splits[one]) & _names(patient.splits[other])
         same = len(hashes[one] & hashes[other])
         share = same / max(1, min(len(hashes[one]), len(hashes[other])))
         classes, examples = classes + len(names), examples + same
@@ -31,14 +34,22 @@ def check(patient: Patient) -> Finding:
     if not shared:
         return Finding(
             "good",
-            f"{', '.join(patient.splits)} have no {'class' if nouns == 'classes' else 'group'} and no example in common",
+            f"{', '.join(patient.splits)} have no {NOUN[nouns]} and no example in common",
             figures=figures,
         )
+    if nouns == "labels" and not classes:
+        advice = "splits of one table differ in their labels alone: for figures of examples that are new too, evaluate on another table"
+        return Finding("look", "; ".join(shared), advice, figures)
     verdict = "bad" if classes or worst[1] > LIMITS.equal else "look"
     advice = (
         f"results on {nouns} that were trained on say nothing of new ones: choose splits that share nothing, and train again"
     )
     return Finding(verdict, "; ".join(shared), advice, figures)
+
+
+def _names(split: Dataset) -> set[str]:
+    """Return the names of what tasks are drawn from: classes, groups or labels."""
+    return set(split.classes if split.label_sets is None else split.label_names)
 
 
 def hashed(split: Dataset) -> set[bytes]:

@@ -10,6 +10,7 @@ from quickstudy.functional.features import frame_count
 from quickstudy.functional.linear import solve
 from quickstudy.learner import Learner
 from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.labels import MultiHot
 from quickstudy.task import Task
 from quickstudy.training.doctor._compare import compared
 from quickstudy.training.doctor._features import embedded, net_of
@@ -40,6 +41,8 @@ def _predict(learner: Learner, net: nn.Module, task: Task) -> Tensor:
     penalty = LIMITS.penalty * products.diagonal().sum() / total + torch.finfo(products.dtype).eps
     inner = solve(products + penalty * torch.eye(len(products), dtype=products.dtype, device=products.device), answers)
     prediction = (query - middle) @ (centred.t() @ inner) + level
+    if isinstance(task.support.y, MultiHot):  # whose scores are those of logits
+        return prediction - 0.5
     return (
         hide_absent(prediction, class_counts(rows, task.support.weight)) if isinstance(task.support.y, OneHot) else prediction
     )
