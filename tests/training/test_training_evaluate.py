@@ -255,20 +255,20 @@ def test_few_large_tasks_or_many_small_ones_go_together() -> None:
 def test_classes_sequences_and_values_are_measured_and_a_plain_result_says_which() -> None:
     assert [measure.key for measure in MEASURES.values()] == [
         "accuracy",
-        "micro_f1",
+        "average_precision",
         "character_error_rate",
         "mean_squared_error",
     ]
     assert [measure.name for measure in MEASURES.values()] == [
         "accuracy, %",
-        "micro f1, %",
+        "average precision, %",
         "character error rate, %",
         "mean squared error",
     ]
     for measure in MEASURES.values():
         plain = Result(np.array([0.25, 0.5]), "inductive", {"ways": 3}, "hash", measure).to_dict()
         assert measure_in(json.loads(json.dumps(plain))) is measure
-        better, worse = (0.5, 0.25) if measure.key in (ACCURACY.key, "micro_f1") else (0.25, 0.5)
+        better, worse = (0.5, 0.25) if measure.key in (ACCURACY.key, "average_precision") else (0.25, 0.5)
         assert measure.better(better, worse)
         assert measure.better(worse, None)
         assert not measure.better(worse, better)

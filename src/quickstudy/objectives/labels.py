@@ -1,4 +1,4 @@
-"""MultiHot: answers that are sets of labels, learned by binary cross-entropy, and judged by F1 and by average precision."""
+"""MultiHot: answers that are sets of labels, learned by binary cross-entropy, and judged by average precision and by F1."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class MultiHot:
     rows: Float[Tensor, " *task example label"]
     name: ClassVar[str] = "labels"
     measure: ClassVar[Measure] = Measure(
-        *("micro_f1", True, "%", 100.0, ".3f", ".2f", ".1f"),
-        beside=tuple(Measure(key, True, "%", 100.0, ".3f", ".2f", ".1f") for key in ("macro_f1", "average_precision")),
+        *("average_precision", True, "%", 100.0, ".3f", ".2f", ".1f"),
+        beside=tuple(Measure(key, True, "%", 100.0, ".3f", ".2f", ".1f") for key in ("micro_f1", "macro_f1")),
     )
 
     def __post_init__(self) -> None:
@@ -49,19 +49,19 @@ class MultiHot:
         return weighted_mean((F.softplus(prediction) - prediction * self.rows).sum(-1), weight)
 
     def scores(self, prediction: Float[Tensor, "example label"], weight: Float[Tensor, " example"]) -> dict[str, Tensor]:
-        """Return F1 over all answers, its mean over labels, and the mean of the average precision of labels that some example has.
+        """Return the mean of the average precision of labels that some example has, F1 over all answers, and its mean over labels.
 
-        A label is predicted from a probability of one half on. F1 is 0 where nothing is asked for and nothing is predicted, as in
-        scikit-learn.
+        Average precision comes first, because it tells learners apart that find no label likely yet. For F1, a label is predicted from a
+        probability of one half on; it is 0 where nothing is asked for and nothing is predicted, as in scikit-learn.
         """
         counted = weight.unsqueeze(-1)
         there, said = (self.rows > 0.5).to(weight.dtype) * counted, (prediction > 0).to(weight.dtype) * counted
         right, either = (there * said).sum(0), there.sum(0) + said.sum(0)
         precision = _average_precision(prediction, there, counted)
         return {
+            "average_precision": weighted_mean(precision, (there.sum(0) > 0).to(weight.dtype)),
             "micro_f1": 2 * right.sum() / either.sum().clamp(min=1e-12),
             "macro_f1": (2 * right / either.clamp(min=1e-12)).mean(),
-            "average_precision": weighted_mean(precision, (there.sum(0) > 0).to(weight.dtype)),
         }
 
     def like(self, prediction: Float[Tensor, "example label"]) -> MultiHot:

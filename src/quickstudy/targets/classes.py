@@ -136,7 +136,7 @@ def _column(array: np.ndarray) -> np.ndarray:
     if array.ndim != 1:
         raise DataError(
             f"the labels have shape {list(array.shape)}; {ONE_EACH}, [example] or [example, 1]. If they are one-hot, "
-            "give argmax(-1) of them."
+            "give argmax(-1) of them. Several labels for one example are learned by a learner of label sets (--labels)."
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise DataError("y contains NaN or infinity, which are no labels; leave these examples out.")

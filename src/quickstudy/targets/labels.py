@@ -81,7 +81,7 @@ class LabelTarget:
 
     def answers(self, rows: np.ndarray, labels: Sequence[Any]) -> list[list[Any]]:
         """Return the labels of each example whose logits, `[example, label]`, say that they are likelier there than not."""
-        return [[labels[place] for place in np.flatnonzero(row > 0)] for row in rows]
+        return [[labels[place] for place in np.flatnonzero(row > 0).tolist()] for row in rows]
 
     def given(self, rows: np.ndarray, labels: Sequence[Any]) -> list[list[Any]]:
         """Return the answers that `rows` made these rows of."""
@@ -105,7 +105,7 @@ class LabelTarget:
         counts = rows.sum(0)
         for lacking, said in ((counts == 0, "no example has"), (counts == len(rows), "every example has")):
             if lacking.any():
-                names = ", ".join(repr(labels[place]) for place in np.flatnonzero(lacking))
+                names = ", ".join(repr(labels[place]) for place in np.flatnonzero(lacking).tolist())
                 warnings.warn(
                     f"{said} the label{'s' if lacking.sum() > 1 else ''} {names}, so that nothing tells when it applies; add examples with "
                     "it and without it.",
