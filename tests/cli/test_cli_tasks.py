@@ -22,7 +22,16 @@ POOLED = learner_that(draws="pooled")
 
 
 def test_task_sources_are_what_the_folder_holds() -> None:
-    assert discovery.names("tasks") == ["classes", "gaussian_process", "pooled", "sinusoid", "strings", "table_prior", "values"]
+    assert discovery.names("tasks") == [
+        "classes",
+        "gaussian_process",
+        "labels",
+        "pooled",
+        "sinusoid",
+        "strings",
+        "table_prior",
+        "values",
+    ]
     for name in discovery.names("tasks"):
         source = discovery.load("tasks", name)
         assert all(hasattr(source, part) for part in ("input", "target", "batch", "describe", "fingerprint", "__getitem__"))
