@@ -22,6 +22,7 @@ from quickstudy.discovery import module as discovery_module
 from quickstudy.discovery import names
 from quickstudy.inputs import Shown
 from quickstudy.inputs.image import ImageSpec
+from quickstudy.inputs.sound import SoundSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.report.page import PicturedTask, Report, write_report
 
@@ -57,7 +58,20 @@ def requests(name: str, split: str, **how: object) -> Dataset:
     )
 
 
-DATA = {"drawing": synthetic, "text": requests}
+@functools.cache
+def chords(name: str, split: str, **how: object) -> Dataset:
+    """Chords of a few bands in place of words; each split has chords of its own."""
+    del how
+    spec, classes = SoundSpec(), CLASSES.get(split, 10)
+    rng = np.random.default_rng(classes)
+    pictures = rng.random((classes, 1, *spec.layout()["sound"].axes)) < 0.1
+    sounds = ((pictures ^ (rng.random((classes, IMAGES, *pictures.shape[2:])) < 0.02)) * 255).astype(np.uint8)
+    return from_arrays(
+        sounds.reshape(-1, *pictures.shape[2:]), np.repeat(np.arange(classes), IMAGES), spec=spec, name=f"{name}/{split}"
+    )
+
+
+DATA = {"drawing": synthetic, "text": requests, "sound": chords}
 
 
 @pytest.fixture(params=names("cli/demos"))
@@ -130,7 +144,7 @@ def assert_self_contained(text: str) -> Page:
     page.feed(text)
     assert not {"script", "link", "iframe", "object"} & set(page.tags)
     assert page.links
-    assert all(link.startswith("data:image/png;base64,") for link in page.links)
+    assert all(link.startswith(("data:image/png;base64,", "data:audio/wav;base64,")) for link in page.links)
     assert "http:" not in text
     assert "https:" not in text
     assert "url(" not in text

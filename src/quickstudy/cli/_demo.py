@@ -289,17 +289,22 @@ def _questions(out: pathlib.Path, task: PicturedTask) -> list[str | pathlib.Path
 
 def _question(out: pathlib.Path, name: str, query: Shown) -> pathlib.Path:
     """Return the file of a query."""
-    return out / QUESTIONS / f"{name}{SUFFIXES[query.media]}"
+    return out / QUESTIONS / f"{name}{_file(query)[0]}"
+
+
+def _file(example: Shown) -> tuple[str, bytes]:
+    """Return the end of the name of an example's file, and its content."""
+    return (".wav", example.sound) if example.sound else (SUFFIXES[example.media], example.content)
 
 
 def _write_examples(out: pathlib.Path, task: PicturedTask) -> None:
     """Write a task as folders of files: examples to adapt to, and one question for each class."""
     for way, name in enumerate(task.names):
         for number, index in enumerate(np.flatnonzero(task.support_ways == way).tolist(), start=1):
-            example = task.support[index]
-            write_atomically(out / EXAMPLES / name / f"{number}{SUFFIXES[example.media]}", example.content)
+            suffix, content = _file(task.support[index])
+            write_atomically(out / EXAMPLES / name / f"{number}{suffix}", content)
     for name, query in zip(task.names, _first_queries(task), strict=True):
-        write_atomically(_question(out, name, query), query.content)
+        write_atomically(_question(out, name, query), _file(query)[1])
 
 
 def _facts(demo: Demo, saved: SavedLearner, results: dict[str, dict[str, list[Result]]]) -> str:

@@ -70,10 +70,12 @@ class Shown(NamedTuple):
     Attributes:
         media: type of the content, such as `image/png`, `image/svg+xml` or `text/plain`.
         content: bytes of the file; text is UTF-8.
+        sound: bytes of a WAV file with which the example can be heard too; empty if it makes no sound.
     """
 
     media: str
     content: bytes
+    sound: bytes = b""
 
 
 class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):

@@ -123,11 +123,18 @@ def mel_power(wave: np.ndarray, rate: int, mels: int, window: int, hop: int) -> 
         hop: samples from one frame to the next.
     """
     size = transform_size(window)
-    shape = np.zeros(size)
-    begin = (size - window) // 2
-    shape[begin : begin + window] = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, size // 2), size)[::hop][: max(1, len(wave) // hop)]
-    return mel_filters(rate, size, mels) @ (np.abs(np.fft.rfft(frames * shape)) ** 2).T
+    return mel_filters(rate, size, mels) @ (np.abs(np.fft.rfft(frames * hann(window, size))) ** 2).T
+
+
+def hann(window: int, size: int) -> np.ndarray:
+    """Return a periodic Hann window in the middle of `size` samples, with zeros on either side.
+
+    >>> hann(4, 6).round(3).tolist()
+    [0.0, 0.0, 0.5, 1.0, 0.5, 0.0]
+    """
+    begin = (size - window) // 2
+    return np.pad(0.5 - 0.5 * np.cos(2 * np.pi * np.arange(window) / window), (begin, size - window - begin))
 
 
 def decibels(power: np.ndarray) -> np.ndarray:

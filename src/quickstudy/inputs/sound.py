@@ -13,7 +13,7 @@ import annotated_types
 import numpy as np
 
 from quickstudy.errors import DataError, InputWarning, TooLargeError
-from quickstudy.inputs import _grey, _sound_files, _waves
+from quickstudy.inputs import _grey, _heard, _sound_files, _waves
 from quickstudy.inputs._layout import InputSpec, Shown, TensorLayout, as_array, check_several, listed
 
 SoundLike = Any
@@ -239,8 +239,10 @@ class SoundSpec(InputSpec, frozen=True):
         return reach if full else None
 
     def shown(self, stored: Mapping[str, np.ndarray]) -> Shown:
-        """Return one stored sound as a grey PNG file, the low pitches below."""
-        return Shown("image/png", _grey.png(stored["sound"][0, ::-1]))
+        """Return one stored sound as a grey PNG file, the low pitches below, and as a wave that has this picture, nearly."""
+        picture = stored["sound"][0]
+        wave = _heard.wave_of(picture, self.rate, self._window, self._hop)
+        return Shown("image/png", _grey.png(picture[::-1]), _heard.wav(wave, self.rate))
 
     def _as_stored(self, pictures: np.ndarray) -> np.ndarray:
         """Return pictures that are stored already.

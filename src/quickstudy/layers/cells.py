@@ -25,11 +25,7 @@ class CellBlock(nn.Module):
         self.ask = nn.ModuleList(nn.Linear(width, width, bias=False) for _ in range(2))
         self.read = nn.ModuleList(nn.Linear(width, 2 * part, bias=False) for _ in range(2))
         self.out = nn.ModuleList(nn.Linear(width, width) for _ in range(2))
-        last = nn.Linear(2 * width, width)
-        self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), last)
-        for layer in (*self.out, last):
-            for value in layer.parameters():
-                nn.init.zeros_(value)
+        self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
 
     def across(
         self, cells: Float[Tensor, "token row width"], there: Float[Tensor, " token"]

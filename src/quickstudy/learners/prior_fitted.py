@@ -64,7 +64,8 @@ class PriorFitted(EmbeddingLearner):
             check_at_least(name, getattr(self, name), 1)
         if self.width < 1 or self.width % self.heads:
             raise ConfigError(f"width is {self.width}; expected a multiple of heads, which is {self.heads}.")
-        self.cell, self.label = nn.Linear(len(TOKEN["beside"]), self.width), nn.Linear(self.codes, self.width)
+        self.cell = nn.Sequential(nn.Linear(len(TOKEN["beside"]), self.width), nn.ReLU(), nn.Linear(self.width, self.width))
+        self.label = nn.Linear(self.codes, self.width)
         self.asked = nn.Parameter(0.1 * torch.randn(self.width))
         self.thought = nn.Parameter(0.1 * torch.randn(self.thoughts, self.width))
         self.layers = nn.ModuleList(CellBlock(self.width, self.heads) for _ in range(self.blocks))
@@ -123,11 +124,11 @@ class PriorFitted(EmbeddingLearner):
     def _tokens(
         self, rows: Float[Tensor, "row column"], labels: Float[Tensor, "row width"]
     ) -> Float[Tensor, "column+1 row width"]:
-        """Return the tokens of rows: that of the answer, and one for each column and those beside it."""
+        """Return the tokens of rows: that of the answer, and one for each column and those beside it, to which the answer is added too."""
         count = rows.shape[1]
         wide = F.pad(rows, (0, max(TOKEN["beside"])))
         beside = torch.stack([wide[:, start : start + count] for start in TOKEN["beside"]], -1)
-        return torch.cat([labels.unsqueeze(0), self.cell(beside).transpose(0, 1)])
+        return torch.cat([labels.unsqueeze(0), self.cell(beside).transpose(0, 1) + labels])
 
     def _passed(
         self,

@@ -106,7 +106,8 @@ def _example(example: Shown, kind: str, title: str) -> str:
     """Return an example for the page, with a class for its frame and words that are shown beside the mouse."""
     label = html.escape(title, quote=True)
     if example.media.startswith("image/"):
-        return f'<img class="{kind}" alt="{label}" title="{label}" src="{_inline(example)}">'
+        heard = f'<audio controls preload=none src="{_inline(Shown("audio/wav", example.sound))}"></audio>' if example.sound else ""
+        return f'<img class="{kind}" alt="{label}" title="{label}" src="{_inline(example)}">{heard}'
     return f'<span class="{kind}" title="{label}">{html.escape(example.content.decode())}</span>'
 
 
