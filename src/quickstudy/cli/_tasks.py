@@ -16,7 +16,7 @@ from quickstudy import discovery, inputs
 from quickstudy.cli import _data, _parser
 from quickstudy.data import readers
 from quickstudy.data.dataset import DataWarning
-from quickstudy.data.loading import kind_of
+from quickstudy.data.loading import kind_of, target_of
 from quickstudy.errors import DataError, QuickstudyError, TaskError
 from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.source import TaskSource
@@ -40,8 +40,9 @@ def chosen(arguments: Sequence[str], learner: str) -> tuple[str, str]:
         learner: name of the learner if the command line chooses none.
     """
     draws = _draws(_parser.chosen_name(arguments, "learner", learner))
-    answers = readers.answered(_said(arguments))
-    name = _parser.chosen_name(arguments, "tasks", (_of_answers(answers) if answers else "") or draws or SOURCE)
+    answers = target_of(_parser.chosen_name(arguments, "data", ""), _said(arguments))
+    of_answers = "" if answers in (None, discovery.load("tasks", SOURCE).target) else _of_answers(answers)  # pyright: ignore[reportAttributeAccessIssue]
+    name = _parser.chosen_name(arguments, "tasks", of_answers or draws or SOURCE)
     return name, SOURCE if name == draws else name
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from quickstudy import inputs
@@ -80,6 +80,20 @@ def kind_of(name_or_path: str | pathlib.Path) -> str | None:
         path = expanded(name_or_path)
         return readers.kind_of(path) if kind_of_path(path) or matching(path) else None
     return None
+
+
+def target_of(name_or_path: str | pathlib.Path, said: Collection[str] = ()) -> str | None:
+    """Return the kind of answer that data holds, by its name or by what is said of it; None if these do not tell.
+
+    Args:
+        name_or_path: a known set, or the path of your own data.
+        said: names of what is said of a table, such as `value`.
+
+    >>> target_of("omniglot"), target_of("mine.csv", ["value"]), target_of("mine.csv")
+    ('classes', 'values', None)
+    """
+    name = known.module_name(str(name_or_path))
+    return readers.answered(said) or (known.target_of(name) if name in known.names() else None)
 
 
 def _said(wishes: Mapping[str, Any]) -> dict[str, Any]:

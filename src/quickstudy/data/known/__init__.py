@@ -1,7 +1,7 @@
 """Data sets known by name, one file each: `known/omniglot.py` is `load("omniglot")`.
 
 A file defines `SPEC` (what its examples are), `SPLITS` (the names of its splits) and `read(split, spec, data_dir, strict)`, for
-specs that differ from `SPEC` in size at most. Adding a file adds a name.
+specs that differ from `SPEC` in size at most, and `TARGET` if its answers are not classes. Adding a file adds a name.
 """
 
 from __future__ import annotations
@@ -47,6 +47,15 @@ def get(name: str) -> KnownSet:
     """
     file = module_name(name)
     return cast(KnownSet, discovery.module(FOLDER, file if file in names() else name))
+
+
+def target_of(name: str) -> str:
+    """Return the kind of answer that the known set of this name holds.
+
+    >>> target_of("omniglot"), target_of("glucose")
+    ('classes', 'values')
+    """
+    return getattr(get(name), "TARGET", "classes")
 
 
 def read(

@@ -27,7 +27,7 @@ mg/dL; seed of everything."""
 SPEC = TableSpec(columns=(Column(name="minutes", type="number", mean=120.0, scale=72.1),), scaling="training")
 SCALE = ValueScale(names=("glucose",), location=(115.0,), spread=(36.0,))
 SPLITS = splits.SPLITS
-ANSWERS = "values"
+TARGET = "values"
 
 
 class _Rates(NamedTuple):
