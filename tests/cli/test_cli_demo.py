@@ -15,7 +15,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from quickstudy import load_data
 from quickstudy.cli import _demo as demo
+from quickstudy.cli import _demo_curves as curves
+from quickstudy.cli._demo_curves import CurveDemo
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.readers.npz import from_arrays
 from quickstudy.discovery import module as discovery_module
@@ -25,6 +28,7 @@ from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.sound import SoundSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.report.page import PicturedTask, Report, write_report
+from quickstudy.tasks.values import ValueTasks
 
 Call = Callable[..., Any]
 CLASSES = {"train": 32, "val": 6, "test": 24}
@@ -74,7 +78,10 @@ def chords(name: str, split: str, **how: object) -> Dataset:
 DATA = {"drawing": synthetic, "text": requests, "sound": chords}
 
 
-@pytest.fixture(params=names("cli/demos"))
+CURVES = [name for name in names("cli/demos") if isinstance(discovery_module("cli/demos", name).DEMO, CurveDemo)]
+
+
+@pytest.fixture(params=sorted({*names("cli/demos")} - {*CURVES}))
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return each kind of demo, on small data and a small net."""
     monkeypatch.setattr(demo.data, "load", DATA[request.param])
@@ -109,8 +116,48 @@ def test_demo_trains_compares_and_reports(kind: str, cli: Call, pasted: Call, tm
     shown = html.unescape(assert_self_contained(page).text.partition("Try next")[2]).strip()
     commands = pasted(shown.replace("quickstudy", "  quickstudy"), ("--tasks", "2"))
     assert [shlex.split(command)[1] for command in commands] == ["info", "evaluate", "adapt", "predict", "export", "list"]
-    demo._cleared(out)  # the next demo may have the folder
+    demo.cleared(out)  # the next demo may have the folder
     assert not (out / "learner.safetensors").exists()
+
+
+@pytest.mark.parametrize("kind", CURVES)
+def test_a_demo_of_curves_trains_compares_and_reports(
+    kind: str, cli: Call, pasted: Call, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(curves, "SHOTS", (1, 5))
+    out = tmp_path / "my demo"
+    outcome = cli("demo", "--kind", kind, "--out", out, "--minutes", "0.02", "--tasks", "2", "--json")
+    assert outcome.code == 0, outcome
+    found = json.loads(outcome.out)
+    assert next(iter(found["results"])).startswith("quickstudy")
+    assert len(found["results"]) == 6
+    for results in found["results"].values():
+        assert [(row["shots"], row["test_tasks"]) for row in results] == [(1, 2), (5, 2)]
+    assert len({row[0]["tasks_hash"] for row in found["results"].values()}) == 1
+    page = assert_self_contained((out / "report.html").read_text())
+    assert page.tags.count("img") == 3
+    assert "Root mean squared error, mg/dL" in page.text
+    shown = html.unescape(page.text.partition("Try next")[2]).strip()
+    commands = pasted(shown.replace("quickstudy", "  quickstudy"), ("--tasks", "2"))
+    assert [shlex.split(command)[1] for command in commands] == ["info", "evaluate", "adapt", "predict", "export", "list"]
+
+
+def test_an_average_curve_is_the_mean_of_training_and_a_gaussian_process_goes_through_its_points() -> None:
+    train, test = (load_data("glucose", split) for split in ("train", "test"))
+    tasks, usual = ValueTasks(test, shots=12, queries=12), curves.average(train)
+    results = {
+        name: curves.judged(predict, tasks, 40, lambda done: None).mean
+        for name, predict in {
+            "average": usual,
+            "process": curves.gaussian_process,
+            "around": functools.partial(curves.gaussian_process, usual=usual),
+        }.items()
+    }
+    assert results["around"] < results["process"] < results["average"] / 2
+    (minutes,), values = train.examples.values(), train.scale.scaled(train.values)[train.rows, 0]
+    task = tasks[0]
+    nearby = [values[np.abs(minutes.ravel() - time) < 0.01].mean() for time in task.query.x.flatten().tolist()]
+    assert usual(task.support, task.query.x.flatten(1).numpy()) == pytest.approx(nearby, abs=0.2)  # of 200 patients, and of all
 
 
 def test_demo_replaces_nothing_but_a_demo(refused: Call, finished: pathlib.Path, tmp_path: pathlib.Path) -> None:

@@ -13,7 +13,7 @@ from quickstudy.inputs.sound import SoundSpec
 
 
 def vowel(pitch: float, rate: int) -> np.ndarray:
-    """A voice that goes up: harmonics, with noise, which fade in and out."""
+    """Return a voice that goes up: harmonics, with noise, which fade in and out."""
     time = np.arange(rate) / rate
     tones = sum(np.sin(2 * np.pi * number * pitch * (1 + 0.2 * time) * time) / number for number in range(1, 9))
     return (tones + 0.05 * np.random.default_rng(0).normal(size=rate)) * np.sin(np.pi * time) ** 2

@@ -126,28 +126,26 @@ class Demo:
         """Return the data of the test tasks, by name."""
         return {name: data.load(*where) for name, where in self.sets.items()}
 
+    def show(self, out: str, minutes: float, tasks: int, as_json: bool) -> None:
+        """Train, compare, report.
 
-def show(demo: Demo, out: str, minutes: float, tasks: int, as_json: bool) -> None:
-    """Train, compare, report.
-
-    Args:
-        demo: what is trained and compared.
-        out: folder for the learner and the report; an earlier demo is replaced.
-        minutes: of meta-training.
-        tasks: test tasks for each cell of the table.
-        as_json: print JSON.
-    """
-    keep_freed_memory()
-    folder = _cleared(pathlib.Path(out))
-    saved, sets = train(demo, folder, minutes), demo.load()
-    results = compare(demo, saved, sets, tasks)
-    shown = {name: picture(saved.learner, dataset, demo.subject.names) for name, dataset in sets.items()}
-    first = next(iter(shown.values()))
-    _write_examples(folder, first)
-    following = _next(folder, next(iter(demo.sets.values())), first)
-    facts, curves = _facts(demo, saved, results), _curves(saved, sets)
-    write_report(folder / "report.html", _report(facts, folder, results, shown, curves, following))
-    _print(results, folder, following, as_json)
+        Args:
+            out: folder for the learner and the report; an earlier demo is replaced.
+            minutes: of meta-training.
+            tasks: test tasks for each cell of the table.
+            as_json: print JSON.
+        """
+        keep_freed_memory()
+        folder = cleared(pathlib.Path(out))
+        saved, sets = train(self, folder, minutes), self.load()
+        results = compare(self, saved, sets, tasks)
+        shown = {name: picture(saved.learner, dataset, self.subject.names) for name, dataset in sets.items()}
+        first = next(iter(shown.values()))
+        _write_examples(folder, first)
+        following = _next(folder, next(iter(self.sets.values())), first)
+        facts, curves = _facts(self, saved, results), _curves(saved, sets)
+        write_report(folder / "report.html", _report(facts, folder, results, shown, curves, following))
+        _print(results, folder, following, as_json)
 
 
 def train(demo: Demo, out: pathlib.Path, minutes: float) -> SavedLearner:
@@ -211,7 +209,7 @@ def _examples(spec: InputSpec, x: Input) -> list[dict[str, np.ndarray]]:
     return [{name: one} for one in layout.to_stored(np.asarray(x))]
 
 
-def _cleared(out: pathlib.Path) -> pathlib.Path:
+def cleared(out: pathlib.Path) -> pathlib.Path:
     """Return the folder without an earlier demo; raise a ConflictError if it holds anything else, which is nobody's to delete."""
     if out.is_file():
         raise ConflictError(f"{out} is a file; expected a folder for the demo.")
@@ -252,6 +250,11 @@ def _print(results: dict[str, dict[str, list[Result]]], out: pathlib.Path, follo
     _output.table(_columns(results), _rows(results), "Accuracy, %, and the 95 % confidence interval")
     ours = [result for row in results[OURS].values() for result in row]
     _output.text(f"protocol: {ours[0].protocol}; tasks hash of each row: {' '.join(result.tasks_hash for result in ours)}")
+    tell(out, following)
+
+
+def tell(out: pathlib.Path, following: list[str]) -> None:
+    """Print where the learner and the report are, and what to try next."""
     lines = [
         f"saved: {out / LEARNER_FILE}",
         f"look:  {out / 'report.html'}",

@@ -1,4 +1,4 @@
-"""Train on letters or texts for two minutes, meet tasks never seen before, write a report: quickstudy demo --out runs/demo"""
+"""Train for two minutes, meet tasks never seen before, write a report: quickstudy demo --kind text --out runs/demo"""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ def run(arguments: Sequence[str]) -> None:
     if options.browser:
         show_page(options.port)
         return
-    from quickstudy.cli import _demo  # imports torch, which the page does not need
-
-    _demo.show(discovery.module("cli/demos", options.kind).DEMO, options.out, options.minutes, options.tasks, options.json)
+    chosen = discovery.module("cli/demos", options.kind).DEMO  # imports torch, which the page does not need
+    chosen.show(options.out, options.minutes, options.tasks, options.json)
 
 
 def show_page(port: int) -> None:

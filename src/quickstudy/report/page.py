@@ -50,20 +50,22 @@ class Report:
         facts: line below the headline.
         columns: headlines of the table of results; the first one names the tasks, the second is ours.
         rows: rows of that table.
-        tasks: tasks whose examples are shown, by headline.
-        shots: accuracy in percent by number of shots, for each named curve.
-        learning: (minutes, accuracy in percent) of each validation.
+        tasks: tasks that are shown, by headline: their examples, or a figure.
+        shots: score by number of shots, for each named curve.
+        learning: (minutes, score) of each validation.
         commands: what to try next.
+        score: what the scores are, with their unit.
     """
 
     title: str
     facts: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    tasks: Mapping[str, PicturedTask]
+    tasks: Mapping[str, PicturedTask | matplotlib.figure.Figure]
     shots: Mapping[str, Mapping[int, float]]
     learning: Sequence[tuple[float, float]]
     commands: Sequence[str]
+    score: str = "accuracy, %"
 
 
 def write_report(path: pathlib.Path, report: Report) -> None:
@@ -73,9 +75,11 @@ def write_report(path: pathlib.Path, report: Report) -> None:
         facts=html.escape(report.facts),
         columns=_cells("th", report.columns),
         rows="".join(f"<tr>{_cells('td', row)}</tr>" for row in report.rows),
-        tasks="".join(f"<h2>{html.escape(headline)}</h2>{_task(task)}" for headline, task in report.tasks.items()),
-        shots=_plot(_shots_figure(report.shots), "accuracy against shots"),
-        learning=_plot(_learning_figure(report.learning), "learning curve"),
+        score=html.escape(report.score[:1].upper() + report.score[1:]),
+        name=html.escape(report.score.partition(",")[0].capitalize()),
+        tasks="".join(f"<h2>{html.escape(headline)}</h2>{_shown(headline, task)}" for headline, task in report.tasks.items()),
+        shots=_plot(_shots_figure(report.shots, report.score), f"{report.score} against shots"),
+        learning=_plot(_learning_figure(report.learning, report.score), "learning curve"),
         commands=html.escape("\n".join(report.commands)),
     )
     write_atomically(path, page.encode("utf-8", "backslashreplace"))  # names of files may be no text
@@ -84,6 +88,11 @@ def write_report(path: pathlib.Path, report: Report) -> None:
 def _cells(tag: str, texts: Sequence[str]) -> str:
     """Return a row of a table."""
     return "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
+
+
+def _shown(headline: str, task: PicturedTask | matplotlib.figure.Figure) -> str:
+    """Return a task in pictures, or as a figure."""
+    return _task(task) if isinstance(task, PicturedTask) else _plot(task, headline)
 
 
 def _task(task: PicturedTask) -> str:
@@ -106,7 +115,9 @@ def _example(example: Shown, kind: str, title: str) -> str:
     """Return an example for the page, with a class for its frame and words that are shown beside the mouse."""
     label = html.escape(title, quote=True)
     if example.media.startswith("image/"):
-        heard = f'<audio controls preload=none src="{_inline(Shown("audio/wav", example.sound))}"></audio>' if example.sound else ""
+        heard = (
+            f'<audio controls preload=none src="{_inline(Shown("audio/wav", example.sound))}"></audio>' if example.sound else ""
+        )
         return f'<img class="{kind}" alt="{label}" title="{label}" src="{_inline(example)}">{heard}'
     return f'<span class="{kind}" title="{label}">{html.escape(example.content.decode())}</span>'
 
@@ -115,7 +126,7 @@ def _plot(figure: matplotlib.figure.Figure, alt: str) -> str:
     """Return a figure for the page."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=130)
-    return f'<img class=plot alt="{alt}" src="{_inline(Shown("image/png", buffer.getvalue()))}">'
+    return f'<img class=plot alt="{html.escape(alt, quote=True)}" src="{_inline(Shown("image/png", buffer.getvalue()))}">'
 
 
 def _inline(file: Shown) -> str:
@@ -123,23 +134,23 @@ def _inline(file: Shown) -> str:
     return f"data:{file.media};base64,{base64.b64encode(file.content).decode()}"
 
 
-def _shots_figure(curves: Mapping[str, Mapping[int, float]]) -> matplotlib.figure.Figure:
-    """Draw accuracy against the number of examples per class."""
+def _shots_figure(curves: Mapping[str, Mapping[int, float]], score: str) -> matplotlib.figure.Figure:
+    """Draw scores against the number of examples that are learned from."""
     figure = matplotlib.figure.Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
     for name, points in curves.items():
         axes.plot(list(points), list(points.values()), marker="o", label=name)
-    axes.set(xlabel="shots (examples per class)", ylabel="accuracy, %")
+    axes.set(xlabel="shots (examples, per class if there are classes)", ylabel=score)
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
 
 
-def _learning_figure(points: Sequence[tuple[float, float]]) -> matplotlib.figure.Figure:
-    """Draw validation accuracy against minutes."""
-    figure = matplotlib.figure.Figure(figsize=(7, 3), layout="constrained")
+def _learning_figure(points: Sequence[tuple[float, float]], score: str) -> matplotlib.figure.Figure:
+    """Draw scores of validations against minutes."""
+    figure = matplotlib.figure.Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    axes.plot([minutes for minutes, _ in points], [accuracy for _, accuracy in points], marker="o")
-    axes.set(xlabel="minutes of meta-training", ylabel="validation accuracy, %")
+    axes.plot([minutes for minutes, _ in points], [of_score for _, of_score in points], marker="o")
+    axes.set(xlabel="minutes of meta-training", ylabel=score)
     axes.grid(alpha=0.3)
     return figure

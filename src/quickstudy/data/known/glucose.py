@@ -31,8 +31,13 @@ TARGET = "values"
 
 
 class _Rates(NamedTuple):
-    """Usual value of each rate, its spread between patients as a standard deviation of the logarithm, and its factor for the quarter who are
-    ill."""
+    """One rate of the model.
+
+    Attributes:
+        usual: median over patients.
+        spread: standard deviation of its logarithm over patients.
+        ill: factor for the quarter of them who are ill.
+    """
 
     usual: float
     spread: float
@@ -50,9 +55,10 @@ RATES = {
     "absorption": _Rates(35.0, 0.3, 1.1),
     "appearance": _Rates(350.0, 0.15, 1.0),
 }
-"""Glucose when fasting, in mg/dL; share of glucose that is used per minute without insulin; share of insulin's action that fades per minute;
-action per minute and µU/mL of insulin; share of insulin that is cleared per minute; µU/mL of insulin that each mg/dL of glucose calls up per
-minute; insulin when fasting, in µU/mL; minutes until most glucose of the drink appears; mg/dL by which all of it would raise glucose."""
+"""Rates by name. Fasting glucose is in mg/dL, and fasting `insulin` in µU/mL. Per minute, `effectiveness` is the share of glucose that is
+used without insulin, `fading` the share of insulin's action that is lost, `sensitivity` the action that each µU/mL adds, `clearance` the
+share of insulin that is lost, and `secretion` the µU/mL that each mg/dL above fasting adds. `absorption` is the minute at which most
+glucose of the drink appears, and `appearance` the mg/dL by which all of it would raise glucose."""
 
 
 def read(split: str, spec: TableSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
