@@ -124,7 +124,7 @@ def test_demo_trains_compares_and_reports(kind: str, cli: Call, pasted: Call, tm
 def test_a_demo_of_curves_trains_compares_and_reports(
     kind: str, cli: Call, pasted: Call, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(curves, "SHOTS", (1, 5))
+    monkeypatch.setitem(curves.TABLE, "shots", (1, 5))
     out = tmp_path / "my demo"
     outcome = cli("demo", "--kind", kind, "--out", out, "--minutes", "0.02", "--tasks", "2", "--json")
     assert outcome.code == 0, outcome

@@ -35,7 +35,7 @@ from quickstudy.training.saving import SavedLearner
 from quickstudy.training.settings import TrainingSettings, ValidationSettings
 from quickstudy.training.tracking import read_metrics
 
-SHOTS = (1, 3, 5, 10)
+TABLE = {"shots": (1, 3, 5, 10)}
 """Points that are learned from in each row of the table."""
 COUNTS = {"queries": 12, "shown": 4, "neighbours": 200, "places": 100, "given": 5}
 """Points that are asked for in each test task; curves in the report; training rows whose mean is the average curve at a place; places of a
@@ -89,7 +89,7 @@ class CurveDemo:
             return fit(self.ours.make(tasks.input), tasks, validation, settings, out=out, progress=progress)
 
     def _compare(self, saved: SavedLearner, train: Dataset, test: Dataset, count: int) -> dict[str, list[Result]]:
-        """Return results by method, one for each of `SHOTS`."""
+        """Return results by method, one for each of `TABLE`."""
         torch.manual_seed(1)
         learners: dict[str, tuple[SavedLearner, int]] = {_demo.OURS: (saved, count)}
         for name, method in {"same net, untrained": self.ours, **self.baselines}.items():
@@ -101,14 +101,14 @@ class CurveDemo:
             "Gaussian process of each curve": gaussian_process,
             "Gaussian process around the average": functools.partial(gaussian_process, usual=usual),
         }
-        total = len(SHOTS) * (sum(number for _, number in learners.values()) + len(others) * count)
+        total = len(TABLE["shots"]) * (sum(number for _, number in learners.values()) + len(others) * count)
         with counted("meeting new curves", total) as advance:
             found = {
-                name: [evaluate(learner, _tasks(test, shots), number, advance) for shots in SHOTS]
+                name: [evaluate(learner, _tasks(test, shots), number, advance) for shots in TABLE["shots"]]
                 for name, (learner, number) in learners.items()
             }
             return found | {
-                name: [judged(predict, _tasks(test, shots), count, advance) for shots in SHOTS]
+                name: [judged(predict, _tasks(test, shots), count, advance) for shots in TABLE["shots"]]
                 for name, predict in others.items()
             }
 
@@ -116,7 +116,7 @@ class CurveDemo:
         """Return the commands to try next; each works as it is printed."""
         return [
             _output.command("info", out),
-            _output.command("evaluate", out, "--data", self.known, "--split", "test", "--shots", *SHOTS),
+            _output.command("evaluate", out, "--data", self.known, "--split", "test", "--shots", *TABLE["shots"]),
             _output.command("adapt", out, out / POINTS, "-o", out / "mine.qs"),
             _output.command("predict", out / "mine.qs", out / TIMES),
             _output.command("export", out, "-o", out / "demo.qs"),
@@ -145,7 +145,10 @@ class CurveDemo:
             ["curves never seen before", *results],
             _rows(results),
             {"Curves from five points each": self._figure(saved.learner, test)},
-            {name: dict(zip(SHOTS, [_score(one)[0] for one in found], strict=True)) for name, found in results.items()},
+            {
+                name: dict(zip(TABLE["shots"], [_score(one)[0] for one in found], strict=True))
+                for name, found in results.items()
+            },
             learning,
             following,
             f"root mean squared error, {self.subject.names.partition(', ')[2]}",
@@ -291,7 +294,7 @@ def _rows(results: dict[str, list[Result]]) -> list[list[str]]:
             f"{shots} point{'s' * (shots > 1)}",
             *("{:.1f} ± {:.1f}".format(*_score(found[place])) for found in results.values()),
         ]
-        for place, shots in enumerate(SHOTS)
+        for place, shots in enumerate(TABLE["shots"])
     ]
 
 

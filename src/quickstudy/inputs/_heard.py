@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 
 from quickstudy.inputs import _waves
 
-ROUNDS, PEAK = 32, 0.5
+FOUND = {"rounds": 32, "peak": 0.5}
 """Number of rounds in which phases are made to fit; loudest sample of a wave, where 1 is the most that a file can hold."""
 
 
@@ -42,12 +42,12 @@ def wave_of(
     magnitudes = np.sqrt(np.maximum(np.linalg.pinv(filters) @ power, 0.0)).T
     shape = _waves.hann(window, size)
     phases = np.exp(2j * np.pi * np.random.default_rng(seed).random(magnitudes.shape))
-    for _ in range(ROUNDS):
+    for _ in range(FOUND["rounds"]):
         found = _overlapped(np.fft.irfft(magnitudes * phases, size) * shape, shape, hop)
         spectrum = np.fft.rfft(np.lib.stride_tricks.sliding_window_view(found, size)[::hop][:frames] * shape)
         phases = spectrum / np.maximum(np.abs(spectrum), 1e-12)
     found = _overlapped(np.fft.irfft(magnitudes * phases, size) * shape, shape, hop)[size // 2 :][: frames * hop]
-    return found * (PEAK / max(float(np.abs(found).max()), 1e-12))
+    return found * (FOUND["peak"] / max(float(np.abs(found).max()), 1e-12))
 
 
 def wav(samples: Float[np.ndarray, " sample"], rate: int) -> bytes:

@@ -10,6 +10,7 @@ the error of a meter (3 mg/dL). Splits are patients.
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -21,9 +22,9 @@ from quickstudy.inputs._columns import Column
 from quickstudy.inputs.table import TableSpec
 from quickstudy.targets import ValueScale
 
-MEASURED = {"patients": 600, "minutes": 240, "every": 10, "error": 3.0, "seed": 0}
-"""Number of patients; minutes that are measured, and from one measurement to the next; standard deviation of a measurement's error, in
-mg/dL; seed of everything."""
+MEASURED = {"patients": 600, "ill": 0.25, "minutes": 240, "every": 10, "error": 3.0, "seed": 0}
+"""Number of patients; share of those who are short of insulin; minutes that are measured, and from one measurement to the next; standard
+deviation of a measurement's error, in mg/dL; seed of everything."""
 SPEC = TableSpec(columns=(Column(name="minutes", type="number", mean=120.0, scale=72.1),), scaling="training")
 SCALE = ValueScale(names=("glucose",), location=(115.0,), spread=(36.0,))
 SPLITS = splits.SPLITS
@@ -82,20 +83,27 @@ def simulated(count: int, seed: int) -> np.ndarray:
     ((3, 25), True)
     """
     random = np.random.default_rng(seed)
-    ill = random.random(count) < 0.25
-    rate = {
+    ill = random.random(count) < MEASURED["ill"]
+    rates = {
         name: one.usual * np.exp(one.spread * random.normal(size=count)) * np.where(ill, one.ill, 1.0)
         for name, one in RATES.items()
     }
-    glucose, action, insulin = rate["fasting"].copy(), np.zeros(count), rate["insulin"].copy()
+    curves = followed(rates)[:, :: int(MEASURED["every"])]
+    return (curves + MEASURED["error"] * random.normal(size=curves.shape)).round(1)
+
+
+def followed(rates: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return glucose without errors in mg/dL, `[patient, minute]`, by steps of a minute, from the rates `[patient]` by name."""
+    glucose, action, insulin = rates["fasting"], np.zeros_like(rates["fasting"]), rates["insulin"]
     found = [glucose]
     for minute in range(int(MEASURED["minutes"])):
-        time = (minute + 0.5) / rate["absorption"]
-        appears = rate["appearance"] / rate["absorption"] * time * np.exp(-time)
-        change = appears - (rate["effectiveness"] + action) * glucose + rate["effectiveness"] * rate["fasting"]
-        more = rate["secretion"] * np.maximum(glucose - rate["fasting"], 0) - rate["clearance"] * (insulin - rate["insulin"])
-        action = action + rate["sensitivity"] * (insulin - rate["insulin"]) - rate["fading"] * action
-        glucose, insulin = glucose + change, insulin + more
+        time = (minute + 0.5) / rates["absorption"]
+        appears = rates["appearance"] / rates["absorption"] * time * np.exp(-time)
+        change = appears - (rates["effectiveness"] + action) * glucose + rates["effectiveness"] * rates["fasting"]
+        called = rates["secretion"] * np.maximum(glucose - rates["fasting"], 0) - rates["clearance"] * (
+            insulin - rates["insulin"]
+        )
+        action = action + rates["sensitivity"] * (insulin - rates["insulin"]) - rates["fading"] * action
+        glucose, insulin = glucose + change, insulin + called
         found.append(glucose)
-    curves = np.stack(found[:: int(MEASURED["every"])], axis=1)
-    return (curves + MEASURED["error"] * random.normal(size=curves.shape)).round(1)
+    return np.stack(found, axis=1)
