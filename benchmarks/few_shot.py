@@ -62,7 +62,8 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     (out / "command.txt").write_text(command + "\n")
     fixed = _ways(out)
     evaluations = recipe["evaluate"] if fixed is None else [_of_ways(words, fixed) for words in recipe["evaluate"]]
-    results = [_evaluate(str(out), recipe, chosen, options.tasks) for chosen in dict.fromkeys(evaluations)]
+    tasks = recipe.get("tasks", options.tasks)
+    results = [_evaluate(str(out), recipe, chosen, tasks) for chosen in dict.fromkeys(evaluations)]
     info = json.loads(quickstudy("info", str(out), "--json"))["info"]
     return {
         "command": command,
