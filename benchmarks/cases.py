@@ -1,0 +1,127 @@
+"""Case studies: learners beside simple methods on the same support sets. python benchmarks/cases.py writes docs/cases/ from the records.
+
+    python benchmarks/cases.py --run              # measures all that the cases need first, which takes hours
+    python benchmarks/cases.py --run medicine     # or those of one case
+
+A case of `cases.json` names a benchmark of `recipes.json` and some of its recipes; `curves` is a demo, and `bioinformatics` is measured by
+`molecules.py`. Set QUICKSTUDY_DATA to the folder with the data sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import pathlib
+import subprocess
+import sys
+from typing import Any
+
+import beside_papers
+
+HERE = pathlib.Path(__file__).parent
+CASES: dict[str, Any] = json.loads((HERE / "cases.json").read_text())
+"""Cases by name: a title, what they are `about`, what the figures say (`says`), and either their `benchmark` with its recipes that are
+compared, by their names on the page (`methods`), or the `command` that measures them."""
+NOTE = "± is the 95 % confidence interval. All methods meet the same tasks in each column{fewer}."
+
+
+def page(name: str) -> str:
+    """Return the page of a case in Markdown."""
+    case, of_command = CASES[name], {"curves": ("glucose", _of_curves), "bioinformatics": ("molecules", _of_molecules)}
+    if name in of_command:
+        records, table = of_command[name]
+        return _written(case, case["command"], table(json.loads(_results(records).read_text())))
+    runs = json.loads(_results(case["benchmark"]).read_text())["runs"]
+    command = f"python benchmarks/few_shot.py {case['benchmark']} {' '.join(case['methods'])}"
+    return _written(case, command, _of_runs(case["methods"], runs))
+
+
+def _results(name: str) -> pathlib.Path:
+    """Return the file of records of this name."""
+    return HERE / "results" / f"{name}.json"
+
+
+def _written(case: dict[str, Any], command: str, table: str) -> str:
+    """Return a page: what the case is about, the command, a table, and what it says."""
+    return f"# {case['title']}\n\n{case['about']}\n\n```\n{command}\n```\n\n{table}\n\n{case['says']}\n"
+
+
+def _of_runs(methods: dict[str, str], runs: dict[str, Any]) -> str:
+    """Return the table of few-shot records: a row for each method, a column for each size of task."""
+    rows = {name: {(row["ways"], row["shots"]): row for row in runs[name]["results"][0]["rows"]} for name in methods}
+    first = next(iter(rows.values()))
+    columns = ["accuracy, %", *(f"{ways} ways, {shots} shot{'s' * (shots > 1)}" for ways, shots in first), "tasks"]
+    body = []
+    for name, words in methods.items():
+        cells = [f"{row['accuracy']:.1f} ± {row['ci95']:.1f}" for size in first if (row := rows[name][size])]
+        body.append([words, *cells, str(next(iter(rows[name].values()))["test_tasks"])])
+    most = max(row["test_tasks"] for row in first.values())
+    same = [row["tasks_hash"] for row in first.values()]
+    for name in methods:
+        if any(row["test_tasks"] == most and row["tasks_hash"] not in same for row in rows[name].values()):
+            sys.exit(f"{name} met other tasks than {next(iter(methods))}; measure it again.")
+    fewer = "; where fewer are named, the first ones" if any(int(row[-1]) < most for row in body) else ""
+    return f"{beside_papers.in_markdown(columns, body)}\n\n{NOTE.format(fewer=fewer)} Hashes of the tasks: {', '.join(same)}."
+
+
+def _of_curves(found: dict[str, Any]) -> str:
+    """Return the table of the demo of curves: a row for each method, a column for each number of points."""
+    results = found["results"]
+    shots = [row["shots"] for row in next(iter(results.values()))]
+    columns = ["mean squared error, (mg/dL)²", *(f"{count} point{'s' * (count > 1)}" for count in shots), "tasks"]
+    body = [
+        [name, *(f"{row['mean_squared_error']:.0f} ± {row['ci95']:.0f}" for row in rows), str(rows[0]["test_tasks"])]
+        for name, rows in results.items()
+    ]
+    hashes = ", ".join(row["tasks_hash"] for row in next(iter(results.values())))
+    fewer = "; where fewer are named, the first ones"
+    return f"{beside_papers.in_markdown(columns, body)}\n\n{NOTE.format(fewer=fewer)} Hashes of the tasks: {hashes}."
+
+
+def _of_molecules(found: dict[str, Any]) -> str:
+    """Return the table of assays that were new, with new molecules: a row for each method, a column for each collection."""
+    found = found["test_apart"]
+    tables = found["tables"]
+    columns = [found["score"], *tables]
+    methods = {name: None for table in tables.values() for name in table}
+    called = {"apart": "ProtoNet on an MLP, meta-trained on other assays"}
+    body = [
+        [called.get(name, name), *(f"{table[name]['mean']:.1f} ± {table[name]['ci95']:.1f}" for table in tables.values())]
+        for name in methods
+    ]
+    return f"{beside_papers.in_markdown(columns, body)}\n\n{NOTE.format(fewer='')} {found['protocol'].capitalize()}."
+
+
+def run(name: str, options: list[str]) -> None:
+    """Measure what a case needs, with options of `few_shot.py`."""
+    case = CASES[name]
+    if name == "curves":
+        words = ["-m", "quickstudy", "demo", "--kind", "curve", "--out", "runs/curves", "--json", *options]
+        printed = subprocess.run([sys.executable, *words], check=True, stdout=subprocess.PIPE, text=True).stdout
+        _results("glucose").write_text(printed)
+    elif name == "bioinformatics":
+        subprocess.run([sys.executable, str(HERE / "molecules.py"), *case["command"].split()[2:]], check=True)
+    else:
+        words = [str(HERE / "few_shot.py"), case["benchmark"], *case["methods"], *options]
+        subprocess.run([sys.executable, *words], check=True)
+
+
+def main() -> None:
+    """Measure if that is asked for, and write the pages."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=[*CASES], help=f"cases: {', '.join(CASES)}; all by default")
+    parser.add_argument("--run", action="store_true", help="measure first")
+    parser.add_argument("--minutes", help="minutes of each training, in place of the recipe's own")
+    parser.add_argument("--tasks", help="number of test tasks, in place of a thousand, or of the demo's hundred")
+    parser.add_argument("--out", type=pathlib.Path, default=HERE.parent / "docs" / "cases", help="folder of the pages")
+    options = parser.parse_args()
+    for name in options.names:
+        if options.run:
+            given = {"--minutes": options.minutes, "--tasks": options.tasks}
+            run(name, [word for option, value in given.items() if value for word in (option, value)])
+        options.out.mkdir(parents=True, exist_ok=True)
+        (options.out / f"{name}.md").write_text(page(name))
+
+
+if __name__ == "__main__":
+    main()
