@@ -129,8 +129,8 @@ OTHERS = {
     "banking77": "The learners are those of CLINC150.",
     "fsdd": "The learners heard nobody speak: they were trained on words that espeak-ng speaks, none of which is a digit. `means` compares "
     "means of log-mel pictures, without a net.",
-    "microarray": "Tasks are patients of one study each, with two of its diagnoses, by the 100 genes that differ most between its patients. "
-    "Nothing was trained on other studies: these are the baselines that a learner of such tables must beat.",
+    "microarray": "Tasks are patients of one study each, with two of its diagnoses, by the 100 genes that differ most between its "
+    "patients. Nothing was trained on other studies: these are the baselines that a learner of such tables must beat.",
 }
 """Notes on the benchmarks other than Omniglot's."""
 NOTES = {

@@ -19,6 +19,7 @@ _WHERE = {
     "FewShotClassifier": "quickstudy.estimators.classifier",
     "FewShotRegressor": "quickstudy.estimators.regressor",
     "GaussianProcessTasks": "quickstudy.tasks.gaussian_process",
+    "HarmonicTasks": "quickstudy.tasks.harmonic",
     "ImageSpec": "quickstudy.inputs.image",
     "LabelTasks": "quickstudy.tasks.labels",
     "Learner": "quickstudy.learner",
@@ -76,6 +77,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks._strings import Strings
     from quickstudy.tasks.classes import ClassTasks
     from quickstudy.tasks.gaussian_process import GaussianProcessTasks
+    from quickstudy.tasks.harmonic import HarmonicTasks
     from quickstudy.tasks.labels import LabelTasks
     from quickstudy.tasks.pooled import PooledTasks
     from quickstudy.tasks.sinusoid import SinusoidTasks
@@ -96,6 +98,7 @@ __all__ = [
     "FewShotClassifier",
     "FewShotRegressor",
     "GaussianProcessTasks",
+    "HarmonicTasks",
     "ImageSpec",
     "LabelTasks",
     "Learner",

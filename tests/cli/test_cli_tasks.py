@@ -25,6 +25,7 @@ def test_task_sources_are_what_the_folder_holds() -> None:
     assert discovery.names("tasks") == [
         "classes",
         "gaussian_process",
+        "harmonic",
         "labels",
         "pooled",
         "sinusoid",
