@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import pathlib
 
 import exports
 import numpy as np
@@ -12,7 +13,8 @@ from builders import case, furthest, gradients, make_learner, make_tasks
 
 from quickstudy import discovery
 from quickstudy.data.arrays import from_label_sets
-from quickstudy.errors import ConfigError
+from quickstudy.errors import ConfigError, ModelError
+from quickstudy.export.c.firmware import FirmwareSettings, write_firmware
 from quickstudy.inputs.rows import RowsSpec
 from quickstudy.objectives.labels import MultiHot
 from quickstudy.runtime.learner import begun
@@ -94,3 +96,10 @@ def test_every_other_learner_says_which_answers_it_can(name: str) -> None:
         ConfigError, match=f"the tasks ask for labels, but .* predicts .* only; take another learner: {', '.join(ABLE)}"
     ):
         check_fits(learner, tasks)
+
+
+def test_c_refuses_them_in_words(tmp_path: pathlib.Path) -> None:
+    saved = SavedLearner(make_learner(ABLE[0], dtype=torch.float32), RowsSpec(6), target="labels")
+    with pytest.raises(ModelError, match="answers with sets of labels, which C does not take yet; export without --target c"):
+        write_firmware(tmp_path / "c", saved, FirmwareSettings(3, 10))
+    assert not (tmp_path / "c").exists()

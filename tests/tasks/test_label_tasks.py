@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import types
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -12,6 +15,7 @@ from quickstudy.data.splits import SplitOptions
 from quickstudy.errors import ConfigError, DataError, TaskError
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.labels import LabelTasks
+from quickstudy.training.doctor import overlap
 
 SHARES = np.linspace(0.05, 0.5, 10)
 
@@ -86,3 +90,20 @@ def test_what_cannot_be_is_refused(data: Dataset) -> None:
         LabelTasks(plain)
     with pytest.raises(DataError, match=r"2 rows, but 1 label sets of 1 labels"):
         from_label_sets(np.zeros((2, 1), np.float32), ["a"])
+
+
+def test_the_doctor_says_that_splits_share_rows_but_no_labels() -> None:
+    sets = np.random.default_rng(0).random((40, 8)) < 0.5
+    whole = from_label_sets(np.arange(40, dtype=np.float32)[:, None], sets.astype(int), name="drawn")
+    train, test = (SplitOptions().select(whole, split) for split in ("train", "test"))
+
+    def found(**splits: Dataset) -> Any:
+        return overlap.check(types.SimpleNamespace(splits=splits))  # type: ignore[arg-type]
+
+    shared = found(train=train, test=test)
+    assert shared.verdict == "look"
+    assert shared.found == "train and test share 40 equal examples (100.00%)"
+    assert "splits of one table differ in their labels alone" in shared.advice
+    same = found(train=train, test=train)
+    assert same.verdict == "bad"
+    assert f"share {len(train.label_names)} labels" in same.found

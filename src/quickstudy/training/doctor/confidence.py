@@ -10,7 +10,7 @@ def check(patient: Patient) -> Finding:
     """Give the expected calibration error at the learner's temperature, and at temperature 1."""
     after, before = patient.result.ece, patient.result.ece_uncalibrated
     if after is None or before is None:
-        return does_not_apply(f"the tasks ask for {patient.tasks.target}, which have no probabilities")
+        return does_not_apply(f"calibration is measured of classes, and the tasks ask for {patient.tasks.target}")
     text = f"calibration error {before:.1%} before, {after:.1%} after its temperature"
     figures = {"ece_uncalibrated": before, "ece": after}
     ways = patient.tasks.describe().get("ways")
