@@ -30,6 +30,7 @@ _WHERE = {
     "Result": "quickstudy.training.evaluate",
     "RunFolder": "quickstudy.training.folder",
     "SavedLearner": "quickstudy.training.saving",
+    "SeveralSpec": "quickstudy.inputs.several",
     "SinusoidTasks": "quickstudy.tasks.sinusoid",
     "Skill": "quickstudy.runtime.skill",
     "SoundSpec": "quickstudy.inputs.sound",
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from quickstudy.estimators.classifier import FewShotClassifier
     from quickstudy.estimators.regressor import FewShotRegressor
     from quickstudy.inputs.image import ImageSpec
+    from quickstudy.inputs.several import SeveralSpec
     from quickstudy.inputs.sound import SoundSpec
     from quickstudy.inputs.table import TableSpec
     from quickstudy.inputs.text import TextSpec
@@ -109,6 +111,7 @@ __all__ = [
     "Result",
     "RunFolder",
     "SavedLearner",
+    "SeveralSpec",
     "SinusoidTasks",
     "Skill",
     "SoundSpec",

@@ -4,5 +4,5 @@ EXAMPLES = [
     ({"bands": 6, "length": 12, "channels": 8}, (1, 6, 12)),
     ({"bands": 6, "length": 13, "channels": 8, "halvings": 2}, (2, 3, 13)),
 ]
-REFUSED = ("rows", "text")
+REFUSED = ("rows", "text", "several")
 """Inputs that it does not take."""

@@ -5,7 +5,7 @@ from torch import Tensor
 
 EXAMPLES = [({"features": 6, "buckets": 64}, (24,)), ({"features": 3, "buckets": 5}, (9,))]
 DISCRETE = True
-REFUSED = ("grey", "colour", "wide", "rows", "sound")
+REFUSED = ("grey", "colour", "wide", "rows", "sound", "several")
 """Inputs that it does not take."""
 
 

@@ -14,13 +14,15 @@ from typing import Any
 import pytest
 import torch
 from builders import DESCENT, PROTOTYPES, Descent, Prototypes, case, furthest, gradients
-from torch import Tensor, nn
+from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from quickstudy import discovery
 from quickstudy.errors import ConfigError, ModelError
 from quickstudy.functional.features import frame_count
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.several import SeveralSpec
 from quickstudy.inputs.sound import SoundSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.layers.batch_norm import batch_statistics
@@ -30,7 +32,7 @@ from quickstudy.learner import Learner, hyperparameters
 from quickstudy.nets import _sizes
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.sequences import Tokens, tokens
-from quickstudy.task import Examples, Task
+from quickstudy.task import Examples, Input, Task
 from quickstudy.training.describing import build_net, describe_module
 from quickstudy.training.engine import meta_gradient
 
@@ -48,7 +50,7 @@ def configurations() -> list[tuple[str, int, str | None]]:
 each_net = pytest.mark.parametrize(("name", "example", "norm"), configurations())
 
 
-def make(name: str, example: int, norm: str | None, **changes: Any) -> tuple[nn.Module, Tensor]:
+def make(name: str, example: int, norm: str | None, **changes: Any) -> tuple[nn.Module, Input]:
     """Return a net, with its parameters and statistics moved away from zero and one, and five examples."""
     examples = case(name, "EXAMPLES")
     assert examples, f"tests/cases/{name}.py is missing; write its arguments and the shape of an example there: EXAMPLES"
@@ -66,7 +68,12 @@ def frames_of(net: nn.Module) -> tuple[int, ...]:
     return () if frames is None else (frames,)
 
 
-def draw(name: str, *sizes: int) -> Tensor:
+def some(x: Input, rows: slice) -> Input:
+    """Return some examples of an input, of whatever parts."""
+    return tree_map(lambda part: part[rows], x)
+
+
+def draw(name: str, *sizes: int) -> Input:
     """Return random inputs of a net: normal numbers, unless its case draws others."""
     normal = functools.partial(torch.randn, dtype=torch.float64)
     return case(name, "draw", normal)(*sizes)
@@ -84,10 +91,10 @@ def test_shape(name: str, example: int, norm: str | None) -> None:
 def test_examples_do_not_meet(name: str, example: int, norm: str | None) -> None:
     """Outside `batch_statistics`, an example's features do not depend on its neighbours; inside, only batch norm lets them meet."""
     net, x = make(name, example, norm)
-    alone = torch.cat([net(x[i : i + 1]) for i in range(5)])
+    alone = torch.cat([net(some(x, slice(i, i + 1))) for i in range(5)])
     assert torch.allclose(net(x), alone, rtol=1e-9, atol=1e-12)
     with batch_statistics():
-        together, fewer = net(x)[:3], net(x[:3])
+        together, fewer = net(x)[:3], net(some(x, slice(3)))
     assert torch.allclose(together, fewer, rtol=1e-9, atol=1e-12) == (norm != "batch" or not list(net.parameters()))
 
 
@@ -112,12 +119,12 @@ def test_learners_accept_it(name: str, example: int, norm: str | None) -> None:
 @each_net
 def test_forward_changes_nothing(name: str, example: int, norm: str | None) -> None:
     net, x = make(name, example, norm)
-    before, given = {key: value.clone() for key, value in net.state_dict().items()}, x.clone()
+    before, given = {key: value.clone() for key, value in net.state_dict().items()}, tree_map(torch.clone, x)
     for mode in (True, False):
         with batch_statistics(torch.tensor([True] * 4 + [False])):
             net.train(mode)(x)
         assert torch.equal(net(x), net(x))
-    assert torch.equal(x, given)
+    assert all(torch.equal(one, other) for one, other in zip(tree_leaves(x), tree_leaves(given), strict=True))
     assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
 
 
@@ -176,6 +183,7 @@ SPECS = {
     "rows": RowsSpec(features=7),
     "sound": SoundSpec(),
     "text": TextSpec(length=9),
+    "several": SeveralSpec({"text": TextSpec(length=9), "grey": ImageSpec(height=28, width=28, channels=1)}),
 }
 
 
@@ -187,10 +195,11 @@ def test_a_net_fits_its_inputs_or_says_why_not(name: str, kind: str) -> None:
         fitting = _sizes.fit_to(made, spec)
     except ConfigError as error:
         assert re.search(rf"{name} takes .*, but the data has .*another net", str(error))
-        assert kind in case(name, "REFUSED", ("wide", "rows", "text"))
+        assert kind in case(name, "REFUSED", ("wide", "rows", "text", "several"))
         return
     assert set(fitting) == set(_sizes.from_data(made)) <= set(inspect.signature(made).parameters)
-    net, x = made(**fitting), torch.zeros(2, *next(iter(spec.layout().values())).shape)
+    parts = {name: torch.zeros(2, *part.shape) for name, part in spec.layout().items()}
+    net, x = made(**fitting), parts if len(parts) > 1 else next(iter(parts.values()))
     assert net(x).shape == (2, *frames_of(net), net.features)
 
 

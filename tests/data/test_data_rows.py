@@ -150,7 +150,8 @@ def test_texts_beside_paths_of_sounds_are_texts(tmp_path: pathlib.Path) -> None:
     assert load(tmp_path / "corpus.csv", "all").spec.kind == "text"
 
 
-def test_examples_and_columns_are_not_both_named(tmp_path: pathlib.Path) -> None:
+def test_a_text_and_columns_are_two_parts(tmp_path: pathlib.Path) -> None:
     (tmp_path / "both.csv").write_text("text,age,label\na,1,x\nb,2,y\n")
-    with pytest.raises(DataError, match="text and columns are both given"):
-        load(tmp_path / "both.csv", "all", text="text", columns=["age"])
+    found = load(tmp_path / "both.csv", "all", text="text", columns=["age"])
+    assert [*found.examples] == ["table", "table_there", "text", "text_there"]
+    assert found.examples["table"].ravel().tolist() == [-1, 1]

@@ -10,11 +10,12 @@ import jsonargparse
 import numpy as np
 
 from quickstudy.cli import _data, _output, _parser
-from quickstudy.data.readers import table
+from quickstudy.data.readers import _several, table
 from quickstudy.data.readers._label_sets import label_sets_of
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
 from quickstudy.inputs import InputSpec
+from quickstudy.inputs.several import SeveralSpec
 from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
@@ -43,14 +44,15 @@ def run(arguments: Sequence[str]) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse(arguments)
     skill = begin(options.learner, options.keep, **_data.readings(options))
-    kind = type(skill.engine.reader_for(None))
+    spec = skill.engine.reader_for(None)
+    kind = type(spec)
     if skill.engine.facts.target == "values":
         _learn_values(skill, options)
         return
     if skill.engine.facts.target == "labels":
         _learn_labels(skill, kind, options)
         return
-    things, labels = _examples(pathlib.Path(options.support), kind, options)
+    things, labels = _examples(pathlib.Path(options.support), spec, options)
     skill = skill.add(things, labels)
     skill.save(options.out)
     counts = [(label, labels.count(label)) for label in dict.fromkeys(labels)]
@@ -133,19 +135,21 @@ def _rows_with_values(
     return table.structured(found.columns, found.kept), found.values, list(names)
 
 
-def _examples(support: pathlib.Path, kind: type[InputSpec], options: jsonargparse.Namespace) -> tuple[Any, list[str]]:
-    """Return the examples of a kind in a folder, or those of a table, and the class of each.
+def _examples(support: pathlib.Path, spec: InputSpec, options: jsonargparse.Namespace) -> tuple[Any, list[str]]:
+    """Return the examples of a learner's kind in a folder, or those of a table, and the class of each.
 
     Raises:
         ConfigError: columns are named for a folder, or the table holds another kind.
     """
-    said = _data.columns(options)
+    said, kind = _data.columns(options), type(spec)
     if said.get("labels"):
         raise ConfigError(
             "--labels is given, but this learner predicts no label sets; name the column of its answers with --label."
         )
     if said.get("value"):
         raise ConfigError("--value is given, but this learner predicts no values; name the column of its answers with --label.")
+    if table.recognises(support) and isinstance(spec, SeveralSpec):
+        return _several.examples_of(support, said, spec, table.COLUMNS)
     if table.recognises(support) and kind.tabular:
         if any(said.get(name) for name in table.COLUMNS):
             found = table.kind_said(support, said)

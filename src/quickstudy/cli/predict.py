@@ -12,9 +12,10 @@ import numpy as np
 
 from quickstudy.cli import _data, _output, _parser
 from quickstudy.cli.adapt import open_skill
-from quickstudy.data.readers._cells import separated, table_of
+from quickstudy.data.readers._cells import located, separated, table_of
 from quickstudy.data.readers.table import existing
 from quickstudy.errors import ConfigError, DataError
+from quickstudy.inputs.several import SeveralSpec
 from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime.skill import Skill
 
@@ -85,7 +86,8 @@ def _things(skill: Skill, words: Sequence[str]) -> tuple[Any, list[str]]:
     """Return the examples that these words name, or the standard input holds, as the skill's kind of input takes them, and their names."""
     spec, from_input = skill.engine.reader_for(None), list(words) in ([], ["-"])
     if spec.tabular:
-        return _rows("\n".join(_lines(whole=True)) if from_input else "", [] if from_input else words)
+        paths = spec.paths if isinstance(spec, SeveralSpec) else ()
+        return _rows("\n".join(_lines(whole=True)) if from_input else "", [] if from_input else words, paths)
     named = _lines() if from_input else list(words)
     return spec.named(named), named
 
@@ -93,7 +95,7 @@ def _things(skill: Skill, words: Sequence[str]) -> tuple[Any, list[str]]:
 def _unknown_columns(skill: Skill, things: Any) -> list[str]:
     """Return the columns of rows of a table that the skill does not know, and take them out of the rows."""
     spec = None if skill.known is None else skill.known.spec
-    if not isinstance(spec, TableSpec):
+    if not isinstance(spec, TableSpec | SeveralSpec):
         return []
     found = [name for name in things[0] if name not in spec.names]
     for row in things:
@@ -102,8 +104,13 @@ def _unknown_columns(skill: Skill, things: Any) -> list[str]:
     return found
 
 
-def _rows(content: str, files: Sequence[str]) -> tuple[Rows, list[str]]:
+def _rows(content: str, files: Sequence[str], paths: Sequence[str]) -> tuple[Rows, list[str]]:
     """Return the rows of a csv file's content, which begins with the names of columns, or of tables, each with its number as its name.
+
+    Args:
+        content: of a csv file; empty if there are tables.
+        files: tables.
+        paths: names of the columns that hold paths, which are relative to the table's folder.
 
     Raises:
         DataError: there are no rows, or a table lacks a column that another has.
@@ -118,6 +125,7 @@ def _rows(content: str, files: Sequence[str]) -> tuple[Rows, list[str]]:
             raise DataError(
                 f"{file!r} has no column {lacking[0]!r}, which another table has; predict tables of unlike columns one by one."
             )
+        columns = located(columns, paths, pathlib.Path(file).parent)
         found = [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
         names += [f"{file}:{number}" if len(files) > 1 else str(number) for number in range(1, len(found) + 1)]
         rows += found

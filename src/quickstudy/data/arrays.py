@@ -43,13 +43,24 @@ def from_arrays(
     """
     examples = np.asarray(examples)
     spec = spec or kind_of_array(examples).own(examples)
-    found, indices = _class_indices(np.asarray(labels), classes)
-    if len(examples) != len(indices):
+    indexed = _class_indices(np.asarray(labels), classes)
+    if len(examples) != len(indexed[1]):
         raise DataError(
-            f"{name}: {len(examples)} {spec.nouns}, but {len(indices)} labels; expected one label for every one of them."
+            f"{name}: {len(examples)} {spec.nouns}, but {len(indexed[1])} labels; expected one label for every one of them."
         )
+    return _sorted(spec.read_all(examples, **(how or {})), indexed, spec, name)
+
+
+def from_stored(stored: Mapping[str, np.ndarray], labels: Sequence[str], spec: InputSpec, name: str) -> Dataset:
+    """Return a dataset of examples as a spec stores them, `[example, *axes]` by name, with the label of each."""
+    return _sorted(stored, _class_indices(np.asarray(labels), None), spec, name)
+
+
+def _sorted(stored: Mapping[str, np.ndarray], indexed: tuple[list[str], np.ndarray], spec: InputSpec, name: str) -> Dataset:
+    """Return a dataset of stored examples, sorted by class, of which the names and the class of each example are given."""
+    found, indices = indexed
     order = np.argsort(indices, kind="stable")
-    stored = {key: array[order] for key, array in spec.read_all(examples, **(how or {})).items()}
+    stored = {key: array[order] for key, array in stored.items()}
     counts = np.bincount(indices, minlength=len(found))
     groups = tuple(group_of(label) for label in found)
     return Dataset(stored, counts, tuple(found), groups, spec, name, content_fingerprint(stored, counts, found, spec))

@@ -212,9 +212,9 @@ class Dataset:
         """
         if spec == self.spec:
             return self
-        if spec.kind != self.spec.kind or len(self.stored) > 1:
+        if spec.kind != self.spec.kind or [*spec.layout()] != [*self.spec.layout()]:
             raise DataError(f"{self.name} holds {self.spec}, which cannot become {spec}; give data of that kind.")
-        (found,) = self.examples.values()
+        found = self.examples if len(self.stored) > 1 else next(iter(self.examples.values()))
         stored = spec.read_all(found, **self.spec.as_read())
         fingerprint = derived(self.fingerprint, "converted", spec.model_dump_json())
         answers = self._answers_of(self.rows)

@@ -173,6 +173,15 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
         del other
         return self
 
+    @property
+    def resizable(self) -> frozenset[str]:
+        """Return the names of the wishes that settle a size of this spec."""
+        return self.resizing
+
+    def wished(self, **wishes: Any) -> Self:
+        """Return this spec with the size for which the owner of data wishes."""
+        return self.resized(type(self).own(**wishes))
+
     @abc.abstractmethod
     def layout(self) -> dict[str, TensorLayout]:
         """Return how each part of an example is stored and enters the network, by name."""

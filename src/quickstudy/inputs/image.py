@@ -70,6 +70,8 @@ class ImageSpec(InputSpec, frozen=True):
 
     nouns: ClassVar[str] = "images"
     usual_net: ClassVar[str] = "conv4"
+    column: ClassVar[str] = "image"
+    paths_in_tables: ClassVar[bool] = True
     words: ClassVar[Mapping[str, str]] = {
         "size": "height and width of your images, in pixels",
         "channels": "your own images: 1 (grey) or 3 (colour)",

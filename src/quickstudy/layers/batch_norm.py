@@ -69,6 +69,26 @@ def batch_statistics(mask: Tensor | None = None, *, keep: bool = False) -> Itera
         _recording.reset(token)
 
 
+@contextlib.contextmanager
+def without_examples(there: Bool[Tensor, " example"]) -> Iterator[None]:
+    """Let batch statistics that are taken inside leave out some more examples, such as those without the part that a net looks at.
+
+    Args:
+        there: False for examples that must not count.
+    """
+    recording = _recording.get()
+    if recording is None:
+        yield
+        return
+    fewer = Recording(there if recording.mask is None else recording.mask & there, recording.keep)
+    fewer.seen = recording.seen
+    token = _recording.set(fewer)
+    try:
+        yield
+    finally:
+        _recording.reset(token)
+
+
 class BatchNorm(nn.Module):
     """Batch normalisation for `[example, channel]` and `[example, channel, height, width]`, without running averages.
 

@@ -74,10 +74,10 @@ def read(
     chosen = get(name)
     splits.check(name, split, chosen.SPLITS)
     own: InputSpec = chosen.SPEC
-    fixed = [wish for wish in wishes if wish not in own.resizing]
+    fixed = [wish for wish in wishes if wish not in own.resizable]
     if fixed:
         raise DataError(f"{name} is a known set, whose {fixed[0]} is fixed; leave out {', '.join(fixed)}.")
-    wanted = own.resized(type(own).own(**wishes)) if wishes else own
+    wanted = own.wished(**wishes) if wishes else own
     if spec is None:
         return chosen.read(split, wanted, data_dir, strict)
     if spec.kind != own.kind:

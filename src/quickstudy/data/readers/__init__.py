@@ -132,10 +132,11 @@ def several() -> set[str]:
 def settled(said: Collection[str]) -> str | None:
     """Return the kind of input that data holds if these things are said of it; None if they do not tell.
 
-    >>> settled(["label", "text"])
-    'text'
+    >>> settled(["label", "text"]), settled(["sound", "text"])
+    ('text', 'several')
     """
-    return _told(said, "SETTLES")
+    found = _all_told(said, "SETTLES")
+    return "several" if len(found) > 1 else next(iter(found), None)
 
 
 def answered(said: Collection[str]) -> str | None:
@@ -144,13 +145,13 @@ def answered(said: Collection[str]) -> str | None:
     >>> answered(["group", "value"])
     'values'
     """
-    return _told(said, "ANSWERS")
+    return next(iter(_all_told(said, "ANSWERS")), None)
 
 
-def _told(said: Collection[str], table: str) -> str | None:
-    """Return what the first of these things stands for that some reader has in a table of this name."""
+def _all_told(said: Collection[str], table: str) -> list[str]:
+    """Return all that these things stand for, each once, by the table of this name that readers have."""
     kinds = {name: kind for module in _readers() for name, kind in getattr(module, table, {}).items()}
-    return next((kinds[name] for name in said if name in kinds), None)
+    return [*dict.fromkeys(kinds[name] for name in said if name in kinds)]
 
 
 def _readers() -> list[Reader]:

@@ -17,7 +17,7 @@ import numpy as np
 
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.tree import shortened
-from quickstudy.errors import ConfigError, DataError, QuickstudyError
+from quickstudy.errors import ConfigError, DataError, InputWarning, QuickstudyError
 
 
 def table_of(path: pathlib.Path) -> dict[str, list[Any]]:
@@ -220,3 +220,72 @@ def whole_places(rows: Sequence[tuple[str, ...]], names: Sequence[str], path: pa
     if not whole:
         raise DataError(f"{str(path)!r} has no row with a {' and a '.join(names)}.")
     return whole
+
+
+def labels_of(
+    table: Mapping[str, Sequence[Any]], said: Mapping[str, Any], path: pathlib.Path, strict: bool
+) -> tuple[list[str], list[int]]:
+    """Return the labels of the rows of a table that have one, with the group in front if a column of groups is named, and their places.
+
+    Args:
+        table: cells by the names of their columns.
+        said: what is said of it; `label` and `group` are names of columns.
+        path: where the table was read, for messages.
+        strict: True: a row without a label is an error; False: it is left out, with a `DataWarning`.
+
+    Raises:
+        DataError: a column is missing, or nothing is left.
+    """
+    names = label_columns(said)
+    for option, name in zip(("label", "group"), names, strict=False):
+        check_column(list(table), name, option, path)
+    found = list(zip(*([plain_text(value) for value in table[name]] for name in reversed(names)), strict=True))
+    kept = whole_places(found, [*reversed(names)], path, strict)
+    labels = ["/".join(found[place]) for place in kept]
+    warn_of_twins(labels, path)
+    return labels, kept
+
+
+def label_columns(said: Mapping[str, Any]) -> list[str]:
+    """Return the names of the columns of labels and, if one is named, of groups."""
+    return [said.get("label") or "label", *([said["group"]] if said.get("group") else [])]
+
+
+def located(columns: Mapping[str, list[Any]], paths: Sequence[str], folder: pathlib.Path) -> dict[str, list[Any]]:
+    """Return columns of cells, of which some hold paths that are relative to a folder; an empty cell becomes None.
+
+    >>> located({"picture": ["a.png", ""], "caption": ["owl", ""]}, ["picture"], pathlib.Path("birds"))
+    {'picture': ['birds/a.png', None], 'caption': ['owl', '']}
+    """
+
+    def path_in(cell: Any) -> str | None:
+        word = plain_text(cell)
+        return str(folder / word) if word else None
+
+    return {name: [path_in(cell) for cell in column] if name in paths else column for name, column in columns.items()}
+
+
+@contextlib.contextmanager
+def said_of_file(path: pathlib.Path) -> Iterator[None]:
+    """Turn warnings about the rows of a file into those about the file, each said once."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        yield
+    for said in dict.fromkeys((str(one.message), one.category) for one in caught):
+        message = f"{str(path)!r}: {said[0]}" if issubclass(said[1], InputWarning) else said[0]
+        warnings.warn(message, DataWarning if issubclass(said[1], InputWarning) else said[1], stacklevel=4)
+
+
+def warn_of_twins(labels: list[str], path: pathlib.Path) -> None:
+    """Warn of labels that differ in case or blanks alone."""
+    spelled = collections.defaultdict(set)
+    for label in set(labels):
+        spelled["".join(label.split()).casefold()].add(label)
+    twins = sorted(str(sorted(names)) for names in spelled.values() if len(names) > 1)
+    if twins:
+        warnings.warn(
+            f"{str(path)!r}: labels that differ in case or blanks alone are different classes: {shortened(twins)}. If they are the same, "
+            "write them alike.",
+            DataWarning,
+            stacklevel=3,
+        )

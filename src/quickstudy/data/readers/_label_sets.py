@@ -11,6 +11,7 @@ import numpy as np
 from quickstudy.data.readers._cells import check_column, listed_names, plain_text, structured, table_of, whole_places
 from quickstudy.errors import DataError
 from quickstudy.inputs import InputSpec
+from quickstudy.inputs.several import SeveralSpec
 from quickstudy.inputs.table import TableSpec
 from quickstudy.targets.labels import SEPARATOR, split
 
@@ -32,6 +33,10 @@ def label_sets_of(
     for name in ("label", "value", "group"):
         if said.get(name):
             raise DataError(f"labels and {name} are both given for {str(path)!r}; give one of them.")
+    if kind is SeveralSpec:
+        raise DataError(
+            f"several columns of examples are named for {str(path)!r}; label sets are read beside one of them only."
+        )
     if kind.paths_in_tables:
         raise DataError(
             f"{str(path)!r} lists {kind.nouns} as files, whose label sets are not read yet; in Python, from_label_sets takes arrays."

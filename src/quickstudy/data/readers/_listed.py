@@ -9,6 +9,9 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
+from quickstudy.data import store
 from quickstudy.data.dataset import DataWarning
 from quickstudy.data.decoding import dataset_of, job_of
 from quickstudy.data.readers import Found
@@ -78,14 +81,7 @@ def read_listed(
     Raises:
         DataError: no file is left, or `strict` and one is missing.
     """
-    tree = ListedTree(table, paths)
-    refused = tree.listing.refused
-    if refused:
-        reasons = shortened([f"{printable(path)!r} ({reason})" for path, reason in refused.items()])
-        said = f"{tree.label}: {len(refused)} of {len(tree.paths)} files are not to be had: {reasons}"
-        if strict:
-            raise DataError(f"{said}; mend the paths, which are relative to the table's folder, or read with strict=False.")
-        warnings.warn(f"{said}; they are left out.", DataWarning, stacklevel=2)
+    tree = _tree_of(table, paths, strict)
     members: dict[str, list[str]] = {}
     for path, label in zip(paths, labels, strict=True):
         if path in tree.listing.files:
@@ -94,3 +90,54 @@ def read_listed(
         raise DataError(f"{tree.label}: none of its {len(paths)} files is there; expected paths relative to its folder.")
     classes = [ClassFiles(name, group_of(name), tuple(members[name])) for name in sorted(members)]
     return Found(dataset_of(job_of(tree, classes, spec, **how), classes, tree.name, strict))
+
+
+def rows_of_files(
+    table: pathlib.Path, paths: Sequence[str], spec: InputSpec, how: Mapping[str, Any], strict: bool
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """Return what is stored of the files in a table's column, None if there is none, and which rows have one, bool `[row]`.
+
+    Args:
+        table: file of the table.
+        paths: path in each row; empty for a row without one.
+        spec: what the files hold, in a single tensor.
+        how: options of the spec's `read`.
+        strict: True: a file that is not there or cannot be read is an error; False: it is left out, and counted.
+
+    Raises:
+        DataError: `strict`, and a file cannot be had.
+    """
+    tree = _tree_of(table, [path for path in paths if path], strict)
+    job = store.Job(tree, tuple(tree.listing.files), spec, how)
+    if not job.paths:
+        return None, np.zeros(len(paths), bool)
+    found = store.decoded(job, strict)
+    if found.unreadable:
+        words = (
+            f"{len(found.unreadable)} of {len(job.paths)} {spec.nouns} that cannot be read: {shortened([*found.unreadable])}"
+        )
+        warnings.warn(f"{tree.label}: left out {words}.", DataWarning, stacklevel=2)
+    readable = [path for path in job.paths if path not in set(found.unreadable)]
+    place = {path: row for row, path in enumerate(readable)}
+    (stored,) = found.stored.values()
+    said = spec.lacking(found.stored) if readable else None
+    if said is not None:
+        warnings.warn(f"{tree.label}: {said}.", DataWarning, stacklevel=2)
+    return stored[[place[path] for path in paths if path in place]], np.array([path in place for path in paths], dtype=bool)
+
+
+def _tree_of(table: pathlib.Path, paths: Sequence[str], strict: bool) -> ListedTree:
+    """Return the tree of the files that a table names, and warn of those that are not there.
+
+    Raises:
+        DataError: `strict`, and one is not there.
+    """
+    tree = ListedTree(table, paths)
+    refused = tree.listing.refused
+    if refused:
+        reasons = shortened([f"{printable(path)!r} ({reason})" for path, reason in refused.items()])
+        said = f"{tree.label}: {len(refused)} of {len(tree.paths)} files are not to be had: {reasons}"
+        if strict:
+            raise DataError(f"{said}; mend the paths, which are relative to the table's folder, or read with strict=False.")
+        warnings.warn(f"{said}; they are left out.", DataWarning, stacklevel=3)
+    return tree

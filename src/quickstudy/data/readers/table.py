@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-import collections
-import contextlib
 import dataclasses
 import pathlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from quickstudy.data.arrays import from_arrays, from_label_sets
 from quickstudy.data.dataset import DataWarning
-from quickstudy.data.readers import Found, Wanted, _values
-from quickstudy.data.readers._cells import beginning, check_column, listed_names, plain_text, structured, table_of, whole_places
+from quickstudy.data.readers import Found, Wanted, _several, _values
+from quickstudy.data.readers._cells import (
+    beginning,
+    check_column,
+    label_columns,
+    labels_of,
+    listed_names,
+    plain_text,
+    said_of_file,
+    structured,
+    table_of,
+    warn_of_twins,
+    whole_places,
+)
 from quickstudy.data.readers._label_sets import label_sets_of
 from quickstudy.data.readers._listed import read_listed
-from quickstudy.data.tree import printable, shortened
-from quickstudy.errors import DataError, InputWarning, NotFoundError
+from quickstudy.data.tree import printable
+from quickstudy.errors import DataError, NotFoundError
 from quickstudy.inputs import InputSpec, kinds
+from quickstudy.inputs.several import SeveralSpec
 from quickstudy.inputs.table import TableSpec
 from quickstudy.inputs.text import TextSpec
 from quickstudy.targets import ValueScale
@@ -74,18 +85,10 @@ def _any_column_ends(rows: Sequence[tuple[str, ...]], endings: tuple[str, ...]) 
 
 
 def kind_said(path: pathlib.Path, said: Mapping[str, Any]) -> type[InputSpec]:
-    """Return the kind of input of the column that somebody names, or else the one that the table seems to hold.
-
-    Raises:
-        DataError: columns of several kinds are named.
-    """
+    """Return the kind of input of the column that somebody names, or of several; else the one that the table seems to hold."""
     named = [name for name in COLUMNS if said.get(name) is not None]
-    if len(named) > 1:
-        raise DataError(f"{' and '.join(named)} are both given for {str(path)!r}; name one column of examples.")
-    if named and said.get("columns"):
-        raise DataError(
-            f"{named[0]} and columns are both given for {str(path)!r}; name one column of examples, or those of rows."
-        )
+    if len(named) + bool(said.get("columns")) > 1:
+        return SeveralSpec
     if named:
         return COLUMNS[named[0]]
     found = TableSpec if said.get("columns") else kinds()[kind(path)]
@@ -107,6 +110,8 @@ def read(path: pathlib.Path, wanted: Wanted) -> Found:
     if said["separator"]:
         raise DataError("separator is given without labels; name the column of label sets with labels='COLUMN' (--labels).")
     found = kind_said(path, said)
+    if found is SeveralSpec or isinstance(wanted.spec, SeveralSpec):
+        return _several.read_several(path, said, others, COLUMNS)
     if isinstance(wanted.spec, TableSpec) and any(said[name] for name in COLUMNS):
         others.of_kind(found)  # which says that the data holds something else
     if isinstance(wanted.spec, TableSpec) or (wanted.spec is None and found is TableSpec):
@@ -143,8 +148,7 @@ def rows_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False) -
     Raises:
         DataError: a column is missing, or nothing is left.
     """
-    table = table_of(path)
-    names = [said.get("label") or "label", *([said["group"]] if said.get("group") else [])]
+    table, names = table_of(path), label_columns(said)
     for option, name in zip(("label", "group"), names, strict=False):
         check_column(list(table), name, option, path)
     columns = listed_names(said.get("columns")) or [name for name in table if name not in names]
@@ -154,10 +158,7 @@ def rows_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False) -
         raise DataError(
             f"{str(path)!r} has no column beside {' and '.join(names)}; expected numbers or categories to learn from."
         )
-    found = list(zip(*([plain_text(value) for value in table[name]] for name in reversed(names)), strict=True))
-    kept = whole_places(found, [*reversed(names)], path, strict)
-    labels = ["/".join(found[place]) for place in kept]
-    _warn_of_twins(labels, path)
+    labels, kept = labels_of(table, said, path, strict)
     return structured({name: table[name] for name in columns}, kept), labels
 
 
@@ -228,17 +229,6 @@ def values_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False)
     return _values.whole_rows(table, columns, values, group, path, strict)
 
 
-@contextlib.contextmanager
-def said_of_file(path: pathlib.Path) -> Iterator[None]:
-    """Turn warnings about the rows of a file into those about the file, each said once."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    for said in dict.fromkeys((str(one.message), one.category) for one in caught):
-        message = f"{str(path)!r}: {said[0]}" if issubclass(said[1], InputWarning) else said[0]
-        warnings.warn(message, DataWarning if issubclass(said[1], InputWarning) else said[1], stacklevel=4)
-
-
 def columns_of(
     path: pathlib.Path,
     example: str | None = None,
@@ -272,7 +262,7 @@ def columns_of(
             f"{str(path)!r}: the label {cut!r} holds '/', which separates groups from labels; write it otherwise, or name no --group."
         )
     labels = [f"{row[2]}/{row[1]}" if group else row[1] for row in whole]
-    _warn_of_twins(labels, path)
+    warn_of_twins(labels, path)
     return [row[0] for row in whole], labels
 
 
@@ -304,18 +294,3 @@ def examples_of(
     """
     found, labels = columns_of(path, example, label, kind=kind)
     return [str(path.parent / cell) for cell in found] if kind.paths_in_tables else found, labels
-
-
-def _warn_of_twins(labels: list[str], path: pathlib.Path) -> None:
-    """Warn of labels that differ in case or blanks alone."""
-    spelled = collections.defaultdict(set)
-    for label in set(labels):
-        spelled["".join(label.split()).casefold()].add(label)
-    twins = sorted(str(sorted(names)) for names in spelled.values() if len(names) > 1)
-    if twins:
-        warnings.warn(
-            f"{str(path)!r}: labels that differ in case or blanks alone are different classes: {shortened(twins)}. If they are the same, "
-            "write them alike.",
-            DataWarning,
-            stacklevel=3,
-        )

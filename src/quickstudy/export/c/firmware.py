@@ -114,7 +114,7 @@ def write_firmware(
     spec = input_of(saved, features)
     if len(spec.layout()) > 1:
         raise ConfigError(
-            f"the learner takes {spec}, an input of {len(spec.layout())} parts; C takes one. Export without --target c."
+            f"the learner takes {spec}, which are {len(spec.layout())} tensors; C takes one. Export without --target c."
         )
     if spec.tabular:
         raise ConfigError(
