@@ -131,8 +131,8 @@ OTHERS = {
     "means of log-mel pictures, without a net.",
     "microarray": "Tasks are patients of one study each, with two of its diagnoses, by the 100 genes that differ most between its "
     "patients. Nothing was trained on other studies: these are the baselines that a learner of such tables must beat.",
-    "emoji": "A task is 20 emoji of one group, each known by one drawing and asked for by the three that other hands drew. Animals, food and places "
-    "were held out.",
+    "emoji": "A task is 20 emoji of one group, each known by one drawing and asked for by the three that other hands drew. "
+    "Animals, food and places were held out.",
 }
 """Notes on the benchmarks other than Omniglot's."""
 NOTES = {
