@@ -110,7 +110,7 @@ scoreboard: $(INSTALLED)  ## docs/scoreboard.md and its plots, from the recorded
 	$(BIN)/python benchmarks/scoreboard.py
 
 cases: $(INSTALLED)  ## case studies, measured again (hours), and their pages in docs/cases/; options in CASES="medicine --tasks 100"
-	$(BIN)/python benchmarks/cases.py --run $(CASES)
+	$(BIN)/python benchmarks/case_studies.py --run $(CASES)
 
 pretrained: $(INSTALLED)  ## the learners that ship inside the package, trained again
 	$(BIN)/quickstudy train --data glyphs --learner protonet --ways 60 --shots 1 --queries 5 --draw.augment affine --validation.ways 5 \

@@ -1,9 +1,9 @@
-"""Case studies: learners beside simple methods on the same support sets. python benchmarks/cases.py writes docs/cases/ from the records.
+"""Case studies: learners beside simple methods on the same support sets. python benchmarks/case_studies.py writes docs/cases/ from the records.
 
-    python benchmarks/cases.py --run              # measures all that the cases need first, which takes hours
-    python benchmarks/cases.py --run medicine     # or those of one case
+    python benchmarks/case_studies.py --run              # measures all that the cases need first, which takes hours
+    python benchmarks/case_studies.py --run medicine     # or those of one case
 
-A case of `cases.json` names a benchmark of `recipes.json` and some of its recipes; `curves` is a demo, and `bioinformatics` is measured by
+A case of `case_studies.json` names a benchmark of `recipes.json` and some of its recipes; `curves` is a demo, and `bioinformatics` is measured by
 `molecules.py`. Set QUICKSTUDY_DATA to the folder with the data sets.
 """
 
@@ -19,7 +19,7 @@ from typing import Any
 import beside_papers
 
 HERE = pathlib.Path(__file__).parent
-CASES: dict[str, Any] = json.loads((HERE / "cases.json").read_text())
+CASES: dict[str, Any] = json.loads((HERE / "case_studies.json").read_text())
 """Cases by name: a title, what they are `about`, what the figures say (`says`), and either their `benchmark` with its recipes that are
 compared, by their names on the page (`methods`), or the `command` that measures them."""
 NOTE = "± is the 95 % confidence interval. All methods meet the same tasks in each column{fewer}."
