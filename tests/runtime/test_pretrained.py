@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from quickstudy.estimators.classifier import FewShotClassifier
@@ -43,6 +44,35 @@ def test_intents_are_told_apart_by_sentences_that_share_few_words() -> None:
     labels = [label for label, several in TEXTS.items() for _ in several]
     learned = FewShotClassifier.from_pretrained("intents").fit(texts, labels)
     assert learned.predict([*ASKED.values()]).tolist() == [*ASKED]
+
+
+VOWELS = {"a": (800, 1200), "e": (500, 1900), "i": (300, 2300), "o": (480, 900), "u": (330, 800)}
+"""First and second formant of vowels, in Hz."""
+
+
+def spoken(word: str, seed: int, rate: int = 16000) -> tuple[np.ndarray, int]:
+    """Return a word of vowels by a speaker of a random pitch, length of the vocal tract, and speed: harmonics with formants."""
+    random = np.random.default_rng(seed)
+    pitch, tract, seconds = random.uniform(90, 250), random.uniform(0.9, 1.1), random.uniform(0.16, 0.26)
+    parts = []
+    for vowel in word:
+        time = np.arange(int(seconds * rate)) / rate
+        tones = np.arange(1, int(4000 / pitch))[:, None] * pitch
+        loud = 0.02 + sum(np.exp(-(((tones - formant * tract) / 120) ** 2)) for formant in VOWELS[vowel])
+        waves = loud * np.sin(2 * np.pi * tones * time + random.uniform(0, 6, tones.shape))
+        parts.append(waves.sum(0) * np.sin(np.pi * time / seconds) ** 0.5)
+    wave = np.concatenate(parts)
+    return wave / np.abs(wave).max() + 0.003 * random.normal(size=len(wave)), rate
+
+
+def test_words_of_other_speakers_are_known_from_one_recording_each() -> None:
+    words, right = ["ai", "ou", "ea", "ue"], []
+    for task in range(3):
+        examples = [spoken(word, 100 * task + place) for place, word in enumerate(words)]
+        learned = FewShotClassifier.from_pretrained("sounds").fit(examples, words)
+        asked = [spoken(word, 1000 + 100 * task + 7 * place + other) for place, word in enumerate(words) for other in range(5)]
+        right += (learned.predict(asked) == np.repeat(words, 5)).tolist()
+    assert np.mean(right) > 0.85
 
 
 def without_torch(*words: object) -> str:
