@@ -1,10 +1,11 @@
-"""Case studies: learners beside simple methods on the same support sets. python benchmarks/case_studies.py writes docs/cases/ from the records.
+"""Case studies: learners beside simple methods on the same support sets. This writes docs/cases/ from the records.
 
+    python benchmarks/case_studies.py                    # writes the pages
     python benchmarks/case_studies.py --run              # measures all that the cases need first, which takes hours
     python benchmarks/case_studies.py --run medicine     # or those of one case
 
-A case of `case_studies.json` names a benchmark of `recipes.json` and some of its recipes; `curves` is a demo, and `bioinformatics` is measured by
-`molecules.py`. Set QUICKSTUDY_DATA to the folder with the data sets.
+A case of `case_studies.json` names a benchmark of `recipes.json` and some of its recipes; `curves` is a demo, and `bioinformatics` is
+measured by `molecules.py`. Set QUICKSTUDY_DATA to the folder with the data sets.
 """
 
 from __future__ import annotations
