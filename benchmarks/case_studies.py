@@ -69,9 +69,9 @@ def _of_curves(found: dict[str, Any]) -> str:
     """Return the table of the demo of curves: a row for each method, a column for each number of points."""
     results = found["results"]
     shots = [row["shots"] for row in next(iter(results.values()))]
-    columns = ["mean squared error, (mg/dL)²", *(f"{count} point{'s' * (count > 1)}" for count in shots), "tasks"]
+    columns = ["root mean squared error, mg/dL", *(f"{count} point{'s' * (count > 1)}" for count in shots), "tasks"]
     body = [
-        [name, *(f"{row['mean_squared_error']:.0f} ± {row['ci95']:.0f}" for row in rows), str(rows[0]["test_tasks"])]
+        [name, *(f"{row['root_mean_squared_error']:.1f} ± {row['root_ci95']:.1f}" for row in rows), str(rows[0]["test_tasks"])]
         for name, rows in results.items()
     ]
     hashes = ", ".join(row["tasks_hash"] for row in next(iter(results.values())))

@@ -41,6 +41,13 @@ def test_patients_are_in_one_split_each_and_always_the_same() -> None:
     assert (glucose.simulated(2, seed=0) != glucose.simulated(2, seed=1)).any()
 
 
+def test_the_scale_is_that_of_the_patients_of_training() -> None:
+    train = load_data("glucose", "train")
+    values = train.values[train.rows]
+    assert glucose.SCALE.location[0] == pytest.approx(values.mean(), abs=0.1)
+    assert glucose.SCALE.spread[0] == pytest.approx(values.std(), abs=0.1)
+
+
 def test_who_answers_weakly_to_insulin_has_more_sugar_after_two_hours() -> None:
     usual, ill = (
         {name: np.array([one.usual * (one.ill if sick else 1)]) for name, one in glucose.RATES.items()} for sick in (0, 1)

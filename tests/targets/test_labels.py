@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,15 @@ import torch.nn.functional as F
 from sklearn.metrics import average_precision_score, f1_score
 from torch.func import grad, vmap
 
+from quickstudy.data import load
+from quickstudy.data.arrays import from_label_sets
+from quickstudy.data.dataset import DataWarning
+from quickstudy.data.splits import SplitOptions, chosen
 from quickstudy.errors import DataError, InputWarning, TaskError
 from quickstudy.objectives.labels import MultiHot, multi_hot
 from quickstudy.targets.labels import LabelTarget, split
+from quickstudy.tasks._draw import Draw
+from quickstudy.tasks.labels import LabelTasks
 
 TARGET = LabelTarget()
 SETS = [["red", "round"], [], ["round"], ["big"]]
@@ -148,3 +155,45 @@ def test_answers_are_made_of_texts() -> None:
     assert multi_hot(["b;a", ""], ["a", "b"]).rows.tolist() == [[1, 1], [0, 0]]
     with pytest.raises(DataError, match=r"rows are int64; expected floating-point numbers: multi_hot"):
         MultiHot(torch.ones(2, 2, dtype=torch.int64))
+
+
+def test_lists_of_ones_and_zeros_are_not_taken_for_labels() -> None:
+    with pytest.raises(DataError, match="asarray"):
+        LabelTarget().read([[0, 1], [1, 1]])
+    assert list(LabelTarget().read([["0", "1"], ["1", "1"]])) == [("0", "1"), ("1",)]
+
+
+def test_columns_without_names_do_not_become_new_labels() -> None:
+    target = LabelTarget()
+    columns = target.read(np.array([[0, 1], [1, 0]]))
+    assert target.joined((), columns) == target.joined((0, 1), columns) == (0, 1)
+    with pytest.raises(DataError, match="2 columns without names, but 'a', 'b' are known"):
+        target.joined(("a", "b"), columns)
+
+
+def test_a_label_that_is_not_among_the_named_ones_is_named() -> None:
+    with pytest.raises(DataError, match="'blue' is none of the labels, which are 'red'"):
+        multi_hot(["red;blue"], ["red"])
+    assert multi_hot(np.array([[1, 0], [0, 1]]), [0, 1]).rows.tolist() == [[1, 0], [0, 1]]
+
+
+def test_labels_that_differ_in_type_alone_are_refused() -> None:
+    with pytest.raises(DataError, match="'1' is a label as a text and as something else"):
+        from_label_sets(np.zeros((2, 2), np.float32), [["1", 1], [1]])
+
+
+def test_splits_of_labels_have_no_groups_and_tasks_of_labels_no_frequencies() -> None:
+    data = from_label_sets(np.zeros((40, 2), np.float32), [f"l{place % 9};l{place % 7}" for place in range(40)])
+    with pytest.raises(DataError, match="by_group"):
+        chosen(data, "train", SplitOptions(by_group=True))
+    with pytest.raises(TaskError, match="augment only"):
+        LabelTasks(data, ways=2, shots=1, queries=1, draw=Draw(within_groups=True))
+
+
+def test_another_sign_between_labels_is_said(tmp_path: pathlib.Path) -> None:
+    table = tmp_path / "t.csv"
+    table.write_text("x,tags\n" + "".join(f"{place},a{place % 5}|b{place % 3}\n" for place in range(60)))
+    with pytest.warns(DataWarning, match=r"--separator '\|'"):
+        load(table, "all", labels="tags")
+    found = load(table, "all", labels="tags", separator="|")
+    assert "a0" in found.label_names

@@ -146,12 +146,13 @@ class CurveDemo:
             _rows(results),
             {"Curves from five points each": self._figure(saved.learner, test)},
             {
-                name: dict(zip(TABLE["shots"], [_score(one)[0] for one in found], strict=True))
+                name: dict(zip(TABLE["shots"], [_roots(one).mean for one in found], strict=True))
                 for name, found in results.items()
             },
             learning,
             following,
             f"root mean squared error, {self.subject.names.partition(', ')[2]}",
+            f"root of the mean squared error, {self.subject.names.partition(', ')[2]}",
         )
 
     def _figure(self, learner: Learner, test: Dataset) -> matplotlib.figure.Figure:
@@ -186,7 +187,7 @@ class CurveDemo:
     def _print(self, results: dict[str, list[Result]], out: pathlib.Path, following: list[str], as_json: bool) -> None:
         """Print the table and what to try next, or JSON."""
         if as_json:
-            plain = {name: [result.to_dict() for result in found] for name, found in results.items()}
+            plain = {name: [_plain(result) for result in found] for name, found in results.items()}
             _output.as_json({"learner": str(out / LEARNER_FILE), "report": str(out / "report.html"), "results": plain})
             return
         title = f"Root mean squared error, {self.subject.names.partition(', ')[2]}, and the 95 % confidence interval"
@@ -198,11 +199,11 @@ class CurveDemo:
 
 def average(train: Dataset) -> Predict:
     """Return the prediction of the average curve of training, whatever is known of a task's own."""
-    tasks = ValueTasks(train, shots=1, queries=COUNTS["places"])
-    known = tasks.batch(range(len(train.classes)))
-    there = known.query.weight.numpy() > 0
-    x, y = _column(known.query)[there], _values(known.query)[there]
-    model = KNeighborsRegressor(min(COUNTS["neighbours"], len(x))).fit(x, y)
+    assert train.scale is not None
+    assert train.values is not None
+    (rows,) = train.examples.values()
+    y = train.scale.scaled(train.values[train.rows])[:, 0]
+    model = KNeighborsRegressor(min(COUNTS["neighbours"], len(y))).fit(rows.reshape(len(y), 1), y)
     return lambda support, column: np.asarray(model.predict(column))
 
 
@@ -223,15 +224,13 @@ def gaussian_process(support: Examples, column: np.ndarray, usual: Predict | Non
 
 def _fitted(x: np.ndarray, y: np.ndarray, column: np.ndarray) -> np.ndarray:
     """Return the prediction at `column` of a Gaussian process that is fitted to points, `[query]`."""
-    bounds = (
-        [(0.1, 100.0), (0.1, 3.0), (1e-3, 1.0)] if len(x) > 2 else ["fixed"] * 3
-    )  # two points say nothing of a length scale
+    # two points say nothing of a length scale
+    bounds = [(0.1, 100.0), (0.1, 3.0), (1e-3, 1.0)] if len(x) > 2 else ["fixed"] * 3
     kernel = ConstantKernel(1.0, bounds[0]) * RBF(0.5, bounds[1]) + WhiteKernel(0.01, bounds[2])
     model = GaussianProcessRegressor(kernel)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", ConvergenceWarning
-        )  # a best value at a bound, as of curves without noise, is as good as another
+        # a best value at a bound, as of curves without noise, is as good as another
+        warnings.simplefilter("ignore", ConvergenceWarning)
         return np.asarray(model.fit(x, y).predict(column))
 
 
@@ -248,6 +247,7 @@ def judged(predict: Predict, tasks: ValueTasks, count: int, advance: Callable[[i
 
 
 def _tasks(dataset: Dataset, shots: int, seed: int = 0) -> ValueTasks:
+    """Return tasks of one curve each, with so many points to learn from."""
     return ValueTasks(dataset, shots=shots, queries=COUNTS["queries"], seed=seed)
 
 
@@ -280,11 +280,16 @@ def _points(dataset: Dataset, examples: Examples) -> tuple[np.ndarray, np.ndarra
     return _in_unit(dataset, _column(examples)), dataset.scale.restored(_values(examples)[:, None])[:, 0]
 
 
-def _score(result: Result) -> tuple[float, float]:
-    """Return the mean over tasks of the root mean squared error, and half of its 95 % interval, in the unit of the values."""
-    roots = np.sqrt(result.scores)
-    half = 1.96 * float(roots.std(ddof=1)) / len(roots) ** 0.5 if len(roots) > 1 else float("inf")
-    return round(float(roots.mean()), 2), half
+def _roots(result: Result) -> Result:
+    """Return a result whose scores are the root mean squared error of each task, in the unit of the values."""
+    return dataclasses.replace(result, scores=np.sqrt(result.scores))
+
+
+def _plain(result: Result) -> dict[str, Any]:
+    """Return plain values, among them the mean over tasks of the root mean squared error, with its interval."""
+    root = _roots(result)
+    half = round(root.ci95, 4) if len(root.scores) > 1 else None
+    return {"root_mean_squared_error": round(root.mean, 4), "root_ci95": half, **result.to_dict()}
 
 
 def _rows(results: dict[str, list[Result]]) -> list[list[str]]:
@@ -292,7 +297,7 @@ def _rows(results: dict[str, list[Result]]) -> list[list[str]]:
     return [
         [
             f"{shots} point{'s' * (shots > 1)}",
-            *("{:.1f} ± {:.1f}".format(*_score(found[place])) for found in results.values()),
+            *(f"{root.mean:.1f} ± {root.ci95:.1f}" for found in results.values() if (root := _roots(found[place]))),
         ]
         for place, shots in enumerate(TABLE["shots"])
     ]

@@ -93,13 +93,19 @@ def from_label_sets(
     spec = spec or kind_of_array(examples).own(examples)
     answers = target.read(label_sets)
     labels = target.joined((), answers)
+    names = tuple(map(str, labels))
+    if len(set(names)) < len(names):
+        twin = next(one for one in names if names.count(one) > 1)
+        raise DataError(
+            f"{name}: {twin!r} is a label as a text and as something else; give all labels as one type.", subject=twin
+        )
     if len(examples) != len(answers) or not labels:
         raise DataError(
             f"{name}: {len(examples)} {spec.nouns}, but {len(answers)} label sets of {len(labels)} labels; expected a label set for every "
             "one of them, and some labels."
         )
     stored = spec.read_all(examples, **(how or {}))
-    names, sets, counts = tuple(map(str, labels)), target.rows(answers, labels) > 0, np.array([len(examples)])
+    sets, counts = target.rows(answers, labels) > 0, np.array([len(examples)])
     fingerprint = derived(content_fingerprint(stored, counts, names, spec), "label sets", np.packbits(sets).tobytes())
     return Dataset(stored, counts, (name,), (name,), spec, name, fingerprint, label_sets=sets, label_names=names)
 

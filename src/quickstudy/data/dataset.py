@@ -36,7 +36,7 @@ class Dataset:
             be told apart by their class. With values, a class is the group of rows that one task is made of, such as a patient.
         scale: names of the values, and the scale at which learners see them; None if there are none.
         label_sets: which labels each stored row has, bool `[row, label]`; None if examples are of one class each. With label sets, all
-            rows are of one class, which means nothing.
+            rows are of one class, which has no meaning.
         label_names: names of the labels; empty if there are none.
     """
 

@@ -97,6 +97,10 @@ def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
     if split == "all":
         return dataclasses.replace(dataset, name=name)
     if dataset.label_sets is not None:
+        if options.by_group:
+            raise DataError(
+                f"{dataset.name} has label sets, whose splits share out labels, which are in no groups; leave by_group out."
+            )
         splits = assigned(
             dataset.label_names, dataset.label_names, SplitOptions(options.fractions, seed=options.seed), "labels"
         )

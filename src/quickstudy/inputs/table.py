@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import math
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal, Self
@@ -14,9 +15,10 @@ from quickstudy.errors import DataError, InputWarning
 from quickstudy.inputs._columns import LIMITS, Cells, Column, as_text, inferred, plain, shown
 from quickstudy.inputs._layout import InputSpec, TensorLayout, check_several
 
-BOUND = {"spreads": 10.0, "unlike": 5.0, "same": 1e-6}
-"""Standard deviations beyond which numbers are cut off; ratio of mean sizes beyond which rows are called unlike those of training; standard
-deviation, as a part of the mean (or of 1, if that is larger), below which numbers count as all the same: single precision has 6e-8."""
+BOUND = {"spreads": 10.0, "unlike": 5.0, "wider": 1.5, "same": 1e-6}
+"""Standard deviations beyond which numbers are cut off; ratio of mean sizes, and of numbers per row, beyond which rows are called unlike
+those of training; standard deviation, as a part of the mean (or of 1, if that is larger), below which numbers count as all the same: single
+precision has 6e-8."""
 Scaling = Literal["training", "task"]
 
 
@@ -245,12 +247,19 @@ class TableSpec(InputSpec, frozen=True):
         return own.changed(location=mean.tolist(), spread=np.where(differ, spread, 1.0).tolist())
 
     def statistics(self, stored: Mapping[str, np.ndarray]) -> dict[str, float]:
-        """Return the mean size of the numbers."""
-        return {"size": float(np.abs(stored["table"].astype(np.float64)).mean())}
+        """Return the mean size of the numbers, and how many of a row are not 0: more than in 99 of 100 rows are rare."""
+        rows = stored["table"].astype(np.float64)
+        return {"size": float(np.abs(rows).mean()), "numbers": float(np.quantile((rows != 0).sum(-1), 0.99))}
 
     def unlike(self, statistics: Mapping[str, float], stored: Mapping[str, np.ndarray], **how: Any) -> str | None:
-        """Return a warning if the numbers are far from those of training, so that their units may be others."""
-        here = self.statistics(stored)["size"]
+        """Return a warning if rows are far wider than those of training, or their numbers far from these, so that units may be others."""
+        found = self.statistics(stored)
+        here, usual = found["size"], statistics.get("numbers", math.inf)
+        if self.width is not None and found["numbers"] > BOUND["wider"] * usual:
+            return (
+                f"the rows have {found['numbers']:.0f} numbers each, where those of training had {usual:.0f} at most, as a rule. So wide, "
+                "they may be answered badly: give fewer columns, or compare with a model of scikit-learn."
+            )
         if self.scaled_by_task or here <= BOUND["unlike"] * statistics["size"]:
             return None
         return (

@@ -76,8 +76,11 @@ def multi_hot(sets: Sequence[Any], labels: Sequence[Any]) -> MultiHot:
     """Return label sets as answers of a task.
 
     Args:
-        sets: of each example, a text such as `red;round` or a list of labels.
+        sets: of each example, a text such as `red;round` or a list of labels; or an array of ones and zeros `[example, label]`.
         labels: the labels, in the order of their columns.
+
+    Raises:
+        DataError: an example has a label that is not among them.
 
     >>> multi_hot(["red;round", "", "round"], ["red", "round"]).rows
     tensor([[1., 1.],
@@ -85,7 +88,7 @@ def multi_hot(sets: Sequence[Any], labels: Sequence[Any]) -> MultiHot:
             [0., 1.]])
     """
     target = LabelTarget()
-    return MultiHot(torch.from_numpy(target.rows(target.read(list(sets)), labels)).to(torch.get_default_dtype()))
+    return MultiHot(torch.from_numpy(target.rows(target.read(sets), labels)).to(torch.get_default_dtype()))
 
 
 def _average_precision(

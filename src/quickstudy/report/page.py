@@ -55,6 +55,7 @@ class Report:
         learning: (minutes, score) of each validation.
         commands: what to try next.
         score: what the scores are, with their unit.
+        judged_by: what those of validations are, if that is another.
     """
 
     title: str
@@ -66,6 +67,7 @@ class Report:
     learning: Sequence[tuple[float, float]]
     commands: Sequence[str]
     score: str = "accuracy, %"
+    judged_by: str | None = None
 
 
 def write_report(path: pathlib.Path, report: Report) -> None:
@@ -79,7 +81,7 @@ def write_report(path: pathlib.Path, report: Report) -> None:
         name=html.escape(report.score.partition(",")[0].capitalize()),
         tasks="".join(f"<h2>{html.escape(headline)}</h2>{_shown(headline, task)}" for headline, task in report.tasks.items()),
         shots=_plot(_shots_figure(report.shots, report.score), f"{report.score} against shots"),
-        learning=_plot(_learning_figure(report.learning, report.score), "learning curve"),
+        learning=_plot(_learning_figure(report.learning, report.judged_by or report.score), "learning curve"),
         commands=html.escape("\n".join(report.commands)),
     )
     write_atomically(path, page.encode("utf-8", "backslashreplace"))  # names of files may be no text

@@ -135,7 +135,7 @@ class Skill:
 
         Raises:
             DataError: the skill does not know the label.
-            TaskError: fewer than two classes would be left, or the learner's head has other ways.
+            TaskError: fewer than two classes would be left (of label sets, no label), or the learner's head has other ways.
         """
         if self._target.axes:
             raise ConfigError(
@@ -147,7 +147,8 @@ class Skill:
                 raise DataError(f"label {label!r} is not known; the skill knows {', '.join(map(repr, self.labels)) or 'none'}.")
             several = isinstance(self._target, LabelTarget)  # whose examples stay, without the label
             if len(known.labels) < (2 if several else 3):
-                raise TaskError(f"without {label!r} a single class would be left; add another class first.")
+                left = "no label" if several else "a single class"
+                raise TaskError(f"without {label!r} {left} would be left; add another {'label' if several else 'class'} first.")
             way = known.labels.index(label)
             labels = tuple(other for other in known.labels if other != label)
             self._check_ways(len(labels), labels)
@@ -315,6 +316,10 @@ class Skill:
 
     def _strange(self, outputs: np.ndarray) -> np.ndarray:
         threshold = self.engine.facts.threshold
+        if self.engine.facts.target != "classes":
+            raise ConfigError(
+                f"this learner answers with {self.engine.facts.target}, of which none is unknown; leave unknown out."
+            )
         if threshold is None:
             raise ConfigError(
                 "this learner has no calibrated threshold for unknown classes; export it with --data, which measures one, and use "

@@ -24,10 +24,12 @@ class _Sets:
     Args:
         sets: labels of each example, each once.
         named: labels that the user named, whether some example has them or not.
+        nameless: whether these are columns without names, which are counted.
     """
 
     sets: tuple[tuple[Any, ...], ...]
     named: tuple[Any, ...]
+    nameless: bool = False
 
     def __len__(self) -> int:
         """Return the number of examples."""
@@ -64,16 +66,30 @@ class LabelTarget:
         if hasattr(given, "__array__") and np.asarray(given).ndim == 2:
             return _of_columns(np.asarray(given), names)
         entries = list(np.asarray(given)) if hasattr(given, "__array__") else list(given)
+        _check_no_columns(entries)
         sets = tuple(_one(place, entry) for place, entry in enumerate(entries))
         return _Sets(sets, tuple(dict.fromkeys(label for one in sets for label in one)))
 
     def joined(self, known: Sequence[Any], answers: _Sets) -> tuple[Any, ...]:
-        """Return all labels: the known ones, then the new ones."""
+        """Return all labels: the known ones, then the new ones; raise a DataError for columns without names if other names are known."""
+        if answers.nameless and not all(isinstance(label, int) for label in known):
+            names = ", ".join(map(repr, known))
+            raise DataError(
+                f"label sets came as {len(answers.named)} columns without names, but {names} are known; give a table whose columns have "
+                "names, or a list of labels for each example."
+            )
         return tuple(extended(known, answers.named))
 
     def rows(self, answers: _Sets, labels: Sequence[Any]) -> np.ndarray:
-        """Return ones and zeros, float32 `[example, label]`."""
+        """Return ones and zeros, float32 `[example, label]`; raise a DataError for a label that is not among these."""
         column = {label: place for place, label in enumerate(labels)}
+        strange = [label for label in answers.named if label not in column]
+        if strange:
+            known = ", ".join(map(repr, labels))
+            raise DataError(
+                f"{strange[0]!r} is none of the labels, which are {known}; leave it out, or name it too.",
+                subject=str(strange[0]),
+            )
         rows = np.zeros((len(answers), len(labels)), np.float32)
         for place, labels_of_one in enumerate(answers):
             rows[place, [column[label] for label in labels_of_one]] = 1
@@ -123,6 +139,17 @@ def split(text: str, separator: str = SEPARATOR) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part.strip() for part in text.split(separator) if part.strip()))
 
 
+def _check_no_columns(entries: Sequence[Any]) -> None:
+    """Raise a DataError for lists of ones and zeros, which may be meant as columns, as those of an array are."""
+    lists = [entry for entry in entries if isinstance(entry, list | tuple) and len(entry) > 1]
+    alike = len(lists) == len(entries) > 0 and len({len(entry) for entry in lists}) == 1
+    if alike and all(isinstance(label, int | float) and label in (0, 1) for entry in lists for label in entry):
+        raise DataError(
+            "label sets are lists of ones and zeros of one length, which may be columns or labels; give columns as an array, "
+            "np.asarray(y), and labels as texts."
+        )
+
+
 def _one(place: int, entry: Any) -> tuple[Any, ...]:
     """Return the labels of one example."""
     if isinstance(entry, str):
@@ -148,4 +175,4 @@ def _of_columns(rows: np.ndarray, names: Sequence[Any] | None) -> _Sets:
             "zeros for each label."
         )
     labels = tuple(checked(range(rows.shape[1]) if names is None else names))
-    return _Sets(tuple(tuple(labels[place] for place in np.flatnonzero(row)) for row in rows), labels)
+    return _Sets(tuple(tuple(labels[place] for place in np.flatnonzero(row)) for row in rows), labels, names is None)

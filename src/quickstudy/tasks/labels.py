@@ -57,6 +57,8 @@ class LabelTasks:
             if not isinstance(value, int | np.integer):
                 raise TaskError(f"{name} is {value}; expected one number, because all tasks of labels are of one size.")
             check_at_least(name, value, 1)
+        if draw != Draw(augment=draw.augment):
+            raise TaskError(f"draw is {draw}, but tasks of labels know augment only; leave the other choices out.")
         self.dataset, self.ways, self.shots, self.queries = dataset, int(ways), int(shots), int(queries)
         self.draw, self.seed = draw, seed
         if dataset.label_sets is None:

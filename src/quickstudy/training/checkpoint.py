@@ -73,9 +73,13 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
     return facts
 
 
+ADDED = {"class_weights": "none"}
+"""Settings that older runs do not name, with the value that says what these did."""
+
+
 def check_same(before: dict[str, Any], now: dict[str, Any], out: pathlib.Path) -> None:
     """Raise a ConfigError unless a resumed run goes on as it began: with the same settings, on the same tasks."""
-    old, new = _flat(before), _flat(now)
+    old, new = {f"settings.{name}": value for name, value in ADDED.items()} | _flat(before), _flat(now)
     changed = [f"{_option(path)}: {old[path]} -> {value}" for path, value in new.items() if path in old and old[path] != value]
     if changed:
         raise ConfigError(f"the run in {out} began with other settings ({'; '.join(changed)}). Resume with the same ones.")

@@ -26,7 +26,8 @@ MEASURED = {"patients": 600, "ill": 0.25, "minutes": 240, "every": 10, "error": 
 """Number of patients; share of those who are short of insulin; minutes that are measured, and from one measurement to the next; standard
 deviation of a measurement's error, in mg/dL; seed of everything."""
 SPEC = TableSpec(columns=(Column(name="minutes", type="number", mean=120.0, scale=72.1),), scaling="training")
-SCALE = ValueScale(names=("glucose",), location=(115.0,), spread=(36.0,))
+SCALE = ValueScale(names=("glucose",), location=(122.8,), spread=(41.0,))
+"""Scale of learners: mean and standard deviation over the patients of training, which a test measures again."""
 SPLITS = splits.SPLITS
 TARGET = "values"
 

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import pathlib
+import shlex
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from quickstudy.data.dataset import DataWarning
 from quickstudy.data.readers._cells import check_column, listed_names, plain_text, structured, table_of, whole_places
 from quickstudy.errors import DataError
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs.several import SeveralSpec
 from quickstudy.inputs.table import TableSpec
 from quickstudy.targets.labels import SEPARATOR, split
+
+SIGNS = ("|", ",", "/", ";")
+"""Signs that stand between labels in many tables."""
 
 
 def label_sets_of(
@@ -49,11 +55,26 @@ def label_sets_of(
     if labels in names or not names:
         raise DataError(f"{str(path)!r} has no column to learn from beside {labels!r}; name others with --columns.")
     sets = [_label_set(cell, separator, place, path) for place, cell in enumerate(table[labels], 1)]
+    _warn_of_separator([cell for cell in table[labels] if isinstance(cell, str)], separator, path)
     if column is None:
         return structured({name: table[name] for name in names}), sets
     texts = [plain_text(cell) for cell in table[column]]
     kept = whole_places([(text,) for text in texts], [column], path, strict)
     return np.array([texts[place] for place in kept], dtype=object), [sets[place] for place in kept]
+
+
+def _warn_of_separator(cells: list[str], separator: str, path: pathlib.Path) -> None:
+    """Warn if no cell has the separator, but most have another sign that often stands between labels."""
+    if any(separator in cell for cell in cells):
+        return
+    other = next((sign for sign in SIGNS if 2 * sum(sign in cell for cell in cells) > len(cells) > 0), None)
+    if other is not None:
+        warnings.warn(
+            f"{str(path)!r}: no cell of labels has the separator {separator!r}, but most have {other!r}; if that stands between labels, "
+            f"say --separator {shlex.quote(other)}.",
+            DataWarning,
+            stacklevel=5,
+        )
 
 
 def _label_set(cell: Any, separator: str, row: int, path: pathlib.Path) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from quickstudy.training.doctor._limits import LIMITS
 from quickstudy.training.doctor._patient import Finding, Patient, does_not_apply
 
 NOUN = {"classes": "class", "groups": "group", "labels": "label"}
-"""One of each."""
+"""Singular of each noun."""
 
 
 def check(patient: Patient) -> Finding:
