@@ -10,7 +10,6 @@ import io
 import wave
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
 from quickstudy.inputs import _waves
 
@@ -18,13 +17,11 @@ FOUND = {"rounds": 32, "peak": 0.5}
 """Number of rounds in which phases are made to fit; loudest sample of a wave, where 1 is the most that a file can hold."""
 
 
-def wave_of(
-    picture: UInt8[np.ndarray, "mel frame"], rate: int, window: int, hop: int, seed: int = 0
-) -> Float[np.ndarray, " sample"]:
-    """Return a wave whose picture is nearly this one.
+def wave_of(picture: np.ndarray, rate: int, window: int, hop: int, seed: int = 0) -> np.ndarray:
+    """Return a wave `[sample]` whose picture is nearly this one.
 
     Args:
-        picture: bytes, 0 for 80 dB below the loudest place, 255 for the loudest.
+        picture: bytes `[mel, frame]`, 0 for 80 dB below the loudest place, 255 for the loudest.
         rate: samples per second.
         window: samples of a window, at least twice `hop`.
         hop: samples from one frame to the next.
@@ -50,8 +47,8 @@ def wave_of(
     return found * (FOUND["peak"] / max(float(np.abs(found).max()), 1e-12))
 
 
-def wav(samples: Float[np.ndarray, " sample"], rate: int) -> bytes:
-    """Return a WAV file of one channel and 16 bits.
+def wav(samples: np.ndarray, rate: int) -> bytes:
+    """Return a WAV file of samples `[sample]`: one channel, 16 bits.
 
     >>> wav(np.zeros(8), 8000)[:4]
     b'RIFF'
@@ -65,10 +62,8 @@ def wav(samples: Float[np.ndarray, " sample"], rate: int) -> bytes:
     return buffer.getvalue()
 
 
-def _overlapped(
-    frames: Float[np.ndarray, "frame sample"], shape: Float[np.ndarray, " sample"], hop: int
-) -> Float[np.ndarray, " sample"]:
-    """Return the wave that frames add up to, each `hop` samples behind the one before, divided by the sum of the squared windows."""
+def _overlapped(frames: np.ndarray, shape: np.ndarray, hop: int) -> np.ndarray:
+    """Return the wave that frames `[frame, sample]` add up to, `hop` samples apart, divided by the sum of the squared windows."""
     found, total = (np.zeros(hop * (len(frames) - 1) + len(shape)) for _ in range(2))
     for place, frame in enumerate(frames):
         begin = place * hop
