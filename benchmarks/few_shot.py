@@ -62,8 +62,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     (out / "command.txt").write_text(command + "\n")
     fixed = _ways(out)
     evaluations = recipe["evaluate"] if fixed is None else [_of_ways(words, fixed) for words in recipe["evaluate"]]
-    tasks = recipe.get("tasks", options.tasks)
-    results = [_evaluate(str(out), recipe, chosen, tasks) for chosen in dict.fromkeys(evaluations)]
+    results = [_evaluate(str(out), recipe, chosen, options.tasks) for chosen in dict.fromkeys(evaluations)]
     info = json.loads(quickstudy("info", str(out), "--json"))["info"]
     return {
         "command": command,
@@ -143,7 +142,9 @@ def _figures(out: pathlib.Path, recipe: dict[str, Any], ways: int) -> dict[str, 
     saved, words = load_learner(out), recipe["test"].split()
     data, split = (words[words.index(word) + 1] for word in ("--data", "--split"))
     draw = Draw(within_groups="--draw.within_groups true" in recipe["test"])
-    found = measure(saved, ClassTasks(load_data(data, split, spec=saved.spec), ways, shots=1, queries=5, draw=draw))
+    dataset = load_data(data, split, spec=saved.spec)
+    queries = min(5, int(dataset.counts.min()) - 1)
+    found = measure(saved, ClassTasks(dataset, ways, shots=1, queries=queries, draw=draw))
     return {"ways": ways, "shots": 1, **found.to_dict()}
 
 

@@ -2,3 +2,4 @@
 
 SMALL = {"width": 8, "blocks": 2, "heads": 2, "thoughts": 2, "codes": 4}
 REFUSED_IN_C = "pairs or merges support examples"
+LEARNS = {"steps": 100, "changes": {"width": 32, "blocks": 2}}

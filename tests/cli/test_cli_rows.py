@@ -100,7 +100,9 @@ def test_what_rows_of_tables_cannot_do_is_said(cli: Call, refused: Call, table: 
     (tmp_path / "folder").mkdir()
     assert "is no table, but this learner takes table rows" in refused("adapt", run, tmp_path / "folder", "-o", skill)
     assert "has no column 'label'; it has wing, colour, seen, species" in refused("adapt", run, table, "-o", skill)
-    assert "this learner takes images; give a folder" in refused("adapt", "omniglot", table, "--label", "species", "-o", skill)
+    assert "this learner takes images; name their column with --image" in refused(
+        "adapt", "omniglot", table, "--label", "species", "-o", skill
+    )
     outcome = cli("adapt", run, table, "--label", "species", "-o", skill)
     assert outcome.code == 0, outcome
     assert "there is no table 'none.csv'" in refused("predict", skill, "none.csv")

@@ -110,4 +110,4 @@ def test_bad_sounds_are_refused_by_name(refused: Call, run: pathlib.Path, cli: C
 def test_learners_of_other_kinds_refuse_tables_of_sounds(refused: Call, tmp_path: pathlib.Path) -> None:
     (tmp_path / "mine.csv").write_text("sound,label\na.wav,a\nb.wav,b\n")
     message = refused("adapt", "omniglot", tmp_path / "mine.csv", "-o", tmp_path / "a.qs")
-    assert "is a table of sounds, but this learner takes images; give a folder of them" in message
+    assert "is a table of sounds, but this learner takes images; name their column with --image" in message

@@ -129,7 +129,7 @@ def test_other_names_of_columns_go_with_the_run(cli: Call, pasted: Call, table: 
 def test_a_table_is_refused_for_a_learner_of_images(refused: Call, tmp_path: pathlib.Path) -> None:
     (tmp_path / "mine.csv").write_text(MINE[0])
     message = refused("adapt", "omniglot", tmp_path / "mine.csv", *MINE[1:], "--label", "topic", "-o", tmp_path / "a.qs")
-    assert "is a table of texts, but this learner takes images; give a folder of them" in message
+    assert "is a table of texts, but this learner takes images; name their column with --image" in message
 
 
 def test_nothing_to_predict_and_columns_of_a_folder_are_refused(

@@ -32,7 +32,7 @@ def kinds() -> dict[str, type[InputSpec]]:
     """Return every kind of input by name.
 
     >>> list(kinds())
-    ['image', 'molecule', 'rows', 'sound', 'table', 'text']
+    ['image', 'molecule', 'rows', 'several', 'sound', 'table', 'text']
     """
     return {name: discovery.load("inputs", name) for name in discovery.names("inputs")}
 

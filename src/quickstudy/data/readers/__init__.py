@@ -115,7 +115,7 @@ def wishes() -> dict[str, str]:
     """Return what can be said of files of some formats alone, each with its explanation.
 
     >>> list(wishes())
-    ['smiles', 'sound', 'text', 'label', 'value', 'labels', 'separator', 'group', 'columns']
+    ['image', 'smiles', 'sound', 'text', 'label', 'value', 'labels', 'separator', 'group', 'columns']
     """
     return {name: words for module in _readers() for name, words in getattr(module, "WISHES", {}).items()}
 
