@@ -51,18 +51,18 @@ def _of_runs(methods: dict[str, str], runs: dict[str, Any]) -> str:
     """Return the table of few-shot records: a row for each method, a column for each size of task."""
     rows = {name: {(row["ways"], row["shots"]): row for row in runs[name]["results"][0]["rows"]} for name in methods}
     first = next(iter(rows.values()))
-    columns = ["accuracy, %", *(f"{ways} ways, {shots} shot{'s' * (shots > 1)}" for ways, shots in first), "tasks"]
-    body = []
-    for name, words in methods.items():
-        cells = [f"{row['accuracy']:.1f} ± {row['ci95']:.1f}" for size in first if (row := rows[name][size])]
-        body.append([words, *cells, str(next(iter(rows[name].values()))["test_tasks"])])
-    most = max(row["test_tasks"] for row in first.values())
     same = [row["tasks_hash"] for row in first.values()]
-    for name in methods:
-        if any(row["test_tasks"] == most and row["tasks_hash"] not in same for row in rows[name].values()):
+    for name, of_sizes in rows.items():
+        if [row["tasks_hash"] for row in of_sizes.values()] != same:
             sys.exit(f"{name} met other tasks than {next(iter(methods))}; measure it again.")
-    fewer = "; where fewer are named, the first ones" if any(int(row[-1]) < most for row in body) else ""
-    return f"{beside_papers.in_markdown(columns, body)}\n\n{NOTE.format(fewer=fewer)} Hashes of the tasks: {', '.join(same)}."
+    columns = ["accuracy, %", *(f"{ways} ways, {shots} shot{'s' * (shots > 1)}" for ways, shots in first)]
+    body = [
+        [words, *(f"{row['accuracy']:.1f} ± {row['ci95']:.1f}" for row in rows[name].values())]
+        for name, words in methods.items()
+    ]
+    counts = {row["test_tasks"] for row in first.values()}
+    tasks = f"{', '.join(map(str, counts))} tasks of each size; their hashes: {', '.join(same)}."
+    return f"{beside_papers.in_markdown(columns, body)}\n\n{NOTE.format(fewer='')} {tasks}"
 
 
 def _of_curves(found: dict[str, Any]) -> str:
