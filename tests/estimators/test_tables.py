@@ -71,3 +71,21 @@ def test_a_table_of_numbers_alone_is_rows_as_before() -> None:
     assert classifier.skill_.known is not None
     assert classifier.skill_.known.spec.kind == "rows"
     assert classifier.feature_names_in_.tolist() == ["wing"]
+
+
+def test_a_later_array_is_as_wide_as_the_first() -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 4))
+    learned = FewShotClassifier.from_pretrained("tables").fit(rows, rows[:, 0] > 0)
+    for other in (rows[:3, :3], np.concatenate([rows, rows], 1)[:3]):
+        with pytest.raises(ValueError, match=f"X has {other.shape[1]} features, but FewShotClassifier is expecting 4"):
+            learned.predict(other)
+
+
+def test_a_saved_task_takes_arrays_with_columns_that_said_nothing(tmp_path: pathlib.Path) -> None:
+    rows = np.random.default_rng(0).normal(size=(20, 4))
+    rows[:, 3] = 7.0
+    with pytest.warns(InputWarning, match="x3"):
+        learned = FewShotClassifier.from_pretrained("tables").fit(rows, rows[:, 0] > 0)
+    learned.save(tmp_path / "mine.qs")
+    again = FewShotClassifier.load(tmp_path / "mine.qs")
+    assert (again.predict(rows) == learned.predict(rows)).all()

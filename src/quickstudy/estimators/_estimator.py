@@ -71,8 +71,12 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
             if columns is not None:
                 found.feature_names_in_ = np.array(columns, dtype=object)
         if skill.known is not None and isinstance(skill.known.spec, TableSpec):
-            found.feature_names_in_ = np.array(skill.known.spec.names, dtype=object)
-            found.n_features_in_ = len(skill.known.spec.names)
+            names = skill.known.spec.names
+            if not all(name == f"x{name[1:]}" and name[1:].isdigit() for name in names):
+                found.feature_names_in_ = np.array(names, dtype=object)
+                found.n_features_in_ = len(
+                    names
+                )  # unlike a table, an array may have had more columns, of which nothing is kept
         return found
 
     def fit(self, X: Any, y: Any) -> Self:

@@ -75,10 +75,11 @@ def checked_rows(estimator: Any, X: Any, reset: bool) -> Any:
 def checked_table(estimator: Any, X: Any, reset: bool) -> Any:
     """Return rows of a table as they are; at first their number of columns, and the names, are kept as scikit-learn keeps them.
 
-    Later tables are checked by the learner's spec, which takes columns in any order and names those that are missing.
+    Later tables are checked by the learner's spec, which takes columns in any order and names those that are missing. Later arrays, whose
+    columns have no names, must be as wide as the first one.
     """
-    if validate_data is not None and reset:
-        validate_data(estimator, X, reset=True, skip_check_array=True)
+    if validate_data is not None and (reset or (isinstance(X, np.ndarray) and X.dtype.names is None and X.ndim == 2)):
+        validate_data(estimator, X, reset=reset, skip_check_array=True)
     return X
 
 
