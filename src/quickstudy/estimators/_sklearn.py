@@ -78,9 +78,14 @@ def checked_table(estimator: Any, X: Any, reset: bool) -> Any:
     Later tables are checked by the learner's spec, which takes columns in any order and names those that are missing. Later arrays, whose
     columns have no names, must be as wide as the first one.
     """
-    if validate_data is not None and (reset or (isinstance(X, np.ndarray) and X.dtype.names is None and X.ndim == 2)):
+    if validate_data is not None and (reset or _is_unnamed(X)):
         validate_data(estimator, X, reset=reset, skip_check_array=True)
     return X
+
+
+def _is_unnamed(X: Any) -> bool:
+    """Return whether `X` is an array `[row, column]` whose columns have no names."""
+    return isinstance(X, np.ndarray) and X.dtype.names is None and X.ndim == 2
 
 
 def has_words(X: Any) -> bool:
