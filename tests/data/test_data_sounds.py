@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import pathlib
-import struct
 import zipfile
 
 import numpy as np
 import pytest
 import soundfile
 
-from quickstudy.data import DataWarning, load, voices
+from quickstudy.data import DataWarning, load
 from quickstudy.data.download import content_digest
 from quickstudy.data.known import fsdd
-from quickstudy.data.known import voices as known_voices
 from quickstudy.data.loading import kind_of
 from quickstudy.data.readers import _tree
 from quickstudy.errors import DataError
@@ -148,75 +146,3 @@ def test_an_npz_file_of_sounds_says_so_by_the_name_of_its_array(tmp_path: pathli
     found = load(tmp_path / "sounds.npz", "all")
     assert found.spec == SoundSpec()
     np.testing.assert_array_equal(found.examples["sound"][2:], SoundSpec().read_all(waves[:2])["sound"])
-
-
-def test_voices_speak_each_word_alike_wherever_it_is_asked_for(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(voices, "WORDS", ("banana", "robot", "sister", "window"))
-    monkeypatch.setattr(voices, "_program", lambda: str(program(tmp_path)))
-    two, one = (voices.load_voices(words, SoundSpec(), copies=2) for words in (("robot", "banana"), ("banana",)))
-    np.testing.assert_array_equal(two.select([0]).examples["sound"], one.examples["sound"])
-    assert not (one.examples["sound"][0] == one.examples["sound"][1]).all()
-    other = voices.load_voices(["banana"], SoundSpec(), copies=2, seed=1)
-    assert other.fingerprint != one.fingerprint
-    monkeypatch.setenv("QUICKSTUDY_CACHE", str(tmp_path / "cache"))
-    first = load("voices", "all")
-    assert first.counts.tolist() == [20] * 4
-    monkeypatch.setattr(voices, "load_voices", None)  # from the cache
-    again = load("voices", "all")
-    np.testing.assert_array_equal(again.examples["sound"], first.examples["sound"])
-    assert [len(load("voices", split).classes) for split in ("train", "val", "test")] == [2, 1, 1]
-    assert known_voices.SPEC == fsdd.SPEC
-
-
-def test_voices_without_the_program_say_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", "")
-    with pytest.raises(
-        DataError, match=r"spoken by the program espeak-ng, which is not there\. Install it: apt install espeak-ng"
-    ):
-        load("voices", "all")
-    with pytest.raises(DataError, match="copies is 0 and seed is 0"):
-        voices.load_voices(["a"], SoundSpec(), copies=0)
-    monkeypatch.setattr(voices, "_program", lambda: "/bin/false")
-    with pytest.raises(DataError, match="espeak-ng spoke nothing"):
-        voices.speak("/bin/false", "word", voices.Voice("en-us", 150, 50, "."))
-
-
-def test_words_are_no_digits_and_differ() -> None:
-    assert len(set(voices.WORDS)) == len(voices.WORDS) == 345
-    alike = {
-        "zero",
-        "one",
-        "won",
-        "two",
-        "to",
-        "too",
-        "three",
-        "four",
-        "for",
-        "fore",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "ate",
-        "nine",
-        "oh",
-    }
-    assert not alike & set(voices.WORDS)
-
-
-def program(folder: pathlib.Path) -> pathlib.Path:
-    """Write a program that speaks as espeak-ng does to its standard output: a tone that depends on speed and pitch."""
-    path = folder / "espeak-ng"
-    for number in range(10):
-        wave = (9000 * np.sin(2 * np.pi * (300 + 100 * number) * np.arange(8000) / 22050)).astype("<i2").tobytes()
-        unknown = (2**31).to_bytes(4, "little")  # a length that is not known yet
-        head = b"RIFF" + unknown + b"WAVEfmt " + struct.pack("<IHHIIHH", 16, 1, 1, 22050, 44100, 2, 16) + b"data" + unknown
-        (folder / f"{number}.wav").write_bytes(head + wave)
-    path.write_text(
-        "#!/bin/sh\n"
-        '[ "$1" = --version ] && echo "eSpeak NG text-to-speech: 1.51.1" && exit\n'
-        'cat "${0%/*}/$((($4 + $6) % 10)).wav"\n'
-    )
-    path.chmod(0o755)
-    return path

@@ -22,6 +22,7 @@ from quickstudy.inputs import InputSpec
 from quickstudy.learner import Learner
 from quickstudy.nets import _sizes
 from quickstudy.tasks.source import TaskSource
+from quickstudy.training.begin import begin_with
 from quickstudy.training.evaluate import evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import CONFIG, RunFolder
@@ -30,7 +31,7 @@ from quickstudy.training.memory import keep_freed_memory
 from quickstudy.training.processes.group import is_first, launched
 from quickstudy.training.processes.launch import launch
 from quickstudy.training.progress import Line, progress_line, silent
-from quickstudy.training.saving import SavedLearner
+from quickstudy.training.saving import SavedLearner, load_learner
 from quickstudy.training.settings import TrainingSettings
 
 LEARNER = "protonet"
@@ -61,6 +62,9 @@ def build_parser(arguments: Sequence[str], verb: str = "train", about: str | Non
         "--max_restarts", type=int, default=restarts, help="how often all processes start again when one was killed"
     )
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    parser.add_argument(
+        "--begin", type=str | None, default=None, help="run, file or shipped learner whose network the training begins with"
+    )
     _tasks.add_arguments(parser, arguments, LEARNER)
     _parser.add_learner(parser, arguments, LEARNER, _tasks.usual_net(arguments, LEARNER))
     _parser.add_settings(parser, TrainingSettings, "settings of the training")
@@ -99,7 +103,10 @@ def prepare(options: jsonargparse.Namespace) -> Job:
     settings = TrainingSettings(**_parser.given(TrainingSettings, options))
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
-    return Job(make_learner(options, tasks.input), tasks, _tasks.make_validation(options), settings)
+    learner = make_learner(options, tasks.input)
+    if options.begin is not None:
+        begin_with(learner, load_learner(options.begin).learner, options.begin)
+    return Job(learner, tasks, _tasks.make_validation(options), settings)
 
 
 def _train_and_say_how_to_go_on(options: jsonargparse.Namespace) -> None:

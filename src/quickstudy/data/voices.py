@@ -12,26 +12,18 @@ neither on the split nor on the other words.
 
 from __future__ import annotations
 
-import concurrent.futures
-import os
-import re
-import shutil
-import subprocess
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
-import rich.console
-import rich.progress
 
+from quickstudy.data import espeak
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import Dataset
 from quickstudy.errors import DataError
 from quickstudy.inputs._waves import trimmed
 from quickstudy.inputs.sound import SoundSpec
 
-PROGRAM = "espeak-ng"
 LIST = """
 able accept across afraid again airport album alive almost alone amber angel angry animal answer apple april arrow artist autumn
 avenue baby bacon badge bake balance banana basket beach bean beauty become bedroom before begin behind believe below better
@@ -56,69 +48,11 @@ yellow yes young zebra
 WORDS = tuple(LIST.split())
 ACCENTS = ("en-us", "en-gb", "en-gb-scotland", "en-gb-x-rp", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-029")
 """Names of espeak-ng's voices of English."""
-TIMBRES = (
-    *(
-        "m1",
-        "m2",
-        "m3",
-        "m4",
-        "m5",
-        "m6",
-        "m7",
-        "m8",
-        "f1",
-        "f2",
-        "f3",
-        "f4",
-        "f5",
-        "croak",
-        "klatt",
-        "klatt2",
-        "klatt4",
-        "klatt5",
-    ),
-    *(
-        "Alex",
-        "Alicia",
-        "Andrea",
-        "Andy",
-        "Annie",
-        "Denis",
-        "Diogo",
-        "Gene",
-        "Henrique",
-        "Hugo",
-        "Jacky",
-        "Lee",
-        "Marco",
-        "Mario",
-    ),
-    *("Michael", "Mike", "Nguyen", "adam", "anika", "antonio", "aunty", "belinda", "benjamin", "boris", "caleb", "david", "ed"),
-    *("edward", "gustave", "john", "linda", "max", "michel", "miguel", "norbert", "pablo", "paul", "pedro", "quincy", "rob"),
-    *("robert", "sandro", "shelby", "steph", "travis", "victor", "zac"),
-)
-"""Names of espeak-ng's variants of a voice that sound like people."""
 SPOKEN = {"slowest": 130, "fastest": 300, "lowest": 15, "highest": 85}
 """Words per minute, and pitch as espeak-ng counts it from 0 to 99, between which voices lie: as far as people speak."""
 ROOM = {"echo": 0.25, "wet": 0.5, "tilt": 6.0, "quietest": 55.0, "loudest": 15.0, "around": 0.06}
 """Seconds in which the longest echo falls by 60 dB; its largest share; decibels by which a colour rises or falls over an octave at most, in
 waves; decibels of the sound above the noise, from a studio to a kitchen; most seconds of noise before, and behind, the word."""
-
-
-class Voice(NamedTuple):
-    """Choices of one copy of a word.
-
-    Attributes:
-        name: voice of espeak-ng, such as `en-us+f3`.
-        speed: words per minute.
-        pitch: from 0 to 99.
-        mark: punctuation behind the word, which makes its melody.
-    """
-
-    name: str
-    speed: int
-    pitch: int
-    mark: str
 
 
 def load_voices(words: Sequence[str], spec: SoundSpec, *, copies: int = 20, seed: int = 0) -> Dataset:
@@ -135,74 +69,26 @@ def load_voices(words: Sequence[str], spec: SoundSpec, *, copies: int = 20, seed
     """
     if copies < 1 or seed < 0:
         raise DataError(f"copies is {copies} and seed is {seed}; expected at least 1 copy, and a seed from 0 on.")
-    program, console = _program(), rich.console.Console(stderr=True)
+    program = espeak.program()
 
     def spoken(word: str) -> np.ndarray:
         random = np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(word.encode())]))
         return np.stack([_copy(program, word, spec, random) for _ in range(copies)])
 
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        found = rich.progress.track(
-            pool.map(spoken, words),
-            "speaking words",
-            len(words),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
-        sounds = np.concatenate(list(found))
+    sounds = np.concatenate(espeak.in_parallel(spoken, words, "speaking words"))
     return from_arrays(sounds, np.repeat(np.array(words), copies), spec=spec, name="voices/all")
-
-
-def release() -> str:
-    """Return what espeak-ng says of its release, which voices depend on."""
-    words = subprocess.run([_program(), "--version"], check=True, capture_output=True, text=True).stdout
-    return " ".join(re.findall(r"\d+(?:\.\d+)+", words)[:1])
-
-
-def _program() -> str:
-    """Return the path of espeak-ng.
-
-    Raises:
-        DataError: it is not installed.
-    """
-    found = shutil.which(PROGRAM)
-    if found is None:
-        remedy = (
-            "Install it: apt install espeak-ng, dnf install espeak-ng, brew install espeak-ng, or winget install espeak-ng."
-        )
-        raise DataError(
-            f"voices are spoken by the program {PROGRAM}, which is not there. {remedy}", subject=PROGRAM, remedy=remedy
-        )
-    return found
 
 
 def _copy(program: str, word: str, spec: SoundSpec, random: np.random.Generator) -> np.ndarray:
     """Return one copy of a word as it is stored."""
-    voice = Voice(
-        f"{random.choice(ACCENTS)}+{random.choice(TIMBRES)}",
+    voice = espeak.Voice(
+        f"{random.choice(ACCENTS)}+{random.choice(espeak.TIMBRES)}",
         int(random.integers(SPOKEN["slowest"], SPOKEN["fastest"] + 1)),
         int(random.integers(SPOKEN["lowest"], SPOKEN["highest"] + 1)),
         str(random.choice(np.array([".", ".", "?", "!"]))),
     )
-    wave, rate = speak(program, word, voice)
+    wave, rate = espeak.speak(program, word, voice)
     return spec.read((recorded(wave, rate, random), rate))["sound"]
-
-
-def speak(program: str, word: str, voice: Voice) -> tuple[np.ndarray, int]:
-    """Return the samples of a word in a voice, and how many there are in a second.
-
-    Raises:
-        DataError: espeak-ng fails.
-    """
-    command = [program, "-v", voice.name, "-s", str(voice.speed), "-p", str(voice.pitch), "--stdout", word + voice.mark]
-    ended = subprocess.run(command, capture_output=True)
-    if ended.returncode or len(ended.stdout) <= 44:
-        said = ended.stderr.decode("utf-8", "replace").strip()[:200]
-        raise DataError(f"{PROGRAM} spoke nothing ({said or 'no reason given'}); try it alone: {' '.join(command[:-2])} {word}")
-    # a head of 44 bytes, whose length is unknown while it is written, and then 16-bit samples
-    wave = np.frombuffer(ended.stdout[44 : 44 + (len(ended.stdout) - 44) // 2 * 2], "<i2") / 2**15
-    return wave, int.from_bytes(ended.stdout[24:28], "little")
 
 
 def recorded(wave: np.ndarray, rate: int, random: np.random.Generator) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -18,11 +18,23 @@ Rates = Mapping[str, float | Tensor]
 """Step sizes by the names of parameters, each of any shape that multiplies its gradient."""
 
 
+class Clipped(NamedTuple):
+    """Step sizes of gradients that are shortened to a largest length (Pascanu et al. 2013, algorithm 1).
+
+    Attributes:
+        rate: step size, or step sizes by the names of parameters.
+        length: of all gradients together, as one vector; longer ones are scaled down to it.
+    """
+
+    rate: float | Tensor | Rates
+    length: float
+
+
 def gradient_descent(
     loss: Callable[[Parameters], Tensor],
     parameters: Parameters,
     *,
-    inner_lr: float | Tensor | Rates,
+    inner_lr: float | Tensor | Rates | Clipped,
     steps: int,
     first_order: bool = False,
     recompute: bool = False,
@@ -35,7 +47,8 @@ def gradient_descent(
     Args:
         loss: scalar of the parameters.
         parameters: where to start.
-        inner_lr: step size, alpha; or step sizes, by the names of the parameters, of any shape that multiplies their gradients.
+        inner_lr: step size, alpha; or step sizes, by the names of the parameters, of any shape that multiplies their gradients;
+            either of them `Clipped`.
         steps: number of steps, 0 or more.
         first_order: leave out second derivatives.
         recompute: when differentiated, compute each step again instead of remembering it (Chen et al. 2016, "Training Deep Nets with
@@ -47,7 +60,7 @@ def gradient_descent(
     """
     start = {name: value.detach() for name, value in parameters.items()} if first_order else parameters
 
-    def step(rate: float | Tensor | Rates, *values: Tensor) -> tuple[Tensor, ...]:
+    def step(rate: float | Tensor | Rates | Clipped, *values: Tensor) -> tuple[Tensor, ...]:
         adapted = dict(zip(start, values, strict=True))
         return tuple(sgd(adapted, torch.func.grad(loss)(adapted), rate).values())
 
@@ -60,8 +73,17 @@ def gradient_descent(
     return adapted
 
 
-def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor | Rates) -> Parameters:
-    """Return the weights after a step of plain gradient descent, with one rate, or one for each name."""
+def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor | Rates | Clipped) -> Parameters:
+    """Return the weights after a step of plain gradient descent, with one rate, or one for each name.
+
+    >>> sgd({"w": torch.zeros(2)}, {"w": torch.tensor([3.0, 4.0])}, Clipped(1.0, length=0.5))
+    {'w': tensor([-0.3000, -0.4000])}
+    """
+    if isinstance(rate, Clipped):
+        squares = torch.stack([value.square().sum() for value in gradients.values()])
+        least = torch.finfo(squares.dtype).tiny  # the root's derivative at zero is infinite
+        factor = rate.length / squares.sum().clamp(min=least).sqrt().clamp(min=rate.length)
+        gradients, rate = {name: factor * value for name, value in gradients.items()}, rate.rate
     rates = rate if isinstance(rate, Mapping) else dict.fromkeys(weights, rate)
     return {name: value - rates[name] * gradients[name] for name, value in weights.items()}
 

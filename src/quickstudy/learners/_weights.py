@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map
 
-from quickstudy.errors import ConfigError, ModelError, TaskError, check_at_least, check_choice
+from quickstudy.errors import ConfigError, ModelError, TaskError, check_above, check_at_least, check_choice
 from quickstudy.functional.call import Parameters, trainable, under, with_tensors
 from quickstudy.functional.classes import class_counts, hide_absent, pad_rows
-from quickstudy.functional.descent import Rates, gradient_descent
+from quickstudy.functional.descent import Clipped, Rates, gradient_descent
 from quickstudy.functional.features import feature_count, features_of, frame_count
 from quickstudy.layers.batch_norm import batch_statistics, has_batch_norm
 from quickstudy.layers.check import check_net
 from quickstudy.layers.stages import Stage, run, stages, unchanged
 from quickstudy.learner import State
 from quickstudy.objectives.classes import OneHot
-from quickstudy.objectives.sequences import Tokens
+from quickstudy.objectives.sequences import FIXED, Tokens
 from quickstudy.task import Answers, Examples, Input
 
 BatchStatistics = Literal["support", "query"]
@@ -42,10 +42,14 @@ class HasSteps(HasHead, Protocol):
     """A learner with a head whose inner loop is plain gradient descent."""
 
     first_order: bool
+    inner_clip: float | None
 
 
 def make_head(learner: HasHead) -> nn.Linear | None:
     """Return a learned linear head of `head_ways` outputs, or None for one that starts at zero with as many outputs as the task.
+
+    For sequences, None makes a head of three learned rows: of CTC's blank, of the space, and one at which every symbol starts. What the
+    blank is need not be learned anew in each task.
 
     Raises:
         ConfigError: a misspelt choice, which would otherwise pass for the other one, or steps that go nowhere or back.
@@ -54,10 +58,22 @@ def make_head(learner: HasHead) -> nn.Linear | None:
     check_at_least("inner_lr", learner.inner_lr, 0)
     check_at_least("inner_steps", learner.inner_steps, 0)
     check_choice("statistics", learner.statistics, get_args(BatchStatistics))
+    clip = getattr(learner, "inner_clip", None)
+    if clip is not None:
+        check_above("inner_clip", clip, 0)
     features, ways = feature_count(check_net(learner.net)), learner.head_ways
     if ways is not None and ways < 1:
         raise ConfigError(f"head_ways is {ways}; expected at least 1, or None for a head that fits every task.")
+    if ways is None and frame_count(learner.net) is not None:
+        return _zeroed(nn.Linear(features, FIXED + 1))
     return None if ways is None else nn.Linear(features, ways)
+
+
+def _zeroed(head: nn.Linear) -> nn.Linear:
+    """Return a head with weights of zero, so that all its outputs start alike."""
+    nn.init.zeros_(head.weight)
+    nn.init.zeros_(head.bias)
+    return head
 
 
 class Front(NamedTuple):
@@ -87,10 +103,11 @@ def adapt(
     Step sizes are `learner.inner_lr`, unless `rates` has one for each weight.
     """
     seen, front = counted(support, state), pass_front(learner, support, check_moves(start))
+    rate = learner.inner_lr if rates is None else rates
     weights = gradient_descent(
         lambda weights: loss(learner, weights, front.support, seen, front.depth),
         start,
-        inner_lr=learner.inner_lr if rates is None else rates,
+        inner_lr=rate if learner.inner_clip is None else Clipped(rate, learner.inner_clip),
         steps=learner.inner_steps,
         first_order=learner.first_order,
         recompute=recompute,
@@ -136,24 +153,30 @@ def start_net(learner: HasHead, state: State | None) -> Parameters:
 
 
 def start_head(learner: HasHead, support: Examples, state: State | None) -> Parameters:
-    """Return where the head starts, `weight` `[way, feature]` and `bias` `[way]`: learned, zero, or as an earlier state left them."""
+    """Return where the head starts, `weight` `[way, feature]` and `bias` `[way]`: learned, zero, or as an earlier state left them.
+
+    A head of sequences has its learned rows, the last one for every symbol.
+    """
     ways, head = support.y.outputs, learner.head
-    if head is not None:
+    if head is not None and learner.head_ways is not None:
         check_ways(head, ways)
         learned = {f"head.{name}": value for name, value in trainable(head).items()}
         return learned if state is None else {name: state[name] for name in learned}
     if state is not None:
         return {name: pad_rows(state[name], ways) for name in ("head.weight", "head.bias")}
+    if head is not None:
+        return {
+            f"head.{name}": torch.cat([rows[:FIXED], rows[FIXED:].expand(ways - FIXED, *rows.shape[1:])])
+            for name, rows in head.named_parameters()
+        }
     zeros = support.y.rows.new_zeros((ways, feature_count(learner.net) + 1))
     return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
 
 
 def shapes(learner: HasHead) -> dict[str, tuple[int, ...]]:
-    """Return the sizes of all weights, under their names in a state; a head that starts at zero has one row for all ways."""
-    features = feature_count(learner.net)
-    head = {"weight": (1, features), "bias": (1,)}
-    if learner.head is not None:
-        head = {name: tuple(value.shape) for name, value in learner.head.named_parameters()}
+    """Return the sizes of all weights, under their names in a state; a head that fits any number of ways has one row for all."""
+    features, ways = feature_count(learner.net), learner.head_ways or 1
+    head = {"weight": (ways, features), "bias": (ways,)}
     net = {f"net.{name}": tuple(value.shape) for name, value in learner.net.named_parameters()}
     return net | {f"head.{name}": shape for name, shape in head.items()}
 

@@ -30,6 +30,7 @@ class ANIL(Learner):
         first_order: leave out second derivatives.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the `support` set, or the `query` batch (transductive).
+        inner_clip: largest length of the gradient of a step, over all weights together; None for any. Long steps spoil sequences.
     """
 
     net: nn.Module
@@ -38,6 +39,7 @@ class ANIL(Learner):
     first_order: bool = False
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
+    inner_clip: float | None = None
 
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens, MultiHot)
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)

@@ -34,6 +34,7 @@ class MAML(Learner):
         recompute: compute each inner step again when differentiating, instead of remembering it: for many inner steps in little memory.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
+        inner_clip: largest length of the gradient of a step, over all weights together; None for any. Long steps spoil sequences.
 
     >>> import torch
     >>> from quickstudy.nets.mlp import MLP
@@ -50,6 +51,7 @@ class MAML(Learner):
     recompute: bool = False
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
+    inner_clip: float | None = None
 
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens, MultiHot)
     adjustable: ClassVar[tuple[str, ...]] = ("inner_lr",)

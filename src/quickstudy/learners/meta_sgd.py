@@ -37,6 +37,7 @@ class MetaSGD(Learner):
             another number of ways, the ratio of the ways keeps the steps of a head as they were in training.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
+        inner_clip: largest length of the gradient of a step, over all weights together; None for any. Long steps spoil sequences.
     """
 
     net: nn.Module
@@ -45,6 +46,7 @@ class MetaSGD(Learner):
     rate_scale: float = 1.0
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
+    inner_clip: float | None = None
     first_order: bool = dataclasses.field(default=False, init=False)
 
     targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values, Tokens, MultiHot)
@@ -69,6 +71,5 @@ class MetaSGD(Learner):
     def _shapes(self) -> dict[str, tuple[int, ...]]:
         """Return the shape of the rates of everything that adapts; those of a head that starts at zero serve every way."""
         shapes = {f"net.{name}": tuple(value.shape) for name, value in trainable(self.net).items()}
-        if self.head is None:
-            return shapes | {"head.weight": (1, feature_count(self.net)), "head.bias": (1,)}
-        return shapes | {f"head.{name}": tuple(value.shape) for name, value in self.head.named_parameters()}
+        ways = self.head_ways or 1
+        return shapes | {"head.weight": (ways, feature_count(self.net)), "head.bias": (ways,)}

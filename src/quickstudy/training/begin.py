@@ -1,0 +1,77 @@
+"""Begin: a training that begins with the networks of a trained learner, of whichever kind that learner is."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import nn
+
+from quickstudy.errors import ConfigError
+from quickstudy.learner import Learner
+from quickstudy.objectives.sequences import FIXED
+
+
+def begin_with(learner: Learner, trained: Learner, name: str) -> None:
+    """Copy the weights of the networks that both learners have under the same name, such as `net`, in place.
+
+    A head of sequences that fits any number of symbols begins with what the trained one knows of the blank and the space, and with the
+    mean of its symbols. All else, such as other heads and learned rates, begins as it would without.
+
+    Args:
+        learner: that is to be trained.
+        trained: whose networks it begins with.
+        name: of the trained learner, for messages.
+
+    Raises:
+        ConfigError: the learners have no network in common, or one of another architecture or size.
+
+    >>> import torch
+    >>> from quickstudy.learners.maml import MAML
+    >>> from quickstudy.learners.protonet import ProtoNet
+    >>> from quickstudy.nets.mlp import MLP
+    >>> protonet, maml = ProtoNet(MLP(in_features=1)), MAML(MLP(in_features=1))
+    >>> begin_with(maml, protonet, "runs/first")
+    >>> all(torch.equal(*pair) for pair in zip(maml.net.parameters(), protonet.net.parameters()))
+    True
+    """
+    here, there = _networks(learner), _networks(trained)
+    common = [part for part in here if part in there]
+    if not common:
+        raise ConfigError(f"{name} has no network, so that no training can begin with it; name a learner that has one.")
+    for part in common:
+        _copy(here[part], there[part], part, name)
+    _copy_head(learner, trained)
+
+
+def _networks(learner: Learner) -> dict[str, nn.Module]:
+    """Return the modules that were given to a learner, by their names."""
+    given = {field.name for field in dataclasses.fields(learner)}  # pyright: ignore[reportArgumentType]  # every learner is a dataclass
+    return {name: module for name, module in learner.named_children() if name in given}
+
+
+def _copy(to: nn.Module, source: nn.Module, part: str, name: str) -> None:
+    """Copy all weights and statistics of one network to another."""
+    wanted, found = ({key: tuple(value.shape) for key, value in one.state_dict().items()} for one in (to, source))
+    if type(to) is not type(source) or wanted != found:
+        differing = next((key for key in wanted if found.get(key) != wanted[key]), next(iter(found), "a weight"))
+        raise ConfigError(
+            f"the {part} of {name} is {type(source).__name__} with {differing} {list(found.get(differing, ()))}, but the training has "
+            f"{type(to).__name__} with {list(wanted.get(differing, ()))}; choose the same --{part} and sizes, which "
+            f"'quickstudy info {name}' shows, or another learner to begin with."
+        )
+    to.load_state_dict(source.state_dict())
+
+
+def _copy_head(to: Learner, source: Learner) -> None:
+    """Copy what a head of sequences with any number of symbols can begin with, if the other learner has a head of sequences too."""
+    heads = [getattr(learner, "head", None) for learner in (to, source)]
+    of_frames = all(
+        isinstance(head, nn.Linear) and hasattr(learner.net, "frames")
+        for head, learner in zip(heads, (to, source), strict=False)
+    )
+    if not of_frames or heads[0].out_features != FIXED + 1 or heads[0].in_features != heads[1].in_features:
+        return
+    with torch.no_grad():
+        for ours, theirs in zip(heads[0].parameters(), heads[1].parameters(), strict=True):
+            ours.copy_(torch.cat([theirs[:FIXED], theirs[FIXED:].mean(0, keepdim=True)]))
