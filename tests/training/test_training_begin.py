@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
+from builders import Descent, Prototypes
 
 from quickstudy.errors import ConfigError
 from quickstudy.learner import Learner
-from quickstudy.learners.maml import MAML
-from quickstudy.learners.nearest import Nearest
-from quickstudy.learners.protonet import ProtoNet
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.frames import Frames
 from quickstudy.nets.identity import Identity
@@ -18,7 +16,7 @@ from quickstudy.training.begin import begin_with
 
 
 def test_weights_and_statistics_are_copied_not_shared() -> None:
-    trained, learner = ProtoNet(Conv4(channels=4, size=16)), MAML(Conv4(channels=4, size=16), head_ways=3)
+    trained, learner = Prototypes(Conv4(channels=4)), Descent(Conv4(channels=4), head_ways=3)
     for buffer in trained.net.buffers():
         buffer.add_(1)
     head = learner.head.weight.clone()  # type: ignore[union-attr]
@@ -33,13 +31,25 @@ def test_weights_and_statistics_are_copied_not_shared() -> None:
     ("trained", "message"),
     [
         (
-            ProtoNet(MLP(in_features=1, hidden=(8,))),
-            r"the net of runs/first is MLP with \S+ \[8, 1\], but the training has MLP with \[16, 1\]",
+            Prototypes(MLP(in_features=1, hidden=(8,))),
+            r"the net of runs/first is MLP with \S+ \[8, 1\], but the training has one with \[16, 1\]",
         ),
-        (ProtoNet(Frames(bands=4, length=8, channels=8)), r"is Frames with .* choose the same --net and sizes"),
-        (Nearest(Identity(in_features=1)), r"is Identity with layers\.0\.0\.weight \[\]"),
+        (Prototypes(MLP(in_features=1, hidden=(16, 16))), r"is MLP of \d tensors, but the training has one of \d"),
+        (
+            Prototypes(Frames(bands=4, length=8, channels=8)),
+            r"is Frames, but the training has MLP; choose the same --net and sizes",
+        ),
+        (Prototypes(Identity(in_features=1)), r"is Identity, but the training has MLP"),
     ],
 )
 def test_another_network_is_refused(trained: Learner, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        begin_with(MAML(MLP(in_features=1, hidden=(16,))), trained, "runs/first")
+        begin_with(Descent(MLP(in_features=1, hidden=(16,))), trained, "runs/first")
+
+
+def test_a_head_of_sequences_begins_with_what_means_the_same_everywhere() -> None:
+    trained, learner = (Descent(Frames(bands=4, length=8, channels=8), head_ways=ways) for ways in (5, None))
+    begin_with(learner, trained, "runs/first")
+    ours, theirs = learner.head.weight, trained.head.weight  # type: ignore[union-attr]
+    assert torch.equal(ours[:2], theirs[:2])  # the blank and the space
+    torch.testing.assert_close(ours[2], theirs[2:].mean(0))

@@ -22,10 +22,9 @@ from quickstudy.errors import DataError
 from quickstudy.inputs._waves import trimmed
 from quickstudy.inputs.sound import SoundSpec
 
-SPOKEN = {"slowest": 130, "fastest": 190, "lowest": 25, "highest": 75, "faster": 12, "higher": 5}
-"""Words per minute, and pitch as espeak-ng counts it, between which voices lie; by how much the strings of a voice differ from it."""
-MOST_DIGITS = 5
-"""Digits of the longest string; the shortest has one."""
+SPOKEN = {"slowest": 130, "fastest": 190, "lowest": 25, "highest": 75, "faster": 12, "higher": 5, "digits": 5}
+"""Words per minute, and pitch as espeak-ng counts it, between which voices lie; by how much the strings of a voice differ from it;
+digits of the longest string."""
 
 
 def load_digit_strings(
@@ -54,7 +53,7 @@ def load_digit_strings(
         sounds, texts[voice] = [], []
         for _ in range(count):
             faster, higher = (int(random.integers(-SPOKEN[most], SPOKEN[most] + 1)) for most in ("faster", "higher"))
-            digits = "".join(str(digit) for digit in random.integers(0, 10, random.integers(1, MOST_DIGITS + 1)))
+            digits = "".join(str(digit) for digit in random.integers(0, 10, random.integers(1, SPOKEN["digits"] + 1)))
             wave, rate, said = _spoken(program, espeak.Voice(voice, speed + faster, pitch + higher, "."), digits, spec.seconds)
             texts[voice].append(f"{voice}/{said}")
             sounds.append(spec.read((voices.recorded(wave, rate, random) if rooms else wave, rate))["sound"])

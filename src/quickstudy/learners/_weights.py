@@ -65,7 +65,7 @@ def make_head(learner: HasHead) -> nn.Linear | None:
     if ways is not None and ways < 1:
         raise ConfigError(f"head_ways is {ways}; expected at least 1, or None for a head that fits every task.")
     if ways is None and frame_count(learner.net) is not None:
-        return _zeroed(nn.Linear(features, FIXED + 1))
+        return _zeroed(nn.Linear(features, len(FIXED) + 1))
     return None if ways is None else nn.Linear(features, ways)
 
 
@@ -166,7 +166,7 @@ def start_head(learner: HasHead, support: Examples, state: State | None) -> Para
         return {name: pad_rows(state[name], ways) for name in ("head.weight", "head.bias")}
     if head is not None:
         return {
-            f"head.{name}": torch.cat([rows[:FIXED], rows[FIXED:].expand(ways - FIXED, *rows.shape[1:])])
+            f"head.{name}": torch.cat([rows[:fixed], rows[fixed:].expand(ways - fixed, *rows.shape[1:])])
             for name, rows in head.named_parameters()
         }
     zeros = support.y.rows.new_zeros((ways, feature_count(learner.net) + 1))

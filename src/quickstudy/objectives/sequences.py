@@ -18,8 +18,8 @@ from quickstudy.objectives._measure import Measure
 from quickstudy.targets.sequences import SPACE, SequenceTarget, check_frames
 from quickstudy.task import check_floating
 
-FIXED = 2
-"""Columns that mean the same in every task: the blank and the space. What the others mean, a task's examples say."""
+FIXED = ("blank", "space")
+"""Columns that mean the same in every task, the first ones. What the others mean, a task's examples say."""
 
 
 @dataclasses.dataclass(frozen=True)

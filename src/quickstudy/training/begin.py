@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from quickstudy.errors import ConfigError
+from quickstudy.functional.features import frame_count
 from quickstudy.learner import Learner
 from quickstudy.objectives.sequences import FIXED
 
@@ -52,26 +53,34 @@ def _networks(learner: Learner) -> dict[str, nn.Module]:
 
 def _copy(to: nn.Module, source: nn.Module, part: str, name: str) -> None:
     """Copy all weights and statistics of one network to another."""
-    wanted, found = ({key: tuple(value.shape) for key, value in one.state_dict().items()} for one in (to, source))
-    if type(to) is not type(source) or wanted != found:
-        differing = next((key for key in wanted if found.get(key) != wanted[key]), next(iter(found), "a weight"))
-        raise ConfigError(
-            f"the {part} of {name} is {type(source).__name__} with {differing} {list(found.get(differing, ()))}, but the training has "
-            f"{type(to).__name__} with {list(wanted.get(differing, ()))}; choose the same --{part} and sizes, which "
-            f"'quickstudy info {name}' shows, or another learner to begin with."
-        )
-    to.load_state_dict(source.state_dict())
+    wanted, found = ({key: list(value.shape) for key, value in one.state_dict().items()} for one in (to, source))
+    if type(to) is type(source) and wanted == found:
+        to.load_state_dict(source.state_dict())
+        return
+    has, wants = type(source).__name__, type(to).__name__
+    differing = next((key for key in wanted if key in found and found[key] != wanted[key]), None)
+    if has == wants and differing is not None:
+        has, wants = f"{has} with {differing} {found[differing]}", f"one with {wanted[differing]}"
+    elif has == wants:
+        has, wants = f"{has} of {len(found)} tensors", f"one of {len(wanted)}"
+    raise ConfigError(
+        f"the {part} of {name} is {has}, but the training has {wants}; choose the same --{part} and sizes, which 'quickstudy info {name}' "
+        "shows, or another learner to begin with."
+    )
 
 
 def _copy_head(to: Learner, source: Learner) -> None:
     """Copy what a head of sequences with any number of symbols can begin with, if the other learner has a head of sequences too."""
-    heads = [getattr(learner, "head", None) for learner in (to, source)]
-    of_frames = all(
-        isinstance(head, nn.Linear) and hasattr(learner.net, "frames")
-        for head, learner in zip(heads, (to, source), strict=False)
-    )
-    if not of_frames or heads[0].out_features != FIXED + 1 or heads[0].in_features != heads[1].in_features:
+    ours, theirs = (_head_of_frames(learner) for learner in (to, source))
+    fixed = len(FIXED)
+    if ours is None or theirs is None or ours.out_features != fixed + 1 or ours.in_features != theirs.in_features:
         return
     with torch.no_grad():
-        for ours, theirs in zip(heads[0].parameters(), heads[1].parameters(), strict=True):
-            ours.copy_(torch.cat([theirs[:FIXED], theirs[FIXED:].mean(0, keepdim=True)]))
+        for own, known in zip(ours.parameters(), theirs.parameters(), strict=True):
+            own.copy_(torch.cat([known[:fixed], known[fixed:].mean(0, keepdim=True)]))
+
+
+def _head_of_frames(learner: Learner) -> nn.Linear | None:
+    """Return the head of a learner of sequences, if it has a linear one."""
+    head = getattr(learner, "head", None)
+    return head if isinstance(head, nn.Linear) and frame_count(learner.net) is not None else None  # pyright: ignore[reportArgumentType]

@@ -73,7 +73,7 @@ def load(path: pathlib.Path, learner: Learner, optimizer: torch.optim.Optimizer)
     return facts
 
 
-ADDED = {"class_weights": "none"}
+ADDED = {"class_weights": "none", "objective.character_weight": 1.0, "objective.word_weight": 0.0}
 """Settings that older runs do not name, with the value that says what these did."""
 
 

@@ -28,6 +28,7 @@ from quickstudy.training.describing import plain
 from quickstudy.training.device import mixed_precision, own_device, precision_advice
 from quickstudy.training.diagnosis import likely_rate
 from quickstudy.training.engine import Engine
+from quickstudy.training.error_weights import check_error_weights, with_error_weights
 from quickstudy.training.evaluate import Evaluator, Result, check_fits, check_scale, check_symbols
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY
@@ -39,7 +40,7 @@ from quickstudy.training.processes.group import ALONE, Group, Step
 from quickstudy.training.processes.interrupt import deferred_interrupt
 from quickstudy.training.progress import Progress
 from quickstudy.training.saving import SavedLearner, describe, to_arrays
-from quickstudy.training.settings import EngineSettings, TrainingSettings, plan
+from quickstudy.training.settings import EngineSettings, ObjectiveSettings, TrainingSettings, plan
 from quickstudy.training.tracking import Tracker
 
 CALIBRATION_TASKS = range(2**40, 2**40 + 16)
@@ -177,6 +178,8 @@ class Trainer:
             )
         if self.settings.class_weights == "balanced":
             check_class_weights(self.learner, self.tasks)
+        if self.settings.objective != ObjectiveSettings():
+            check_error_weights(self.settings.objective, self.learner, self.tasks)
         for tasks in (self.tasks, self.validation):
             if tasks is not None:
                 check_fits(self.learner, tasks)
@@ -285,6 +288,8 @@ class Trainer:
         tasks = self.tasks.batch(self._indices(step))
         if self.settings.class_weights == "balanced":
             tasks = with_balanced_queries(tasks)
+        if self.settings.objective != ObjectiveSettings():
+            tasks = with_error_weights(tasks, self.settings.objective)
         if tasks.support.count == 0 and not self.learner.draws:
             raise ConfigError(
                 f"{type(self.learner).__name__} is trained on few-shot tasks, but these have no support sets; expected tasks such as those "

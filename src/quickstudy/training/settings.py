@@ -117,6 +117,29 @@ class ValidationSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class ObjectiveSettings:
+    """Settings of the loss of transcripts.
+
+    Args:
+        character_weight: of the loss per character (CTC, in nats), 0 or more.
+        word_weight: of the expected share of wrong words, counted on sampled transcripts (Graves and Jaitly 2014, section 4), 0 or more.
+            It is for a training that already writes down some words, since wrong ones alone teach little.
+    """
+
+    character_weight: float = 1.0
+    word_weight: float = 0.0
+
+    def __post_init__(self) -> None:
+        _make_plain(self)
+        check_at_least("character_weight", self.character_weight, 0)
+        check_at_least("word_weight", self.word_weight, 0)
+        if self.character_weight == self.word_weight == 0:
+            raise ConfigError(
+                "character_weight and word_weight are both 0, so that nothing would be learned; raise one of them."
+            )
+
+
+@dataclasses.dataclass(frozen=True)
 class TrainingSettings:
     """Settings of a meta-training.
 
@@ -133,6 +156,7 @@ class TrainingSettings:
         engine: how tasks are mapped, and graphs captured and compiled; a mapping alone stands for settings with it.
         class_weights: `balanced` weighs each query of the loss by the inverse frequency of its class in its task, with the mean 1, so that
             every class has the same share of the loss; `none` weighs all queries alike.
+        objective: how the loss of transcripts weighs characters and words.
         precision: `32-true`, or `bf16-mixed` for convolutions and products in bfloat16.
         threads: of each operation on a CPU while training; None for torch's choice, or for one if several processes share the machine.
         validation: how often, and on how many tasks, the learner is judged.
@@ -149,6 +173,7 @@ class TrainingSettings:
     clip: float | None = 10.0
     engine: EngineSettings = dataclasses.field(default_factory=EngineSettings)
     class_weights: ClassWeights = "none"
+    objective: ObjectiveSettings = dataclasses.field(default_factory=ObjectiveSettings)
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     threads: int | None = None
     validation: ValidationSettings = dataclasses.field(default_factory=ValidationSettings)

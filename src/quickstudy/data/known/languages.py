@@ -28,8 +28,7 @@ LANGUAGES = {"train": TRAIN.split(), "val": VAL.split(), "test": TEST.split()}
 """Languages of each split, as espeak-ng names them."""
 SPLITS = (*LANGUAGES, "all")
 TIMBRES = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")
-VOICES = 3
-"""Voices of each language: as many timbres."""
+"""Timbres, of which each language is spoken in three."""
 
 
 def read(split: str, spec: SoundSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
@@ -50,4 +49,4 @@ def timbres(language: str) -> tuple[str, ...]:
     (True, 3)
     """
     first = zlib.crc32(language.encode()) % len(TIMBRES)
-    return tuple(TIMBRES[(first + 5 * place) % len(TIMBRES)] for place in range(VOICES))
+    return tuple(TIMBRES[(first + further) % len(TIMBRES)] for further in (0, 5, 10))
