@@ -15,6 +15,7 @@ CLINC150's training domains, if that is better on its validation domain.
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 import importlib
 import importlib.util
@@ -94,21 +95,37 @@ def requests() -> list[str]:
 
 
 def wordnet(folder: pathlib.Path) -> tuple[list[str], list[str]]:
-    """Return the words that occur in WordNet's corpora, and its examples."""
-    lines = (folder / "cntlist.rev").read_text(encoding="utf-8").splitlines()
-    words = [*dict.fromkeys(line.partition("%")[0].replace("_", " ") for line in lines)]
-    examples = []
+    """Return the words that occur in WordNet's corpora, the most frequent ones first, and its examples."""
+    counts, examples = collections.Counter[str](), []
+    for line in (folder / "cntlist.rev").read_text(encoding="utf-8").splitlines():
+        counts[line.partition("%")[0].replace("_", " ")] += int(line.split()[-1])
     for part in ("noun", "verb", "adj", "adv"):
         for line in (folder / f"data.{part}").read_text(encoding="utf-8").splitlines():
             if not line.startswith("  "):
                 examples += re.findall(r'"([^"]{8,160})"', line.partition("|")[2])
-    return words, examples
+    return [word for word, _ in counts.most_common()], examples
 
 
-def taught(out: pathlib.Path, folder: pathlib.Path, features: int) -> Taught:
+def mixed(texts: Sequence[str], words: Sequence[str], count: int) -> list[str]:
+    """Return texts that are asked like the given ones, about other things: half of their words are others.
+
+    Args:
+        texts: to draw from.
+        words: to draw from, the common ones first; a word is as likely as language has it by its rank (Zipf's law).
+        count: of the result.
+    """
+    random, single = np.random.default_rng(1), [word for word in words if " " not in word]
+    chance = 1 / (50.0 + np.arange(len(single)))
+    others = iter(random.choice(len(single), 20 * count, p=chance / chance.sum()))
+    chosen = (texts[place].split() for place in random.integers(0, len(texts), count))
+    return [" ".join(single[next(others)] if random.random() < 0.5 else word for word in some[:20]) for some in chosen]
+
+
+def taught(out: pathlib.Path, folder: pathlib.Path, features: int, count: int) -> Taught:
     """Return the texts with what the encoder says of them, which is kept in a folder: it takes most of the time."""
     words, examples = wordnet(folder)
-    parts = {"requests": requests(), "examples": examples, "words": words}
+    asked = requests()
+    parts = {"requests": asked, "mixed": mixed(asked, words, count), "examples": examples, "words": words}
     out.mkdir(parents=True, exist_ok=True)
     said = []
     for name, texts in parts.items():
@@ -155,12 +172,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=60, help="steps of meta-training afterwards")
     parser.add_argument("--features", type=int, default=128, help="numbers per n-gram")
     parser.add_argument("--buckets", type=int, default=2**14, help="rows of the table of n-grams")
+    parser.add_argument("--mixed", type=int, default=60_000, help="requests of which half of the words are others")
     parser.add_argument("--wordnet", type=pathlib.Path, default=pathlib.Path("/usr/share/wordnet"), help="WordNet's files")
     options = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
     net = NGrams(options.features, options.buckets)
-    distil(net, taught(options.out / "encoder", options.wordnet, options.features), 60 * options.minutes)
+    distil(net, taught(options.out / "encoder", options.wordnet, options.features, options.mixed), 60 * options.minutes)
     learner = ProtoNet(net, distance="cosine", scale=10.0)
     domain = ClassTasks(load_data("clinc150", "val"), ways=5, shots=1, queries=15, seed=1)
     sys.stdout.write(f"distilled: {100 * evaluate(learner, domain, 600).mean:.1f} % on the validation domain\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-from typing import Literal, NamedTuple, Protocol, get_args
+from typing import ClassVar, Literal, NamedTuple, Protocol, get_args
 
 import torch
 import torch.nn.functional as F
@@ -37,6 +37,8 @@ class HasHead(Protocol):
     head_ways: int | None
     statistics: BatchStatistics
 
+    targets: ClassVar[tuple[type[Answers], ...]]
+
 
 class HasSteps(HasHead, Protocol):
     """A learner with a head whose inner loop is plain gradient descent."""
@@ -64,7 +66,7 @@ def make_head(learner: HasHead) -> nn.Linear | None:
     features, ways = feature_count(check_net(learner.net)), learner.head_ways
     if ways is not None and ways < 1:
         raise ConfigError(f"head_ways is {ways}; expected at least 1, or None for a head that fits every task.")
-    if ways is None and frame_count(learner.net) is not None:
+    if ways is None and frame_count(learner.net) is not None and Tokens in learner.targets:
         return _zeroed(nn.Linear(features, len(FIXED) + 1))
     return None if ways is None else nn.Linear(features, ways)
 
@@ -165,6 +167,7 @@ def start_head(learner: HasHead, support: Examples, state: State | None) -> Para
     if state is not None:
         return {name: pad_rows(state[name], ways) for name in ("head.weight", "head.bias")}
     if head is not None:
+        fixed = len(FIXED)
         return {
             f"head.{name}": torch.cat([rows[:fixed], rows[fixed:].expand(ways - fixed, *rows.shape[1:])])
             for name, rows in head.named_parameters()
