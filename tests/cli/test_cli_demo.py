@@ -14,11 +14,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.metrics import roc_auc_score
 
 from quickstudy import load_data
 from quickstudy.cli import _demo as demo
 from quickstudy.cli import _demo_curves as curves
+from quickstudy.cli import _demo_tables as tables
 from quickstudy.cli._demo_curves import CurveDemo
+from quickstudy.cli._demo_tables import Table, TableDemo
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.readers.npz import from_arrays
 from quickstudy.discovery import module as discovery_module
@@ -78,10 +82,13 @@ def chords(name: str, split: str, **how: object) -> Dataset:
 DATA = {"drawing": synthetic, "text": requests, "sound": chords}
 
 
-CURVES = [name for name in names("cli/demos") if isinstance(discovery_module("cli/demos", name).DEMO, CurveDemo)]
+CURVES, TABLES = (
+    [name for name in names("cli/demos") if isinstance(discovery_module("cli/demos", name).DEMO, kind)]
+    for kind in (CurveDemo, TableDemo)
+)
 
 
-@pytest.fixture(params=sorted({*names("cli/demos")} - {*CURVES}))
+@pytest.fixture(params=sorted({*names("cli/demos")} - {*CURVES, *TABLES}))
 def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Return each kind of demo, on small data and a small net."""
     monkeypatch.setattr(demo.data, "load", DATA[request.param])
@@ -140,6 +147,55 @@ def test_a_demo_of_curves_trains_compares_and_reports(
     shown = html.unescape(page.text.partition("Try next")[2]).strip()
     commands = pasted(shown.replace("quickstudy", "  quickstudy"), ("--tasks", "2"))
     assert [shlex.split(command)[1] for command in commands] == ["info", "evaluate", "adapt", "predict", "export", "list"]
+
+
+@pytest.mark.parametrize("kind", TABLES)
+def test_a_demo_of_tables_compares_and_reports(
+    kind: str, cli: Call, pasted: Call, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = discovery_module("cli/demos", kind)
+    monkeypatch.setattr(tables, "SIZES", (10, 20))
+    monkeypatch.setattr(module, "DEMO", dataclasses.replace(module.DEMO, tables=("iris", "diabetes")))
+    out = tmp_path / "my demo"
+    outcome = cli("demo", "--kind", kind, "--out", out, "--minutes", "0.001", "--json")
+    assert outcome.code == 0, outcome
+    found = json.loads(outcome.out)
+    assert found["learner"] == "tables"
+    assert next(iter(found["results"])).startswith("quickstudy")
+    assert len(found["results"]) == 4
+    for by_table in found["results"].values():
+        assert set(by_table) == {"iris", "diabetes"}
+        for results in by_table.values():
+            assert [(row["rows"], row["test_tasks"]) for row in results] == [(10, 2), (20, 2)]  # an interval needs two
+        assert all(row["area_under_roc"] > 80 and row["accuracy"] > 60 for row in by_table["iris"])
+    hashes = [[row["tasks_hash"] for part in rows.values() for row in part] for rows in found["results"].values()]
+    assert hashes == [hashes[0]] * 4
+    assert len(set(hashes[0])) == 4
+    page = assert_self_contained((out / "report.html").read_text())
+    assert page.tags.count("img") == 1  # nothing was trained, so that there is no learning curve
+    assert "sepal length (cm) " in page.text
+    assert "Accuracy, %, and the 95 %" in page.text
+    assert "Area under the ROC curve against labelled rows" in page.text
+    shown = html.unescape(page.text.partition("Try next")[2]).strip()
+    commands = pasted(shown.replace("quickstudy", "  quickstudy"))
+    assert [shlex.split(command)[1] for command in commands] == ["info", "adapt", "predict", "list"]
+    assert "minutes is 0.0" in cli("demo", "--kind", kind, "--out", out, "--minutes", "0").err
+
+
+def test_draws_of_a_table_meet_all_classes_and_its_scores_are_those_of_scikit_learn() -> None:
+    table = Table.load("wine")
+    for index in range(5):
+        known, asked = table.draw(10, index)
+        assert set(table.labels[known]) == {0, 1, 2}
+        assert len(known) == 10
+        assert len(asked) == 50
+        assert not {*known} & {*asked}
+        assert np.array_equal(table.draw(10, index)[1], asked)
+    known, asked = table.draw(10, 3)
+    forest = RandomForestClassifier(random_state=0).fit(table.rows[known], table.labels[known])
+    area = roc_auc_score(table.labels[asked], forest.predict_proba(table.rows[asked]), multi_class="ovr")
+    accuracy = forest.score(table.rows[asked], table.labels[asked])
+    assert tables.judged(RandomForestClassifier(random_state=0), table, 10, 3) == pytest.approx((accuracy, area))
 
 
 def test_an_average_curve_is_the_mean_of_training_and_a_gaussian_process_goes_through_its_points() -> None:

@@ -19,8 +19,13 @@ def run(arguments: Sequence[str]) -> None:
         "--out", type=str, default="runs/demo", help="folder for the learner and the report; an earlier demo is replaced"
     )
     parser.add_argument("--kind", type=str, default="drawing", help=f"kind of data: {', '.join(discovery.names('cli/demos'))}")
-    parser.add_argument("--minutes", type=float, default=2.0, help="minutes of meta-training")
-    parser.add_argument("--tasks", type=int, default=100, help="test tasks for each cell of the table")
+    parser.add_argument(
+        "--minutes",
+        type=float,
+        default=2.0,
+        help="minutes of meta-training; of comparing for tables, for which nothing is trained",
+    )
+    parser.add_argument("--tasks", type=int, default=100, help="test tasks for each cell of the results; for tables the most")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
         "--browser", action="store_true", help="instead: a page on this machine, to teach a shipped learner by drawing"

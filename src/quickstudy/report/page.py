@@ -52,10 +52,12 @@ class Report:
         rows: rows of that table.
         tasks: tasks that are shown, by headline: their examples, or a figure.
         shots: score by number of shots, for each named curve.
-        learning: (minutes, score) of each validation.
+        learning: (minutes, score) of each validation; none if nothing was trained, and then no learning curve is shown.
         commands: what to try next.
         score: what the scores are, with their unit.
         judged_by: what those of validations are, if that is another.
+        others: rows of further tables of results with the same columns, by what their scores are.
+        size: what `shots` counts.
     """
 
     title: str
@@ -68,23 +70,45 @@ class Report:
     commands: Sequence[str]
     score: str = "accuracy, %"
     judged_by: str | None = None
+    others: Mapping[str, Sequence[Sequence[str]]] = dataclasses.field(default_factory=dict)
+    size: str = "shots (examples, per class if there are classes)"
 
 
 def write_report(path: pathlib.Path, report: Report) -> None:
     """Write the report to one HTML file."""
+    tables = {report.score: report.rows, **report.others}
     page = PAGE.substitute(
         title=html.escape(report.title),
         facts=html.escape(report.facts),
-        columns=_cells("th", report.columns),
-        rows="".join(f"<tr>{_cells('td', row)}</tr>" for row in report.rows),
-        score=html.escape(report.score[:1].upper() + report.score[1:]),
-        name=html.escape(report.score.partition(",")[0].capitalize()),
+        results="".join(_results(report.columns, rows, score) for score, rows in tables.items()),
+        name=html.escape(_capital(report.score.partition(",")[0])),
+        size=html.escape(report.size.partition(" (")[0]),
         tasks="".join(f"<h2>{html.escape(headline)}</h2>{_shown(headline, task)}" for headline, task in report.tasks.items()),
-        shots=_plot(_shots_figure(report.shots, report.score), f"{report.score} against shots"),
-        learning=_plot(_learning_figure(report.learning, report.judged_by or report.score), "learning curve"),
+        shots=_plot(_shots_figure(report), f"{report.score} against {report.size}"),
+        learning=_learning(report),
         commands=html.escape("\n".join(report.commands)),
     )
     write_atomically(path, page.encode("utf-8", "backslashreplace"))  # names of files may be no text
+
+
+def _capital(text: str) -> str:
+    """Return a text that begins with a capital letter."""
+    return text[:1].upper() + text[1:]
+
+
+def _results(columns: Sequence[str], rows: Sequence[Sequence[str]], score: str) -> str:
+    """Return a table of results, with its headline."""
+    head, body = _cells("th", columns), "".join(f"<tr>{_cells('td', row)}</tr>" for row in rows)
+    headline = f"<h2>{html.escape(_capital(score))}, and the 95 % confidence interval</h2>"
+    return f"{headline}<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _learning(report: Report) -> str:
+    """Return the learning curve, with its headline; nothing if nothing was trained."""
+    if not report.learning:
+        return ""
+    figure = _learning_figure(report.learning, report.judged_by or report.score)
+    return f"<h2>Learning curve, in validation</h2>{_plot(figure, 'learning curve')}"
 
 
 def _cells(tag: str, texts: Sequence[str]) -> str:
@@ -136,13 +160,13 @@ def _inline(file: Shown) -> str:
     return f"data:{file.media};base64,{base64.b64encode(file.content).decode()}"
 
 
-def _shots_figure(curves: Mapping[str, Mapping[int, float]], score: str) -> matplotlib.figure.Figure:
+def _shots_figure(report: Report) -> matplotlib.figure.Figure:
     """Draw scores against the number of examples that are learned from."""
     figure = matplotlib.figure.Figure(figsize=(7, 3.6), layout="constrained")
     axes = figure.subplots()
-    for name, points in curves.items():
+    for name, points in report.shots.items():
         axes.plot(list(points), list(points.values()), marker="o", label=name)
-    axes.set(xlabel="shots (examples, per class if there are classes)", ylabel=score)
+    axes.set(xlabel=report.size, ylabel=report.score)
     axes.grid(alpha=0.3)
     axes.legend()
     return figure
