@@ -34,7 +34,7 @@ from quickstudy.nets.identity import Identity
 from quickstudy.nets.mlp import MLP
 
 
-@parametrize_with_checks([FewShotClassifier(), FewShotClassifier(ink="dark")])
+@parametrize_with_checks([FewShotClassifier(), FewShotClassifier(ink="dark"), FewShotClassifier("tables")])
 def test_scikit_learn_checks(estimator: FewShotClassifier, check: object) -> None:
     check(estimator)  # type: ignore[operator]
 

@@ -7,10 +7,13 @@ import pathlib
 import numpy as np
 import pandas
 import pytest
+import scipy.sparse
 import sklearn.compose
 import sklearn.neighbors
 import sklearn.pipeline
 import sklearn.preprocessing
+import torch
+from sklearn.utils import get_tags
 
 from quickstudy import FewShotClassifier, FewShotRegressor
 from quickstudy.errors import DataError, InputWarning
@@ -79,6 +82,44 @@ def test_a_later_array_is_as_wide_as_the_first() -> None:
     for other in (rows[:3, :3], np.concatenate([rows, rows], 1)[:3]):
         with pytest.raises(ValueError, match=f"X has {other.shape[1]} features, but FewShotClassifier is expecting 4"):
             learned.predict(other)
+
+
+WRONG = {
+    "sparse": (scipy.sparse.csr_matrix(np.eye(4)), TypeError, "[Ss]parse"),
+    "complex": (np.eye(4) + 1j, ValueError, "Complex data not supported"),
+    "infinite": (np.where(np.eye(4) > 0, np.inf, 1.0), ValueError, "infinity"),
+    "flat": (np.arange(4.0), ValueError, "Reshape your data"),
+    "no columns": (np.empty((4, 0)), ValueError, r"0 feature\(s\)"),
+    "no rows": (np.empty((0, 4)), ValueError, r"0 sample\(s\)"),
+}
+
+
+@pytest.fixture(scope="module")
+def learned() -> FewShotClassifier:
+    """Return a classifier of any table that has learned one of four columns, in which values are missing."""
+    rows = np.random.default_rng(0).normal(size=(20, 4))
+    rows[::5, 1] = np.nan
+    return FewShotClassifier.from_pretrained("tables").fit(rows, rows[:, 0] > 0)
+
+
+@pytest.mark.parametrize("kind", WRONG)
+def test_arrays_that_are_no_tables_are_refused_in_the_words_of_scikit_learn(kind: str, learned: FewShotClassifier) -> None:
+    rows, error, words = WRONG[kind]
+    with pytest.raises(error, match=words):
+        learned.predict(rows)
+    with pytest.raises(error, match=words):
+        FewShotClassifier.from_pretrained("tables").fit(rows, [0, 1, 0, 1])
+
+
+def test_missing_values_are_learned_from_and_tags_say_so(learned: FewShotClassifier) -> None:
+    gaps = np.array([[3.0, np.nan, 0.0, 0.0], [-3.0, np.nan, 0.0, 0.0]])
+    assert learned.predict(gaps).tolist() == [True, False]
+    assert learned.predict(torch.from_numpy(gaps)).tolist() == [True, False]  # anything that becomes an array
+    for one in (learned, FewShotClassifier.from_pretrained("tables")):
+        assert get_tags(one).input_tags.allow_nan
+        assert get_tags(one).input_tags.string
+    for other in (FewShotClassifier(), FewShotClassifier("omniglot"), FewShotClassifier("there is none")):
+        assert not get_tags(other).input_tags.allow_nan
 
 
 def test_a_saved_task_takes_arrays_with_columns_that_said_nothing(tmp_path: pathlib.Path) -> None:

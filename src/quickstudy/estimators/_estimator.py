@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from quickstudy import inputs
-from quickstudy.errors import ConfigError, check_choice
+from quickstudy.errors import ConfigError, QuickstudyError, check_choice
 from quickstudy.estimators import _sklearn
 from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime import skill_file
@@ -93,6 +93,20 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         """Write what was learned, with the learner, to one `.qs` file."""
         _sklearn.check_fitted(self)
         self.skill_.save(path)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return what scikit-learn has to know: learners of tables take texts and missing values, others do not."""
+        tags = super().__sklearn_tags__()  # pyright: ignore[reportAttributeAccessIssue]
+        tags.input_tags.allow_nan = tags.input_tags.string = self._takes_tables()
+        return tags
+
+    def _takes_tables(self) -> bool:
+        """Return whether the learner takes rows of tables; False for one that cannot be read, which `fit` refuses."""
+        try:
+            spec = skill_file.input_of(self.skill_ if hasattr(self, "skill_") else self.learner)
+        except QuickstudyError:
+            return False
+        return spec is not None and spec.tabular
 
     @abc.abstractmethod
     def _default(self, X: Any) -> Engine:

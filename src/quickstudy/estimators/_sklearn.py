@@ -75,17 +75,24 @@ def checked_rows(estimator: Any, X: Any, reset: bool) -> Any:
 def checked_table(estimator: Any, X: Any, reset: bool) -> Any:
     """Return rows of a table as they are; at first their number of columns, and the names, are kept as scikit-learn keeps them.
 
-    Later tables are checked by the learner's spec, which takes columns in any order and names those that are missing. Later arrays, whose
-    columns have no names, must be as wide as the first one.
+    Later tables are checked by the learner's spec, which takes columns in any order and names those that are missing. Arrays, whose
+    columns have no names, are checked as scikit-learn checks them, though values may be missing; later ones must be as wide as the first.
     """
-    if validate_data is not None and (reset or _is_unnamed(X)):
-        validate_data(estimator, X, reset=reset, skip_check_array=True)
+    if validate_data is None:
+        return X
+    if _is_unnamed(X):
+        return validate_data(estimator, X, reset=reset, dtype=None, ensure_all_finite="allow-nan")
+    if reset:
+        validate_data(estimator, X, reset=True, skip_check_array=True)
     return X
 
 
 def _is_unnamed(X: Any) -> bool:
-    """Return whether `X` is an array `[row, column]` whose columns have no names."""
-    return isinstance(X, np.ndarray) and X.dtype.names is None and X.ndim == 2
+    """Return whether `X` is an array whose columns have no names, or can become one; rows as they are stored, with three axes, are none."""
+    if isinstance(X, np.ndarray):
+        return X.dtype.names is None and X.ndim < 3
+    sparse = hasattr(X, "toarray")  # refused in scikit-learn's words
+    return sparse or (hasattr(X, "__array__") and not hasattr(X, "columns"))
 
 
 def has_words(X: Any) -> bool:

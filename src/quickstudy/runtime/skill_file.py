@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from quickstudy.errors import ConfigError, FileFormatError
+from quickstudy.inputs import InputSpec
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
 from quickstudy.runtime.bundle import Bundle
@@ -119,6 +120,24 @@ def engine_of(other: Any, target: str | None = None) -> Engine:
     if importlib.util.find_spec("torch") is None:
         raise ConfigError(f"{type(other).__name__} is no learner; expected a Learner, a skill, or a path or name of one.")
     return torch_engine("").engine_of(other, target)
+
+
+def input_of(other: Any) -> InputSpec | None:
+    """Return the spec of a learner's input, without starting what runs the learner; None if it has none.
+
+    Args:
+        other: what `engine_of` takes.
+
+    Raises:
+        QuickstudyError: its file is not there, or cannot be read.
+    """
+    found = getattr(other, "engine", other)
+    if isinstance(found, Engine):
+        return found.reader_for(None)
+    if not isinstance(found, str | os.PathLike):
+        return getattr(found, "spec", None)
+    path = pretrained.find(found)
+    return bundles.read(path).manifest.input if bundles.is_bundle(path) else opened(found)[0].reader_for(None)
 
 
 def torch_engine(why: str) -> ModuleType:

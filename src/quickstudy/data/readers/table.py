@@ -128,13 +128,28 @@ def _read_rows(path: pathlib.Path, said: Mapping[str, Any], wanted: Wanted) -> F
     """Return the classes of a table of numbers and categories."""
     rows, labels = rows_of(path, said, wanted.strict)
     with said_of_file(path):
-        spec, how = wanted.of_kind(TableSpec, rows)
-        if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
-            rows = rows[[*spec.names]]  # without those of which it was said that they are left out
+        rows, spec, how = _as_wanted(wanted, TableSpec, rows)
         found = from_arrays(rows, labels, spec=spec, how=how, name=printable(path.name))
     if spec.by_group and not said["group"]:
         found = dataclasses.replace(found, groups=(found.name,) * len(found.classes))
     return Found(found)
+
+
+def _as_wanted(
+    wanted: Wanted, kind: type[InputSpec], examples: np.ndarray, measured: np.ndarray | None = None
+) -> tuple[np.ndarray, InputSpec, dict[str, Any]]:
+    """Return examples without the columns of a table that say nothing, their spec, and the options with which they are read.
+
+    Args:
+        wanted: what the examples must become.
+        kind: their kind of input.
+        examples: the examples; rows of a table as a structured array.
+        measured: which of them decide a new spec, bool `[example]`; None: all.
+    """
+    spec, how = wanted.of_kind(kind, examples if measured is None else examples[measured])
+    if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
+        examples = examples[[*spec.names]]  # a new spec has said which columns it leaves out; reading them would say it again
+    return examples, spec, how
 
 
 def rows_of(path: pathlib.Path, said: Mapping[str, Any], strict: bool = False) -> tuple[np.ndarray, list[str]]:
@@ -173,9 +188,7 @@ def _read_values(path: pathlib.Path, said: Mapping[str, Any], wanted: Wanted) ->
     training = np.repeat(_values.in_training(names), counts)
     scale = ValueScale.of(listed_names(said["value"]), values[training])
     with said_of_file(path):
-        spec, how = wanted.of_kind(TableSpec, rows[training])
-        if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
-            rows = rows[[*spec.names]]  # without those of which it was said that they are left out
+        rows, spec, how = _as_wanted(wanted, TableSpec, rows, training)
         stored = spec.read_all(rows, **how)
     return Found(_values.dataset_of(stored, values, scale, (names, counts), (spec, printable(path.name))))
 
@@ -185,9 +198,7 @@ def _read_label_sets(path: pathlib.Path, said: Mapping[str, Any], wanted: Wanted
     found = TableSpec if isinstance(wanted.spec, TableSpec) else _kind_of_labelled(path, said)
     examples, sets = label_sets_of(path, said, found, wanted.strict)
     with said_of_file(path):
-        spec, how = wanted.of_kind(found, examples)
-        if wanted.spec is None and isinstance(spec, TableSpec) and spec.columns:
-            examples = examples[[*spec.names]]  # without those of which it was said that they are left out
+        examples, spec, how = _as_wanted(wanted, found, examples)
         return Found(from_label_sets(examples, sets, spec=spec, how=how, name=printable(path.name)))
 
 
