@@ -154,7 +154,7 @@ def test_a_demo_of_tables_compares_and_reports(
     kind: str, cli: Call, pasted: Call, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     module = discovery_module("cli/demos", kind)
-    monkeypatch.setattr(tables, "SIZES", (10, 20))
+    monkeypatch.setitem(tables.TABLE, "rows", (10, 20))
     monkeypatch.setattr(module, "DEMO", dataclasses.replace(module.DEMO, tables=("iris", "diabetes")))
     out = tmp_path / "my demo"
     outcome = cli("demo", "--kind", kind, "--out", out, "--minutes", "0.001", "--json")

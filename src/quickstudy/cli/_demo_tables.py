@@ -18,9 +18,9 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from quickstudy import FewShotClassifier
 from quickstudy.cli import _demo, _output
 from quickstudy.errors import InputWarning, check_above, check_at_least
+from quickstudy.estimators.classifier import FewShotClassifier
 from quickstudy.inputs import Shown
 from quickstudy.objectives._measure import Measure
 from quickstudy.report.page import PicturedTask, Report, write_report
@@ -31,13 +31,11 @@ from quickstudy.training.evaluate import Result
 from quickstudy.training.measures import ACCURACY
 from quickstudy.training.progress import counted
 
-SIZES = (10, 30, 100)
+TABLE = {"rows": (10, 30, 100)}
 """Number of labelled rows that are learned from, in each row of the results; each class has one of them at least."""
-COUNTS = {"asked": 50, "least": 2, "shown": 5, "columns": 4, "given": 30}
+COUNTS = {"asked": 50, "least": 2, "shown": 5, "columns": 4, "given": 30, "tables": 2}
 """Most rows that are asked for in each task; least tasks per cell, as one has no interval; rows of a class that are asked for, and
-columns, in the report; labelled rows in the file of examples."""
-PICTURED = 2
-"""Number of tables of which the report shows some rows."""
+columns, in the report; labelled rows in the file of examples; tables of which the report shows rows."""
 AREA = Measure("area_under_roc", True, "%", 100.0, plain=".4g")
 """Measure of the probabilities: the area under the ROC curve of each class against the others, averaged over classes."""
 MEASURE = dataclasses.replace(ACCURACY, beside=(*ACCURACY.beside, AREA))
@@ -134,7 +132,7 @@ class TableDemo:
             # of ten rows, some columns are the same in all: they are left out, and nobody has to be told for each of many draws
             warnings.simplefilter("ignore", InputWarning)
             results = self._compare(engine, tables, minutes, tasks)
-            shown = {f"Ten rows of {table.name}": picture(engine, table) for table in tables[:PICTURED]}
+            shown = {f"Ten rows of {table.name}": picture(engine, table) for table in tables[: COUNTS["tables"]]}
         _write_examples(folder, tables[0])
         following = self._next(folder)
         write_report(folder / "report.html", self._report(results, shown, following))
@@ -143,9 +141,9 @@ class TableDemo:
     def _compare(
         self, engine: Engine, tables: Sequence[Table], minutes: float, tasks: int
     ) -> dict[str, dict[str, list[Result]]]:
-        """Return results by method and table, one for each of `SIZES`."""
+        """Return results by method and table, one for each of `TABLE`."""
         methods: dict[str, Make] = {self.ours: lambda: FewShotClassifier(engine), **self.baselines}
-        cells = [(name, table, size) for table in tables for size in SIZES for name in methods]
+        cells = [(name, table, size) for table in tables for size in TABLE["rows"] for name in methods]
         scores: dict[tuple[str, str, int], list[tuple[float, float]]] = {(name, of.name, size): [] for name, of, size in cells}
 
         def meet(index: int) -> float:
@@ -166,7 +164,9 @@ class TableDemo:
                 left -= meet(index)
                 advance(1)
         return {
-            name: {table.name: [_result(table, size, scores[name, table.name, size]) for size in SIZES] for table in tables}
+            name: {
+                table.name: [_result(table, size, scores[name, table.name, size]) for size in TABLE["rows"]] for table in tables
+            }
             for name in methods
         }
 
@@ -191,7 +191,7 @@ class TableDemo:
         means = {
             name: {
                 size: round(100 * float(np.mean([found[place].beside[AREA.key].mean() for found in by_table.values()])), 2)
-                for place, size in enumerate(SIZES)
+                for place, size in enumerate(TABLE["rows"])
             }
             for name, by_table in results.items()
         }
@@ -253,7 +253,7 @@ def judged(classifier: Any, table: Table, size: int, index: int) -> tuple[float,
 
 def picture(engine: Engine, table: Table) -> PicturedTask:
     """Return a task of ten labelled rows, with some answers, to be looked at."""
-    known, asked = table.draw(SIZES[0], 0)
+    known, asked = table.draw(TABLE["rows"][0], 0)
     found = FewShotClassifier(engine).fit(table.rows[known], table.labels[known]).predict_proba(table.rows[asked])
     some = np.concatenate([np.flatnonzero(table.labels[asked] == way)[: COUNTS["shown"]] for way in range(len(table.classes))])
     answers = [
@@ -295,7 +295,7 @@ def _rows(results: dict[str, dict[str, list[Result]]], measure: Measure) -> list
     return [
         [f"{name}, {size} rows", *(_cell(found[name][place], measure) for found in results.values())]
         for name in where
-        for place, size in enumerate(SIZES)
+        for place, size in enumerate(TABLE["rows"])
     ]
 
 

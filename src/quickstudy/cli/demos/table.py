@@ -5,8 +5,8 @@ import functools
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 
-from quickstudy import FewShotClassifier
 from quickstudy.cli._demo_tables import TableDemo, scaled
+from quickstudy.estimators.classifier import FewShotClassifier
 
 DEMO = TableDemo(
     learner="tables",
