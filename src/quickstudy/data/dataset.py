@@ -38,6 +38,8 @@ class Dataset:
         label_sets: which labels each stored row has, bool `[row, label]`; None if examples are of one class each. With label sets, all
             rows are of one class, which has no meaning.
         label_names: names of the labels; empty if there are none.
+        styles: what the examples of every class are, in their order, if that is the same for all classes, such as four hands that drew
+            each of them; empty if it is not, or if nobody knows.
     """
 
     stored: Mapping[str, np.ndarray]
@@ -52,6 +54,7 @@ class Dataset:
     scale: ValueScale | None = None
     label_sets: np.ndarray | None = None
     label_names: tuple[str, ...] = ()
+    styles: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         layout = self.spec.layout()
@@ -71,6 +74,8 @@ class Dataset:
         if self.first is None and any(len(array) != int(self.counts.sum()) for array in self.stored.values()):
             rows = max(len(array) for array in self.stored.values())
             raise DataError(f"{self.name}: counts add up to {int(self.counts.sum())}, but there are {rows} {self.spec.nouns}.")
+        if self.styles and (self.counts != len(self.styles)).any():
+            raise DataError(f"{self.name}: there are {len(self.styles)} styles; expected one example of each in every class.")
         self._check_values()
         sets = () if self.label_sets is None else self.label_sets.shape
         if (sets or self.label_names) and sets != (max(len(array) for array in self.stored.values()), len(self.label_names)):
@@ -266,4 +271,5 @@ def joined(parts: Sequence[Dataset], name: str) -> Dataset:
         name=name,
         fingerprint=derived("joined", *(part.fingerprint for part in parts)),
         first=None,
+        styles=parts[0].styles if all(part.styles == parts[0].styles for part in parts) else (),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import pathlib
 import warnings
 from collections.abc import Sequence
 
@@ -38,12 +40,23 @@ def dataset_of(job: store.Job, classes: list[ClassFiles], name: str, strict: boo
     said = job.spec.lacking(found.stored)
     if said is not None:
         warnings.warn(f"{job.tree.label}: {said}.", DataWarning, stacklevel=2)
-    return _as_dataset(found, counts, classes, job, name)
+    styles = () if left_out else styles_of(classes)
+    return dataclasses.replace(_as_dataset(found, counts, classes, job, name), styles=styles)
 
 
 def job_of(tree: Tree, classes: Sequence[ClassFiles], spec: store.InputSpec, **how: object) -> store.Job:
     """Return the job that reads the files of these classes, in their order, as `spec` says."""
     return store.Job(tree, tuple(path for chosen in classes for path in chosen.paths), spec, how)
+
+
+def styles_of(classes: Sequence[ClassFiles]) -> tuple[str, ...]:
+    """Return the names of the files of a class, without endings, if every class has files of these names; else nothing.
+
+    >>> styles_of([ClassFiles("cat", "cat", ("cat/photo.png", "cat/sketch.png")), ClassFiles("dog", "dog", ("dog/photo.png", "dog/sketch.png"))])
+    ('photo', 'sketch')
+    """
+    found = {tuple(pathlib.PurePosixPath(path).stem for path in chosen.paths) for chosen in classes}
+    return found.pop() if len(found) == 1 else ()
 
 
 def _report_unreadable(job: store.Job, paths: list[str], strict: bool) -> None:

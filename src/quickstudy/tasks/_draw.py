@@ -25,6 +25,9 @@ class Draw:
             has of each, at least one; `ways` times `shots` and `ways` times `queries` in all.
         resample: what becomes of a support set with more examples of one class than of another: `none`, `over` (examples of the smaller
             classes are repeated) or `under` (examples of the larger ones are left out).
+        hide_from_queries: part of examples that queries lack, such as a name that would tell the answer; several are separated by commas.
+        same_style: the first example of every class is of one style, the second of another, and so on, so that what is learned in one
+            style is asked for in others. Styles are files of one name in every class, such as one hand's drawings.
     """
 
     unequal: bool = False
@@ -32,6 +35,8 @@ class Draw:
     augment: str = "none"
     frequencies: Frequencies = "equal"
     resample: Resample = "none"
+    hide_from_queries: str = ""
+    same_style: bool = False
 
     def __post_init__(self) -> None:
         check_choice("frequencies", self.frequencies, get_args(Frequencies))

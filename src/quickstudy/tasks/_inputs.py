@@ -8,11 +8,15 @@ from jaxtyping import Int, Num
 from torch import Tensor
 
 from quickstudy.data.dataset import Dataset
-from quickstudy.errors import TaskError
-from quickstudy.inputs import TensorLayout
+from quickstudy.errors import ConfigError, TaskError
+from quickstudy.inputs import InputSpec, TensorLayout
+from quickstudy.inputs.several import SeveralSpec
 from quickstudy.task import Input
 from quickstudy.tasks._random import uniform
-from quickstudy.tasks.augment import augmentation
+from quickstudy.tasks.augment import Augmentation, augmentation, augmentations
+
+STREAMS = 100
+"""Streams of random numbers between those of one part of an example and those of the next, so that parts are changed independently."""
 
 
 class Inputs:
@@ -20,13 +24,14 @@ class Inputs:
 
     Args:
         dataset: whose examples they are.
-        augment: how they are changed, a name of `quickstudy.tasks.augment` for this kind of input; `none` leaves them as they are.
+        augment: how they are changed, a name of `quickstudy.tasks.augment` for this kind of input, or for that of some of its parts, which
+            are changed then; `none` leaves them as they are.
         seed: of the changes.
     """
 
     def __init__(self, dataset: Dataset, augment: str, seed: int) -> None:
         self.seed, self._layout = seed, dataset.spec.layout()
-        self._augmentation = None if augment == "none" else augmentation(dataset.spec.kind, augment)
+        self._changes = {} if augment == "none" else _changes(dataset.spec, augment)
         self._stored = {name: torch.from_numpy(dataset.stored[name]).flatten(1) for name in self._layout}
 
     def __call__(self, index: Int[np.ndarray, " task"], rows: Int[Tensor, "task example"], stream: int) -> Input:
@@ -43,12 +48,31 @@ class Inputs:
             # index_select of flat rows: several times faster than indexing by a tensor, and than a gather of floats held ready
             stored = self._stored[name].index_select(0, flat).unflatten(1, layout.axes)
             x = to_input(stored, layout)
-            if self._augmentation is not None:
-                change, numbers = self._augmentation
-                random = uniform(self.seed, index, rows.shape[1] * numbers, stream).reshape(-1, numbers)
+            if name in self._changes:
+                change, numbers, apart = self._changes[name]
+                random = uniform(self.seed, index, rows.shape[1] * numbers, stream + apart).reshape(-1, numbers)
                 x = change(x, torch.from_numpy(random).to(x.dtype))
             parts[name] = x.unflatten(0, rows.shape)
         return parts if len(parts) > 1 else next(iter(parts.values()))
+
+
+def _changes(spec: InputSpec, augment: str) -> dict[str, tuple[Augmentation, int, int]]:
+    """Return how tensors are changed at random, by their names: the change, how many random numbers it takes, and how far its stream lies.
+
+    Raises:
+        ConfigError: the kind of input has no such change; of several parts, that of none has it.
+    """
+    if not isinstance(spec, SeveralSpec):
+        return dict.fromkeys(spec.layout(), (*augmentation(spec.kind, augment), 0))
+    able = [name for name, part in spec.parts.items() if augment in augmentations(part.kind)]
+    if not able:
+        known = sorted({way for part in spec.parts.values() for way in augmentations(part.kind)})
+        raise ConfigError(
+            f"augment is {augment!r}; expected one of {', '.join(['none', *known])}, for the parts {', '.join(spec.parts)}."
+        )
+    return {
+        spec.tensor(name): (*augmentation(spec.parts[name].kind, augment), STREAMS * place) for place, name in enumerate(able)
+    }
 
 
 def to_input(stored: Num[Tensor, " *stored"], layout: TensorLayout) -> Num[Tensor, " *input"]:

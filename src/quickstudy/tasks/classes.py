@@ -17,6 +17,7 @@ from quickstudy.inputs import InputSpec
 from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import EVENLY, Draw
+from quickstudy.tasks._hidden import tensors_of, without
 from quickstudy.tasks._imbalance import apportioned, evened, listed, positions
 from quickstudy.tasks._inputs import Inputs, check_has_classes
 from quickstudy.tasks._random import distinct, keys, task_keys, uniform
@@ -80,6 +81,8 @@ class ClassTasks:
                 "differ: frequencies='natural', or unequal=True with a range of shots."
             )
         self._check_counts()
+        self._check_styles()
+        self._hidden = tensors_of(draw.hide_from_queries, dataset)
         self._pools, self._pool_sizes = self._make_pools()
         self._starts, self._rows = dataset.starts, dataset.rows
 
@@ -97,6 +100,8 @@ class ClassTasks:
         drawn = self._draw(index)
         support = self._examples(index, (drawn.support, drawn.support_mask, drawn.support_way), stream=10)
         query = self._examples(index, (drawn.query, drawn.query_mask, drawn.query_way), stream=11)
+        if self._hidden:
+            query = dataclasses.replace(query, x=without(query.x, self._hidden))
         if self.input.scaled_by_task:
             support, query = scaled_by_support(support, query)
         return Task(support, query, torch.from_numpy(task_keys(self.seed, index)))
@@ -125,7 +130,8 @@ class ClassTasks:
 
     def fingerprint(self, count: int) -> str:
         """Return a hash of the first `count` tasks: equal hashes, equal examples in equal order."""
-        digest = hashlib.sha256(f"{self.dataset.fingerprint} {self.draw.augment} {self.seed}".encode())
+        hidden = f" without {self._hidden}" if self._hidden else ""
+        digest = hashlib.sha256(f"{self.dataset.fingerprint} {self.draw.augment} {self.seed}{hidden}".encode())
         for begin in range(0, count, 64):  # in parts, so that memory does not grow with the number of tasks
             drawn = self._draw(np.arange(begin, min(begin + 64, count)))
             ways = [way for way in (drawn.support_way, drawn.query_way) if way is not None]
@@ -136,7 +142,7 @@ class ClassTasks:
     def describe(self) -> dict[str, Any]:
         """Return the protocol, named beside every result."""
         draw = dataclasses.replace(self.draw, within_groups=self.draw.within_groups or self.input.by_group)
-        drawn = {name: value for name, value in dataclasses.asdict(draw).items() if value not in (False, "none", "equal")}
+        drawn = {name: value for name, value in dataclasses.asdict(draw).items() if value not in (False, "none", "equal", "")}
         return {
             "source": "classes",
             "dataset": self.dataset.name,
@@ -163,6 +169,18 @@ class ClassTasks:
                 f"class {self.dataset.classes[first]!r} of {self.dataset.name} has {self.dataset.counts[first]} {self.input.nouns}, but "
                 f"{wanted} ({len(short)} of {len(self.dataset.classes)} classes "
                 f"are too small). {self._advice(int(self.dataset.counts.min()))}"
+            )
+
+    def _check_styles(self) -> None:
+        """Raise an error if tasks ask for one style at a time and the data knows of none."""
+        if not self.draw.same_style:
+            return
+        if self.draw.frequencies == "natural":
+            raise ConfigError("same_style goes with frequencies='equal' only; leave one of the two out.")
+        if not self.dataset.styles:
+            remedy = "Call the files of a style alike in every class, such as CLASS/sketch.png and CLASS/photo.png, or leave same_style out."
+            raise TaskError(
+                f"same_style is given, but {self.dataset.name} knows no styles of its examples. {remedy}", remedy=remedy
             )
 
     def _check_natural(self) -> None:
@@ -252,8 +270,10 @@ class ClassTasks:
         return self._pools[pool, position]
 
     def _draw_examples(self, index: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
-        """Return distinct examples of each class, as positions inside the class, `[task, example, way]`."""
+        """Return distinct examples of each class, as positions inside the class, `[task, example, way]`; of one style, if that is wished."""
         of_way = keys(self.seed, index, stream=1, lanes=classes.shape[1])
+        if self.draw.same_style:
+            of_way = of_way[:, :1].repeat(classes.shape[1], axis=1)
         position = distinct(of_way.ravel(), self.dataset.counts[classes.ravel()], count)
         return position.reshape(*classes.shape, count).transpose(0, 2, 1)
 

@@ -56,6 +56,11 @@ class PooledTasks:
                 f"{dataset.name} holds {dataset.spec}, but batches have no support set; train with scaling='training', or choose "
                 "another learner."
             )
+        if draw.hide_from_queries:
+            raise TaskError(
+                f"hide_from_queries is {draw.hide_from_queries!r}, but batches of all classes have no examples that would show what it hides; "
+                "leave it out, or choose another learner."
+            )
         self.dataset, self.batch_size, self.draw, self.seed = dataset, int(batch_size), draw, int(seed)
         self._inputs = Inputs(dataset, draw.augment, self.seed)
         self._starts, self._rows = dataset.starts, dataset.rows

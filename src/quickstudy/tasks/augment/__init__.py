@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
@@ -13,14 +13,22 @@ Augmentation = Callable[[Tensor, Tensor], Tensor]
 """Takes inputs `[example, ...]` and uniform random numbers in [0, 1) `[example, number]`; gives inputs of the same shape."""
 
 
+def augmentations(kind: str) -> Mapping[str, tuple[Augmentation, int]]:
+    """Return all ways to change inputs of a kind, by name, each with how many random numbers it takes for each example.
+
+    >>> list(augmentations("image")), list(augmentations("rows"))
+    (['flip', 'affine'], [])
+    """
+    return discovery.module("tasks/augment", kind).AUGMENTATIONS if kind in discovery.names("tasks/augment") else {}
+
+
 def augmentation(kind: str, name: str) -> tuple[Augmentation, int]:
     """Return a way to change inputs of a kind, and how many random numbers it takes for each example.
 
     Raises:
         ConfigError: the kind has none of this name.
     """
-    module = discovery.module("tasks/augment", kind) if kind in discovery.names("tasks/augment") else None
-    known = module.AUGMENTATIONS if module else {}
+    known = augmentations(kind)
     if name not in known:
         raise ConfigError(
             f"augment is {name!r}; expected one of {', '.join(['none', *known])}, for inputs of kind {kind}.",
