@@ -52,7 +52,7 @@ def job_of(tree: Tree, classes: Sequence[ClassFiles], spec: store.InputSpec, **h
 def styles_of(classes: Sequence[ClassFiles]) -> tuple[str, ...]:
     """Return the names of the files of a class, without endings, if every class has files of these names; else nothing.
 
-    >>> styles_of([ClassFiles("cat", "cat", ("cat/photo.png", "cat/sketch.png")), ClassFiles("dog", "dog", ("dog/photo.png", "dog/sketch.png"))])
+    >>> styles_of([ClassFiles(name, name, (f"{name}/photo.png", f"{name}/sketch.png")) for name in ("cat", "dog")])
     ('photo', 'sketch')
     """
     found = {tuple(pathlib.PurePosixPath(path).stem for path in chosen.paths) for chosen in classes}

@@ -178,7 +178,9 @@ class ClassTasks:
         if self.draw.frequencies == "natural":
             raise ConfigError("same_style goes with frequencies='equal' only; leave one of the two out.")
         if not self.dataset.styles:
-            remedy = "Call the files of a style alike in every class, such as CLASS/sketch.png and CLASS/photo.png, or leave same_style out."
+            remedy = (
+                "Call the files of a style alike in every class, such as CLASS/sketch.png and CLASS/photo.png, or leave it out."
+            )
             raise TaskError(
                 f"same_style is given, but {self.dataset.name} knows no styles of its examples. {remedy}", remedy=remedy
             )
@@ -270,9 +272,9 @@ class ClassTasks:
         return self._pools[pool, position]
 
     def _draw_examples(self, index: np.ndarray, classes: np.ndarray, count: int) -> np.ndarray:
-        """Return distinct examples of each class, as positions inside the class, `[task, example, way]`; of one style, if that is wished."""
+        """Return distinct examples of each class, as positions inside the class, `[task, example, way]`."""
         of_way = keys(self.seed, index, stream=1, lanes=classes.shape[1])
-        if self.draw.same_style:
+        if self.draw.same_style:  # the same positions in all classes
             of_way = of_way[:, :1].repeat(classes.shape[1], axis=1)
         position = distinct(of_way.ravel(), self.dataset.counts[classes.ravel()], count)
         return position.reshape(*classes.shape, count).transpose(0, 2, 1)

@@ -58,7 +58,7 @@ class PooledTasks:
             )
         if draw.hide_from_queries:
             raise TaskError(
-                f"hide_from_queries is {draw.hide_from_queries!r}, but batches of all classes have no examples that would show what it hides; "
+                f"hide_from_queries is {draw.hide_from_queries!r}, but batches of all classes have no support set to show what it hides; "
                 "leave it out, or choose another learner."
             )
         self.dataset, self.batch_size, self.draw, self.seed = dataset, int(batch_size), draw, int(seed)
