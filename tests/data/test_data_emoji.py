@@ -49,6 +49,21 @@ def test_groups_are_in_one_split_and_an_emoji_has_its_four_drawings(folder: path
     assert found["all"].examples["image"].shape == (32, 48, 48, 3)
 
 
+def test_an_emoji_has_the_styles_of_its_four_drawings_and_its_name_beside_each(folder: pathlib.Path) -> None:
+    drawings, named = (load(name, "all", data_dir=folder) for name in ("emoji", "named_emoji"))
+    assert drawings.styles == named.styles == ("fluent", "noto", "openmoji", "twemoji")
+    assert (named.classes, named.groups) == (drawings.classes, drawings.groups)
+    np.testing.assert_array_equal(named.examples["image"], drawings.examples["image"])
+    said = [bytes(row).rstrip(b"\0").decode() for row in named.examples["name"].astype(np.uint8)]
+    expected = [chosen.partition("/")[2].replace("-", " ") for chosen in drawings.classes for _ in range(4)]
+    assert said == expected
+    assert "jack o lantern" in said
+    assert named.examples["name_there"].all()
+    assert named.fingerprint != drawings.fingerprint
+    smaller = load("named_emoji", "test", data_dir=folder, size=24)
+    assert smaller.examples["image"].shape == (8, 24, 24, 3)
+
+
 def test_a_missing_file_is_named_with_where_it_comes_from(tmp_path: pathlib.Path) -> None:
     with pytest.raises(QuickstudyError, match=r"emoji4.zip.*iconify"):
         load("emoji", "test", data_dir=tmp_path)

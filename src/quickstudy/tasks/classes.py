@@ -241,7 +241,7 @@ class ClassTasks:
         way_mask = np.arange(most_ways) < self._draw_between(index, self.ways, 1, stream=2)
         shots = self._draw_between(index, self.shots, most_ways if self.draw.unequal else 1, stream=3)
         support_mask = (np.arange(most_shots)[:, None] < shots[:, None, :]) & way_mask[:, None, :]
-        query_mask = np.broadcast_to(way_mask[:, None, :], query.shape)
+        query_mask = np.repeat(way_mask[:, None, :], self.queries, axis=1)
         if self.draw.resample != "none":
             support, support_mask = evened(support, support_mask, self.draw.resample)
         return _Drawn(_pad(support, support_mask), _pad(query, query_mask), support_mask, query_mask)
