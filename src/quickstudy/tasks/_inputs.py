@@ -15,9 +15,6 @@ from quickstudy.task import Input
 from quickstudy.tasks._random import uniform
 from quickstudy.tasks.augment import Augmentation, augmentation, augmentations
 
-STREAMS = 100
-"""Streams of random numbers between those of one part of an example and those of the next, so that parts are changed independently."""
-
 
 class Inputs:
     """Inputs of the examples of a data set, each changed at random if that is wished.
@@ -70,9 +67,8 @@ def _changes(spec: InputSpec, augment: str) -> dict[str, tuple[Augmentation, int
         raise ConfigError(
             f"augment is {augment!r}; expected one of {', '.join(['none', *known])}, for the parts {', '.join(spec.parts)}."
         )
-    return {
-        spec.tensor(name): (*augmentation(spec.parts[name].kind, augment), STREAMS * place) for place, name in enumerate(able)
-    }
+    # a hundred streams of random numbers further for each part, so that parts are changed independently
+    return {spec.tensor(name): (*augmentation(spec.parts[name].kind, augment), 100 * place) for place, name in enumerate(able)}
 
 
 def to_input(stored: Num[Tensor, " *stored"], layout: TensorLayout) -> Num[Tensor, " *input"]:
