@@ -94,7 +94,13 @@ def test_the_nets_of_parts_are_chosen_and_rows_of_numbers_are_a_part(
     cli: Call, pairs: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
     nets = ("--net.nets", "{text: {name: text_cnn, filters: 4}, table: {hidden: [5]}}", "--net.join", "beside")
-    trained(cli, pairs, tmp_path / "run", "--text", "caption", "--columns", "weight", "--label", "animal", *nets)
+    hidden = ("--draw.hide_from_queries", "caption")
+    outcome = trained(
+        cli, pairs, tmp_path / "run", "--text", "caption", "--columns", "weight", "--label", "animal", *nets, *hidden
+    )
+    assert "--draw.hide_from_queries caption" in " ".join(outcome.out.split())  # the command that evaluates hides it too
+    about = json.loads(cli("info", tmp_path / "run", "--json").out)["info"]["trained_on"]
+    assert about["hide_from_queries"] == "caption"
     net = json.loads(cli("info", tmp_path / "run", "--json").out)["learner"]["modules"]["net"]["args"]
     assert net["nets"] == {"text": {"name": "text_cnn", "filters": 4}, "table": {"hidden": [5]}}
     assert net["join"] == "beside"
@@ -118,6 +124,8 @@ def test_what_examples_of_several_parts_cannot_do_is_said(
     assert "has none of the columns caption, weight" in refused(
         "adapt", run, tmp_path / "other.csv", "--label", "animal", "-o", skill
     )
+    words = refused("train", "--data", pairs, *COLUMNS, "--draw.hide_from_queries", "name", *SIZES, "--out", tmp_path / "no")
+    assert "have no part 'name'; they have caption, photo" in words
     words = refused("train", "--data", pairs, *COLUMNS, "--net", "conv4", *SIZES, "--out", tmp_path / "no")
     assert "conv4 takes images" in words
     assert "--net joined" in words
