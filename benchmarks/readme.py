@@ -132,7 +132,9 @@ OTHERS = {
     "microarray": "Tasks are patients of one study each, with two of its diagnoses, by the 100 genes that differ most between its "
     "patients. Nothing was trained on other studies: these are the baselines that a learner of such tables must beat.",
     "emoji": "A task is 20 emoji of one group, each known by one drawing and asked for by the three that other hands drew. "
-    "Animals, food and places were held out.",
+    "In `protonet_style` and `means_style`, the same learners meet tasks in which one hand drew all 20 examples to learn from; in the "
+    "other rows these are by any hands. `protonet_named` learns from a drawing and its name, and is asked with a drawing alone "
+    "(`joined`, as AM3). Animals, food and places were held out.",
 }
 """Notes on the benchmarks other than Omniglot's."""
 NOTES = {

@@ -230,7 +230,7 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
                 return [*words, "--split", split, *sizes]
             continue
         if together >= max(2, ways) and min(counts) >= 2:
-            return [*words, "--split", split, "--ways", ways, *_examples(min(counts)), *_hidden(options)]
+            return [*words, "--split", split, "--ways", ways, *_examples(min(counts))]
     return ["info", options.out]
 
 
@@ -264,12 +264,6 @@ def _chosen_of(source: type, options: jsonargparse.Namespace) -> list[object]:
         (f"--{name}", "-".join(map(str, value)) if isinstance(value, tuple | list) else value) for name, value in given.items()
     ]
     return [*itertools.chain.from_iterable(words)]
-
-
-def _hidden(options: jsonargparse.Namespace) -> list[object]:
-    """Return the words that leave parts out of queries, if the run's tasks did; with these parts, queries would tell their answers."""
-    hidden = options.get("draw.hide_from_queries")
-    return ["--draw.hide_from_queries", hidden] if hidden else []
 
 
 def _counts(options: jsonargparse.Namespace, split: str | None, saved: SavedLearner) -> tuple[list[int], int]:

@@ -102,6 +102,11 @@ def _trained_shots(saved: SavedLearner | None) -> int | str:
     return found.get("shots", 5)
 
 
+def _hidden(saved: SavedLearner | None) -> str:
+    """Return the parts that the queries of a learner's training lacked, as queries that have them may tell their answers."""
+    return "" if saved is None else str(dict(saved.info.get("trained_on") or {}).get("hide_from_queries", ""))
+
+
 def _warn_of_known_data(name: str, saved: SavedLearner) -> None:
     """Warn if a learner was trained on the split that it is evaluated on, or if either is all of the data."""
     trained = str(dict(saved.info.get("trained_on") or {}).get("dataset"))
@@ -145,6 +150,8 @@ def _build_parser(saved: SavedLearner | None, data: Mapping[str, str]) -> _parse
     _parser.add_settings(parser, source, f"options of the tasks {_source(saved)}", skip=skip)
     if saved is not None and saved.symbols:  # to which the learner's head is fixed
         parser.set_defaults({"strings.alphabet": "".join(saved.symbols)})
+    if hidden := _hidden(saved):
+        parser.set_defaults({"draw.hide_from_queries": hidden})
     parser.add_argument("--tasks", type=int, default=1000, help="number of tasks")
     parser.add_argument(
         "--both_protocols",
