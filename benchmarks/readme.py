@@ -134,7 +134,7 @@ OTHERS = {
     "emoji": "A task is 20 emoji of one group, each known by one drawing and asked for by the three that other hands drew. "
     "In `protonet_style` and `means_style`, the same learners meet tasks in which one hand drew all 20 examples to learn from; in the "
     "other rows these are by any hands. `protonet_named` learns from a drawing and its name, and is asked with a drawing alone "
-    "(`joined`, as AM3). Animals, food and places were held out.",
+    "(`joined`, as AM3). Animals, food and places were held out. The machine was busy when times of adapting were measured.",
 }
 """Notes on the benchmarks other than Omniglot's."""
 NOTES = {
