@@ -132,17 +132,15 @@ def _table(name: str, seeds: dict[str, Any]) -> list[tuple[str, ...]]:
 def main() -> None:
     """Measure benchmarks, or print their tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "names", nargs="*", choices=[[], *BENCHMARKS], default=list(BENCHMARKS), help="benchmarks; all by default"
-    )
+    parser.add_argument("name", nargs="?", choices=list(BENCHMARKS), default="languages", help="benchmark")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/strings"))
     parser.add_argument("--table", action="store_true", help="print the tables of the recorded results")
     parser.add_argument("--markdown", action="store_true", help="print them as Markdown")
     options = parser.parse_args()
     if not options.table and not options.markdown:
-        for name, seed in itertools.product(options.names, options.seeds):
-            record(name, seed, measure(name, seed, options.runs))
+        for seed in options.seeds:
+            record(options.name, seed, measure(options.name, seed, options.runs))
     for name, (head, *rows) in tables(json.loads(RESULTS.read_text())).items():
         if options.markdown:
             sys.stdout.write("\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)) + "\n")
