@@ -22,7 +22,15 @@ import beside_papers
 HERE = pathlib.Path(__file__).parent
 CASES: dict[str, Any] = json.loads((HERE / "case_studies.json").read_text())
 """Cases by name: a title, what they are `about`, what the figures say (`says`), and either their `benchmark` with its recipes that are
-compared, by their names on the page (`methods`), or the `command` that measures them."""
+compared, by their names on the page (`methods`), or the `command` that measures them; and a second part on `tables` where they have one."""
+TABLE_METHODS = {
+    "tables": "`tables`, which ships",
+    "centroid": "nearest centroid",
+    "logistic": "logistic regression",
+    "forest": "random forest",
+    "scratch": "a net, from scratch",
+}
+"""Methods of `table_cases.py`, by their names on a page."""
 NOTE = "± is the 95 % confidence interval. All methods meet the same tasks in each column{fewer}."
 
 
@@ -34,7 +42,8 @@ def page(name: str) -> str:
         return _written(case, case["command"], table(json.loads(_results(records).read_text())))
     runs = json.loads(_results(case["benchmark"]).read_text())["runs"]
     command = f"python benchmarks/few_shot.py {case['benchmark']} {' '.join(case['methods'])}"
-    return _written(case, command, _of_runs(case["methods"], runs))
+    written = _written(case, command, _of_runs(case["methods"], runs))
+    return written + _of_tables(name) if "tables" in case else written
 
 
 def _results(name: str) -> pathlib.Path:
@@ -63,6 +72,20 @@ def _of_runs(methods: dict[str, str], runs: dict[str, Any]) -> str:
     counts = {row["test_tasks"] for row in first.values()}
     tasks = f"{', '.join(map(str, counts))} tasks of each size; their hashes: {', '.join(same)}."
     return f"{beside_papers.in_markdown(columns, body)}\n\n{NOTE.format(fewer='')} {tasks}"
+
+
+def _of_tables(name: str) -> str:
+    """Return the second part of a page, on tables of the case: a row for each method, a column for each number of rows to learn from."""
+    case, rows = CASES[name], json.loads(_results("table_cases").read_text())[name]["rows"]
+    sizes = {row["context"]: row["tasks_hash"] for row in rows}
+    found = {(row["method"], row["context"]): row for row in rows}
+    body = [
+        [words, *(f"{found[method, size]['area']:.1f} ± {found[method, size]['area_ci95']:.1f}" for size in sizes)]
+        for method, words in TABLE_METHODS.items()
+    ]
+    table = beside_papers.in_markdown(["area under the ROC curve, %", *(f"{size} rows" for size in sizes)], body)
+    note = f"{NOTE.format(fewer='')} {rows[0]['test_tasks']} tasks of each size; their hashes: {', '.join(sizes.values())}."
+    return "\n#" + _written(case["tables"], f"python benchmarks/table_cases.py {name}", f"{table}\n\n{note}")
 
 
 def _of_curves(found: dict[str, Any]) -> str:
@@ -105,6 +128,8 @@ def run(name: str, options: list[str]) -> None:
     else:
         words = [str(HERE / "few_shot.py"), case["benchmark"], *case["methods"], *options]
         subprocess.run([sys.executable, *words], check=True)
+    if "tables" in case:
+        subprocess.run([sys.executable, str(HERE / "table_cases.py"), name], check=True)
 
 
 def main() -> None:

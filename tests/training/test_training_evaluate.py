@@ -18,19 +18,22 @@ import torch
 from builders import DESCENT, PROTOTYPES, Descent, Prototypes, make_learner, make_tasks, shown, variants
 from torch import nn
 
+from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import Dataset
-from quickstudy.errors import ConfigError
+from quickstudy.errors import ConfigError, DataError
 from quickstudy.inputs.image import ImageSpec
 from quickstudy.learner import Learner
 from quickstudy.nets.conv4 import Conv4
+from quickstudy.nets.frames import Frames
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.classes import ClassTasks
 from quickstudy.tasks.sinusoid import SinusoidTasks
+from quickstudy.tasks.strings import StringTasks
 from quickstudy.training import graphs
-from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _constant, _Runner, _together, evaluate
+from quickstudy.training.evaluate import LIMITS, Evaluator, Result, _constant, _Runner, _together, check_fits, evaluate
 from quickstudy.training.fit import fit
 from quickstudy.training.folder import RunFolder
 from quickstudy.training.measures import ACCURACY, MEASURES, measure_in
@@ -408,3 +411,12 @@ def test_the_progress_line_names_the_error() -> None:
         line.update(0.5, row)
         line.update(1.0, {"loss": 0.5, "tasks_per_second": 3.0})
     assert "validation mean squared error 1.23 ± 0.0456" in screen.getvalue().split("\r")[-1]
+
+
+def test_one_transcript_that_is_too_long_is_found_wherever_it_is() -> None:
+    texts = [*(f"ann/{'ab' * (1 + place % 2)}{place:03}" for place in range(200)), "ann/aaaaaaaa"]
+    tasks = StringTasks(from_arrays(np.zeros((201, 4, 12), np.uint8), texts), shots=1, queries=1)
+    learner = Descent(Frames(bands=4, length=12, channels=8, halvings=0))
+    message = r"the transcript 'aaaaaaaa' \('ann/aaaaaaaa' of arrays\) has 8 symbols and needs 15 frames"
+    with pytest.raises(DataError, match=message):
+        check_fits(learner, tasks)

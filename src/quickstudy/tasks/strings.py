@@ -20,7 +20,7 @@ from quickstudy.data.dataset import Dataset, DataWarning
 from quickstudy.errors import ConfigError, TaskError, check_at_least
 from quickstudy.inputs import InputSpec
 from quickstudy.objectives.sequences import Tokens
-from quickstudy.targets.sequences import SPACE, SequenceTarget
+from quickstudy.targets.sequences import SPACE, SequenceTarget, check_frames
 from quickstudy.task import Examples, Task
 from quickstudy.tasks._draw import EVENLY, Draw
 from quickstudy.tasks._inputs import Inputs, check_has_classes
@@ -115,6 +115,12 @@ class StringTasks:
         y = self._y(index, drawn.classes, lengths)
         support, query = (Examples(x[:, part], Tokens(y[:, part])) for part in (slice(self.shots), slice(self.shots, None)))
         return Task(support, query, torch.from_numpy(task_keys(self.seed, index)))
+
+    def check_frames(self, frames: int) -> None:
+        """Raise a DataError for a transcript of the data that so many frames cannot hold, if examples are whole strings."""
+        if self.length[1] == 1:
+            for name, text in zip(self.dataset.classes, self._texts, strict=True):
+                check_frames(f"the transcript {text!r} ({name!r} of {self.dataset.name})", text, frames)
 
     @property
     def input(self) -> InputSpec:

@@ -36,6 +36,7 @@ from quickstudy.objectives.sequences import Tokens
 from quickstudy.targets import ValueScale
 from quickstudy.task import Examples, Task
 from quickstudy.tasks.source import TaskSource, scale_of
+from quickstudy.tasks.strings import StringTasks
 from quickstudy.training.calibration import Reliability
 from quickstudy.training.graphs import Captured
 from quickstudy.training.measures import ACCURACY, MEASURES, Measure
@@ -188,7 +189,9 @@ def check_fits(learner: Learner, tasks: TaskSource) -> None:
         )
     frames = next((count for part in learner.children() if (count := frame_count(part)) is not None), None)
     if frames is not None:
-        first = tasks.batch(range(4))
+        if isinstance(tasks, StringTasks):
+            tasks.check_frames(frames)
+        first = tasks.batch(range(4))  # of other sources, and of strings that are joined
         for part in (first.support, first.query):
             if isinstance(part.y, Tokens):
                 part.y.check_frames(frames)
