@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import pathlib
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ from quickstudy.tasks.source import TaskSource
 from quickstudy.tasks.strings import StringTasks
 from quickstudy.training.error_weights import check_error_weights, with_error_weights
 from quickstudy.training.fit import fit
-from quickstudy.training.settings import ObjectiveSettings, TrainingSettings
+from quickstudy.training.settings import ObjectiveSettings, TrainingSettings, ValidationSettings
+from quickstudy.training.tracking import read_metrics
 
 MiniBatches = learner_class(takes="adapt_steps inner_batch inner_optimizer")
 WANTED = torch.tensor([[2, 1, 3]])
@@ -82,14 +84,16 @@ def test_a_loss_is_the_weighed_sum_of_its_parts(tasks: StringTasks) -> None:
     assert (losses(0, 1) > 0).all()
 
 
-def test_a_training_learns_from_word_errors_alone() -> None:
+def test_a_training_learns_from_word_errors_alone(tmp_path: pathlib.Path) -> None:
     picture = np.zeros((4, 8), np.uint8)
     data = from_arrays(np.stack([picture, 255 - picture] * 20), ["ann/a", "ann/b"] * 20)
     source = StringTasks(data, shots=2, queries=8)
     torch.manual_seed(0)
     learner = Descent(Frames(bands=4, length=8, channels=8), inner_steps=0, head_ways=4)
-    settings = TrainingSettings(steps=60, lr=0.02, objective=ObjectiveSettings(0, 1))
-    saved = fit(learner, source, settings=settings)
+    settings = TrainingSettings(steps=60, lr=0.02, objective=ObjectiveSettings(0, 1), validation=ValidationSettings(30, 5))
+    saved = fit(learner, source, source, settings, tmp_path)
+    judged = [row for row in read_metrics(tmp_path / "metrics.csv") if row["validation_ci95"]]
+    assert all(row["validation_character_error_rate"] and row["validation_word_error_rate"] for row in judged)
     task = source.batch([0])[0]
     scores = task.query.y.scores(saved.learner.predict(saved.learner.adapt(task.support), task.query.x), torch.ones(8))
     assert scores["word_error_rate"] < 0.2  # each of two symbols is one word; a guess has 0.5 at best

@@ -122,6 +122,14 @@ class Result:
             "tasks_hash": self.tasks_hash,
         }
 
+    @property
+    def means(self) -> dict[str, float]:
+        """Return the mean over tasks by every measure that there are scores of, by its key, the first one that of `mean`."""
+        spread = (
+            {} if self.of_spread is None or self.measure.of_spread is None else {self.measure.of_spread.key: self.of_spread}
+        )
+        return {key: float(scores.mean()) for key, scores in {self.measure.key: self.scores, **self.beside, **spread}.items()}
+
     def _further(self) -> dict[str, float | None]:
         """Return plain values of the scores by further measures."""
         found: dict[str, float | None] = {}

@@ -360,7 +360,7 @@ class Trainer:
         if best:
             self.run.best, self.run.best_step, self.run.stale = result.mean, self.run.step, 0
         self.group.first(lambda: self.best.keep(self.saved(result), self.run.step, best))
-        return {f"validation_{result.measure.key}": result.mean, "validation_ci95": result.ci95}
+        return {f"validation_{key}": mean for key, mean in result.means.items()} | {"validation_ci95": result.ci95}
 
     def _over(self) -> bool:
         """Return whether the steps, the minutes or the patience are used up."""

@@ -20,7 +20,7 @@ from quickstudy.training.measures import MEASURES
 
 COLUMNS: tuple[str, ...] = (
     *("step", "seconds", "loss", "lr", "tasks_per_second"),
-    *(f"validation_{measure.key}" for measure in MEASURES.values()),
+    *dict.fromkeys(f"validation_{one.key}" for measure in MEASURES.values() for one in measure.measures),
     "validation_ci95",
 )
 
