@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 
-from quickstudy.functional.linear import inverse_root, inverted, solve
+from quickstudy.functional.linear import inverse_root, inverted, once, ridge_solver, solve, solver
 
 
 @pytest.mark.parametrize("batch", [(), (3,)])
@@ -29,3 +32,19 @@ def test_the_derivative_of_a_solution_is_that_of_finite_differences() -> None:
     identity = torch.eye(4, dtype=torch.float64)
     assert torch.autograd.gradcheck(lambda a, b: solve(a @ a.mT + identity, b), (square, right))
     assert torch.autograd.gradgradcheck(lambda a, b: solve(a @ a.mT + identity, b), (square, right))
+
+
+@pytest.mark.parametrize("system", [once, solver], ids=["once", "often"])
+@pytest.mark.parametrize("count", [3, 9])
+def test_systems_of_rows_and_of_columns_have_one_solution(count: int, system: Callable[..., Any]) -> None:
+    rows, weight = torch.randn(count, 6, dtype=torch.float64), torch.rand(2, count, dtype=torch.float64)
+    weight[:, 0] = 0  # a row that is not there
+    right = torch.randn(2, 6, 1, dtype=torch.float64)
+    found = ridge_solver(rows, weight, 0.5, system)(right)
+    identity = torch.eye(6, dtype=torch.float64)
+    expected = torch.stack(
+        [torch.linalg.solve(rows.T @ torch.diag(of) @ rows + 0.5 * identity, b) for of, b in zip(weight, right, strict=True)]
+    )
+    torch.testing.assert_close(found, expected, rtol=1e-10, atol=1e-10)
+    moved = rows.requires_grad_()
+    assert torch.autograd.gradcheck(lambda x, w: ridge_solver(x, w, 0.5, system)(right), (moved, weight.requires_grad_()))

@@ -3,7 +3,7 @@
 Alain and Bengio 2017, "Understanding Intermediate Layers Using Linear Classifier Probes", section 3; Tian et al. 2020, "Rethinking
 Few-Shot Image Classification: a Good Embedding Is All You Need?", section 3.1, use it on frozen features for few-shot tasks. It needs no
 training (`--steps 0`); trained on few-shot tasks, the net learns features that suit such heads. The steps are Newton's with a bound in
-place of the second derivative, so that one system of one row per feature serves all steps and all ways, and no step goes too far (Böhning
+place of the second derivative, so that one system serves all steps and all ways, and no step goes too far (Böhning
 1992, "Multinomial Logistic Regression Algorithm", section 2). Deviation: the bias has the penalty of the other weights.
 """
 
@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from quickstudy.errors import check_above, check_at_least
-from quickstudy.functional.linear import solver, with_ones
+from quickstudy.functional.linear import ridge_solver, with_ones
 from quickstudy.functional.loop import repeat
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, remembered
@@ -47,8 +47,7 @@ class LinearProbe(EmbeddingLearner):
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
         known, seen = remembered(features, support, state), counted(support, state)
         x, y, weight = with_ones(known["features"]), known["y"], known["weight"].unsqueeze(-1)
-        ridge = self.penalty * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-        bounded = solver(x.t() @ (x * weight) / 2 + ridge)
+        bounded = ridge_solver(x, known["weight"] / 2, self.penalty)
 
         def step(index: int | Tensor, head: Tensor) -> Tensor:
             share = hide_unseen(x @ head, seen).softmax(-1)

@@ -1,8 +1,8 @@
 """A logistic head for each task, found by a few Newton steps and differentiated through.
 
 Bertinetto, Henriques, Torr and Vedaldi 2019, "Meta-learning with Differentiable Closed-Form Solvers", section 3.4 (LR-D2). Deviations:
-every way against the others, where the paper treats two ways only; one row for each feature in the system (as in `r2d2`); a learned scale
-of the logits; and, as in `protonet`, batch norm uses the batch in meta-training and population statistics afterwards.
+every way against the others, where the paper treats two ways only; a learned scale of the logits; and, as in
+`protonet`, batch norm uses the batch in meta-training and population statistics afterwards.
 """
 
 import dataclasses
@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import check_above, check_at_least
-from quickstudy.functional.linear import full_precision, solve, with_ones
+from quickstudy.functional.linear import full_precision, once, ridge_solver, with_ones
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, remembered
 from quickstudy.learners._weights import counted, hide_unseen
@@ -54,13 +54,12 @@ class Logistic(EmbeddingLearner):
         """Return the head after some steps of Newton's method on remembered examples."""
         x, y, weight = with_ones(known["features"]), known["y"], known["weight"]
         penalty = self.log_penalty.exp()
-        ridge = penalty * torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
         head = x.new_zeros((y.shape[1], x.shape[1]))
         for _ in range(self.newton_steps):
             share = torch.sigmoid(head @ x.t())  # [way, example]
             slope = ((y.t() - share) * weight) @ x - penalty * head
-            curvature = (x.t() * (share * (1 - share) * weight).unsqueeze(1)) @ x + ridge  # [way, feature, feature]
-            head = head + solve(curvature, slope.unsqueeze(-1)).squeeze(-1)
+            step = ridge_solver(x, share * (1 - share) * weight, penalty, once)  # a system for each way
+            head = head + step(slope.unsqueeze(-1)).squeeze(-1)
         return head
 
     def answer(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example output"]:
