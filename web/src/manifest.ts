@@ -165,7 +165,7 @@ function partFaults(found: Manifest): Record<string, boolean> {
   const { input, layout, target, programs, labels } = found;
   if (!KIND_NAMES.includes(input.kind)) {
     throw new ConfigError(
-      `the learner's input is ${input.kind}; this module reads ${KIND_NAMES.join(" and ")}. Use quickstudy.runtime.`,
+      `the learner's input is ${input.kind}; this module reads ${KIND_NAMES.slice(0, -1).join(", ")} and ${KIND_NAMES.at(-1)}. Use quickstudy.runtime.`,
     );
   }
   const expected = kindOf(input).axes(input);

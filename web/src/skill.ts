@@ -33,7 +33,8 @@ export interface Given {
 
 export class Skill {
   private turn: Promise<unknown> = Promise.resolve();
-  private said: string | null = null;
+  /** What was said of examples so far: what was lost when they were read, and what is unlike those of training. */
+  private readonly said: { lost: string | null; unlike: string | null } = { lost: null, unlike: null };
 
   private constructor(
     private readonly model: Model,
@@ -69,9 +70,12 @@ export class Skill {
     return this.ways;
   }
 
-  /** The first thing found in examples that was far from those of the learner's training, and its remedy; null if nothing was. */
+  /**
+   * The first thing that was lost when examples were read, and the first thing that was far from those of the learner's training, with the
+   * remedies; null if there was neither.
+   */
   get warning(): string | null {
-    return this.said;
+    return [this.said.lost, this.said.unlike].filter((said) => said !== null).join(" ") || null;
   }
 
   /** Return a prediction of its class for each example. */
@@ -160,14 +164,17 @@ export class Skill {
     });
   }
 
-  /** Return examples in their stored form; the first time that they are unlike those of training, say so. */
+  /** Return examples in their stored form; the first time that they lose something or are unlike those of training, say so. */
   private async read(examples: readonly Example[], given: Given): Promise<Inputs> {
     const { input, layout, statistics } = this.model.manifest;
     const reading = { ...this.reading, ...asReading(given) };
-    const inputs = await readAll(examples, input, layout, reading);
-    if (this.said !== null) return inputs;
-    this.said = kindOf(input).unlike(inputs, layout, input, statistics, reading);
-    if (this.said !== null) console.warn(this.said);
+    const { inputs, remark } = await readAll(examples, input, layout, reading);
+    const found = { lost: remark, unlike: kindOf(input).unlike(inputs, layout, input, statistics, reading) };
+    for (const about of ["lost", "unlike"] as const) {
+      if (this.said[about] !== null || found[about] === null) continue;
+      this.said[about] = found[about];
+      console.warn(found[about]);
+    }
     return inputs;
   }
 

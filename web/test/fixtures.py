@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import torch
+from texts import texts
 
 from quickstudy import FewShotClassifier
 from quickstudy.errors import UnlikeTrainingWarning
@@ -194,6 +195,7 @@ def main() -> None:
     kept(folder)
     pixels(folder)
     unlike(folder)
+    texts(folder)
 
 
 if __name__ == "__main__":

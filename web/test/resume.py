@@ -7,12 +7,14 @@ import warnings
 
 import numpy as np
 
-from quickstudy.errors import UnlikeTrainingWarning
+from quickstudy.errors import InputWarning, UnlikeTrainingWarning
 from quickstudy.runtime import Skill
 
 
-def example(plain: dict | list) -> np.ndarray:
-    """Return an example of a case: an image, or a row of numbers."""
+def example(plain: dict | list | str) -> np.ndarray | str:
+    """Return an example of a case: an image, a row of numbers, or a text."""
+    if isinstance(plain, str):
+        return plain
     if isinstance(plain, list):
         return np.array(plain, dtype=np.float32)
     return np.array(plain["data"], dtype=np.uint8).reshape(plain["height"], plain["width"])
@@ -21,6 +23,7 @@ def example(plain: dict | list) -> np.ndarray:
 def main() -> None:
     """Print what the skill predicts, before and after it learns more."""
     warnings.simplefilter("ignore", UnlikeTrainingWarning)  # the case's images are noise
+    warnings.simplefilter("ignore", InputWarning)  # and one of its texts is cut
     case = json.loads(pathlib.Path(sys.argv[2]).read_text())
     skill = Skill.load(sys.argv[1])
     query = [example(plain) for plain in case["query"]]

@@ -2,6 +2,7 @@
 import { isSize } from "../checks.ts";
 import { DataError, reason } from "../errors.ts";
 import { toNetwork } from "../layout.ts";
+import { fixed, mean, roundHalfEven, spread } from "../numbers.ts";
 import type { Values } from "../safetensors.ts";
 import type { InputSpec, Kind, Statistics } from "./kind.ts";
 import { type Pixels, resize } from "./resize.ts";
@@ -68,8 +69,8 @@ export const imageKind: Kind<ImageSpec> = {
     if (farthest === null || farthest.distance <= FAR) return null;
     const { name, distance, value } = farthest;
     const found =
-      `the ${BRIGHTNESS[name]} of the images is ${value.toFixed(2)} (from 0 to 1, as the network sees them), ` +
-      `but ${statistics[name]!.toFixed(2)} in those that the learner was trained on`;
+      `the ${BRIGHTNESS[name]} of the images is ${fixed(value, 2)} (from 0 to 1, as the network sees them), ` +
+      `but ${fixed(statistics[name]!, 2)} in those that the learner was trained on`;
     const negatives = images.map((image) => image.map((grey) => 1 - grey));
     if (farthestFrom(statistics, negatives, spec)!.distance < distance / 2) {
       const other = (reading["ink"] ?? spec.ink) === "dark" ? "light" : "dark";
@@ -149,17 +150,6 @@ function farthestFrom(statistics: Statistics, images: readonly Float64Array[], s
   return farthest;
 }
 
-function mean(values: ArrayLike<number>): number {
-  let sum = 0;
-  for (let at = 0; at < values.length; at++) sum += values[at]!;
-  return sum / values.length;
-}
-
-function spread(values: ArrayLike<number>): number {
-  const middle = mean(values);
-  return Math.sqrt(mean(Array.from(values, (value) => (value - middle) ** 2)));
-}
-
 /** Return a picture on its ground (if transparent), in grey or colour, resized, and inverted if its ink is not the network's. */
 export function asStored(picture: Pixels, input: ImageSpec, ink: Ink): Pixels {
   const ground = ink === "light" && input.channels === 1 ? 0 : 255;
@@ -232,12 +222,6 @@ function fromArray({ width, height, data }: PixelArray): Pixels {
   }
   const clipped = (value: number) => Math.min(Math.max(value, 0), 1);
   return { width, height, channels, data: Uint8Array.from(data, (value) => roundHalfEven(clipped(value) * 255)) };
-}
-
-/** Return the nearest whole number; of two that are as near, the even one, as numpy.rint does. */
-function roundHalfEven(value: number): number {
-  const up = Math.round(value);
-  return up - value === 0.5 && up % 2 === 1 ? up - 1 : up;
 }
 
 /** Return whether a value is an array of pixels with its size. */

@@ -5,9 +5,10 @@ import type { Numbers } from "../safetensors.ts";
 import { count } from "../safetensors.ts";
 import { imageKind, type ImageLike } from "./image.ts";
 import { rowsKind } from "./rows.ts";
+import { textKind, type TextLike } from "./text.ts";
 
-/** One example: an image, or a row of numbers for a learner on rows. */
-export type Example = ImageLike | ArrayLike<number>;
+/** One example of the learner's kind of input: an image, a row of numbers, or a text. */
+export type Example = ImageLike | ArrayLike<number> | TextLike;
 
 /** What a manifest says of its input; the kind knows its other keys. */
 export interface InputSpec {
@@ -17,14 +18,30 @@ export interface InputSpec {
 /** What a caller says of how examples are to be read, such as `{ ink: "dark" }`. */
 export type Reading = Readonly<Record<string, string>>;
 
+/** What was noticed while examples were read, so that the kind can say it of all of them together. */
+export interface Noticed {
+  /** How long the examples are that are longer than the learner takes, in the kind's own unit. */
+  readonly tooLong: number[];
+  /** How many examples held what could not be read, and was replaced. */
+  mended: number;
+}
+
 /** What every kind of input can do. */
 export interface Kind<Spec extends InputSpec> {
   /** Return the axes of each stored part of an example, by name; null if `found` is no spec of this kind. */
   axes(found: Spec): Readonly<Record<string, readonly number[]>> | null;
   /** Throw a DataError if something was said that does not apply to this kind. */
   checkReading(reading: Reading): void;
-  /** Return the stored parts of one example, by name. */
-  read(example: Example, index: number, spec: Spec, reading: Reading): Promise<Readonly<Record<string, Numbers>>>;
+  /** Return the stored parts of one example, by name, and add to `noticed` what was lost. */
+  read(
+    example: Example,
+    index: number,
+    spec: Spec,
+    reading: Reading,
+    noticed?: Noticed,
+  ): Promise<Readonly<Record<string, Numbers>>>;
+  /** Return a warning of what was lost when so many examples were read; null if nothing was. Kinds that lose nothing have no such function. */
+  remark?(noticed: Noticed, examples: number, spec: Spec): string | null;
   /** Return a warning if examples are far from those that `statistics` describes: what is far, and the remedy. */
   unlike(inputs: Inputs, layout: Layout, spec: Spec, statistics: Statistics, reading?: Reading): string | null;
 }
@@ -32,7 +49,7 @@ export interface Kind<Spec extends InputSpec> {
 /** Statistics of the training inputs, as the kind's `statistics` in Python gives them; empty if they are not known. */
 export type Statistics = Readonly<Record<string, number>>;
 
-const KINDS: Readonly<Record<string, Kind<never>>> = { image: imageKind, rows: rowsKind };
+const KINDS: Readonly<Record<string, Kind<never>>> = { image: imageKind, rows: rowsKind, text: textKind };
 
 /** Names of the kinds of input that this module reads. */
 export const KIND_NAMES: readonly string[] = Object.keys(KINDS);
@@ -42,15 +59,15 @@ export function kindOf(spec: InputSpec): Kind<InputSpec> {
   return KINDS[spec.kind] as Kind<InputSpec>;
 }
 
-/** Return examples as their kind stores them, `[example, ...]` by name. */
+/** Return examples as their kind stores them, `[example, ...]` by name, and a warning if something of them was lost. */
 export async function readAll(
   examples: readonly Example[],
   spec: InputSpec,
   layout: Layout,
   reading: Reading,
-): Promise<Inputs> {
+): Promise<{ inputs: Inputs; remark: string | null }> {
   if (!Array.isArray(examples))
-    throw new DataError(`the examples are ${typeof examples}; expected an array of images (or of rows).`);
+    throw new DataError(`the examples are ${typeof examples}; expected an array of examples.`);
   if (examples.length === 0) throw new DataError("no example was given; expected at least one.");
   const kind = kindOf(spec);
   kind.checkReading(reading);
@@ -63,9 +80,10 @@ export async function readAll(
       ];
     }),
   );
+  const noticed: Noticed = { tooLong: [], mended: 0 };
   for (const [index, example] of examples.entries()) {
-    const parts = await kind.read(example, index, spec, reading);
+    const parts = await kind.read(example, index, spec, reading, noticed);
     for (const [name, { axes }] of Object.entries(layout)) found.get(name)!.data.set(parts[name]!, index * count(axes));
   }
-  return found;
+  return { inputs: found, remark: kind.remark?.(noticed, examples.length, spec) ?? null };
 }

@@ -1,6 +1,6 @@
 /** Rows of numbers, such as measurements, features or embeddings: the same checks and warnings as `quickstudy.inputs.rows` in Python. */
 import { DataError } from "../errors.ts";
-import { isSize } from "../checks.ts";
+import { isSize, refuseReading } from "../checks.ts";
 import type { InputSpec, Kind } from "./kind.ts";
 
 export interface RowsSpec extends InputSpec {
@@ -19,11 +19,7 @@ const TINY = 2 ** -126;
 export const rowsKind: Kind<RowsSpec> = {
   axes: (found) => (isSize(found.features, 2 ** 24) ? { rows: [found.features] } : null),
 
-  checkReading(reading) {
-    const said = Object.keys(reading);
-    if (said.length > 0)
-      throw new DataError(`${said.join(", ")} was given, but rows of numbers have no such option; leave it out.`);
-  },
+  checkReading: (reading) => refuseReading(reading, "rows of numbers"),
 
   async read(example, index, { features }) {
     const row = example as ArrayLike<number>;

@@ -33,6 +33,20 @@ interface Rows {
   query: number[][];
 }
 
+interface Requests {
+  support: string[];
+  labels: string[];
+  more: string[];
+  moreLabels: string[];
+  query: string[];
+  logits: number[][];
+  logitsAfterMore: number[][];
+  probabilities: number[][];
+  predicted: string[];
+  unknown: boolean[];
+  classes: string[];
+}
+
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 const fixtures = inject("fixtures");
 let served: Served;
@@ -211,6 +225,42 @@ test("a learner of values predicts, learns more and is saved as in Python", asyn
   writeFileSync(file, Uint8Array.from(found.file));
   const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, "values.json")));
   expect(apart(there.logits, expected.logits)).toBeLessThan(1e-4);
+  expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
+});
+
+test("the learner of requests that ships with the package answers in a tab as in Python", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const requests = (await (await fetch("/fixtures/intents.json")).json()) as Requests;
+    const learner = await Learner.load("/fixtures/intents.qs");
+    const skill = await learner.adapt(requests.support, requests.labels);
+    const before = skill.warning;
+    const first = await skill.predict(requests.query);
+    const saved = await skill.save();
+    await skill.add(requests.more, requests.moreLabels);
+    const second = (await skill.predict(requests.query)).map(({ logits }) => logits);
+    const refused = await skill.predict([" "]).catch(String);
+    const file = [...new Uint8Array(await saved.arrayBuffer())];
+    return { first, second, classes: skill.labels, before, warning: skill.warning, refused, file };
+  });
+  const expected = caseOf("intents") as unknown as Requests;
+  expect(found.first.map(({ label }) => label)).toEqual(expected.predicted);
+  expect(found.first.map(({ unknown }) => unknown)).toEqual(expected.unknown);
+  const probabilities = found.first.map((prediction) => [...prediction.probabilities]);
+  expect(apart(probabilities, expected.probabilities)).toBeLessThan(1e-4);
+  expect(
+    apart(
+      found.first.map(({ logits }) => logits),
+      expected.logits,
+    ),
+  ).toBeLessThan(1e-4);
+  expect(apart(found.second, expected.logitsAfterMore)).toBeLessThan(1e-4);
+  expect(found.classes).toEqual(expected.classes);
+  expect(found.before).toBeNull();
+  expect(found.warning).toBe("1 of 6 texts are longer than 128 bytes (the longest has 167); what follows is left out.");
+  expect(found.refused).toBe("DataError: text 0 is empty; drop it, or write an empty answer as a word.");
+  const file = join(fixtures, "intents.saved.qs");
+  writeFileSync(file, Uint8Array.from(found.file));
+  const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, "intents.json")));
   expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
 });
 

@@ -239,8 +239,8 @@ describe("a sound file that does not run here is refused by name, in words that 
     ],
     [
       "another kind of input",
-      contents({ input: { kind: "text", words: 9 } }),
-      "the learner's input is text; this module reads image and rows. Use quickstudy.runtime.",
+      contents({ input: { kind: "molecule", bits: 9 } }),
+      "the learner's input is molecule; this module reads image, rows and text. Use quickstudy.runtime.",
     ],
     [
       "a learner for PyTorch",

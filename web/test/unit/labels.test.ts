@@ -27,7 +27,7 @@ test("labels that are none are refused", () => {
 test("rows are checked", async () => {
   const input: InputSpec & { features: number } = { kind: "rows", features: 2 };
   const layout = { rows: { axes: [2], order: [0], dtype: "float32", scale: 1, offset: 0 } } as const;
-  expect(await readAll([[1, 2], Float32Array.of(3, 4)], input, layout, {})).toEqual(
+  expect((await readAll([[1, 2], Float32Array.of(3, 4)], input, layout, {})).inputs).toEqual(
     new Map([["rows", { shape: [2, 2], data: Float32Array.of(1, 2, 3, 4) }]]),
   );
   await expect(readAll([[1, 2, 3]], input, layout, {})).rejects.toThrow(/row 0 has 3 values; expected 2/);
