@@ -158,6 +158,24 @@ def test_a_finished_run_resumes_to_the_same_end(cli: Call, train: Call, tmp_path
     assert len(read_metrics(out / "metrics.csv")) == 3
 
 
+def test_a_run_begins_with_the_network_of_another(
+    cli: Call, refused: Call, train: Call, finished: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    def network(run: pathlib.Path) -> dict[str, np.ndarray]:
+        state = quickstudy.load_learner(run).learner.state_dict()
+        return {name: value.numpy() for name, value in state.items() if name.startswith("net.") and name.endswith("weight")}
+
+    begun = tmp_path / "begun"
+    cli(*train(begun), "--steps=0", f"--learner={HEAD_DESCENT}", f"--begin={finished}")
+    expected = network(finished)
+    assert expected
+    for name, value in network(begun).items():
+        np.testing.assert_array_equal(value, expected[name])
+    message = refused(*train(tmp_path / "other"), f"--begin={finished}", "--net.channels=5")
+    assert f"the net of {finished} is Conv4 with" in message
+    assert "there is no" in refused(*train(tmp_path / "third"), f"--begin={tmp_path / 'nothing'}")
+
+
 def test_nothing_to_resume(refused: Call, train: Call, tmp_path: pathlib.Path) -> None:
     assert "no run to resume" in refused("train", "--resume", tmp_path)
     assert "to resume from" in refused(*train(tmp_path / "none"), "--resume", "true")

@@ -104,7 +104,7 @@ def prepare(options: jsonargparse.Namespace) -> Job:
     tasks = _tasks.make(options)
     torch.manual_seed(options.seed)
     learner = make_learner(options, tasks.input)
-    if options.begin is not None:
+    if options.begin is not None and not options.resume:  # a run that goes on has its own weights
         begin_with(learner, load_learner(options.begin).learner, options.begin)
     return Job(learner, tasks, _tasks.make_validation(options), settings)
 
