@@ -22,7 +22,8 @@ import beside_papers
 HERE = pathlib.Path(__file__).parent
 CASES: dict[str, Any] = json.loads((HERE / "case_studies.json").read_text())
 """Cases by name: a title, what they are `about`, what the figures say (`says`), and either their `benchmark` with its recipes that are
-compared, by their names on the page (`methods`), or the `command` that measures them; and a second part on `tables` where they have one."""
+compared, by their names on the page (`methods`), or the `command` that measures them; a second part on `tables` where they have one. A case
+with none of these is one of tables alone."""
 TABLE_METHODS = {
     "tables": "`tables`, which ships",
     "centroid": "nearest centroid",
@@ -40,10 +41,13 @@ def page(name: str) -> str:
     if name in of_command:
         records, table = of_command[name]
         return _written(case, case["command"], table(json.loads(_results(records).read_text())))
+    of_tables = f"python benchmarks/table_cases.py {name}"
+    if "benchmark" not in case:
+        return _written(case, of_tables, _of_tables(name))
     runs = json.loads(_results(case["benchmark"]).read_text())["runs"]
     command = f"python benchmarks/few_shot.py {case['benchmark']} {' '.join(case['methods'])}"
     written = _written(case, command, _of_runs(case["methods"], runs))
-    return written + _of_tables(name) if "tables" in case else written
+    return f"{written}\n#{_written(case['tables'], of_tables, _of_tables(name))}" if "tables" in case else written
 
 
 def _results(name: str) -> pathlib.Path:
@@ -75,8 +79,8 @@ def _of_runs(methods: dict[str, str], runs: dict[str, Any]) -> str:
 
 
 def _of_tables(name: str) -> str:
-    """Return the second part of a page, on tables of the case: a row for each method, a column for each number of rows to learn from."""
-    case, rows = CASES[name], json.loads(_results("table_cases").read_text())[name]["rows"]
+    """Return the table of the tables of a case: a row for each method, a column for each number of rows to learn from."""
+    rows = json.loads(_results("table_cases").read_text())[name]["rows"]
     sizes = {row["context"]: row["tasks_hash"] for row in rows}
     found = {(row["method"], row["context"]): row for row in rows}
     body = [
@@ -84,8 +88,8 @@ def _of_tables(name: str) -> str:
         for method, words in TABLE_METHODS.items()
     ]
     table = beside_papers.in_markdown(["area under the ROC curve, %", *(f"{size} rows" for size in sizes)], body)
-    note = f"{NOTE.format(fewer='')} {rows[0]['test_tasks']} tasks of each size; their hashes: {', '.join(sizes.values())}."
-    return "\n#" + _written(case["tables"], f"python benchmarks/table_cases.py {name}", f"{table}\n\n{note}")
+    hashes = ", ".join(sizes.values())
+    return f"{table}\n\n{NOTE.format(fewer='')} {rows[0]['test_tasks']} tasks of each size; their hashes: {hashes}."
 
 
 def _of_curves(found: dict[str, Any]) -> str:
@@ -125,10 +129,10 @@ def run(name: str, options: list[str]) -> None:
         _results("glucose").write_text(printed)
     elif name == "bioinformatics":
         subprocess.run([sys.executable, str(HERE / "molecules.py"), *case["command"].split()[2:]], check=True)
-    else:
+    elif "benchmark" in case:
         words = [str(HERE / "few_shot.py"), case["benchmark"], *case["methods"], *options]
         subprocess.run([sys.executable, *words], check=True)
-    if "tables" in case:
+    if "tables" in case or ("benchmark" not in case and "command" not in case):
         subprocess.run([sys.executable, str(HERE / "table_cases.py"), name], check=True)
 
 

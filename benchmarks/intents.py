@@ -168,7 +168,7 @@ def main() -> None:
     """Make the learner."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/intents"), help="folder of the learner")
-    parser.add_argument("--minutes", type=float, default=10.0, help="minutes of the processor for distilling")
+    parser.add_argument("--minutes", type=float, default=18.0, help="minutes of the processor for distilling")
     parser.add_argument("--steps", type=int, default=60, help="steps of meta-training afterwards")
     parser.add_argument("--features", type=int, default=128, help="numbers per n-gram")
     parser.add_argument("--buckets", type=int, default=2**14, help="rows of the table of n-grams")
