@@ -9,6 +9,7 @@ export { ConfigError, DataError, FileFormatError, QuickstudyError, TaskError } f
 export type { ImageLike, ImageSpec, Ink, PixelArray } from "./inputs/image.ts";
 export type { Example, InputSpec } from "./inputs/kind.ts";
 export type { RowsSpec } from "./inputs/rows.ts";
+export type { Channel, Samples, SoundLike, SoundSpec } from "./inputs/sound.ts";
 export type { TextLike, TextSpec } from "./inputs/text.ts";
 export { type AdaptOptions, Learner, type Source } from "./learner.ts";
 export type { Label, Manifest } from "./manifest.ts";

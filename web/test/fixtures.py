@@ -8,6 +8,7 @@ import warnings
 
 import numpy as np
 import torch
+from sounds import sounds
 from texts import texts
 
 from quickstudy import FewShotClassifier
@@ -196,6 +197,7 @@ def main() -> None:
     pixels(folder)
     unlike(folder)
     texts(folder)
+    sounds(folder)
 
 
 if __name__ == "__main__":

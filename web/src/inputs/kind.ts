@@ -5,10 +5,11 @@ import type { Numbers } from "../safetensors.ts";
 import { count } from "../safetensors.ts";
 import { imageKind, type ImageLike } from "./image.ts";
 import { rowsKind } from "./rows.ts";
+import { soundKind, type SoundLike } from "./sound.ts";
 import { textKind, type TextLike } from "./text.ts";
 
-/** One example of the learner's kind of input: an image, a row of numbers, or a text. */
-export type Example = ImageLike | ArrayLike<number> | TextLike;
+/** One example of the learner's kind of input: an image, a row of numbers, a sound, or a text. */
+export type Example = ImageLike | ArrayLike<number> | SoundLike | TextLike;
 
 /** What a manifest says of its input; the kind knows its other keys. */
 export interface InputSpec {
@@ -49,7 +50,7 @@ export interface Kind<Spec extends InputSpec> {
 /** Statistics of the training inputs, as the kind's `statistics` in Python gives them; empty if they are not known. */
 export type Statistics = Readonly<Record<string, number>>;
 
-const KINDS: Readonly<Record<string, Kind<never>>> = { image: imageKind, rows: rowsKind, text: textKind };
+const KINDS: Readonly<Record<string, Kind<never>>> = { image: imageKind, rows: rowsKind, sound: soundKind, text: textKind };
 
 /** Names of the kinds of input that this module reads. */
 export const KIND_NAMES: readonly string[] = Object.keys(KINDS);

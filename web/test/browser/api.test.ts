@@ -47,6 +47,16 @@ interface Requests {
   classes: string[];
 }
 
+type Heard = { channels: string[]; rate: number }[];
+
+interface Sounds extends Omit<Requests, "support" | "more" | "query"> {
+  support: Heard;
+  more: Heard;
+  query: Heard;
+  lost: string | null;
+  unlike: string | null;
+}
+
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 const fixtures = inject("fixtures");
 let served: Served;
@@ -262,6 +272,44 @@ test("the learner of requests that ships with the package answers in a tab as in
   writeFileSync(file, Uint8Array.from(found.file));
   const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, "intents.json")));
   expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
+});
+
+test("the learner of sounds that ships with the package answers in a tab as in Python", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels, more, moreLabels, query } = (await (await fetch("/fixtures/sounds.json")).json()) as Sounds;
+    const sound = ({ channels, rate }: Sounds["query"][number]) => {
+      const decoded = (channel: string) => Uint8Array.from(atob(channel), (letter) => letter.charCodeAt(0));
+      return { samples: channels.map((channel) => new Float32Array(decoded(channel).buffer)), rate };
+    };
+    const learner = await Learner.load("/fixtures/sounds.qs");
+    const skill = await learner.adapt(support.map(sound), labels);
+    const first = await skill.predict(query.map(sound));
+    const { samples, rate } = sound(query[0]!);
+    const context = new OfflineAudioContext(1, samples[0]!.length, rate);
+    const buffer = context.createBuffer(1, samples[0]!.length, rate);
+    buffer.copyToChannel(samples[0]!, 0);
+    const [decoded] = await skill.predict([buffer]);
+    await skill.add(more.map(sound), moreLabels);
+    const second = (await skill.predict(query.map(sound))).map(({ logits }) => logits);
+    const refused = await skill.predict([{ samples: new Float32Array(8000), rate }]).catch(String);
+    return { first, decoded, second, classes: skill.labels, warning: skill.warning, refused };
+  });
+  const expected = caseOf("sounds") as unknown as Sounds;
+  expect(found.first.map(({ label }) => label)).toEqual(expected.predicted);
+  expect(found.first.map(({ unknown }) => unknown)).toEqual(expected.unknown);
+  const probabilities = found.first.map((prediction) => [...prediction.probabilities]);
+  expect(apart(probabilities, expected.probabilities)).toBeLessThan(1e-4);
+  expect(
+    apart(
+      found.first.map(({ logits }) => logits),
+      expected.logits,
+    ),
+  ).toBeLessThan(1e-4);
+  expect(apart([found.decoded!.logits], [found.first[0]!.logits])).toBeLessThan(1e-6);
+  expect(apart(found.second, expected.logitsAfterMore)).toBeLessThan(1e-4);
+  expect(found.classes).toEqual(expected.classes);
+  expect(found.warning).toBe([expected.lost, expected.unlike].filter((said) => said !== null).join(" "));
+  expect(found.refused).toBe("DataError: sound 0 is silent from beginning to end; record it again, or leave it out.");
 });
 
 test("fewer steps are another adaptation, and an unknown setting is refused by name", async () => {
