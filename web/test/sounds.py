@@ -1,4 +1,4 @@
-"""Sounds, the pictures that Python makes of them, and what the learner of sounds that ships with the package answers; `fixtures.py` calls it."""
+"""Sounds, the pictures that Python makes of them, and what the shipped learner of sounds answers; `fixtures.py` calls it."""
 
 import base64
 import json
@@ -19,7 +19,15 @@ SPECS = [
     SoundSpec(16000, 0.5, 64, window=25.0, hop=10.0),
     SoundSpec(11025, 1.3, 20),
 ]
-SHAPES = [(8000, 1, 0.7), (16000, 2, 0.4), (44100, 2, 1.6), (48000, 1, 0.9), (22050, 3, 0.3), (11025, 1, 0.011), (12345, 1, 1.1)]
+SHAPES = [
+    (8000, 1, 0.7),
+    (16000, 2, 0.4),
+    (44100, 2, 1.6),
+    (48000, 1, 0.9),
+    (22050, 3, 0.3),
+    (11025, 1, 0.011),
+    (12345, 1, 1.1),
+]
 """Rate, channels and seconds of each sound."""
 RATES = {"rising": 8000, "falling": 16000, "hum": 44100}
 
