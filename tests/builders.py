@@ -203,7 +203,7 @@ class Blobs:
 
 
 def variants(name: str) -> list[dict[str, Any]]:
-    """Return the default configuration of a learner, and each of its options (choices, switches, ways of the head) turned alone."""
+    """Return the default configuration of a learner, and each option (choices, switches, ways of the head, clipping) turned alone."""
     make = discovery.load("learners", name)
     hints = typing.get_type_hints(make.__init__)
     found: list[dict[str, Any]] = [{}]
@@ -214,6 +214,8 @@ def variants(name: str) -> list[dict[str, Any]]:
             found.append({key: not parameter.default})
     if "head_ways" in hints:
         found.append({"head_ways": WAYS})
+    if "inner_clip" in hints:
+        found.append({"inner_clip": 0.1})
     return found
 
 

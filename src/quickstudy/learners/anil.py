@@ -28,7 +28,8 @@ class ANIL(Learner):
         inner_lr: step size of the inner loop, alpha.
         inner_steps: gradient steps of the head on the support set. May be raised after training.
         first_order: leave out second derivatives.
-        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
+        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task (of sequences, one that starts
+            with learned rows for the blank, for the space, and for all symbols alike).
         statistics: what batch norm normalises queries by: the `support` set, or the `query` batch (transductive).
         inner_clip: largest length of the gradient of a step, over all weights together; None for any. Long steps spoil sequences.
     """

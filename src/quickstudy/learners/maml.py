@@ -32,7 +32,8 @@ class MAML(Learner):
             the head. May be raised after training.
         first_order: leave out second derivatives.
         recompute: compute each inner step again when differentiating, instead of remembering it: for many inner steps in little memory.
-        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
+        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task (of sequences, one that starts
+            with learned rows for the blank, for the space, and for all symbols alike).
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
         inner_clip: largest length of the gradient of a step, over all weights together; None for any. Long steps spoil sequences.
 

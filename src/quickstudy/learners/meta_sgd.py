@@ -35,7 +35,8 @@ class MetaSGD(Learner):
             moves only the head.
         rate_scale: number that multiplies every step; may be changed after training. The loss is a mean over examples, so that on tasks of
             another number of ways, the ratio of the ways keeps the steps of a head as they were in training.
-        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
+        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task (of sequences, one that starts
+            with learned rows for the blank, for the space, and for all symbols alike).
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
         inner_clip: largest length of the gradient of a step, over all weights together; None for any. Long steps spoil sequences.
     """

@@ -39,7 +39,8 @@ class Reptile(Learner):
         inner_batch: examples per mini-batch, taken from the support set in its order, round and round.
         inner_optimizer: `adam` (with beta1 = 0, as in the paper), whose second moments begin at zero in each task; `shared_adam`, whose
             second moments begin at their averages over meta-training tasks, so that small gradients make small steps; or `sgd`.
-        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
+        head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task (of sequences, one that starts
+            with learned rows for the blank, for the space, and for all symbols alike).
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
     """
 
