@@ -6,10 +6,10 @@
     quickstudy export runs/intents/learner --int8 --data clinc150 --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/intents.qs
 
 The encoder is all-MiniLM-L6-v2 (Apache-2.0) in 8 bits, from a package, so that nothing is downloaded from elsewhere. It reads the training
-requests of CLINC150 (no text of the domains for validation and test), and the words and examples of WordNet 3.0, whose licence allows any
-use. The net learns directions of the encoder's first principal components, and the cosines between the texts of a batch (Hinton, Vinyals
-and Dean 2015; Park et al. 2019, "Relational Knowledge Distillation", for the latter). Afterwards it is meta-trained for a few steps on
-CLINC150's training domains, if that is better on its validation domain.
+requests of CLINC150 (no text of the domains for validation and test), the same requests with other words in half of the places, and the
+words and examples of WordNet 3.0, whose licence allows any use. The net learns directions of the encoder's first principal components, and
+the cosines between the texts of a batch (Hinton, Vinyals and Dean 2015; Park et al. 2019, "Relational Knowledge Distillation", for the
+latter). Afterwards it is meta-trained for a few steps on CLINC150's training domains, if that is better on its validation domain.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def wordnet(folder: pathlib.Path) -> tuple[list[str], list[str]]:
 
 
 def mixed(texts: Sequence[str], words: Sequence[str], count: int) -> list[str]:
-    """Return texts that are asked like the given ones, about other things: half of their words are others.
+    """Return requests in which half of the words are replaced by words that are drawn by their frequency.
 
     Args:
         texts: to draw from.

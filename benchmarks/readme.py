@@ -58,12 +58,12 @@ How each was trained, with the minutes until its best validation:
 
 ## Strings in new languages
 
-One to five digits, spoken by espeak-ng (a synthetic voice, formants and not recordings) in 16 languages whose families training never
-heard, in three voices each; a task is one voice, and its symbols are shuffled, so that nothing but its own strings says which word is
-which digit. `python benchmarks/strings.py` trains a network on all strings of 59 other languages together, and then adapts it to 10 or 20
-strings by 64 gradient steps: as it is (`fine-tuned`), or after meta-training (first-order MAML, 500 steps of 3 tasks). A word is a whole
-string, so that the error rate of words counts the strings that are not wholly right. Means over {strings_seeds} seeds, of {strings_tasks}
-tasks of 40 strings each; ± is the 95 % confidence interval over tasks. Hashes of the tasks: {strings_hashes}.
+One to five digits, spoken by espeak-ng (a synthetic voice, formants and not recordings) in 16 languages that have no close relative among
+those of training, in three voices each; a task is one voice, and its symbols are shuffled, so that nothing but its own strings says which
+word is which digit. `python benchmarks/strings.py` trains a network on all strings of 59 other languages together, and then adapts it to
+10 or 20 strings by 64 gradient steps: as it is (`fine-tuned`), or after meta-training (first-order MAML, 500 steps of 3 tasks). A word is
+a whole string, so that the error rate of words counts the strings that are not wholly right. Means over {strings_seeds} seeds, of
+{strings_tasks} tasks of 40 strings each; ± is the 95 % confidence interval over tasks. Hashes of the tasks: {strings_hashes}.
 
 {strings}
 How the first of each was trained:

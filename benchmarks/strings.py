@@ -74,7 +74,7 @@ METHODS = {
 }
 """Options of each method's training."""
 ADAPTED = "--learner.inner_steps 64 --learner.inner_lr 0.2"
-"""How runs adapt to new voices; of 8 to 64 steps, and rates from 0.1 to 0.4, the best for both methods on validation voices."""
+"""How runs adapt to new voices; the best on validation voices of what was tried (LOG.md)."""
 
 
 def train(run: pathlib.Path, options: str) -> str:

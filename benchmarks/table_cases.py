@@ -28,6 +28,8 @@ from quickstudy.errors import InputWarning
 RESULTS = pathlib.Path(__file__).parent / "results" / "table_cases.json"
 CASES = {"finance": ("credit_a", "credit_g"), "medicine": ("heart_c", "heart_h", "heart_statlog", "saheart")}
 """Tables of each case: whether a credit is granted or paid back, and whether a heart is ill."""
+DRAWS = {"finance": 60, "medicine": 40}
+"""Tasks of each table of a case."""
 CONTEXTS = (10, 30, 100)
 METHODS: dict[str, tables.Ask] = {
     "tables": tables.of_quickstudy("tables"),
@@ -51,11 +53,12 @@ def measure(case: str, draws: int) -> dict[str, Any]:
     data = {name: read(name) for name in CASES[case]}
     rows = []
     for context in CONTEXTS:
-        tasks = [tables.split(*data[name], context, seed) for name in data for seed in range(draws)]
-        digest = hashlib.sha256(b"".join(array.tobytes() for task in tasks if task is not None for array in task))
+        drawn = [tables.split(*data[name], context, seed) for name in data for seed in range(draws)]
+        tasks = [task for task in drawn if task is not None]  # None: too few rows of a class
+        digest = hashlib.sha256(b"".join(array.tobytes() for task in tasks for array in task))
         about = {"context": context, "test_tasks": len(tasks), "tasks_hash": digest.hexdigest()[:16]}
         for method, ask in METHODS.items():
-            found = np.array([_scores(ask, task) for task in tasks if task is not None])
+            found = np.array([_scores(ask, task) for task in tasks])
             mean, ci95 = found.mean(0), 1.96 * found.std(0, ddof=1) / len(found) ** 0.5
             names = ("area", "accuracy")
             scores = {name: round(float(value), 2) for name, value in zip(names, mean, strict=True)}
@@ -75,13 +78,13 @@ def main() -> None:
     """Measure, and record."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", default=[*CASES], help=f"cases: {', '.join(CASES)}; all by default")
-    parser.add_argument("--draws", type=int, default=100, help="tasks of each table")
+    parser.add_argument("--draws", type=int, help="tasks of each table; usually 60 of finance, 40 of medicine")
     options = parser.parse_args()
     for kind in (InputWarning, ConvergenceWarning, UserWarning):  # columns that are constant among few rows
         warnings.simplefilter("ignore", kind)
     results = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     for name in options.names:
-        results[name] = measure(name, options.draws)
+        results[name] = measure(name, options.draws or DRAWS[name])
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 

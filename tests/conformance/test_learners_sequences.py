@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 import torch
 from builders import case, furthest, gradients
@@ -127,3 +129,16 @@ def test_every_other_learner_refuses_a_net_of_frames(name: str) -> None:
     support = Examples(sounds(4), one_hot(torch.tensor([0, 1, 0, 1]), 2, torch.float64))
     with pytest.raises(ModelError, match="Frames"):
         learner.predict(learner.adapt(support), sounds(3))
+
+
+@each_able
+def test_symbols_that_come_later_start_as_all_symbols_do(name: str) -> None:
+    options = inspect.signature(discovery.load("learners", name)).parameters
+    learner = make(name, **{"adapt_steps" if "adapt_steps" in options else "inner_steps": 0})
+    first = learner.adapt(Examples(sounds(1), Tokens(tokens(["a"], "ab").places.double())))
+    later = learner.adapt(Examples(sounds(1), Tokens(tokens(["c"], "abcd").places.double())), first)
+    blank, space, *symbols = later["head.weight"]
+    assert len(symbols) == 4
+    assert all(torch.equal(symbol, symbols[0]) for symbol in symbols)
+    assert symbols[0].any()
+    assert not torch.equal(blank, space)

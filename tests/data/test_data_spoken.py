@@ -91,6 +91,8 @@ def test_strings_of_digits_say_what_is_heard(tmp_path: pathlib.Path, monkeypatch
     np.testing.assert_array_equal(alone.examples["sound"], both.examples["sound"][20:])  # whatever else is spoken
     with pytest.raises(DataError, match=r"fi\+m1 needs more than 0\.3 seconds for \d; let sounds be longer \(--seconds\)"):
         digit_strings.load_digit_strings(["fi+m1"], SoundSpec(seconds=0.3))
+    with pytest.raises(DataError, match="2 voices have 1 different names"):
+        digit_strings.load_digit_strings(["fi+m1", "fi+m1"], spec)
     with pytest.raises(DataError, match="count is 0 and seed is -1"):
         digit_strings.load_digit_strings(["fi+m1"], spec, count=0, seed=-1)
 

@@ -13,6 +13,8 @@ from quickstudy.data.dataset import joined
 from quickstudy.errors import ConfigError, DataError, TaskError
 from quickstudy.tasks._draw import Draw
 from quickstudy.tasks.classes import ClassTasks
+from quickstudy.tasks.pooled import PooledTasks
+from quickstudy.tasks.strings import StringTasks
 
 STYLES = ("chalk", "ink", "oil")
 ONE = Draw(same_style=True)
@@ -70,3 +72,15 @@ def test_a_style_is_one_example_of_every_class(tmp_path: pathlib.Path) -> None:
     data = drawn(tmp_path)
     with pytest.raises(DataError, match="there are 2 styles; expected one example of each in every class"):
         Dataset(data.examples, data.counts, data.classes, data.groups, data.spec, "wrong", "f", styles=("chalk", "ink"))
+
+
+def test_numbers_are_no_styles_nor_are_there_any_of_one_class(tmp_path: pathlib.Path) -> None:
+    assert drawn(tmp_path / "numbered", ("001", "002")).styles == ()
+    assert drawn(tmp_path / "single", STYLES, "a").styles == ()
+
+
+def test_batches_and_strings_refuse_what_they_do_not_have(tmp_path: pathlib.Path) -> None:
+    with pytest.raises(TaskError, match="batches of all classes have no support set"):
+        PooledTasks(drawn(tmp_path / "set"), draw=ONE)
+    with pytest.raises(TaskError, match="are for tasks of classes, not for strings"):
+        StringTasks(drawn(tmp_path / "other"), draw=ONE)

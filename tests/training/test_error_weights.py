@@ -93,6 +93,7 @@ def test_a_training_learns_from_word_errors_alone(tmp_path: pathlib.Path) -> Non
     settings = TrainingSettings(steps=60, lr=0.02, objective=ObjectiveSettings(0, 1), validation=ValidationSettings(30, 5))
     saved = fit(learner, source, source, settings, tmp_path)
     judged = [row for row in read_metrics(tmp_path / "metrics.csv") if row["validation_ci95"]]
+    assert len(judged) == 2
     assert all(row["validation_character_error_rate"] and row["validation_word_error_rate"] for row in judged)
     task = source.batch([0])[0]
     scores = task.query.y.scores(saved.learner.predict(saved.learner.adapt(task.support), task.query.x), torch.ones(8))

@@ -32,9 +32,12 @@ def test_weights_and_statistics_are_copied_not_shared() -> None:
     [
         (
             Prototypes(MLP(in_features=1, hidden=(8,))),
-            r"the net of runs/first is MLP with \S+ \[8, 1\], but the training has one with \[16, 1\]",
+            r"the net of runs/first is MLP with hidden \[8\], but the training has one with hidden \[16\]",
         ),
-        (Prototypes(MLP(in_features=1, hidden=(16, 16))), r"is MLP of \d tensors, but the training has one of \d"),
+        (
+            Prototypes(MLP(in_features=1, hidden=(16,), norm="layer")),
+            r"is MLP with norm layer, but the training has one with norm none",
+        ),
         (
             Prototypes(Frames(bands=4, length=8, channels=8)),
             r"is Frames, but the training has MLP; choose the same --net and sizes",
@@ -53,3 +56,17 @@ def test_a_head_of_sequences_begins_with_what_means_the_same_everywhere() -> Non
     ours, theirs = learner.head.weight, trained.head.weight  # type: ignore[union-attr]
     assert torch.equal(ours[:2], theirs[:2])  # the blank and the space
     torch.testing.assert_close(ours[2], theirs[2:].mean(0))
+
+
+def test_strides_are_compared_though_they_change_no_weight() -> None:
+    once, twice = (Descent(Frames(bands=4, length=8, channels=8, halvings=halvings)) for halvings in (1, 2))
+    with pytest.raises(ConfigError, match="is Frames with halvings 2, but the training has one with halvings 1"):
+        begin_with(once, twice, "runs/first")
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [(3, 5), (None, 2)])
+def test_other_heads_begin_as_always(ours: int | None, theirs: int) -> None:
+    learner, trained = (Descent(Frames(bands=4, length=8, channels=8), head_ways=ways) for ways in (ours, theirs))
+    before = learner.head.weight.clone()  # type: ignore[union-attr]
+    begin_with(learner, trained, "runs/first")
+    assert torch.equal(learner.head.weight, before)  # type: ignore[union-attr]

@@ -155,7 +155,7 @@ class TableDemo:
 
         left = 60 * minutes
         left -= (first := meet(0))
-        count = min(tasks, max(COUNTS["least"], 1 + int(left / first)))
+        count = max(COUNTS["least"], min(tasks, 1 + int(left / first)))
         with counted("meeting new tables", count) as advance:
             advance(1)
             for index in range(1, count):

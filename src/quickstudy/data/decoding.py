@@ -52,11 +52,16 @@ def job_of(tree: Tree, classes: Sequence[ClassFiles], spec: store.InputSpec, **h
 def styles_of(classes: Sequence[ClassFiles]) -> tuple[str, ...]:
     """Return the names of the files of a class, without endings, if every class has files of these names; else nothing.
 
+    Numbers are no styles, since they say nothing of what a file is; nor are there styles of a single class.
+
     >>> styles_of([ClassFiles(name, name, (f"{name}/photo.png", f"{name}/sketch.png")) for name in ("cat", "dog")])
     ('photo', 'sketch')
     """
     found = {tuple(pathlib.PurePosixPath(path).stem for path in chosen.paths) for chosen in classes}
-    return found.pop() if len(found) == 1 else ()
+    if len(found) != 1 or len(classes) < 2:
+        return ()
+    names = found.pop()
+    return () if all(name.isdigit() for name in names) else names
 
 
 def _report_unreadable(job: store.Job, paths: list[str], strict: bool) -> None:

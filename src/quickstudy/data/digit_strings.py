@@ -41,8 +41,11 @@ def load_digit_strings(
         name: shown in results.
 
     Raises:
-        DataError: no strings, negative seed, espeak-ng is not installed, or a single digit is longer than a sound may be.
+        DataError: no strings, a voice is named twice, negative seed, espeak-ng is not installed, or a single digit is longer than a
+            sound may be.
     """
+    if len(set(names)) != len(names):
+        raise DataError(f"{len(names)} voices have {len(set(names))} different names; name each voice once.")
     if count < 1 or seed < 0:
         raise DataError(f"count is {count} and seed is {seed}; expected at least 1 string, and a seed from 0 on.")
     program, texts = espeak.program(), {}

@@ -14,18 +14,18 @@ from quickstudy.errors import FileFormatError, NotFoundError
 from quickstudy.inputs import InputSpec
 
 
-def made(name: str, spec: InputSpec, makers: Sequence[ModuleType], release: str, make: Callable[[], Dataset]) -> Dataset:
-    """Return what `make` makes, or what it made earlier from the same code and the same release of what it rests on.
+def made(name: str, spec: InputSpec, makers: Sequence[ModuleType], rests_on: str, make: Callable[[], Dataset]) -> Dataset:
+    """Return what `make` makes, or what it made earlier from the same code and all else that decides what is made.
 
     Args:
         name: of the file in the cache folder.
         spec: how examples are stored.
         makers: modules whose code decides what is made.
-        release: of the program or package that they use.
+        rests_on: what else decides what is made, such as the release of a program and what it is asked for.
         make: makes the data set, if it is not there yet, or damaged.
     """
     code = "".join(inspect.getsource(module) for module in makers)
-    made_by = hashlib.sha256((code + release + spec.model_dump_json()).encode()).hexdigest()[:16]
+    made_by = hashlib.sha256((code + rests_on + spec.model_dump_json()).encode()).hexdigest()[:16]
     path = cache_root() / spec.nouns / f"{name}-{made_by}.safetensors"
     with exclusive(path.with_suffix(".lock")):
         try:

@@ -80,10 +80,11 @@ def sgd(weights: Parameters, gradients: Parameters, rate: float | Tensor | Rates
     {'w': tensor([-0.3000, -0.4000])}
     """
     if isinstance(rate, Clipped):
-        squares = torch.stack([value.square().sum() for value in gradients.values()])
+        wide = torch.promote_types(next(iter(gradients.values())).dtype, torch.float32)  # squares overflow in float16
+        squares = torch.stack([value.to(wide).square().sum() for value in gradients.values()])
         least = torch.finfo(squares.dtype).tiny  # the root's derivative at zero is infinite
         factor = rate.length / squares.sum().clamp(min=least).sqrt().clamp(min=rate.length)
-        gradients, rate = {name: factor * value for name, value in gradients.items()}, rate.rate
+        gradients, rate = {name: (factor * value).to(value.dtype) for name, value in gradients.items()}, rate.rate
     rates = rate if isinstance(rate, Mapping) else dict.fromkeys(weights, rate)
     return {name: value - rates[name] * gradients[name] for name, value in weights.items()}
 

@@ -35,6 +35,7 @@ def expected_word_errors(
     >>> expected_word_errors(sure, torch.tensor([[2, 1, 3]]), torch.tensor(0)).item()  # "2 3" are two words: one replaced, one lost
     1.0
     """
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))  # bfloat16 would round rare symbols away
     log_probabilities = logits.log_softmax(-1)
     noise = random.uniform(key, (samples, *logits.shape), stream=47, dtype=logits.dtype)
     least = torch.finfo(logits.dtype).tiny

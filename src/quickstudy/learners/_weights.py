@@ -157,23 +157,31 @@ def start_net(learner: HasHead, state: State | None) -> Parameters:
 def start_head(learner: HasHead, support: Examples, state: State | None) -> Parameters:
     """Return where the head starts, `weight` `[way, feature]` and `bias` `[way]`: learned, zero, or as an earlier state left them.
 
-    A head of sequences has its learned rows, the last one for every symbol.
+    A head of sequences has its learned rows, the last one for every symbol. It adapts in each task, frozen or not, as a head that
+    starts at zero does.
     """
     ways, head = support.y.outputs, learner.head
     if head is not None and learner.head_ways is not None:
         check_ways(head, ways)
         learned = {f"head.{name}": value for name, value in trainable(head).items()}
         return learned if state is None else {name: state[name] for name in learned}
-    if state is not None:
+    if head is None and state is not None:
         return {name: pad_rows(state[name], ways) for name in ("head.weight", "head.bias")}
     if head is not None:
         fixed = len(FIXED)
-        return {
+        begin = {
             f"head.{name}": torch.cat([rows[:fixed], rows[fixed:].expand(ways - fixed, *rows.shape[1:])])
             for name, rows in head.named_parameters()
         }
+        return begin if state is None else {name: _grown(state[name], rows) for name, rows in begin.items()}
     zeros = support.y.rows.new_zeros((ways, feature_count(learner.net) + 1))
     return {"head.weight": zeros[:, 1:], "head.bias": zeros[:, 0]}
+
+
+def _grown(rows: Tensor, begin: Tensor) -> Tensor:
+    """Return the rows of a state, followed by those of `begin` for symbols that it did not know."""
+    known = rows.shape[0]
+    return torch.cat([rows, begin[known:]]) if known < begin.shape[0] else pad_rows(rows, begin.shape[0])
 
 
 def shapes(learner: HasHead) -> dict[str, tuple[int, ...]]:

@@ -61,6 +61,8 @@ class PooledTasks:
                 f"hide_from_queries is {draw.hide_from_queries!r}, but batches of all classes have no support set to show what it hides; "
                 "leave it out, or choose another learner."
             )
+        if draw.same_style:
+            raise TaskError("same_style is for tasks, but batches of all classes have no support set; leave it out.")
         self.dataset, self.batch_size, self.draw, self.seed = dataset, int(batch_size), draw, int(seed)
         self._inputs = Inputs(dataset, draw.augment, self.seed)
         self._starts, self._rows = dataset.starts, dataset.rows

@@ -56,11 +56,12 @@ class StringTasks:
         shots: strings to learn from.
         queries: strings to be judged on.
         strings: what strings are.
-        draw: how examples are changed (`augment`); its other choices are of tasks that tell classes apart, and change nothing here.
+        draw: how examples are changed (`augment`); its other choices are of tasks that tell classes apart: those of styles and parts are
+                refused, the others change nothing.
         seed: which stream of tasks.
 
     Raises:
-        TaskError: a group has too few examples.
+        TaskError: a group has too few examples, or `draw` has choices that strings do not have.
         DataError: a transcript has a symbol that is not in the alphabet.
 
     >>> from quickstudy.data.arrays import from_arrays
@@ -83,6 +84,8 @@ class StringTasks:
         seed: int = 0,
     ) -> None:
         check_has_classes(dataset)
+        if draw.same_style or draw.hide_from_queries:
+            raise TaskError("same_style and hide_from_queries are for tasks of classes, not for strings; leave them out.")
         check_at_least("shots", shots, 1)
         check_at_least("queries", queries, 1)
         self.dataset, self.shots, self.queries, self.seed = dataset, int(shots), int(queries), int(seed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 
 import torch
 from torch import nn
@@ -11,6 +12,7 @@ from quickstudy.errors import ConfigError
 from quickstudy.functional.features import frame_count
 from quickstudy.learner import Learner
 from quickstudy.objectives.sequences import FIXED
+from quickstudy.training.describing import describe_module
 
 
 def begin_with(learner: Learner, trained: Learner, name: str) -> None:
@@ -25,7 +27,7 @@ def begin_with(learner: Learner, trained: Learner, name: str) -> None:
         name: of the trained learner, for messages.
 
     Raises:
-        ConfigError: the learners have no network in common, or one of another architecture or size.
+        ConfigError: the learners have no network in common, or one of another architecture, or with other hyperparameters.
 
     >>> import torch
     >>> from quickstudy.learners.maml import MAML
@@ -39,10 +41,17 @@ def begin_with(learner: Learner, trained: Learner, name: str) -> None:
     here, there = _networks(learner), _networks(trained)
     common = [part for part in here if part in there]
     if not common:
-        raise ConfigError(f"{name} has no network, so that no training can begin with it; name a learner that has one.")
+        raise ConfigError(
+            f"{name} has {_listed(there)}, but the training has {_listed(here)}, so that it cannot begin with it; name a learner with "
+            "a network of the same name."
+        )
     for part in common:
         _copy(here[part], there[part], part, name)
     _copy_head(learner, trained)
+
+
+def _listed(networks: Mapping[str, nn.Module]) -> str:
+    return f"networks called {' and '.join(networks)}" if networks else "no network"
 
 
 def _networks(learner: Learner) -> dict[str, nn.Module]:
@@ -53,27 +62,31 @@ def _networks(learner: Learner) -> dict[str, nn.Module]:
 
 def _copy(to: nn.Module, source: nn.Module, part: str, name: str) -> None:
     """Copy all weights and statistics of one network to another."""
-    wanted, found = ({key: list(value.shape) for key, value in one.state_dict().items()} for one in (to, source))
-    if type(to) is type(source) and wanted == found:
+    wanted, found = describe_module(to), describe_module(source)
+    has, wants = (type(one).__name__ for one in (source, to))
+    if has == wants:
+        ours, theirs = wanted.get("args", {}), found.get("args", {})
+        differing = [key for key in ours if ours[key] != theirs.get(key)]
+        has = f"{has} with {', '.join(f'{key} {theirs.get(key)}' for key in differing)}" if differing else has
+        wants = f"one with {', '.join(f'{key} {ours[key]}' for key in differing)}" if differing else wants
+    try:
+        if wanted != found:
+            raise RuntimeError("they are built in different ways")
         to.load_state_dict(source.state_dict())
-        return
-    has, wants = type(source).__name__, type(to).__name__
-    differing = next((key for key in wanted if key in found and found[key] != wanted[key]), None)
-    if has == wants and differing is not None:
-        has, wants = f"{has} with {differing} {found[differing]}", f"one with {wanted[differing]}"
-    elif has == wants:
-        has, wants = f"{has} of {len(found)} tensors", f"one of {len(wanted)}"
-    raise ConfigError(
-        f"the {part} of {name} is {has}, but the training has {wants}; choose the same --{part} and sizes, which 'quickstudy info {name}' "
-        "shows, or another learner to begin with."
-    )
+    except RuntimeError as error:
+        raise ConfigError(
+            f"the {part} of {name} is {has}, but the training has {wants}; choose the same --{part} and sizes, which 'quickstudy info "
+            f"{name}' shows, or another learner to begin with."
+        ) from error
 
 
 def _copy_head(to: Learner, source: Learner) -> None:
     """Copy what a head of sequences with any number of symbols can begin with, if the other learner has a head of sequences too."""
     ours, theirs = (_head_of_frames(learner) for learner in (to, source))
     fixed = len(FIXED)
-    if ours is None or theirs is None or ours.out_features != fixed + 1 or ours.in_features != theirs.in_features:
+    if ours is None or theirs is None or getattr(to, "head_ways", 0) is not None:
+        return
+    if theirs.out_features <= fixed or ours.in_features != theirs.in_features:
         return
     with torch.no_grad():
         for own, known in zip(ours.parameters(), theirs.parameters(), strict=True):

@@ -48,7 +48,9 @@ def with_error_weights(tasks: Task, objective: ObjectiveSettings) -> Task:
     Support sets stay as they are: a new task is adapted to by the likelihood of its transcripts, which needs no sampling.
     """
     query = tasks.query
-    if not isinstance(query.y, Tokens) or tasks.key is None:
+    if tasks.key is None:
+        raise ConfigError(f"{_named(objective)} need random numbers, but these tasks have no keys; give each Task a `key`.")
+    if not isinstance(query.y, Tokens):
         raise ConfigError(f"{_named(objective)} are for transcripts, but these tasks ask for {query.y.name}; leave them out.")
     weights = (torch.full_like(tasks.key, value, dtype=query.y.places.dtype) for value in dataclasses.astuple(objective))
     return dataclasses.replace(tasks, query=dataclasses.replace(query, y=WeighedTokens(query.y.places, tasks.key, *weights)))

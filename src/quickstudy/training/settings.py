@@ -123,7 +123,8 @@ class ObjectiveSettings:
     Args:
         character_weight: of the loss per character (CTC, in nats), 0 or more.
         word_weight: of the expected share of wrong words, counted on sampled transcripts (Graves and Jaitly 2014, section 4), 0 or more.
-            It is for a training that already writes down some words, since wrong ones alone teach little.
+            While every word is wrong, all samples have the same error and nothing is learned from them, so that it is for a training that
+            already writes down some words.
     """
 
     character_weight: float = 1.0

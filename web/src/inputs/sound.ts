@@ -80,7 +80,7 @@ export const soundKind: Kind<SoundSpec> = {
     if (tooLong.length === 0) return null;
     return (
       `${tooLong.length} of ${examples} sounds are longer than ${Number(seconds.toPrecision(6))} s (the longest has ` +
-      `${fixed(Math.max(...tooLong), 1)}); their ends are left out.`
+      `${fixed(tooLong.reduce((longest, time) => Math.max(longest, time), 0), 1)}); their ends are left out.`
     );
   },
 

@@ -47,7 +47,7 @@ export const textKind: Kind<TextSpec> = {
     if (tooLong.length > 0)
       said.push(
         `${tooLong.length} of ${examples} texts are longer than ${length} bytes (the longest has ` +
-          `${Math.max(...tooLong).toLocaleString("en-US")}); what follows is left out.`,
+          `${tooLong.reduce((longest, size) => Math.max(longest, size), 0).toLocaleString("en-US")}); what follows is left out.`,
       );
     if (mended > 0)
       said.push(`${mended} of ${examples} texts hold bytes that are no UTF-8, which were replaced; save them as UTF-8.`);

@@ -31,6 +31,6 @@ def read(split: str, spec: SoundSpec, data_dir: str | pathlib.Path | None, stric
         name.replace("/", "-"),
         spec,
         makers,
-        espeak.release(),
+        " ".join([espeak.release(), *names]),
         lambda: digit_strings.load_digit_strings(names, spec, rooms=True, name=name),
     )

@@ -35,10 +35,13 @@ def read(split: str, spec: SoundSpec, data_dir: str | pathlib.Path | None, stric
     """Return the strings of one split. They come from a program: `data_dir` and `strict` change nothing."""
     languages = [language for part, some in LANGUAGES.items() if split in (part, "all") for language in some]
     names = [f"{language}+{timbre}" for language in languages for timbre in timbres(language)]
-    makers = (digit_strings, voices, espeak, _waves, sound)
-    name = f"languages/{split}"
+    makers, name = (digit_strings, voices, espeak, _waves, sound), f"languages/{split}"
     return made(
-        f"languages-{split}", spec, makers, espeak.release(), lambda: digit_strings.load_digit_strings(names, spec, name=name)
+        name.replace("/", "-"),
+        spec,
+        makers,
+        " ".join([espeak.release(), *names]),
+        lambda: digit_strings.load_digit_strings(names, spec, name=name),
     )
 
 
