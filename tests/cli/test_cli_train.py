@@ -171,6 +171,10 @@ def test_a_run_begins_with_the_network_of_another(
     assert expected
     for name, value in network(begun).items():
         np.testing.assert_array_equal(value, expected[name])
+    with pytest.warns(
+        DataWarning, match=r"was trained on grey images of 16x16, ink light, and this training is on .* ink dark"
+    ):
+        cli(*train(tmp_path / "turned"), "--steps=0", f"--begin={finished}", "--ink=dark")
     message = refused(*train(tmp_path / "other"), f"--begin={finished}", "--net.channels=5")
     assert f"the net of {finished} is Conv4 with" in message
     assert "there is no" in refused(*train(tmp_path / "third"), f"--begin={tmp_path / 'nothing'}")

@@ -105,8 +105,20 @@ def prepare(options: jsonargparse.Namespace) -> Job:
     torch.manual_seed(options.seed)
     learner = make_learner(options, tasks.input)
     if options.begin is not None and not options.resume:  # a run that goes on has its own weights
-        begin_with(learner, load_learner(options.begin).learner, options.begin)
+        _begin(learner, options.begin, tasks.input)
     return Job(learner, tasks, _tasks.make_validation(options), settings)
+
+
+def _begin(learner: Learner, name: str, spec: InputSpec) -> None:
+    """Begin with the networks of a trained learner, and warn if it was trained on inputs of another kind or size."""
+    saved = load_learner(name)
+    begin_with(learner, saved.learner, name)
+    if saved.spec is not None and saved.spec != spec:
+        warnings.warn(
+            f"{name} was trained on {saved.spec}, and this training is on {spec}, of which its network may make little.",
+            DataWarning,
+            stacklevel=2,
+        )
 
 
 def _train_and_say_how_to_go_on(options: jsonargparse.Namespace) -> None:
