@@ -141,21 +141,21 @@ def _figures(out: pathlib.Path, recipe: dict[str, Any], ways: int) -> dict[str, 
     torch.set_num_threads(1)
     saved, words = load_learner(out), recipe["test"].split()
     data, split = (words[words.index(word) + 1] for word in ("--data", "--split"))
-    draw = Draw(within_groups="--draw.within_groups true" in recipe["test"], **_hidden(words))
+    draw = Draw(within_groups="--draw.within_groups true" in recipe["test"], hide_from_queries=_hidden(words))
     dataset = load_data(data, split, spec=saved.spec)
     queries = min(5, int(dataset.counts.min()) - 1)
     found = measure(saved, ClassTasks(dataset, ways, shots=1, queries=queries, draw=draw))
     return {"ways": ways, "shots": 1, **found.to_dict()}
 
 
-def _hidden(words: list[str]) -> dict[str, str]:
-    """Return the choice of parts that queries lack, if the words of a command make it.
+def _hidden(words: list[str]) -> str:
+    """Return the parts that queries lack by the words of a command; empty if they lack none.
 
     >>> _hidden("--data pairs --draw.hide_from_queries name".split())
-    {'hide_from_queries': 'name'}
+    'name'
     """
     option = "--draw.hide_from_queries"
-    return {"hide_from_queries": words[words.index(option) + 1]} if option in words else {}
+    return words[words.index(option) + 1] if option in words else ""
 
 
 def _training_seconds(out: pathlib.Path) -> float:

@@ -117,8 +117,11 @@ def mixed(texts: Sequence[str], words: Sequence[str], count: int) -> list[str]:
     random, single = np.random.default_rng(1), [word for word in words if " " not in word]
     chance = 1 / (50.0 + np.arange(len(single)))
     others = iter(random.choice(len(single), 20 * count, p=chance / chance.sum()))
-    chosen = (texts[place].split() for place in random.integers(0, len(texts), count))
-    return [" ".join(single[next(others)] if random.random() < 0.5 else word for word in some[:20]) for some in chosen]
+    found = []
+    for place in map(int, random.integers(0, len(texts), count)):
+        text = texts[place].split()[:20]
+        found.append(" ".join(single[next(others)] if random.random() < 0.5 else word for word in text))
+    return found
 
 
 def taught(out: pathlib.Path, folder: pathlib.Path, features: int, count: int) -> Taught:

@@ -43,7 +43,7 @@ class Benchmark(NamedTuple):
         meta: options of meta-training.
         test: options of the tasks that are reported.
         shots: numbers of strings to learn from.
-        count: of test tasks of each seed.
+        test_tasks: how many of each seed.
     """
 
     pooled: str
@@ -51,7 +51,7 @@ class Benchmark(NamedTuple):
     meta: str
     test: str
     shots: tuple[int, ...]
-    count: int
+    test_tasks: int
 
 
 POOLED = (
@@ -65,7 +65,7 @@ BENCHMARKS = {
         meta=f"{STEPS} --learner.inner_steps 8 --learner.inner_lr 0.2 --tasks_per_step 3 --lr 1e-3 --clip 1",
         test="--data languages --split test --strings.shuffled true --queries 40",
         shots=(10, 20),
-        count=48,
+        test_tasks=48,
     ),
 }
 METHODS = {
@@ -88,7 +88,7 @@ def train(run: pathlib.Path, options: str) -> str:
 def evaluated(run: pathlib.Path, tasks: str, benchmark: Benchmark, adapted: str) -> list[dict[str, Any]]:
     """Return the results of a run on test tasks, one for each number of strings to learn from."""
     shots = " ".join(map(str, benchmark.shots))
-    command = f"evaluate {run} {tasks} --shots {shots} --tasks {benchmark.count} {adapted} --json"
+    command = f"evaluate {run} {tasks} --shots {shots} --tasks {benchmark.test_tasks} {adapted} --json"
     results = json.loads(quickstudy(*command.split()))["results"]
     return [{"command": f"quickstudy {command}", **row} for row in results]
 

@@ -77,7 +77,7 @@ MEMORY = learner_that(gradient_free_adapt=True, prototypes=False)
 """Name of a learner that keeps its examples, and `Memory`, its class."""
 DESCENT = learner_that(takes="recompute")
 """Name of a learner that moves every weight by gradient steps and differentiates through them, and `Descent`, its class."""
-HEAD_DESCENT = learner_that(takes="first_order", gradient_free_adapt=False)
+HEAD_DESCENT = learner_that(takes="first_order inner_clip", gradient_free_adapt=False)
 """Name of a learner that takes gradient steps, the cheapest there is: of the head alone. `HeadDescent` is its class."""
 ORDERED = learner_that(order_free=False, exact_gradient=False)
 """Name of a learner that follows its examples' order, and whose meta-update is no derivative. `Ordered` is its class."""
