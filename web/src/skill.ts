@@ -33,7 +33,7 @@ export interface Given {
 
 export class Skill {
   private turn: Promise<unknown> = Promise.resolve();
-  /** What was said of examples so far: what was lost when they were read, and what is unlike those of training. */
+  /** Keeps the warnings that were given so far: what was lost when examples were read, and how they differ from those of training. */
   private readonly said: { lost: string | null; unlike: string | null } = { lost: null, unlike: null };
 
   private constructor(

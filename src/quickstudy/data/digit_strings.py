@@ -10,6 +10,7 @@ depend on the other voices.
 
 from __future__ import annotations
 
+import sys
 import zlib
 from collections.abc import Sequence
 
@@ -18,7 +19,9 @@ import numpy as np
 from quickstudy.data import espeak, voices
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import Dataset
+from quickstudy.data.made import made
 from quickstudy.errors import DataError
+from quickstudy.inputs import _waves, sound
 from quickstudy.inputs._waves import trimmed
 from quickstudy.inputs.sound import SoundSpec
 
@@ -52,7 +55,8 @@ def load_digit_strings(
 
     def spoken(voice: str) -> np.ndarray:
         random = np.random.Generator(np.random.Philox(key=[seed, zlib.crc32(voice.encode())]))
-        speed, pitch = (int(random.integers(*ends)) for ends in _ends())
+        speed = int(random.integers(SPOKEN["slowest"], SPOKEN["fastest"] + 1))
+        pitch = int(random.integers(SPOKEN["lowest"], SPOKEN["highest"] + 1))
         sounds, texts[voice] = [], []
         for _ in range(count):
             faster, higher = (int(random.integers(-SPOKEN[most], SPOKEN[most] + 1)) for most in ("faster", "higher"))
@@ -66,9 +70,10 @@ def load_digit_strings(
     return from_arrays(sounds, [text for voice in names for text in texts[voice]], spec=spec, name=name)
 
 
-def _ends() -> tuple[tuple[int, int], tuple[int, int]]:
-    """Return the lowest speed and the one behind the highest, and the same of pitch."""
-    return (SPOKEN["slowest"], SPOKEN["fastest"] + 1), (SPOKEN["lowest"], SPOKEN["highest"] + 1)
+def made_digit_strings(names: Sequence[str], spec: SoundSpec, name: str, rooms: bool = False) -> Dataset:
+    """Return what `load_digit_strings` makes of these arguments; it is made once, and then kept in the cache folder."""
+    makers, rests_on = (sys.modules[__name__], voices, espeak, _waves, sound), " ".join([espeak.release(), *names, str(rooms)])
+    return made(name.replace("/", "-"), spec, makers, rests_on, lambda: load_digit_strings(names, spec, rooms=rooms, name=name))
 
 
 def _spoken(program: str, voice: espeak.Voice, digits: str, seconds: float) -> tuple[np.ndarray, int, str]:

@@ -39,9 +39,8 @@ def expected_word_errors(
     log_probabilities = logits.log_softmax(-1)
     noise = random.uniform(key, (samples, *logits.shape), stream=47, dtype=logits.dtype)
     least = torch.finfo(logits.dtype).tiny
-    drawn = (
-        log_probabilities.detach() - (-noise.clamp(min=least).log()).clamp(min=least).log()
-    )  # the largest one is drawn by its share
+    gumbel = -(-noise.clamp(min=least).log()).clamp(min=least).log()
+    drawn = log_probabilities.detach() + gumbel  # whose largest one is each symbol as often as the symbol is likely
     symbols = torch.arange(logits.shape[-1], device=logits.device)
     path = (drawn.argmax(-1, keepdim=True) == symbols).to(logits.dtype)
     likely = (path * log_probabilities).sum((-1, -2))

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from quickstudy import discovery
 from quickstudy.errors import ConfigError
 from quickstudy.functional.expected_errors import expected_word_errors
 from quickstudy.functional.losses import weighted_mean
@@ -61,9 +62,11 @@ def check_error_weights(objective: ObjectiveSettings, learner: Learner, tasks: T
     if tasks.target != Tokens.name:
         raise ConfigError(f"{_named(objective)} are for transcripts, but the tasks ask for {tasks.target}; leave them out.")
     if not learner.trains_on_query:
+        kinds = {name: discovery.load("learners", name) for name in discovery.names("learners")}
+        able = [name for name, kind in kinds.items() if Tokens in kind.targets and kind.trains_on_query]  # pyright: ignore[reportAttributeAccessIssue]
         raise ConfigError(
             f"{_named(objective)} are for queries, but {type(learner).__name__} trains on support sets alone; leave them out, or take "
-            "maml, anil or meta_sgd."
+            f"{' or '.join(able)}."
         )
 
 

@@ -19,7 +19,7 @@ export interface InputSpec {
 /** What a caller says of how examples are to be read, such as `{ ink: "dark" }`. */
 export type Reading = Readonly<Record<string, string>>;
 
-/** What was noticed while examples were read, so that the kind can say it of all of them together. */
+/** Collects what was lost while examples were read one by one, so that a single warning can speak of all of them. */
 export interface Noticed {
   /** How long the examples are that are longer than the learner takes, in the kind's own unit. */
   readonly tooLong: number[];

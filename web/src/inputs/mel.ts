@@ -1,8 +1,10 @@
 /** Log-mel pictures of waves: the numbers of `quickstudy.inputs._waves` in Python, and so of librosa. */
 import { range } from "../state.ts";
 
-/** Decibels below a picture's loudest place at which it is black, and power that counts as nothing, as librosa's `power_to_db` has them. */
-const LEVELS = { range: 80, least: 1e-10 };
+/** Decibels below a picture's loudest place at which it is black, as librosa's `power_to_db` has them. */
+export const DECIBELS = 80;
+/** Power that counts as nothing, as there. */
+const LEAST_POWER = 1e-10;
 
 /** How a wave becomes a picture: samples per second, bands, samples of a window, and samples from one frame to the next. */
 export interface MelShape {
@@ -14,9 +16,9 @@ export interface MelShape {
 
 /** Return decibels below the loudest place, from -80 to 0, `[mel, frame]`, the frames of a band one after the other. */
 export function decibels(power: Float64Array): Float64Array {
-  const found = power.map((value) => 10 * Math.log10(Math.max(value, LEVELS.least)));
+  const found = power.map((value) => 10 * Math.log10(Math.max(value, LEAST_POWER)));
   const loudest = found.reduce((most, value) => Math.max(most, value), -Infinity);
-  return found.map((value) => Math.max(value - loudest, -LEVELS.range));
+  return found.map((value) => Math.max(value - loudest, -DECIBELS));
 }
 
 /**

@@ -5,7 +5,7 @@ import { fixed, mean, roundHalfEven, spread } from "../numbers.ts";
 import { count, type Tensor } from "../safetensors.ts";
 import { range } from "../state.ts";
 import type { InputSpec, Kind } from "./kind.ts";
-import { decibels, melFilters, melPower, type MelShape, transformSize } from "./mel.ts";
+import { DECIBELS, decibels, melFilters, melPower, type MelShape, transformSize } from "./mel.ts";
 import { centred, resampled, trimmed } from "./waves.ts";
 
 /** Samples of one channel: floats, or whole numbers with a sign. */
@@ -17,10 +17,10 @@ export interface Samples {
   readonly rate: number;
 }
 
-/** What may be given as a sound; `AudioBuffer` is what `AudioContext.decodeAudioData` gives. */
+/** Names what may be given as a sound: samples with their rate, or the `AudioBuffer` that `AudioContext.decodeAudioData` returns. */
 export type SoundLike = Samples | AudioBuffer;
 
-/** What a network expects of a sound. */
+/** Describes the sounds that a network was made for. */
 export interface SoundSpec extends InputSpec {
   readonly kind: "sound";
   /** Samples per second. */
@@ -46,8 +46,6 @@ const MEASURED: Readonly<Record<string, string>> = {
   ground: "the level of the quietest moments",
   brightness: "the middle of the pitch",
 };
-/** Decibels of a picture: 0 is so far below its loudest place, and 255 that place. */
-const DECIBELS = 80;
 /** The smallest normal float32, below which a sound is silent. */
 const TINY = 2 ** -126;
 /** Share by which a sound may be longer than a picture: rounding alone. */

@@ -5,10 +5,10 @@ import { fixed } from "../numbers.ts";
 import type { Numbers } from "../safetensors.ts";
 import type { InputSpec, Kind } from "./kind.ts";
 
-/** What may be given as a text: the text, its bytes in UTF-8, or a file that holds it; a `File` is a `Blob`. */
+/** Names what may be given as a text: the text itself, its bytes in UTF-8, or a file that holds it (every `File` is a `Blob`). */
 export type TextLike = string | Uint8Array | Blob;
 
-/** What a network expects of a text. */
+/** Describes the texts that a network was made for. */
 export interface TextSpec extends InputSpec {
   readonly kind: "text";
   /** Bytes of a text; what is longer is cut. */

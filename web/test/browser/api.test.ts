@@ -57,6 +57,19 @@ interface Sounds extends Omit<Requests, "support" | "more" | "query"> {
   unlike: string | null;
 }
 
+/** Expect the labels, the unknowns, the probabilities and the logits that Python's runtime predicts. */
+function expectAnswers(
+  found: readonly Module.Prediction[],
+  expected: Pick<Requests, "predicted" | "unknown" | "probabilities" | "logits">,
+): void {
+  expect(found.map(({ label }) => label)).toEqual(expected.predicted);
+  expect(found.map(({ unknown }) => unknown)).toEqual(expected.unknown);
+  const probabilities = found.map((prediction) => [...prediction.probabilities]);
+  expect(apart(probabilities, expected.probabilities)).toBeLessThan(1e-4);
+  const logits = found.map((prediction) => prediction.logits);
+  expect(apart(logits, expected.logits)).toBeLessThan(1e-4);
+}
+
 const HERE = fileURLToPath(new URL("..", import.meta.url));
 const fixtures = inject("fixtures");
 let served: Served;
@@ -253,16 +266,7 @@ test("the learner of requests that ships with the package answers in a tab as in
     return { first, second, classes: skill.labels, before, warning: skill.warning, refused, file };
   });
   const expected = caseOf("intents") as unknown as Requests;
-  expect(found.first.map(({ label }) => label)).toEqual(expected.predicted);
-  expect(found.first.map(({ unknown }) => unknown)).toEqual(expected.unknown);
-  const probabilities = found.first.map((prediction) => [...prediction.probabilities]);
-  expect(apart(probabilities, expected.probabilities)).toBeLessThan(1e-4);
-  expect(
-    apart(
-      found.first.map(({ logits }) => logits),
-      expected.logits,
-    ),
-  ).toBeLessThan(1e-4);
+  expectAnswers(found.first, expected);
   expect(apart(found.second, expected.logitsAfterMore)).toBeLessThan(1e-4);
   expect(found.classes).toEqual(expected.classes);
   expect(found.before).toBeNull();
@@ -295,16 +299,7 @@ test("the learner of sounds that ships with the package answers in a tab as in P
     return { first, decoded, second, classes: skill.labels, warning: skill.warning, refused };
   });
   const expected = caseOf("sounds") as unknown as Sounds;
-  expect(found.first.map(({ label }) => label)).toEqual(expected.predicted);
-  expect(found.first.map(({ unknown }) => unknown)).toEqual(expected.unknown);
-  const probabilities = found.first.map((prediction) => [...prediction.probabilities]);
-  expect(apart(probabilities, expected.probabilities)).toBeLessThan(1e-4);
-  expect(
-    apart(
-      found.first.map(({ logits }) => logits),
-      expected.logits,
-    ),
-  ).toBeLessThan(1e-4);
+  expectAnswers(found.first, expected);
   expect(apart([found.decoded!.logits], [found.first[0]!.logits])).toBeLessThan(1e-6);
   expect(apart(found.second, expected.logitsAfterMore)).toBeLessThan(1e-4);
   expect(found.classes).toEqual(expected.classes);

@@ -11,8 +11,6 @@ import pathlib
 
 from quickstudy.data import digit_strings, espeak, voices
 from quickstudy.data.dataset import Dataset
-from quickstudy.data.made import made
-from quickstudy.inputs import _waves, sound
 from quickstudy.inputs.sound import SoundSpec
 
 SPEC = SoundSpec(seconds=3.0)
@@ -26,11 +24,4 @@ def read(split: str, spec: SoundSpec, data_dir: str | pathlib.Path | None, stric
     """Return the strings of one split. They come from a program: `data_dir` and `strict` change nothing."""
     timbres = sorted(espeak.TIMBRES)
     names = [f"{voices.ACCENTS[timbres.index(timbre) % len(voices.ACCENTS)]}+{timbre}" for timbre in timbres[PARTS[split]]]
-    makers, name = (digit_strings, voices, espeak, _waves, sound), f"digit_voices/{split}"
-    return made(
-        name.replace("/", "-"),
-        spec,
-        makers,
-        " ".join([espeak.release(), *names]),
-        lambda: digit_strings.load_digit_strings(names, spec, rooms=True, name=name),
-    )
+    return digit_strings.made_digit_strings(names, spec, f"digit_voices/{split}", rooms=True)

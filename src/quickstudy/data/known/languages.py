@@ -1,7 +1,7 @@
 """Languages: strings of one to five digits, spoken by espeak-ng in 82 languages, three voices of each. No download.
 
 A class is a transcript of one voice, such as `fi+m3/4081`, and its group is the voice: tasks of transcripts have one voice each. Splits
-share out languages, by families: those of `test` and `val` have no close relative elsewhere. Sounds of a split are spoken once, which
+share out languages, so that those of `test` and `val` have no close relative elsewhere. Sounds of a split are spoken once, which
 takes a few minutes, and then kept in the cache folder.
 """
 
@@ -10,10 +10,8 @@ from __future__ import annotations
 import pathlib
 import zlib
 
-from quickstudy.data import digit_strings, espeak, voices
+from quickstudy.data import digit_strings
 from quickstudy.data.dataset import Dataset
-from quickstudy.data.made import made
-from quickstudy.inputs import _waves, sound
 from quickstudy.inputs.sound import SoundSpec
 
 SPEC = SoundSpec(seconds=3.0)
@@ -27,22 +25,15 @@ TEST = "cy el et eu fi ga gd hu hy ka kl kn ml smj ta te"
 LANGUAGES = {"train": TRAIN.split(), "val": VAL.split(), "test": TEST.split()}
 """Languages of each split, as espeak-ng names them."""
 SPLITS = (*LANGUAGES, "all")
-TIMBRES = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")
-"""Timbres, of which each language is spoken in three."""
+PLAIN_TIMBRES = ("m1", "m2", "m3", "m4", "m5", "m6", "m7", "f1", "f2", "f3", "f4", "f5")
+"""Timbres without an effect, of which each language is spoken in three."""
 
 
 def read(split: str, spec: SoundSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
     """Return the strings of one split. They come from a program: `data_dir` and `strict` change nothing."""
     languages = [language for part, some in LANGUAGES.items() if split in (part, "all") for language in some]
     names = [f"{language}+{timbre}" for language in languages for timbre in timbres(language)]
-    makers, name = (digit_strings, voices, espeak, _waves, sound), f"languages/{split}"
-    return made(
-        name.replace("/", "-"),
-        spec,
-        makers,
-        " ".join([espeak.release(), *names]),
-        lambda: digit_strings.load_digit_strings(names, spec, name=name),
-    )
+    return digit_strings.made_digit_strings(names, spec, f"languages/{split}")
 
 
 def timbres(language: str) -> tuple[str, ...]:
@@ -51,5 +42,5 @@ def timbres(language: str) -> tuple[str, ...]:
     >>> timbres("fi") == timbres("fi"), len(set(timbres("fi")))
     (True, 3)
     """
-    first = zlib.crc32(language.encode()) % len(TIMBRES)
-    return tuple(TIMBRES[(first + further) % len(TIMBRES)] for further in (0, 5, 10))
+    first = zlib.crc32(language.encode()) % len(PLAIN_TIMBRES)
+    return tuple(PLAIN_TIMBRES[(first + further) % len(PLAIN_TIMBRES)] for further in (0, 5, 10))
