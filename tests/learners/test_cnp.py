@@ -42,3 +42,13 @@ def test_every_example_twice_changes_nothing() -> None:
     twice = tree_map(lambda leaf: torch.cat([leaf, leaf]), task.support)
     found, expected = (learner.predict(learner.adapt(support), task.query.x) for support in (twice, task.support))
     assert apart(found, expected) < 1e-12
+
+
+def test_the_code_of_a_class_is_the_mean_over_its_own_examples() -> None:
+    learner, task = make_learner("cnp"), make_tasks()[0]
+    support, y = learner.net(task.support.x), task.support.y.rows  # type: ignore[operator]
+    codes = learner.encoder(torch.cat([support, torch.ones_like(y[:, :1])], 1))  # type: ignore[operator]
+    of_classes = torch.stack([codes[column > 0].mean(0) for column in y.t()])
+    x = learner.net(task.query.x[:1]).expand(len(of_classes), -1)  # type: ignore[operator, index]
+    expected = learner.decoder(torch.cat([x, of_classes], 1))[:, 0]  # type: ignore[operator]
+    assert apart(learner.predict(learner.adapt(task.support), task.query.x)[0], expected) < 1e-12

@@ -1,10 +1,10 @@
 """Conditional Neural Processes: the support set becomes one code, from which a decoder predicts the answer to any query.
 
 Garnelo, Rosenbaum, Maddison, Ramalho, Saxton, Shanahan, Teh, Rezende and Eslami 2018, "Conditional Neural Processes", eqs. 1-3: values are
-predicted with their spread, by the likelihood of a normal distribution. Deviations: every column of the answers (a way, or one of several
-numbers) has a code of its own, made by the same encoder, so that any number of ways fits and their order does not matter, where the
-paper's classifier joins the codes of five ways; inputs pass through a net first, whose batch norm is as in `protonet`; meta-training
-predicts the query set alone, not the support set as well.
+predicted with their spread, by the likelihood of a normal distribution. Examples of a class are averaged by class, as in the
+authors' experiment of section 4.3. Deviations: the decoder sees one class (or one of several numbers) at a time and gives it a logit, so
+that any number of ways fits and their order does not matter, where the paper's classifier joins the codes of five ways; inputs pass
+through a net first, whose batch norm is as in `protonet`; meta-training predicts the query set alone, not the support set as well.
 """
 
 import dataclasses
@@ -13,16 +13,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from quickstudy.functional.classes import class_counts, class_means, class_sums, pad_rows
 from quickstudy.learner import State
 from quickstudy.learners._process import NeuralProcess
 from quickstudy.learners._weights import counted
+from quickstudy.objectives.classes import OneHot
 from quickstudy.task import Examples
 
 
 @dataclasses.dataclass(eq=False, repr=False)
 class CNP(NeuralProcess):
-    """State: the sum of the support examples' codes for each column, `[column, width]`, and for a column of zeros `[width]`; the number
-    of examples, and how often each way was seen.
+    """State: for each column (a way, or one of several numbers) the sum of the codes of its examples, `[column, width]`, and how many it
+    has; and how often each way was seen.
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
@@ -31,16 +33,20 @@ class CNP(NeuralProcess):
     """
 
     def learn(self, features: Float[Tensor, "example feature"], support: Examples, state: State | None) -> State:
-        y, weight = support.y.rows, support.weight.unsqueeze(-1)
-        total = (self.codes(features, y) * weight.unsqueeze(-1)).sum(0)
-        zeros = (self.codes(features, torch.zeros_like(y[:, :1])) * weight.unsqueeze(-1)).sum((0, 1))
-        count = weight.sum()
-        if state is not None:  # earlier examples were of none of the new ways
-            new = state["zeros"].expand(total.shape[0] - state["total"].shape[0], -1)
-            total = total + torch.cat([state["total"], new])
-            zeros, count = zeros + state["zeros"], count + state["count"]
-        return {"total": total, "zeros": zeros, "count": count, **counted(support, state)}
+        total, count = self._summed(features, support)
+        if state is not None:  # there may be new ways
+            total = total + pad_rows(state["total"], total.shape[0])
+            count = count + pad_rows(state["count"], count.shape[0])
+        return {"total": total, "count": count, **counted(support, state)}
 
     def read(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example column width"]:
-        code = state["total"] / state["count"].clamp(min=1.0)
-        return code.unsqueeze(0).expand(features.shape[0], -1, -1)
+        return class_means(state["total"], state["count"]).expand(features.shape[0], -1, -1)
+
+    def _summed(self, features: Float[Tensor, "example feature"], support: Examples) -> tuple[Tensor, Tensor]:
+        """Return the sum of codes for each column, and the number of its examples: those of the class, or all where values are learned."""
+        y, weight = support.y.rows, support.weight
+        if isinstance(support.y, OneHot):
+            code = self.codes(features, torch.ones_like(y[:, :1]))[:, 0]
+            return class_sums(code, y, weight), class_counts(y, weight)
+        total = (self.codes(features, y) * weight.view(-1, 1, 1)).sum(0)
+        return total, weight.sum().expand(total.shape[0])
