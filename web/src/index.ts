@@ -10,6 +10,8 @@ export type { ImageLike, ImageSpec, Ink, PixelArray } from "./inputs/image.ts";
 export type { Example, InputSpec } from "./inputs/kind.ts";
 export type { RowsSpec } from "./inputs/rows.ts";
 export type { Channel, Samples, SoundLike, SoundSpec } from "./inputs/sound.ts";
+export type { Cell, Column } from "./inputs/columns.ts";
+export type { TableRow, TableSpec } from "./inputs/table.ts";
 export type { TextLike, TextSpec } from "./inputs/text.ts";
 export { type AdaptOptions, Learner, type Source } from "./learner.ts";
 export type { Label, Manifest } from "./manifest.ts";

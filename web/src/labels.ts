@@ -2,6 +2,7 @@
 import { DataError } from "./errors.ts";
 import { isLabel, type Label } from "./manifest.ts";
 import type { Values } from "./safetensors.ts";
+import { byCodePoint } from "./words.ts";
 
 /** Throw a DataError unless there is one label for each example. */
 export function checkLabels(labels: readonly Label[], count: number): void {
@@ -24,16 +25,6 @@ export function withNew(known: readonly Label[], labels: readonly Label[]): Labe
   if (texts === fresh.length) fresh.sort((a, b) => byCodePoint(a as string, b as string));
   else if (texts === 0) fresh.sort((a, b) => Number(a) - Number(b));
   return [...known, ...fresh];
-}
-
-/** Compare two texts as Python does; JavaScript compares UTF-16 units, which differs beyond the basic plane. */
-function byCodePoint(a: string, b: string): number {
-  const [left, right] = [[...a], [...b]];
-  for (let at = 0; at < Math.min(left.length, right.length); at++) {
-    const difference = left[at]!.codePointAt(0)! - right[at]!.codePointAt(0)!;
-    if (difference !== 0) return difference;
-  }
-  return left.length - right.length;
 }
 
 /** Return one row per label, `[example, way]`, with a one at the label's way. */

@@ -199,10 +199,10 @@ function isEqual(found: Axes | undefined, expected: Axes): boolean {
 }
 
 function isLayout(found: TensorLayout | null): boolean {
-  const { axes, order, dtype, scale, offset } = found ?? ({} as Partial<TensorLayout>);
+  const { axes, order, dtype, scale, offset, open } = found ?? ({} as Partial<TensorLayout>);
   const sizes = Array.isArray(axes) && axes.every((size) => isSize(size, MOST_SIZE));
   const ordered = sizes && Array.isArray(order) && isEqual([...order].sort(), [...axes.keys()]);
-  return ordered && ["uint8", "float32", "int64"].includes(dtype!) && isNumbers({ scale, offset });
+  return ordered && ["uint8", "float32", "int64"].includes(dtype!) && isNumbers({ scale, offset }) && typeof (open ?? false) === "boolean";
 }
 
 function isProgram(program: ProgramFacts | undefined): boolean {

@@ -1,6 +1,7 @@
 /** A learner's functions on tensors: `adapt`, `update`, `predict`. */
 import { type Bundle, type Examples, readBundle, type State } from "./bundle.ts";
 import { ConfigError, TaskError } from "./errors.ts";
+import { type InputSpec, kindOf } from "./inputs/kind.ts";
 import { type Inputs, toNetwork } from "./layout.ts";
 import type { Manifest, ProgramName } from "./manifest.ts";
 import { Program } from "./session.ts";
@@ -41,8 +42,8 @@ export class Model {
     return { ...known, ...changes };
   }
 
-  /** Return the state after learning from examples, from nothing or from an earlier state. */
-  async adapt({ inputs, y }: Examples, settings: Settings, earlier?: State): Promise<State> {
+  /** Return the state after learning from examples, which were read as `spec` says, from nothing or from an earlier state. */
+  async adapt({ inputs, y }: Examples, spec: InputSpec, settings: Settings, earlier?: State): Promise<State> {
     const ways = y.shape[1]!;
     const fixed = this.manifest.target.outputs;
     if (fixed != null && fixed !== ways) {
@@ -51,7 +52,7 @@ export class Model {
         `the task has ${ways} ${what}, but this learner's head is fixed to ${fixed}. Give it examples of ${fixed} ${what}.`,
       );
     }
-    const feeds = this.named("support", inputs);
+    const feeds = this.named("support", inputs, spec);
     feeds.set("support.y", y);
     for (const [name, value] of Object.entries(settings)) feeds.set(name, value);
     if (earlier === undefined) return this.run("adapt", feeds);
@@ -60,16 +61,17 @@ export class Model {
   }
 
   /** Return logits `[query, way]`, or values `[query, output]`. */
-  async predict(state: State, inputs: Inputs): Promise<Values> {
-    const feeds = this.named("query", inputs);
+  async predict(state: State, inputs: Inputs, spec: InputSpec): Promise<Values> {
+    const feeds = this.named("query", inputs, spec);
     for (const [name, values] of state) feeds.set(`state.${name}`, values);
     return (await this.run("predict", feeds)).get("prediction")!;
   }
 
-  /** Return stored examples as a graph takes them, by `PART.NAME`. */
-  private named(part: string, inputs: Inputs): Map<string, Values | number> {
+  /** Return stored examples, which were read as `spec` says, as a graph takes them, by `PART.NAME`. */
+  private named(part: string, inputs: Inputs, spec: InputSpec): Map<string, Values | number> {
     const { layout } = this.manifest;
-    return new Map([...inputs].map(([name, stored]) => [`${part}.${name}`, toNetwork(stored, layout[name]!)]));
+    const used = kindOf(spec).used?.(spec);
+    return new Map([...inputs].map(([name, stored]) => [`${part}.${name}`, toNetwork(stored, layout[name]!, used)]));
   }
 
   /** Return a state with zeros for ways that are new. */

@@ -24,3 +24,23 @@ export function spread(values: ArrayLike<number>): number {
   const middle = mean(values);
   return Math.sqrt(mean(Array.from(values, (value) => (value - middle) ** 2)));
 }
+
+/** Return a number with so many digits that matter, as Python's `:.4g` writes it. */
+export function short(value: number, digits: number): string {
+  const [factor, power] = value.toExponential(digits - 1).split("e") as [string, string];
+  const exponent = Number(power);
+  if (exponent >= -4 && exponent < digits) return String(Number(value.toPrecision(digits)));
+  return `${Number(factor)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+}
+
+/** Return a number as Python writes one in double precision: whole numbers with a point. */
+export function written(value: number): string {
+  return Number.isInteger(value) ? value.toFixed(1) : String(value);
+}
+
+/** Return the value below which a share of sorted values lies, between two of them by their distances, as numpy.quantile does. */
+export function quantile(sorted: readonly number[], share: number): number {
+  const place = share * (sorted.length - 1);
+  const [low, high] = [sorted[Math.floor(place)]!, sorted[Math.ceil(place)]!];
+  return low + (high - low) * (place - Math.floor(place));
+}

@@ -2,7 +2,7 @@
 import { type Examples, type Learned, writeSkill } from "./bundle.ts";
 import { ConfigError, DataError, TaskError } from "./errors.ts";
 import type { Ink } from "./inputs/image.ts";
-import { type Example, kindOf, readAll, type Reading } from "./inputs/kind.ts";
+import { type Example, fittedTo, type InputSpec, kindOf, readAll, type Reading } from "./inputs/kind.ts";
 import type { Inputs } from "./layout.ts";
 import { checkLabels, oneHot, withNew } from "./labels.ts";
 import type { Label } from "./manifest.ts";
@@ -43,6 +43,8 @@ export class Skill {
     private readonly settings: Settings,
     /** How examples are read if nothing else is said, such as `{ ink: "dark" }`. */
     readonly reading: Reading,
+    /** Keeps how examples are read: as the manifest says, and for tables as the first examples told. */
+    private input: InputSpec = model.manifest.input,
   ) {}
 
   /** Return a new skill; this is what `Learner.adapt` does. */
@@ -92,7 +94,9 @@ export class Skill {
 
   /** Learn from more examples, of known or of new classes, or with their values. */
   async add(examples: readonly Example[], answers: Answers, given: Given = {}): Promise<void> {
-    const inputs = await this.read(examples, given);
+    const { spec, said } = fittedTo(examples, this.input);
+    const inputs = await this.read(examples, given, spec, said);
+    this.input = spec;
     if (this.model.manifest.target.kind === "values") {
       const y = valueRows(answers as readonly Value[], examples.length);
       return this.inTurn(() => this.learn({ inputs, y }, []));
@@ -115,17 +119,17 @@ export class Skill {
     const all = support === null ? more : joined(support, more);
     if (!this.model.manifest.continues) return this.adaptTo(all, ways);
     const earlier = state.size > 0 ? state : undefined;
-    this.keep({ state: await this.model.adapt(more, this.settings, earlier), support: support && all }, ways);
+    this.keep({ state: await this.model.adapt(more, this.input, this.settings, earlier), support: support && all }, ways);
   }
 
   /** Return what is made of the learner's outputs for examples, some examples at a time. */
   private async outputs<Made>(examples: readonly Example[], given: Given, make: (found: Values) => Made[]): Promise<Made[]> {
-    const inputs = await this.read(examples, given);
+    const inputs = await this.read(examples, given, this.input);
     return this.inTurn(async () => {
       const made: Made[] = [];
       for (let from = 0; from < examples.length; from += BATCH) {
         const part = range(Math.min(BATCH, examples.length - from)).map((index) => from + index);
-        made.push(...make(await this.model.predict(this.learned.state, rowsOf(inputs, part))));
+        made.push(...make(await this.model.predict(this.learned.state, rowsOf(inputs, part), this.input)));
       }
       return made;
     });
@@ -159,17 +163,18 @@ export class Skill {
   /** Return a file with the learner and what it has learned, for `Learner.load` here and `quickstudy.runtime` in Python. */
   async save(): Promise<Blob> {
     return this.inTurn(async () => {
-      const facts = { labels: this.ways, settings: this.settings, reading: this.reading };
+      const facts = { input: this.input, labels: this.ways, settings: this.settings, reading: this.reading };
       return new Blob([await writeSkill(this.model.bundle, this.learned, facts)], { type: "application/zip" });
     });
   }
 
   /** Return examples in their stored form; the first time that they lose something or are unlike those of training, say so. */
-  private async read(examples: readonly Example[], given: Given): Promise<Inputs> {
-    const { input, layout, statistics } = this.model.manifest;
+  private async read(examples: readonly Example[], given: Given, spec: InputSpec, said: readonly string[] = []): Promise<Inputs> {
+    const { layout, statistics } = this.model.manifest;
     const reading = { ...this.reading, ...asReading(given) };
-    const { inputs, remark } = await readAll(examples, input, layout, reading);
-    const found = { lost: remark, unlike: kindOf(input).unlike(inputs, layout, input, statistics, reading) };
+    const { inputs, remark } = await readAll(examples, spec, layout, reading);
+    const lost = [...said, remark].filter((words) => words !== null).join(" ") || null;
+    const found = { lost, unlike: kindOf(spec).unlike(inputs, layout, spec, statistics, reading) };
     for (const about of ["lost", "unlike"] as const) {
       if (this.said[about] !== null || found[about] === null) continue;
       this.said[about] = found[about];
@@ -179,7 +184,7 @@ export class Skill {
   }
 
   private async adaptTo(support: Examples, ways: readonly Label[]): Promise<void> {
-    this.keep({ state: await this.model.adapt(support, this.settings), support }, ways);
+    this.keep({ state: await this.model.adapt(support, this.input, this.settings), support }, ways);
   }
 
   /** Replace what is known as a whole, unless the new state is no number any more. */

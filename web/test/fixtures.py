@@ -9,6 +9,7 @@ import warnings
 import numpy as np
 import torch
 from sounds import sounds
+from tables import tables
 from texts import texts
 
 from quickstudy import FewShotClassifier
@@ -197,6 +198,7 @@ def main() -> None:
     pixels(folder)
     unlike(folder)
     texts(folder)
+    tables(folder)
     sounds(folder)
 
 

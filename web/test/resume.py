@@ -11,9 +11,9 @@ from quickstudy.errors import InputWarning, UnlikeTrainingWarning
 from quickstudy.runtime import Skill
 
 
-def example(plain: dict | list | str) -> np.ndarray | str:
-    """Return an example of a case: an image, a row of numbers, or a text."""
-    if isinstance(plain, str):
+def example(plain: dict | list | str) -> np.ndarray | dict | str:
+    """Return an example of a case: an image, a row of numbers, a row of a table, or a text."""
+    if isinstance(plain, str) or (isinstance(plain, dict) and "data" not in plain):
         return plain
     if isinstance(plain, list):
         return np.array(plain, dtype=np.float32)

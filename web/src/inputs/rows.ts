@@ -1,6 +1,7 @@
 /** Rows of numbers, such as measurements, features or embeddings: the same checks and warnings as `quickstudy.inputs.rows` in Python. */
 import { DataError } from "../errors.ts";
 import { isSize, refuseReading } from "../checks.ts";
+import { short } from "../numbers.ts";
 import type { InputSpec, Kind } from "./kind.ts";
 
 export interface RowsSpec extends InputSpec {
@@ -42,8 +43,8 @@ export const rowsKind: Kind<RowsSpec> = {
     const narrow = here.scale < spread / FAR && numbers.length >= FEWEST;
     if (!far && !narrow && here.scale <= spread * FAR) return null;
     return (
-      `the rows have mean ${short(here.location)} and spread ${short(here.scale)}, but this learner was trained on rows with ` +
-      `mean ${short(location)} and spread ${short(scale)}; scale them as its training data was.`
+      `the rows have mean ${short(here.location, 4)} and spread ${short(here.scale, 4)}, but this learner was trained on rows with ` +
+      `mean ${short(location, 4)} and spread ${short(scale, 4)}; scale them as its training data was.`
     );
   },
 };
@@ -54,12 +55,4 @@ export function rowStatistics(numbers: ArrayLike<number>): { location: number; s
   const location = all.reduce((sum, value) => sum + value, 0) / all.length;
   const scale = Math.sqrt(all.reduce((sum, value) => sum + (value - location) ** 2, 0) / all.length);
   return { location, scale };
-}
-
-/** Return a number with four digits that matter, as Python's `:.4g` writes it. */
-function short(value: number): string {
-  const [digits, power] = value.toExponential(3).split("e") as [string, string];
-  const exponent = Number(power);
-  if (exponent >= -4 && exponent < 4) return String(Number(value.toPrecision(4)));
-  return `${Number(digits)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
 }

@@ -3,6 +3,7 @@ import { isSize, refuseReading } from "../checks.ts";
 import { DataError, reason } from "../errors.ts";
 import { fixed } from "../numbers.ts";
 import type { Numbers } from "../safetensors.ts";
+import { stripped } from "../words.ts";
 import type { InputSpec, Kind } from "./kind.ts";
 
 /** Names what may be given as a text: the text itself, its bytes in UTF-8, or a file that holds it (every `File` is a `Blob`). */
@@ -20,9 +21,6 @@ const UNLIKE = { times: 4, plain: 0.5 };
 /** Mean length in bytes that counts at least. */
 const LEAST_LENGTH = 8;
 const LONGEST = 2 ** 16;
-/** Blanks that Python strips from the ends of a text: some control characters belong to them, and the byte order mark does not. */
-const BLANK = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";
-const ENDS = new RegExp(`^${BLANK}|${BLANK}$`, "g");
 /** The sign that stands for bytes that are no UTF-8. */
 const REPLACED = "\ufffd";
 
@@ -33,7 +31,7 @@ export const textKind: Kind<TextSpec> = {
 
   async read(example, index, { length }, _reading, noticed) {
     const { text, mended } = await decode(example, index);
-    const content = new TextEncoder().encode(text.replace(/^\ufeff/, "").replaceAll("\0", " ").replace(ENDS, ""));
+    const content = new TextEncoder().encode(stripped(text.replace(/^\ufeff/, "").replaceAll("\0", " ")));
     if (content.length === 0) throw new DataError(`text ${index} is empty; drop it, or write an empty answer as a word.`);
     if (content.length > length) noticed?.tooLong.push(content.length);
     if (mended && noticed) noticed.mended += 1;

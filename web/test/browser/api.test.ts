@@ -47,6 +47,12 @@ interface Requests {
   classes: string[];
 }
 
+interface Table extends Omit<Requests, "support" | "more" | "query"> {
+  support: Module.TableRow[];
+  more: Module.TableRow[];
+  query: Module.TableRow[];
+}
+
 type Heard = { channels: string[]; rate: number }[];
 
 interface Sounds extends Omit<Requests, "support" | "more" | "query"> {
@@ -382,6 +388,31 @@ test("a skill that keeps its examples, though its learner would not forget, goes
   expect(y.shape).toEqual([found.examples - 2, 5]);
   const expected = caseOf("kept").logitsAfterMore.map((row) => row.slice(1));
   expect(apart(found.logits, expected)).toBeLessThan(1e-4);
+});
+
+test("a learner of any table adapts to columns of all types, predicts, learns more and comes back from a file", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const { support, labels, more, moreLabels, query } = (await read("tables")) as unknown as Table;
+    const learner = await Learner.load("/fixtures/tables.qs");
+    const skill = await learner.adapt(support, labels);
+    const [first, warning] = [await skill.predict(query), skill.warning];
+    const file = await skill.save();
+    const again = (await Learner.load(file)).skill!;
+    await again.add(more, moreLabels);
+    const bytes = Array.from(new Uint8Array(await file.arrayBuffer()));
+    return { first, warning, second: await again.predict(query), classes: again.labels, bytes };
+  });
+  const expected = JSON.parse(readFileSync(join(fixtures, "tables.json"), "utf8")) as Table;
+  expect(found.classes).toEqual(expected.classes);
+  expect(found.warning).toContain("1 of 3 columns say nothing of a row, and are left out: 'same' (always 1.0).");
+  expectAnswers(found.first, { ...expected, unknown: found.first.map(() => null as never) });
+  const second = found.second.map(({ logits }) => logits);
+  expect(apart(second, expected.logitsAfterMore)).toBeLessThan(1e-4);
+  const file = join(fixtures, "tables_learned_here.qs");
+  writeFileSync(file, Uint8Array.from(found.bytes));
+  const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, "tables.json")));
+  expect(apart(there.logits, expected.logits)).toBeLessThan(1e-4);
+  expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
 });
 
 test("images unlike those of training are said once", async () => {

@@ -240,7 +240,7 @@ describe("a sound file that does not run here is refused by name, in words that 
     [
       "another kind of input",
       contents({ input: { kind: "molecule", bits: 9 } }),
-      "the learner's input is molecule; this module reads image, rows, sound and text. Use quickstudy.runtime.",
+      "the learner's input is molecule; this module reads image, rows, sound, table and text. Use quickstudy.runtime.",
     ],
     [
       "a learner for PyTorch",
