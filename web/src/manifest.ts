@@ -3,6 +3,7 @@ import { isObject, isSize } from "./checks.ts";
 import { ConfigError, FileFormatError, reason } from "./errors.ts";
 import { type InputSpec, KIND_NAMES, kindOf, type Reading, type Statistics } from "./inputs/kind.ts";
 import { type Layout, networkShape, type TensorLayout } from "./layout.ts";
+import { isScale, type ValueScale } from "./values.ts";
 import type { Bytes } from "./zip.ts";
 
 /** Version of the bundle format; bundles of other versions are refused by name. */
@@ -26,7 +27,7 @@ export interface Target {
   readonly kind: string;
   readonly outputs?: number | null;
   /** Scale at which the graphs see values; null or absent: as they are. */
-  readonly scale?: unknown;
+  readonly scale?: ValueScale | null;
 }
 
 export interface ProgramFacts {
@@ -127,8 +128,6 @@ function refuseTorch({ parts }: Record<string, unknown>): void {
 function checkThatItRuns({ target, layout, state }: Manifest): void {
   if (target.kind !== "classes" && target.kind !== "values")
     throw new ConfigError(`the learner answers with ${target.kind}; this module runs classes and values. Use quickstudy.runtime.`);
-  if (target.scale != null)
-    throw new ConfigError("the learner sees values at a scale of its training, which this module does not apply. Use quickstudy.runtime.");
   for (const [name, { dtype }] of [...Object.entries(layout), ...Object.entries(state)]) {
     if (dtype === "int64") {
       const where = name in layout ? "input" : "state";
@@ -145,7 +144,7 @@ function keyFaults(found: Manifest): Record<string, boolean> {
     learner: typeof found.learner?.name === "string",
     input: typeof found.input?.kind === "string",
     layout: isObject(found.layout) && Object.values(found.layout).every(isLayout),
-    target: typeof target?.kind === "string" && (target.outputs == null || isSize(target.outputs, MOST_SIZE)),
+    target: typeof target?.kind === "string" && (target.outputs == null || isSize(target.outputs, MOST_SIZE)) && (target.scale == null || isScale(target.scale)),
     programs: isObject(programs) && Object.values(programs).every(isProgram),
     settings: isNumbers(found.settings),
     state: isObject(found.state) && Object.values(found.state).every(isStateTensor),

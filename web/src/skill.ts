@@ -9,7 +9,7 @@ import type { Label } from "./manifest.ts";
 import type { Model, Settings } from "./model.ts";
 import type { Tensor, Values } from "./safetensors.ts";
 import { concatenate, NOTHING, range, take, takeWays } from "./state.ts";
-import { type Value, valueRows } from "./values.ts";
+import { restored, type Value, valueRows } from "./values.ts";
 
 /** Number of examples predicted at once, so that memory does not grow with their number. */
 const BATCH = 256;
@@ -86,10 +86,11 @@ export class Skill {
     return this.outputs(examples, given, (found) => this.predictions(found));
   }
 
-  /** Return the values that a learner of values predicts for each example. */
+  /** Return the values that a learner of values predicts for each example, in the unit of its answers. */
   async values(examples: readonly Example[], given: Given = {}): Promise<number[][]> {
     this.checkTarget("values", "predict");
-    return this.outputs(examples, given, rows);
+    const { scale } = this.model.manifest.target;
+    return this.outputs(examples, given, (found) => restored(rows(found), scale));
   }
 
   /** Learn from more examples, of known or of new classes, or with their values. */
@@ -97,8 +98,9 @@ export class Skill {
     const { spec, said } = fittedTo(examples, this.input);
     const inputs = await this.read(examples, given, spec, said);
     this.input = spec;
-    if (this.model.manifest.target.kind === "values") {
-      const y = valueRows(answers as readonly Value[], examples.length);
+    const { kind, scale } = this.model.manifest.target;
+    if (kind === "values") {
+      const y = valueRows(answers as readonly Value[], examples.length, scale);
       return this.inTurn(() => this.learn({ inputs, y }, []));
     }
     const labels = answers as readonly Label[];

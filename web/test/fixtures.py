@@ -19,12 +19,14 @@ from quickstudy.export.onnx.int8 import to_int8
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs.image import ImageSpec, load_image
 from quickstudy.inputs.rows import RowsSpec
+from quickstudy.inputs.table import TableSpec
 from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import one_hot
 from quickstudy.runtime import Learner, bundle
 from quickstudy.runtime.manifest import Unknown
+from quickstudy.targets import ValueScale
 from quickstudy.task import Examples, Task
 from quickstudy.training.saving import SavedLearner, load_learner
 
@@ -65,16 +67,33 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
 
 
 def values(folder: pathlib.Path) -> None:
-    """Write a learner of values on rows, two sets of examples, and the values that Python predicts after each."""
-    saved = SavedLearner(MAML(MLP(3, hidden=(16,)), head_ways=2, inner_lr=0.02, inner_steps=5), RowsSpec(3), target="values")
-    bundle.write(folder / "values.qs", to_bundle(saved))
+    """Write learners of values, two sets of examples for each, and the values that Python predicts after each.
+
+    One takes rows of numbers and sees values as they are, one takes rows of a table and sees values at the scale of its training.
+    """
     rng = np.random.default_rng(6)
-    support, more, query = (rng.normal(size=(count, 3)).astype(np.float32) for count in (8, 3, QUERIES))
-    y, more_y = np.sin(support[:, :2]), np.cos(more[:, :2])
-    skill = Learner.load(folder / "values.qs").adapt(support, y)
-    found = {"support": support, "labels": y, "more": more, "moreLabels": more_y, "query": query, "logits": skill.logits(query)}
-    found["logitsAfterMore"] = skill.add(more, more_y).logits(query)
-    (folder / "values.json").write_text(json.dumps({name: value.tolist() for name, value in found.items()}))
+    sets = [rng.normal(size=(count, 3)).astype(np.float32) for count in (8, 3, QUERIES)]
+    y, more_y = np.sin(sets[0][:, :2]), np.cos(sets[1][:, :2])
+    learner = MAML(MLP(3, hidden=(16,)), head_ways=2, inner_lr=0.02, inner_steps=5)
+    answered(folder / "values.qs", SavedLearner(learner, RowsSpec(3), target="values"), [rows.tolist() for rows in sets], y, more_y)
+    tables = [[{"hour": float(row[0]), "meal": ["early", "late"][int(row[1] > 1)]} for row in rows] for rows in sets]
+    spec = TableSpec.of(tables[0])
+    scale = ValueScale.of(["glucose", "insulin"], y * [40.0, 3.0] + [120.0, 9.0])
+    learner = MAML(MLP(spec.features, hidden=(16,)), head_ways=2, inner_lr=0.02, inner_steps=5)
+    saved = SavedLearner(learner, spec, target="values", scale=scale)
+    answered(folder / "glucose.qs", saved, tables, scale.restored(y), scale.restored(more_y))
+
+
+def answered(file: pathlib.Path, saved: SavedLearner, sets: list[list], y: np.ndarray, more_y: np.ndarray) -> None:
+    """Write a learner of values, and what it predicts for the last set after it learned the first, and the second too."""
+    bundle.write(file, to_bundle(saved))
+    support, more, query = sets
+    given = [rows if isinstance(rows[0], dict) else np.array(rows, dtype=np.float32) for rows in sets]
+    skill = Learner.load(file).adapt(given[0], y)
+    found = {"support": support, "labels": y.tolist(), "more": more, "moreLabels": more_y.tolist(), "query": query}
+    found["logits"] = skill.outputs(given[2])["prediction"].tolist()
+    found["logitsAfterMore"] = skill.add(given[1], more_y).outputs(given[2])["prediction"].tolist()
+    file.with_suffix(".json").write_text(json.dumps(found))
 
 
 def quantised(folder: pathlib.Path) -> None:

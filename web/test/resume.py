@@ -20,6 +20,11 @@ def example(plain: dict | list | str) -> np.ndarray | dict | str:
     return np.array(plain["data"], dtype=np.uint8).reshape(plain["height"], plain["width"])
 
 
+def answers(skill: Skill, query: list) -> list:
+    """Return logits of classes, or values in their own unit."""
+    return (skill.logits(query) if skill.labels else skill.outputs(query)["prediction"]).tolist()
+
+
 def main() -> None:
     """Print what the skill predicts, before and after it learns more."""
     warnings.simplefilter("ignore", UnlikeTrainingWarning)  # the case's images are noise
@@ -27,9 +32,9 @@ def main() -> None:
     case = json.loads(pathlib.Path(sys.argv[2]).read_text())
     skill = Skill.load(sys.argv[1])
     query = [example(plain) for plain in case["query"]]
-    found = {"labels": skill.labels, "logits": skill.logits(query).tolist()}
+    found = {"labels": skill.labels, "logits": answers(skill, query)}
     skill.add([example(plain) for plain in case["more"]], case["moreLabels"])
-    found["logitsAfterMore"] = skill.logits(query).tolist()
+    found["logitsAfterMore"] = answers(skill, query)
     print(json.dumps(found))
 
 

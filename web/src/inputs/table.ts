@@ -15,8 +15,8 @@ export type TableRow = Readonly<Record<string, Cell>> | readonly Cell[];
 export interface TableSpec extends InputSpec {
   readonly kind: "table";
   readonly columns: readonly Column[];
-  /** Numbers per row of any table; null: as many as the columns need. */
-  readonly width: number | null;
+  /** Numbers per row of any table; null or absent: as many as the columns need. */
+  readonly width?: number | null;
   /** Whether numbers are scaled as in training, or by the examples of each task. */
   readonly scaling: "training" | "task";
   /** What is subtracted from a task's numbers, and by what they are divided then; empty before the task is known. */
@@ -39,7 +39,7 @@ const WIDEST = 2 ** 20;
 export const tableKind: Kind<TableSpec> = {
   axes(found) {
     const { columns, width, scaling, location, spread: spreads, padded } = found;
-    if (!Array.isArray(columns) || !columns.every(isColumn) || !(width === null || isSize(width, WIDEST))) return null;
+    if (!Array.isArray(columns) || !columns.every(isColumn) || !(width == null || isSize(width, WIDEST))) return null;
     const scaled = [location, spreads].every((row) => Array.isArray(row) && row.every(Number.isFinite));
     const whole = typeof padded === "boolean" && (scaling === "task" || (scaling === "training" && columns.length > 0));
     const numbers = features(found);
@@ -100,7 +100,7 @@ export const tableKind: Kind<TableSpec> = {
     const { shape, data } = inputs.get("table")!;
     const here = tableStatistics(data, shape[0]!);
     const { size, numbers } = statistics;
-    if (spec.width !== null && numbers !== undefined && here.numbers > BOUND.wider * numbers) {
+    if (spec.width != null && numbers !== undefined && here.numbers > BOUND.wider * numbers) {
       return (
         `the rows have ${fixed(here.numbers, 0)} numbers each, where those of training had ${fixed(numbers, 0)} at most, as a rule. So wide, ` +
         "they may be answered badly: give fewer columns, or compare with a model of scikit-learn."

@@ -26,11 +26,11 @@ interface Case {
 }
 
 interface Rows {
-  support: number[][];
+  support: Module.Example[];
   labels: number[][];
-  more: number[][];
+  more: Module.Example[];
   moreLabels: number[][];
-  query: number[][];
+  query: Module.Example[];
 }
 
 interface Requests {
@@ -215,10 +215,10 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
   });
 });
 
-test("a learner of values predicts, learns more and is saved as in Python", async () => {
-  const found = await browser.page.evaluate(async () => {
-    const rows = (await (await fetch("/fixtures/values.json")).json()) as Rows;
-    const learner = await Learner.load("/fixtures/values.qs");
+test.each(["values", "glucose"])("a learner of %s predicts, learns more and is saved as in Python", async (name) => {
+  const found = await browser.page.evaluate(async (name) => {
+    const rows = (await (await fetch(`/fixtures/${name}.json`)).json()) as Rows;
+    const learner = await Learner.load(`/fixtures/${name}.qs`);
     const skill = await learner.adapt(rows.support, rows.labels);
     const first = await skill.values(rows.query);
     const saved = await skill.save();
@@ -238,21 +238,23 @@ test("a learner of values predicts, learns more and is saved as in Python", asyn
       refused: await Promise.all(refused.map((attempt) => attempt.catch(String))),
       file: [...new Uint8Array(await saved.arrayBuffer())],
     };
-  });
-  const expected = caseOf("values");
+  }, name);
+  const expected = caseOf(name);
   expect(apart(found.first, expected.logits)).toBeLessThan(1e-4);
   expect(apart(found.second, expected.logitsAfterMore)).toBeLessThan(1e-4);
   expect(found.labels).toEqual([]);
   expect(found.refused).toEqual([
     "ConfigError: the learner answers with values, not classes; call values().",
     "DataError: there are 8 examples but 7 values; expected one value, or row of values, per example.",
-    "TaskError: the task has 3 values per example, but this learner's head is fixed to 2. Give it examples of 2 values per example.",
+    name === "glucose"
+      ? "DataError: y has 3 values per example; expected 2: glucose, insulin."
+      : "TaskError: the task has 3 values per example, but this learner's head is fixed to 2. Give it examples of 2 values per example.",
     "DataError: the value of example 0 is NaN; expected a number.",
-    "DataError: y has 1 values per example; expected 2, as earlier ones have.",
+    `DataError: y has 1 values per example; expected 2${name === "glucose" ? ": glucose, insulin" : ", as earlier ones have"}.`,
   ]);
-  const file = join(fixtures, "values.saved.qs");
+  const file = join(fixtures, `${name}.saved.qs`);
   writeFileSync(file, Uint8Array.from(found.file));
-  const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, "values.json")));
+  const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, `${name}.json`)));
   expect(apart(there.logits, expected.logits)).toBeLessThan(1e-4);
   expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
 });

@@ -185,6 +185,11 @@ describe("refused in words", () => {
     ["a power in words", () => archive(contents({ temperature_power: "one" })), /the temperature_power "?one"?,/],
     ["statistics that are texts", () => archive(contents({ statistics: { scale: "x" } })), /the statistics {"scale":"x"}/],
     ["a reading that is no text", () => archive(contents({ reading: { ink: 1 } })), /the reading {"ink":1}/],
+    [
+      "a scale of values without spreads",
+      () => archive(contents({ target: { kind: "values", scale: { names: ["a"], location: [0], spread: [] } } })),
+      /the target/,
+    ],
     ["a head of another width", () => archive(contents({ target: { kind: "classes", outputs: 3 } })), /the programs /],
     [
       "examples of another type",
