@@ -1,11 +1,13 @@
 """Strings of digits to write down in new languages, after a few strings of theirs: python benchmarks/strings.py
 
-    python benchmarks/strings.py languages --seeds 0 1 2    # trains what is not trained yet, then evaluates
+    python benchmarks/strings.py people --seeds 0 1 2    # trains what is not trained yet, then evaluates
     python benchmarks/strings.py --table             # prints the tables from the recorded results; --markdown for a page
 
 The strings of `languages` are synthetic voices (espeak-ng); a task is one voice of a language that was never heard, and its symbols
-are shuffled, so that nothing but its own strings says which is which. Both methods begin with the same pooled network, which learned to
-write down the strings of all training voices together: it is fine-tuned to each task as it is, or meta-trained before.
+are shuffled, so that nothing but its own strings says which is which. The tasks of `people` are the six people of FSDD, whose recordings
+of single digits are joined to strings; training heard none of them, but synthetic voices alone (`digit_voices`). All methods begin with
+the same pooled network, which learned to write down the strings of all training voices together: it answers as it is, is fine-tuned to
+each task, or is meta-trained before.
 
 Runs go to `runs/strings`, results to `benchmarks/results/strings.json`.
 """
@@ -42,6 +44,8 @@ class Benchmark(NamedTuple):
         tasks: options of the tasks of meta-training.
         meta: options of meta-training.
         test: options of the tasks that are reported.
+        adapted: how runs adapt to new voices; the best on validation voices of what was tried (LOG.md).
+        methods: names of the methods that are compared, of `METHODS`.
         shots: numbers of strings to learn from.
         test_tasks: how many of each seed.
     """
@@ -50,6 +54,8 @@ class Benchmark(NamedTuple):
     tasks: str
     meta: str
     test: str
+    adapted: str
+    methods: tuple[str, ...]
     shots: tuple[int, ...]
     test_tasks: int
 
@@ -64,17 +70,28 @@ BENCHMARKS = {
         tasks="--data languages --shots 10 --queries 10 --strings.shuffled true",
         meta=f"{STEPS} --learner.inner_steps 8 --learner.inner_lr 0.2 --tasks_per_step 3 --lr 1e-3 --clip 1",
         test="--data languages --split test --strings.shuffled true --queries 40",
+        adapted="--learner.inner_steps 64 --learner.inner_lr 0.2",
+        methods=("fine-tuned", "meta-trained"),
         shots=(10, 20),
         test_tasks=48,
     ),
+    "people": Benchmark(
+        pooled=f"--data digit_voices {POOLED} --draw.augment everyday --tasks_per_step 4 --validation.split null --steps 2500",
+        tasks="--data digit_voices --shots 20 --queries 10 --draw.augment everyday",
+        meta=f"{STEPS} --learner.head_ways 12 --learner.inner_steps 8 --learner.inner_lr 0.1 --tasks_per_step 3 --lr 1e-3 --clip 1",
+        test="--data fsdd --split speaker_digits --strings.length 1-5 --queries 40",
+        adapted="--learner.inner_steps 32 --learner.inner_lr 0.1",
+        methods=("as it is", "fine-tuned", "meta-trained"),
+        shots=(5, 20, 40),
+        test_tasks=24,
+    ),
 }
 METHODS = {
+    "as it is": "--steps 0 --validation.split null",
     "fine-tuned": "--steps 0 --validation.split null",
     "meta-trained": "--steps 500 --validation.every 250 --validation.tasks 21",
 }
 """Options of each method's training."""
-ADAPTED = "--learner.inner_steps 64 --learner.inner_lr 0.2"
-"""How runs adapt to new voices; the best on validation voices of what was tried (LOG.md)."""
 
 
 def train(run: pathlib.Path, options: str) -> str:
@@ -99,10 +116,11 @@ def measure(name: str, seed: int, runs: pathlib.Path) -> dict[str, Any]:
     pooling = train(pooled, f"{benchmark.pooled} --seed {seed}")
     begins = f"{benchmark.tasks} {benchmark.meta} --begin {pooled} --seed {seed}"
     found: dict[str, Any] = {"pooled": {"command": pooling}}
-    for method, options in METHODS.items():
-        run = runs / f"{name}-{method}-{seed}"
-        command = train(run, f"{begins} {options}")
-        found[method] = {"command": command, "rows": evaluated(run, f"{benchmark.test} --seed {9 + seed}", benchmark, ADAPTED)}
+    for method in benchmark.methods:
+        run = runs / f"{name}-{method.replace(' ', '-')}-{seed}"
+        command = train(run, f"{begins} {METHODS[method]}")
+        adapted = "--learner.inner_steps 0" if method == "as it is" else benchmark.adapted
+        found[method] = {"command": command, "rows": evaluated(run, f"{benchmark.test} --seed {9 + seed}", benchmark, adapted)}
     return found
 
 
@@ -115,7 +133,7 @@ def _table(name: str, seeds: dict[str, Any]) -> list[tuple[str, ...]]:
     """Return the table of one benchmark, its head first."""
     shots = BENCHMARKS[name].shots
     rows = [("method", *(f"{rate} errors after {count} strings, %" for rate in ("character", "word") for count in shots))]
-    for method in METHODS:
+    for method in BENCHMARKS[name].methods:
         cells = []
         for rate, interval in (("character_error_rate", "ci95"), ("word_error_rate", "word_error_rate_ci95")):
             of_shots = [

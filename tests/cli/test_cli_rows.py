@@ -140,3 +140,15 @@ def test_a_quoted_cell_on_the_standard_input_may_have_several_lines(
         "sys.stdin", io.StringIO('wing,colour,seen,note\n1,brown,2024-01-02,"two\n\n lines"\n2,grey,2024-01-03,one\n')
     )
     assert len(json.loads(cli("predict", tmp_path / "mine.qs", "--json").out)["predictions"]) == 2
+
+
+def test_splits_of_rows_are_kept_by_the_run_and_named_by_the_command_that_follows(
+    cli: Call, pasted: Call, table: pathlib.Path, tmp_path: pathlib.Path
+) -> None:
+    outcome = trained(cli, table, tmp_path / "run", "--split_by", "rows", "--queries", 1)
+    assert "--split_by rows" in pasted(outcome.out)[0]
+    sizes = ("--ways", 16, "--shots", 1, "--queries", 1, "--tasks", 2, "--json")
+    found = json.loads(cli("evaluate", tmp_path / "run", *sizes).out)["results"][0]
+    assert (found["dataset"], found["ways"]) == ("birds.csv/test", 16)  # every species has rows in every split
+    refused = cli("evaluate", tmp_path / "run", "--data", "digits", "--split_by", "groups")
+    assert "digits has splits of its own; leave --split_by groups out" in refused.err

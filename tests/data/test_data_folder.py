@@ -208,7 +208,7 @@ def test_train_and_test_with_the_same_classes_are_put_together_with_a_warning(ma
 
 def test_split_by_group_keeps_groups_together(make_folder: MakeFolder) -> None:
     root = make_folder(*[f"{group}/{letter}{group}" for group in "pqrst" for letter in "ab"])
-    shares = SplitOptions(by_group=True)
+    shares = SplitOptions(by="groups")
     parts = {split: shares.select(load(root, "all", size=4), split) for split in ("train", "val", "test")}
     groups = [set(part.groups) for part in parts.values()]
     assert sum(len(found) for found in groups) == 5

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from quickstudy.data import Dataset, SplitOptions, load
 from quickstudy.data.dataset import joined
 from quickstudy.data.known.omniglot import rotated
+from quickstudy.data.shares import _of_label_sets
 from quickstudy.data.splits import assigned
 from quickstudy.errors import ConfigError, DataError, NotFoundError
 
@@ -57,10 +58,62 @@ def test_every_wanted_split_gets_a_class_and_no_other_does(units: int, fractions
 
 def test_by_group_puts_whole_groups_into_splits() -> None:
     groups = [name[:-1] for name in NAMES]
-    found = assigned(NAMES, groups, SplitOptions(by_group=True))
+    found = assigned(NAMES, groups, SplitOptions(by="groups"))
     for group in set(groups):
         assert len({split for split, own in zip(found, groups, strict=True) if own == group}) == 1
     assert set(found) == {"train", "val", "test"}
+
+
+def test_rows_are_shared_out_class_by_class() -> None:
+    digits = load("digits", "all")
+    parts = [SplitOptions(by="rows").select(digits, split) for split in ("train", "val", "test")]
+    for part, share in zip(parts, SplitOptions().fractions, strict=True):
+        assert part.classes == digits.classes
+        assert np.abs(part.counts - share * digits.counts).max() <= 1
+    assert (sum(part.counts for part in parts) == digits.counts).all()
+    hashes = [{row.tobytes() for row in part.examples["image"]} for part in parts]
+    assert len(set.union(*hashes)) == len({row.tobytes() for row in digits.examples["image"]})
+    assert sum(map(len, hashes)) < len(set.union(*hashes)) + 10  # a few drawings are equal; no row is in two splits
+    again = SplitOptions(by="rows").select(digits, "val")
+    assert again.fingerprint == parts[1].fingerprint
+    assert SplitOptions(by="rows", seed=1).select(digits, "val").fingerprint != again.fingerprint
+
+
+def test_rows_of_label_sets_give_every_label_its_share() -> None:
+    rng = np.random.default_rng(3)
+    sets = rng.random((600, 5)) < [0.5, 0.2, 0.1, 0.05, 0.02]
+    sets[:60] &= [True, True, True, False, False]
+    found = _of_label_sets(sets, np.array([0.64, 0.16, 0.20]), 0)
+    for split, share in enumerate((0.64, 0.16, 0.20)):
+        assert abs((found == split).mean() - share) < 0.01
+        assert np.abs(sets[found == split].sum(0) - share * sets.sum(0)).max() <= 2
+    by_chance = np.random.default_rng(0).permutation(found)
+    assert np.abs(sets[by_chance == 1].sum(0) - 0.16 * sets.sum(0)).max() > 2
+
+
+def test_splits_of_rows_refuse_classes_that_are_too_small_and_data_with_splits_of_its_own(tmp_path: pathlib.Path) -> None:
+    small = tmp_path / "small.csv"
+    small.write_text("x,label\n" + "".join(f"{n},{name}\n" for n, name in enumerate("aaaabbbbcc")))
+    with pytest.raises(DataError, match=r"1 classes \(c\) have fewer than 3 rows, so that not each of 3 splits can have some"):
+        load(small, "train", split_by="rows", label="label")
+    with pytest.raises(ConfigError, match="digits has splits of its own; leave split_by='rows' out"):
+        load("digits", "train", split_by="rows")
+    with pytest.raises(ConfigError, match="by is 'row'; expected"):
+        SplitOptions(by="row")  # type: ignore[arg-type]
+
+
+def test_groups_of_a_table_stay_whole_if_they_are_shared_out(tmp_path: pathlib.Path) -> None:
+    table = tmp_path / "people.csv"
+    rows = [f"{n}.5,{word},{person}" for person in "abcdef" for n, word in enumerate(["yes", "no"] * 4)]
+    table.write_text("\n".join(["x,word,person", *rows]))
+    parts = [load(table, split, split_by="groups", label="word", group="person") for split in ("train", "val", "test")]
+    people = [set(part.groups) for part in parts]
+    assert set.union(*people) == set("abcdef")
+    assert sum(map(len, people)) == 6
+    assert all(
+        set(part.classes) == {f"{person}/{word}" for person in group for word in ("yes", "no")}
+        for part, group in zip(parts, people, strict=True)
+    )
 
 
 def test_too_few_classes_and_bad_fractions_are_named() -> None:

@@ -184,10 +184,22 @@ def test_labels_that_differ_in_type_alone_are_refused() -> None:
 
 def test_splits_of_labels_have_no_groups_and_tasks_of_labels_no_frequencies() -> None:
     data = from_label_sets(np.zeros((40, 2), np.float32), [f"l{place % 9};l{place % 7}" for place in range(40)])
-    with pytest.raises(DataError, match="by_group"):
-        chosen(data, "train", SplitOptions(by_group=True))
+    with pytest.raises(DataError, match="in no groups"):
+        chosen(data, "train", SplitOptions(by="groups"))
     with pytest.raises(TaskError, match="augment only"):
         LabelTasks(data, ways=2, shots=1, queries=1, draw=Draw(within_groups=True))
+
+
+def test_splits_of_rows_keep_every_label() -> None:
+    data = from_label_sets(
+        np.arange(400, dtype=np.float32).reshape(200, 2), [f"l{place % 9};l{place % 7}" for place in range(200)]
+    )
+    parts = [chosen(data, split, SplitOptions(by="rows")) for split in ("train", "val", "test")]
+    rows = [set(part.examples["rows"][:, 0].tolist()) for part in parts]
+    assert sum(map(len, rows)) == len(set.union(*rows)) == 200
+    for part, share in zip(parts, SplitOptions().fractions, strict=True):
+        assert part.label_names == data.label_names
+        assert np.abs(part.sizes - share * data.sizes).max() < 0.1 * data.sizes.max()
 
 
 def test_another_sign_between_labels_is_said(tmp_path: pathlib.Path) -> None:

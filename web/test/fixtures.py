@@ -75,7 +75,9 @@ def values(folder: pathlib.Path) -> None:
     sets = [rng.normal(size=(count, 3)).astype(np.float32) for count in (8, 3, QUERIES)]
     y, more_y = np.sin(sets[0][:, :2]), np.cos(sets[1][:, :2])
     learner = MAML(MLP(3, hidden=(16,)), head_ways=2, inner_lr=0.02, inner_steps=5)
-    answered(folder / "values.qs", SavedLearner(learner, RowsSpec(3), target="values"), [rows.tolist() for rows in sets], y, more_y)
+    answered(
+        folder / "values.qs", SavedLearner(learner, RowsSpec(3), target="values"), [rows.tolist() for rows in sets], y, more_y
+    )
     tables = [[{"hour": float(row[0]), "meal": ["early", "late"][int(row[1] > 1)]} for row in rows] for rows in sets]
     spec = TableSpec.of(tables[0])
     scale = ValueScale.of(["glucose", "insulin"], y * [40.0, 3.0] + [120.0, 9.0])

@@ -13,6 +13,8 @@ from quickstudy import data, inputs
 from quickstudy.cli._parser import Parser
 from quickstudy.data import known, readers
 from quickstudy.data.dataset import Dataset
+from quickstudy.data.loading import SPLIT_BY
+from quickstudy.data.splits import SplitBy
 from quickstudy.inputs import InputSpec
 from quickstudy.targets import ValueScale
 
@@ -29,6 +31,13 @@ def add_arguments(parser: Parser, split: str, own: Mapping[str, Any] = MappingPr
     needed = {"default": own["data"]} if "data" in own else {"required": True}
     parser.add_argument("--data", type=str, help=words, **needed)  # pyright: ignore[reportArgumentType]
     parser.add_argument("--split", type=str, default=split, help="train, val, test or all; known sets may have more")
+    parser.add_argument(
+        "--split_by",
+        "--split-by",
+        type=SplitBy | None,
+        default=own.get(SPLIT_BY),
+        help="what of your own data is shared out among splits: classes, whole groups, or the rows of every class; null: classes",
+    )
     parser.add_argument(
         "--data_dir",
         "--data-dir",
@@ -53,9 +62,14 @@ def add_columns(parser: Parser, own: Mapping[str, Any] = MappingProxyType({}), l
             parser.add_argument(f"--{name}", default=own.get(name), help=words, **several)
 
 
+def own_names() -> tuple[str, ...]:
+    """Return the names of the options that only somebody's own data has: what is shared out among splits, and the columns of tables."""
+    return (SPLIT_BY, *readers.wishes())
+
+
 def columns(options: jsonargparse.Namespace) -> dict[str, Any]:
-    """Return what the options say of tables alone."""
-    found = {name: options[name] for name in readers.wishes() if options.get(name) is not None}
+    """Return what the options say of somebody's own data."""
+    found = {name: options[name] for name in own_names() if options.get(name) is not None}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
@@ -72,10 +86,8 @@ def readings(options: jsonargparse.Namespace) -> dict[str, Any]:
 
 
 @functools.cache
-def _load(
-    name: str, split: str, spec: InputSpec | None, data_dir: str | None, strict: bool, wishes: tuple[tuple[str, Any], ...]
-) -> Dataset:
-    return data.load(name, split, spec=spec, data_dir=data_dir, strict=strict, **dict(wishes))
+def _load(name: str, split: str, spec: InputSpec | None, how: tuple[tuple[str, Any], ...]) -> Dataset:
+    return data.load(name, split, spec=spec, **dict(how))
 
 
 def load(
@@ -90,7 +102,8 @@ def load(
         scale: scale at which a learner sees values; None: that of the data itself.
     """
     wishes = (*((name, options[name]) for name in inputs.wishes() if options[name] is not None), *columns(options).items())
-    found = _load(options.data, split, spec, options.data_dir, options.strict, wishes)
+    how = (("data_dir", options.data_dir), ("strict", options.strict), *wishes)
+    found = _load(options.data, split, spec, how)
     return found if scale is None else found.in_scale(scale)
 
 

@@ -10,9 +10,8 @@ from typing import Any
 import jsonargparse
 
 from quickstudy import discovery
-from quickstudy.cli import _parser, _tasks
+from quickstudy.cli import _data, _parser, _tasks
 from quickstudy.cli.train import LEARNER, build_parser
-from quickstudy.data import readers
 from quickstudy.errors import ConfigError
 from quickstudy.tasks._draw import Draw
 from quickstudy.training.folder import CONFIG
@@ -42,7 +41,7 @@ def own_data(run: str, arguments: Sequence[str]) -> dict[str, Any]:
     config = pathlib.Path(run) / CONFIG
     values = _parser.read_config(config) if config.is_file() else {}
     named = any(word.partition("=")[0] == "--data" for word in arguments)
-    names = ("data", "data_dir", *(() if named else readers.wishes()))
+    names = ("data", "data_dir", *(() if named else _data.own_names()))
     return {name: values[name] for name in names if isinstance(values.get(name), str | list)}
 
 

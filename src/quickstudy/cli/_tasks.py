@@ -215,7 +215,7 @@ def evaluation(options: jsonargparse.Namespace, saved: SavedLearner) -> list[obj
     source = discovery.load("tasks", judging(options))
     if not takes_data(source):
         return words
-    named = [name for name in ("data", "data_dir", *readers.wishes()) if options[name]]
+    named = [name for name in ("data", "data_dir", *_data.own_names()) if options[name]]
     for name in named:
         words += [f"--{name}", *(options[name] if isinstance(options[name], list) else [options[name]])]
     for split in _candidates(options):

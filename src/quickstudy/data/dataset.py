@@ -161,6 +161,28 @@ class Dataset:
             fingerprint=derived(self.fingerprint, "labels", chosen.tobytes()),
         )
 
+    def of_rows(self, examples: np.ndarray, name: str) -> Dataset:
+        """Return the dataset with these examples (indices in ascending order) alone, copied; classes that keep none are left out.
+
+        Raises:
+            DataError: there are none.
+        """
+        if len(examples) == 0:
+            raise DataError(f"{self.name}: no {self.spec.nouns} are left in {name}.")
+        counts = np.bincount(self.labels[examples], minlength=len(self.counts))
+        rows = self.rows[examples]
+        whole = dataclasses.replace(
+            self,
+            stored={part: array[rows] for part, array in self.stored.items()},
+            counts=counts,
+            name=name,
+            fingerprint=derived(self.fingerprint, "rows", examples.astype(np.int64).tobytes()),
+            first=None,
+            styles=(),
+            **self._answers_of(rows),
+        )
+        return whole if counts.all() else whole.select(np.flatnonzero(counts).tolist(), name)
+
     @property
     def sizes(self) -> np.ndarray:
         """Return the number of examples of each class, or of each label."""

@@ -14,6 +14,9 @@ from quickstudy.data.places import expanded, kind_of_path, matching
 from quickstudy.errors import ConfigError, DataError, NotFoundError
 from quickstudy.inputs import InputSpec
 
+SPLIT_BY = "split_by"
+"""Name of the wish that says what is shared out among splits."""
+
 
 def load(
     name_or_path: str | pathlib.Path,
@@ -27,22 +30,20 @@ def load(
     """Return one split of a data set: examples of one spec, sorted by class.
 
     Args:
-        name_or_path: a known set (`known.names()`), or the path of your own data: a folder or zip with one folder per class,
-            an .npz with examples and labels, a table (csv, tsv, jsonl or parquet) of texts or of numbers and categories, a folder of
-            such tables or a pattern (`folder/*.csv`), or an idx file of images.
-            A name wins over a path; write `./omniglot` for the path.
-        split: `train`, `val`, `test` or `all`; known sets have their own, as their docs say. Of your own data, splits are sets
-            of classes: those in its folders `train`, `val` and `test`, or else shared out by class name
-            (`SplitOptions.select` shares them out otherwise).
+        name_or_path: a known set (`known.names()`), or the path of your own data: a folder or zip with one folder per class, an .npz
+            with examples and labels, a table (csv, tsv, jsonl or parquet) of texts or of numbers and categories, a folder of such tables
+            or a pattern (`folder/*.csv`), or an idx file of images. A name wins over a path; write `./omniglot` for the path.
+        split: `train`, `val`, `test` or `all`; known sets have their own, as their docs say. Of your own data, splits are sets of classes:
+            those in its folders `train`, `val` and `test`, or else shared out by class name (`SplitOptions` has other ways).
         spec: what examples must become, such as a saved learner's `spec`; None: what the data itself is.
-        data_dir: folder in which known sets are, or to which they are downloaded. None: environment variable
-            `QUICKSTUDY_DATA`, or the user's cache folder.
+        data_dir: folder in which known sets are, or to which they are downloaded. None: environment variable `QUICKSTUDY_DATA`, or the
+            user's cache folder.
         strict: True: the first unreadable file is an error; False: unreadable files are left out, with a `DataWarning`.
-        wishes: what only you know of your own data. Of images: `size` (height and width in pixels), `channels` (1 or 3), and
-            `ink` (`"dark"` for drawings in dark on light; `"light"` for light on dark, and for photos). Of sounds: `rate`, `seconds`,
-            `mels` and `trim`. Of tables: the names of columns (`label`, `labels`, `value`, `columns`, `group`, `text`, `sound`, `smiles`),
-            `separator`, `scaling` and `width`. Of molecules: `bits` and `radius`. Known sets take `size`, `width` and what is said of
-            sounds.
+        wishes: what only you know of your own data. `split_by`: what is shared out among splits, `classes`, whole `groups` (such as
+            voices), or the `rows` of every class. Of images: `size` (height and width in pixels), `channels` (1 or 3), and `ink` (`"dark"`
+            for drawings in dark on light; `"light"` for light on dark, and for photos). Of sounds: `rate`, `seconds`, `mels` and `trim`.
+            Of tables: the names of columns (`label`, `labels`, `value`, `columns`, `group`, `text`, `sound`, `smiles`), `separator`,
+            `scaling` and `width`. Of molecules: `bits` and `radius`. Known sets take `size`, `width` and what is said of sounds.
 
     Returns:
         The classes of the split. Files that were read are kept in the cache folder (environment variable `QUICKSTUDY_CACHE`).
@@ -57,14 +58,16 @@ def load(
     ((1797, 28, 28, 1), 10)
     """
     said, name = _said(wishes), str(name_or_path)
+    by = said.pop(SPLIT_BY, None)
     if known.module_name(name) in known.names():
+        _refuse_to_share_out(name, by)
         return known.read(name, split, spec, data_dir, strict, said)
     path = expanded(name_or_path)
     if not kind_of_path(path) and not matching(path):
         raise _missing(name, path)
     splits.check(path.name, split)
     found = readers.read(path, readers.Wanted(spec, said, strict))
-    return splits.of_found(found.dataset, found.splits, split)
+    return splits.of_found(found.dataset, found.splits, split, by)
 
 
 def kind_of(name_or_path: str | pathlib.Path) -> str | None:
@@ -98,11 +101,17 @@ def target_of(name_or_path: str | pathlib.Path, said: Collection[str] = ()) -> s
 
 def _said(wishes: Mapping[str, Any]) -> dict[str, Any]:
     """Return the wishes that say something, or raise a ConfigError for one that no kind of data knows."""
-    known_ones = [*inputs.wishes(), *readers.wishes()]
+    known_ones = [*inputs.wishes(), *readers.wishes(), SPLIT_BY]
     strange = [name for name in wishes if name not in known_ones]
     if strange:
         raise ConfigError(f"load has no option {strange[0]!r}; expected some of {', '.join(known_ones)}.")
     return {name: value for name, value in wishes.items() if value is not None}
+
+
+def _refuse_to_share_out(name: str, by: str | None) -> None:
+    """Raise a ConfigError if somebody says how the splits of a known set are to be made."""
+    if by is not None:
+        raise ConfigError(f"{name} has splits of its own; leave {SPLIT_BY}={by!r} out.", subject=SPLIT_BY)
 
 
 def _missing(name: str, path: pathlib.Path) -> ConfigError | NotFoundError:

@@ -19,7 +19,7 @@ from quickstudy.inputs.table import TableSpec
 
 Table = tuple[str, Any, Sequence[str]]
 """Type of a table: its name, its rows as `TableSpec.read_all` takes them, and the label of each."""
-OPTIONS = splits.SplitOptions(by_group=True)
+OPTIONS = splits.SplitOptions(by="groups")
 """Way in which tables are shared out among splits: whole."""
 
 

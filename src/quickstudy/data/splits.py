@@ -1,6 +1,7 @@
-"""Splits of your own data: by its own train, val and test folders if it has them, else by class names, never by examples.
+"""Splits of your own data: by its own train, val and test folders if it has them, else by class names, groups or rows.
 
-Few-shot learning is tested on classes that were not trained on, so a split is a set of classes, and splits never overlap.
+Few-shot learning is tested on classes that were not trained on, so a split is a set of classes, and splits never overlap, unless somebody
+asks for splits of rows, in which every class has its share.
 """
 
 from __future__ import annotations
@@ -11,12 +12,17 @@ import math
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from typing import Literal, get_args
+
+import numpy as np
 
 from quickstudy.data.dataset import Dataset, DataWarning, encoded
+from quickstudy.data.shares import rows_assigned, shared_out
 from quickstudy.data.tree import ClassFiles, group_of, shortened
-from quickstudy.errors import DataError
+from quickstudy.errors import DataError, check_choice
 from quickstudy.inputs import kinds
 
+SplitBy = Literal["classes", "groups", "rows"]
 SPLITS = ("train", "val", "test", "all")
 FOLDERS = {
     **dict.fromkeys(["train", "training", "trn", "metatrain", "base"], "train"),
@@ -30,26 +36,28 @@ EXTRA = frozenset(["set", "data", "dataset", "img", "imgs", "split", "classes", 
 
 @dataclasses.dataclass(frozen=True)
 class SplitOptions:
-    """The way in which classes are shared out among the splits.
+    """The way in which data is shared out among the splits.
 
     Args:
         fractions: shares of train, val and test; they add up to 1.
-        by_group: keep the classes of a group (such as an alphabet) together in one split.
+        by: `classes` are shared out; or whole `groups` of them, such as alphabets or voices; or the `rows` of each class, so that every
+            split has all classes in the proportions of the whole (stratified), and test tasks are of classes that training knew.
         seed: another seed, another split.
     """
 
     fractions: tuple[float, float, float] = (0.64, 0.16, 0.20)
-    by_group: bool = False
+    by: SplitBy = "classes"
     seed: int = 0
 
     def __post_init__(self) -> None:
+        check_choice("by", self.by, get_args(SplitBy))
         if len(self.fractions) != 3 or min(self.fractions) < 0 or not math.isclose(sum(self.fractions), 1, abs_tol=1e-6):
             raise DataError(
                 f"fractions are {self.fractions}; expected three numbers from 0 on (train, val, test) that add up to 1."
             )
 
     def select(self, dataset: Dataset, split: str) -> Dataset:
-        """Return the classes of one split of a dataset that holds them all.
+        """Return one split of a dataset that holds all.
 
         >>> from quickstudy.data import load
         >>> SplitOptions(fractions=(0.5, 0.0, 0.5)).select(load("digits", "all"), "train").name
@@ -74,52 +82,61 @@ def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOption
     >>> [found.count(split) for split in ("train", "val", "test")]
     [6, 2, 2]
     """
-    units = sorted(set(groups if options.by_group else classes), key=lambda unit: _order(unit, options.seed))
+    units = sorted(set(groups if options.by == "groups" else classes), key=lambda unit: _order(unit, options.seed))
     wanted = sum(fraction > 0 for fraction in options.fractions)
     if len(units) < wanted:
-        kind = "groups" if options.by_group else nouns
+        kind = "groups" if options.by == "groups" else nouns
         raise DataError(
             f"there are {len(units)} {kind} ({shortened(sorted(units))}), too few for {wanted} splits; "
             f"use split='all', or add {nouns}."
         )
-    of_unit = dict(zip(units, _shared_out(len(units), options.fractions), strict=True))
-    return [of_unit[group if options.by_group else name] for name, group in zip(classes, groups, strict=True)]
+    numbers = shared_out(len(units), options.fractions)
+    of_unit = {unit: SPLITS[number] for unit, number in zip(units, numbers, strict=True)}
+    return [of_unit[group if options.by == "groups" else name] for name, group in zip(classes, groups, strict=True)]
 
 
 def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
-    """Return the classes of one split of a dataset, shared out by name; of label sets, its labels, with all rows.
+    """Return one split of a dataset: its classes, shared out by name, or its rows; of label sets, its labels with all rows, or its rows.
 
     Raises:
-        DataError: unknown split, too few classes, or a split whose fraction is 0.
+        DataError: unknown split, too few classes or rows, or a split whose fraction is 0.
     """
     check(dataset.name, split)
     name = f"{dataset.name.removesuffix('/all')}/{split}"
     if split == "all":
         return dataclasses.replace(dataset, name=name)
+    if options.by == "rows":
+        assigned_to = rows_assigned(dataset, options.fractions, options.seed)
+        return dataset.of_rows(np.flatnonzero(assigned_to == SPLITS.index(split)), name)
     if dataset.label_sets is not None:
-        if options.by_group:
+        if options.by == "groups":
             raise DataError(
-                f"{dataset.name} has label sets, whose splits share out labels, which are in no groups; leave by_group out."
+                f"{dataset.name} has label sets, whose labels are in no groups; share out labels with by='classes', or rows with by='rows'."
             )
-        splits = assigned(
-            dataset.label_names, dataset.label_names, SplitOptions(options.fractions, seed=options.seed), "labels"
-        )
+        splits = assigned(dataset.label_names, dataset.label_names, options, "labels")
         return dataset.of_labels([index for index, found in enumerate(splits) if found == split], name)
     splits = assigned(dataset.classes, dataset.groups, options, dataset.nouns)
     return dataset.select([index for index, found in enumerate(splits) if found == split], name)
 
 
-def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str) -> Dataset:
-    """Return the classes of one split, by the split of each class if the data says, else shared out by name.
+def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str, by: SplitBy | None = None) -> Dataset:
+    """Return one split, by the split of each class if the data says, else shared out.
 
-    Groups stay whole if only examples of one group can be compared, and there are several.
+    Args:
+        dataset: all of the data.
+        of_class: split of each class; None if the data does not say.
+        split: which split.
+        by: what is shared out, as in `SplitOptions`; None: classes, or groups if only examples of one group can be compared, and there
+            are several.
 
     Raises:
-        DataError: the data has no such split.
+        DataError: the data has no such split, or has splits of its own and `by` is given.
     """
+    if of_class is not None and by is not None:
+        raise DataError(f"{dataset.name} has splits of its own ({', '.join(sorted({*of_class}))}); leave split_by={by!r} out.")
     if of_class is None or split == "all":
         whole = dataset.spec.by_group and len(set(dataset.groups)) > 1
-        return chosen(dataset, split, SplitOptions(by_group=whole))
+        return chosen(dataset, split, SplitOptions(by=by or ("groups" if whole else "classes")))
     check(dataset.name, split, sorted({*of_class, "all"}))
     return dataset.select([index for index, found in enumerate(of_class) if found == split], f"{dataset.name}/{split}")
 
@@ -230,10 +247,3 @@ def merged(classes: Sequence[ClassFiles]) -> list[ClassFiles]:
 def _order(unit: str, seed: int) -> bytes:
     """Return the hash by which classes are sorted."""
     return hashlib.sha256(encoded(f"{seed}/{unit}")).digest()
-
-
-def _shared_out(units: int, fractions: Sequence[float]) -> list[str]:
-    """Return the name of a split for each of `units` classes or groups, in proportion; the largest split makes up for the rounding."""
-    counts = [max(1, round(units * fraction)) if fraction > 0 else 0 for fraction in fractions]
-    counts[fractions.index(max(fractions))] += units - sum(counts)
-    return [split for split, count in zip(SPLITS, counts, strict=False) for _ in range(count)]

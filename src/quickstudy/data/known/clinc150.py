@@ -21,7 +21,7 @@ from quickstudy.inputs.text import TextSpec
 SPEC = TextSpec()
 OUT_OF_SCOPE = "out_of_scope"
 SPLITS = (*splits.SPLITS, OUT_OF_SCOPE)
-SHARED_OUT = splits.SplitOptions(fractions=(0.6, 0.1, 0.3), by_group=True)
+SHARED_OUT = splits.SplitOptions(fractions=(0.6, 0.1, 0.3), by="groups")
 URL = "https://raw.githubusercontent.com/clinc/oos-eval/master/data"
 DIGESTS = {
     "data_full.json": "36923c3705a59e08fe9c3883d8bc2dd966ef93e22cb78ac41171782a698d56e0",
