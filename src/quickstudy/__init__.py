@@ -17,6 +17,7 @@ _WHERE = {
     "EngineSettings": "quickstudy.training.settings",
     "Examples": "quickstudy.task",
     "FewShotClassifier": "quickstudy.estimators.classifier",
+    "FewShotMultiLabelClassifier": "quickstudy.estimators.multi_label",
     "FewShotRegressor": "quickstudy.estimators.regressor",
     "GaussianProcessTasks": "quickstudy.tasks.gaussian_process",
     "HarmonicTasks": "quickstudy.tasks.harmonic",
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from quickstudy.data.arrays import from_label_sets
     from quickstudy.errors import QuickstudyError, UnlikeTrainingWarning
     from quickstudy.estimators.classifier import FewShotClassifier
+    from quickstudy.estimators.multi_label import FewShotMultiLabelClassifier
     from quickstudy.estimators.regressor import FewShotRegressor
     from quickstudy.inputs.image import ImageSpec
     from quickstudy.inputs.several import SeveralSpec
@@ -98,6 +100,7 @@ __all__ = [
     "EngineSettings",
     "Examples",
     "FewShotClassifier",
+    "FewShotMultiLabelClassifier",
     "FewShotRegressor",
     "GaussianProcessTasks",
     "HarmonicTasks",

@@ -14,6 +14,7 @@ from quickstudy.data.readers import _several, table
 from quickstudy.data.readers._label_sets import label_sets_of
 from quickstudy.data.readers.folder import examples_in
 from quickstudy.errors import ConfigError
+from quickstudy.estimators import ESTIMATORS
 from quickstudy.inputs import InputSpec
 from quickstudy.inputs.several import SeveralSpec
 from quickstudy.inputs.table import TableSpec
@@ -200,6 +201,5 @@ def _check_reads_files(path: str, engine: Engine) -> None:
     """Raise a ConfigError, which names what to use in Python, unless the learner's examples are files."""
     spec = engine.reader_for(None)
     if not spec.suffixes() and not spec.tabular and not spec.column:
-        estimators = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}
-        estimator = estimators.get(engine.facts.target, "runtime.Learner.load(...).adapt(x, y)")
+        estimator = ESTIMATORS.get(engine.facts.target, "runtime.Learner.load(...).adapt(x, y)")
         raise ConfigError(f"{path} learns from {spec.nouns}, not from files; use {estimator} in Python for it.")

@@ -12,7 +12,7 @@ import numpy as np
 
 from quickstudy import inputs
 from quickstudy.errors import ConfigError, QuickstudyError, check_choice
-from quickstudy.estimators import _sklearn
+from quickstudy.estimators import ESTIMATORS, _sklearn
 from quickstudy.inputs.table import TableSpec
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Choices, Engine, settings_of
@@ -113,11 +113,15 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
         """Return the engine to take if no learner was given, for rows like these."""
 
     def _learn(self, X: Any, y: Any, first: bool, expected: Sequence[Any]) -> Self:
-        _sklearn.check_column(y)
+        self._check_answers(y)
         skill = self._begun(X, tuple(expected)) if first else self.skill_
         skill.add(self._examples(skill, X, reset=first), y, least=1)
         self.skill_ = skill
         return self
+
+    def _check_answers(self, y: Any) -> None:
+        """Warn of answers, or raise an error, as scikit-learn does."""
+        _sklearn.check_column(y)
 
     def _begun(self, X: Any, expected: tuple[Any, ...]) -> Skill:
         if self.learner is None:
@@ -142,7 +146,8 @@ class Estimator(_sklearn.BaseEstimator, abc.ABC):
     def _check_target(self, engine: Engine) -> None:
         facts = engine.facts
         if facts.target != self.target:
-            others = {"classes": "FewShotClassifier", "values": "FewShotRegressor"}
-            other = others.get(facts.target, "its skill: quickstudy.runtime.Learner.load(...).adapt(x, y), once it is exported")
+            other = ESTIMATORS.get(
+                facts.target, "its skill: quickstudy.runtime.Learner.load(...).adapt(x, y), once it is exported"
+            )
             name = facts.name.removeprefix("_")
             raise ConfigError(f"{name} was trained to predict {facts.target}, not {self.target}; use {other}.")

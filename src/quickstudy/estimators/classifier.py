@@ -10,13 +10,13 @@ import numpy as np
 from quickstudy import targets
 from quickstudy.errors import DataError
 from quickstudy.estimators import _sklearn
-from quickstudy.estimators._estimator import Estimator
+from quickstudy.estimators._labelled import Labelled
 from quickstudy.runtime import skill_file
 from quickstudy.runtime.engines import Engine
 from quickstudy.targets.classes import as_array
 
 
-class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
+class FewShotClassifier(_sklearn.ClassifierMixin, Labelled):
     """Learns classes from a handful of labelled examples, with PyTorch or without it.
 
     Args:
@@ -60,11 +60,6 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
         best = self._outputs(X)["prediction"].argmax(-1)
         return as_array(self.skill_.labels)[best]
 
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, `[example, class]`, in the order of `classes_`."""
-        _sklearn.check_fitted(self)
-        return self.skill_.predict_proba(self._examples(self.skill_, X, reset=False))[:, self._order]
-
     def unknown(self, X: Any) -> np.ndarray:
         """Return whether each example belongs to no class, by the learner's calibrated threshold, bool `[example]`."""
         _sklearn.check_fitted(self)
@@ -89,26 +84,9 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Estimator):
         right = found == np.array([position[label] for label in labels])
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
-    @property
-    def classes_(self) -> np.ndarray:
-        """Return the labels, in the order of the columns of `predict_proba`."""
-        if not hasattr(self, "skill_"):
-            raise AttributeError("classes_ is known after fit")
-        labels = self.skill_.labels
-        return as_array([labels[way] for way in self._order])
-
-    @property
-    def _order(self) -> list[int]:
-        """Return the ways in the order of sorted labels; classes that were learned later lie last in the skill."""
-        labels = self.skill_.labels
-        try:
-            return sorted(range(len(labels)), key=labels.__getitem__)
-        except TypeError:  # labels that cannot be compared
-            return [*range(len(labels))]
-
-    def _learn(self, X: Any, y: Any, first: bool, expected: Sequence[Any]) -> FewShotClassifier:
+    def _check_answers(self, y: Any) -> None:
+        super()._check_answers(y)
         _sklearn.check_classes(y)
-        return super()._learn(X, y, first, expected)
 
     def _default(self, X: Any) -> Engine:
         return skill_file.torch_engine("without a learner, FewShotClassifier computes with PyTorch").prototypes(X)
