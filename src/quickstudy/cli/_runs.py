@@ -95,7 +95,7 @@ def sizes(options: jsonargparse.Namespace, saved: SavedLearner, chosen: Mapping[
             raise ConfigError(f"--{size} is given, but the tasks {name} have no {size}; leave it out.", subject=size)
     if not _tasks.takes_data(source):
         return given
-    usual: dict[str, Any] = {"shots": options.shots, "queries": options.queries, "seed": 0}
+    usual: dict[str, Any] = {"shots": options.get("validation.shots") or options.shots, "queries": options.queries, "seed": 0}
     if "ways" in known:
         usual["ways"] = saved.learner.ways or options.get("validation.ways") or options.get("ways")
     if "draw" in known:

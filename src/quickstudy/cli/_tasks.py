@@ -91,10 +91,15 @@ def add_arguments(parser: _parser.Parser, arguments: Sequence[str], learner: str
     if few_shot is not source:
         title = f"options of the tasks {judged} to validate on"
         _parser.add_settings(parser, few_shot, title, skip={"dataset", *argument_names(source)})
-    if "ways" in argument_names(few_shot):
+    for size in _sizes_of_validation(few_shot):
         parser.add_argument(
-            "--validation.ways", type=int | None, default=None, help="ways of validation tasks; null: as in training"
+            f"--validation.{size}", type=int | None, default=None, help=f"{size} of validation tasks; null: as in training"
         )
+
+
+def _sizes_of_validation(source: type) -> list[str]:
+    """Return the sizes that validation tasks may have of their own: a training may see more ways, or more shots, than are asked for."""
+    return [size for size in ("ways", "shots") if size in argument_names(source)]
 
 
 def takes_data(source: type) -> bool:
@@ -131,15 +136,14 @@ def make_judging(options: jsonargparse.Namespace) -> TaskSource:
 
 def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
     """Return validation tasks: as in training, but of other classes or another stream, and with examples as they are."""
-    split, ways = options.get("validation.split"), options.get("validation.ways")
-    source = discovery.load("tasks", judging(options))
+    split, source = options.get("validation.split"), discovery.load("tasks", judging(options))
     if takes_data(source) and split is None:
         return None
     changes: dict[str, Any] = {"seed": options.seed + VALIDATION_SEED}
     if "draw" in argument_names(source):
         changes["draw"] = Draw(**vars(options.draw) | {"augment": "none"})
-    if ways is not None:
-        changes["ways"] = ways
+    sizes = {size: options.get(f"validation.{size}") for size in _sizes_of_validation(source)}
+    changes |= {size: number for size, number in sizes.items() if number is not None}
     try:
         return _make(options, split, changes)
     except (DataError, TaskError) as error:
