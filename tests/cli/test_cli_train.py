@@ -67,6 +67,12 @@ def test_table_and_json(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
     assert len(result["validation"]["tasks_hash"]) == 16
 
 
+def test_validation_may_have_ways_and_shots_of_its_own(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
+    words = train(tmp_path / "run", shots=2, validation__ways=2, validation__shots=1)
+    found = json.loads(cli(*words, "--json").out)["validation"]
+    assert (found["ways"], found["shots"]) == (2, 1)
+
+
 def test_one_validation_task_has_no_interval(cli: Call, train: Call, tmp_path: pathlib.Path) -> None:
     outcome = cli(*train(tmp_path / "a", validation__tasks=1, steps=1))
     assert outcome.code == 0
