@@ -18,12 +18,13 @@ import sys
 from typing import Any
 
 import beside_papers
+import strings
 
 HERE = pathlib.Path(__file__).parent
 CASES: dict[str, Any] = json.loads((HERE / "case_studies.json").read_text())
 """Cases by name: a title, what they are `about`, what the figures say (`says`), and either their `benchmark` with its recipes that are
-compared, by their names on the page (`methods`), or the `command` that measures them; a second part on `tables` where they have one. A case
-with none of these is one of tables alone."""
+compared, by their names on the page (`methods`), or the `command` that measures them; a second part on `tables`, or on `strings`, where
+they have one. A case with none of these is one of tables alone."""
 TABLE_METHODS = {
     "tables": "`tables`, which ships",
     "centroid": "nearest centroid",
@@ -47,7 +48,12 @@ def page(name: str) -> str:
     runs = json.loads(_results(case["benchmark"]).read_text())["runs"]
     command = f"python benchmarks/few_shot.py {case['benchmark']} {' '.join(case['methods'])}"
     written = _written(case, command, _of_runs(case["methods"], runs))
-    return f"{written}\n#{_written(case['tables'], of_tables, _of_tables(name))}" if "tables" in case else written
+    if "tables" in case:
+        written += f"\n#{_written(case['tables'], of_tables, _of_tables(name))}"
+    if "strings" in case:
+        of_strings = f"python benchmarks/strings.py {case['strings']['benchmark']}"
+        written += f"\n#{_written(case['strings'], of_strings, _of_strings(case['strings']['benchmark']))}"
+    return written
 
 
 def _results(name: str) -> pathlib.Path:
@@ -92,6 +98,19 @@ def _of_tables(name: str) -> str:
     return f"{table}\n\n{NOTE.format(fewer='')} {rows[0]['test_tasks']} tasks of each size; their hashes: {hashes}."
 
 
+def _of_strings(benchmark: str) -> str:
+    """Return the table of transcripts of `strings.py`: a row for each method, a column for each number of strings to learn from."""
+    found = json.loads(_results("strings").read_text())["runs"][benchmark]
+    head, *rows = strings.tables({"runs": {benchmark: found}})[benchmark]
+    methods = next(iter(found.values()))
+    tested = next(method["rows"] for method in methods.values() if "rows" in method)
+    hashes = ", ".join(
+        row["tasks_hash"] for seed in found.values() for row in next(m["rows"] for m in seed.values() if "rows" in m)
+    )
+    counts = f"{tested[0]['test_tasks']} tasks of {tested[0]['queries']} strings for each seed and size"
+    return f"{beside_papers.in_markdown([*head], [[*row] for row in rows])}\n\n{NOTE.format(fewer='')} {counts}; their hashes: {hashes}."
+
+
 def _of_curves(found: dict[str, Any]) -> str:
     """Return the table of the demo of curves: a row for each method, a column for each number of points."""
     results = found["results"]
@@ -132,6 +151,8 @@ def run(name: str, options: list[str]) -> None:
     elif "benchmark" in case:
         words = [str(HERE / "few_shot.py"), case["benchmark"], *case["methods"], *options]
         subprocess.run([sys.executable, *words], check=True)
+    if "strings" in case:
+        subprocess.run([sys.executable, str(HERE / "strings.py"), case["strings"]["benchmark"]], check=True)
     if "tables" in case or ("benchmark" not in case and "command" not in case):
         subprocess.run([sys.executable, str(HERE / "table_cases.py"), name], check=True)
 

@@ -117,7 +117,7 @@ def measure(name: str, seed: int, runs: pathlib.Path) -> dict[str, Any]:
     begins = f"{benchmark.tasks} {benchmark.meta} --begin {pooled} --seed {seed}"
     found: dict[str, Any] = {"pooled": {"command": pooling}}
     for method in benchmark.methods:
-        run = runs / f"{name}-{method.replace(' ', '-')}-{seed}"
+        run = runs / f"{name}-{'fine-tuned' if method == 'as it is' else method}-{seed}"  # the same run, adapted or not
         command = train(run, f"{begins} {METHODS[method]}")
         adapted = "--learner.inner_steps 0" if method == "as it is" else benchmark.adapted
         found[method] = {"command": command, "rows": evaluated(run, f"{benchmark.test} --seed {9 + seed}", benchmark, adapted)}

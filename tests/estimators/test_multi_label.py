@@ -44,6 +44,7 @@ def test_columns_lists_and_texts_are_the_same_label_sets() -> None:
     skill = listed.skill_.predict(X[40:])
     assert [{"dry", "warm"} & set(one) for one in skill] == [set(listed.classes_[row > 0]) for row in found]
     assert listed.score(X[40:], lists[40:]) == accuracy_score(Y[40:, ::-1], found)
+    assert listed.score(X[40:], found) == 1.0
     assert listed.score(X[40:], lists[40:], np.arange(20)) == accuracy_score(Y[40:, ::-1], found, sample_weight=np.arange(20))
 
 

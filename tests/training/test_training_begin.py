@@ -64,6 +64,14 @@ def test_strides_are_compared_though_they_change_no_weight() -> None:
         begin_with(once, twice, "runs/first")
 
 
+def test_a_head_that_is_fixed_to_the_same_symbols_begins_whole() -> None:
+    learner, trained = (Descent(Frames(bands=4, length=8, channels=8), head_ways=5) for _ in range(2))
+    begin_with(learner, trained, "runs/first")
+    assert not torch.equal(learner.head.weight, trained.head.weight)  # type: ignore[union-attr]  # their columns may mean other symbols
+    begin_with(learner, trained, "runs/first", same_symbols=True)
+    assert torch.equal(learner.head.weight, trained.head.weight)  # type: ignore[union-attr]
+
+
 @pytest.mark.parametrize(("ours", "theirs"), [(3, 5), (None, 2)])
 def test_other_heads_begin_as_always(ours: int | None, theirs: int) -> None:
     learner, trained = (Descent(Frames(bands=4, length=8, channels=8), head_ways=ways) for ways in (ours, theirs))

@@ -33,9 +33,20 @@ export function short(value: number, digits: number): string {
   return `${Number(factor)}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
 }
 
-/** Return a number as Python writes one in double precision: whole numbers with a point. */
+/** Return a number as Python writes one in double precision: whole numbers with a point, and powers below 1e-4 and from 1e16 on. */
 export function written(value: number): string {
-  return Number.isInteger(value) ? value.toFixed(1) : String(value);
+  if (!Number.isFinite(value)) return value > 0 ? "inf" : value < 0 ? "-inf" : "nan";
+  const [digits, power] = value.toExponential().split("e") as [string, string];
+  const exponent = Number(power);
+  if (value === 0 || (exponent >= -4 && exponent < 16)) return Number.isInteger(value) ? value.toFixed(1) : plainly(value);
+  return `${digits}e${exponent < 0 ? "-" : "+"}${String(Math.abs(exponent)).padStart(2, "0")}`;
+}
+
+/** Return a number with as many decimals as tell it from all others, without a power, which JavaScript writes below 1e-6. */
+function plainly(value: number): string {
+  const text = String(value);
+  const power = /^(-?)(\d)(?:\.(\d+))?e-(\d+)$/.exec(text);
+  return power === null ? text : `${power[1]}0.${"0".repeat(Number(power[4]) - 1)}${power[2]}${power[3] ?? ""}`;
 }
 
 /** Return the value below which a share of sorted values lies, between two of them by their distances, as numpy.quantile does. */

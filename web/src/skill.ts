@@ -34,7 +34,7 @@ export interface Given {
 export class Skill {
   private turn: Promise<unknown> = Promise.resolve();
   /** Keeps the warnings that were given so far: what was lost when examples were read, and how they differ from those of training. */
-  private readonly said: { lost: string | null; unlike: string | null } = { lost: null, unlike: null };
+  private readonly said: Record<"fitted" | "lost" | "unlike", string | null> = { fitted: null, lost: null, unlike: null };
 
   private constructor(
     private readonly model: Model,
@@ -73,11 +73,11 @@ export class Skill {
   }
 
   /**
-   * The first thing that was lost when examples were read, and the first thing that was far from those of the learner's training, with the
-   * remedies; null if there was neither.
+   * What the first examples told of their table, the first thing that was lost when examples were read, and the first thing that was far
+   * from those of the learner's training, with the remedies; null if there was nothing.
    */
   get warning(): string | null {
-    return [this.said.lost, this.said.unlike].filter((said) => said !== null).join(" ") || null;
+    return Object.values(this.said).filter((said) => said !== null).join(" ") || null;
   }
 
   /** Return a prediction of its class for each example. */
@@ -97,31 +97,30 @@ export class Skill {
   async add(examples: readonly Example[], answers: Answers, given: Given = {}): Promise<void> {
     const { spec, said } = fittedTo(examples, this.input);
     const inputs = await this.read(examples, given, spec, said);
-    this.input = spec;
     const { kind, scale } = this.model.manifest.target;
     if (kind === "values") {
       const y = valueRows(answers as readonly Value[], examples.length, scale);
-      return this.inTurn(() => this.learn({ inputs, y }, []));
+      return this.inTurn(() => this.learn({ inputs, y }, [], spec));
     }
     const labels = answers as readonly Label[];
     checkLabels(labels, examples.length);
     return this.inTurn(async () => {
       const ways = withNew(this.ways, labels);
       checkWays(ways);
-      return this.learn({ inputs, y: oneHot(labels, ways) }, ways);
+      return this.learn({ inputs, y: oneHot(labels, ways) }, ways, spec);
     });
   }
 
-  /** Learn from more examples, whose `y` has a column for each of these ways, or for each value. */
-  private async learn(more: Examples, ways: readonly Label[]): Promise<void> {
+  /** Learn from more examples, read as `spec` says, whose `y` has a column for each of these ways, or for each value. */
+  private async learn(more: Examples, ways: readonly Label[], spec: InputSpec): Promise<void> {
     const { state, support } = this.learned;
     const [given, before] = [more.y.shape[1]!, support?.y.shape[1]];
     if (ways.length === 0 && before !== undefined && before !== given)
       throw new DataError(`y has ${given} values per example; expected ${before}, as earlier ones have.`);
     const all = support === null ? more : joined(support, more);
-    if (!this.model.manifest.continues) return this.adaptTo(all, ways);
+    if (!this.model.manifest.continues) return this.adaptTo(all, ways, spec);
     const earlier = state.size > 0 ? state : undefined;
-    this.keep({ state: await this.model.adapt(more, this.input, this.settings, earlier), support: support && all }, ways);
+    this.keep({ state: await this.model.adapt(more, spec, this.settings, earlier), support: support && all }, ways, spec);
   }
 
   /** Return what is made of the learner's outputs for examples, some examples at a time. */
@@ -175,9 +174,8 @@ export class Skill {
     const { layout, statistics } = this.model.manifest;
     const reading = { ...this.reading, ...asReading(given) };
     const { inputs, remark } = await readAll(examples, spec, layout, reading);
-    const lost = [...said, remark].filter((words) => words !== null).join(" ") || null;
-    const found = { lost, unlike: kindOf(spec).unlike(inputs, layout, spec, statistics, reading) };
-    for (const about of ["lost", "unlike"] as const) {
+    const found = { fitted: said.join(" ") || null, lost: remark, unlike: kindOf(spec).unlike(inputs, layout, spec, statistics, reading) };
+    for (const about of ["fitted", "lost", "unlike"] as const) {
       if (this.said[about] !== null || found[about] === null) continue;
       this.said[about] = found[about];
       console.warn(found[about]);
@@ -185,12 +183,12 @@ export class Skill {
     return inputs;
   }
 
-  private async adaptTo(support: Examples, ways: readonly Label[]): Promise<void> {
-    this.keep({ state: await this.model.adapt(support, this.input, this.settings), support }, ways);
+  private async adaptTo(support: Examples, ways: readonly Label[], spec = this.input): Promise<void> {
+    this.keep({ state: await this.model.adapt(support, spec, this.settings), support }, ways, spec);
   }
 
   /** Replace what is known as a whole, unless the new state is no number any more. */
-  private keep(learned: Learned, ways: readonly Label[]): void {
+  private keep(learned: Learned, ways: readonly Label[], spec = this.input): void {
     for (const [name, { data }] of learned.state) {
       if (!data.every(Number.isFinite)) {
         throw new DataError(
@@ -200,6 +198,7 @@ export class Skill {
     }
     this.learned = learned;
     this.ways = ways;
+    this.input = spec;
   }
 
   private predictions(found: Values): Prediction[] {

@@ -1,4 +1,4 @@
-/** Texts compared, stripped and quoted as Python does it, so that names and warnings are the same there and here. */
+/** Texts compared, stripped and quoted as Python does it, so that names and warnings are the same there and here (signs that cannot be seen stay as they are). */
 
 /** Blanks that Python strips from the ends of a text: some control characters belong to them, and the byte order mark does not. */
 const BLANK = "[\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000]+";

@@ -35,10 +35,18 @@ DATES: list[list[Row]] = [
         ["2024/2/29", "2023/12/1", "2000/01/01"],
         ["2024-01-01T00:00:00.123456789Z", "2024-01-01 23:59:59,5", "2024-01-02T10"],
         ["2023-02-29", "2024-02-29", "2024-02-30"],
+        ["03/ 4/2024", "12/31/2023", "1/30/1999"],
+        ["2024-01-01T12:3045", "2024-01-01", "x"],
+        ["2024-01-01T1230+0215", "2024-01-01T12:30:45+02:00:30", "2024-01-01T12:30-02:75"],
     )
 ]
 NUMBERS: list[Row] = [[0.1 * n, 7.0, float(n % 3), 1e-9 * n] for n in range(6)]
+STRANGE: list[Row] = [
+    {"a": text, "b": number, "same": 1e-7}
+    for text, number in [("constructor", 1e-5), ("yes", 1e-7), ("\u0663", 1e21), ("toString", 1.5e16), ("a\tb", "low")]
+]
 TABLES: list[tuple[list[Row], list[Row]]] = [
+    (STRANGE, [{"a": "yes", "b": 1e-5, "same": 1}]),
     (MIXED, OTHERS),
     (NUMBERS, [[0.5, 1.0, 2.0, 3.0]]),
     *((rows, rows[:1]) for rows in DATES),
@@ -52,13 +60,18 @@ REFUSED: list[tuple[list[Row], list[Row]]] = [
     ([{"ripe": "yes"}, {"ripe": "no"}], [{"ripe": "perhaps"}]),
     ([{"day": "2024-01-02"}, {"day": "03.04.2024"}], []),
     ([{"a": 1}, {"a": 1}], []),
+    ([{"a": None}, {"a": float("inf")}, {"a": 2}, {"a": "-inf"}], []),
+    ([{"a": 1}, {"a": 2}], [{"a": 1}, {"a": float("inf")}]),
 ]
 
 
 def tables(folder: pathlib.Path) -> None:
     """Write how rows are stored, which are refused, what is said of them, and what `tables` answers."""
     found = [stored(rows, others, wishes) for rows, others in TABLES for wishes in ({}, {"scaling": "task"}, {"width": 6})]
-    (folder / "rows_of_tables.json").write_text(json.dumps({"stored": found, "refused": refused()}))
+    written = json.dumps({"stored": found, "refused": refused()}).replace(
+        "Infinity", "1e999"
+    )  # which JSON has, and JavaScript reads so
+    (folder / "rows_of_tables.json").write_text(written)
     shutil.copy(pretrained.find("tables"), folder / "tables.qs")
     rng = np.random.default_rng(5)
     size, colour = rng.normal(size=40), rng.integers(0, 3, size=40)

@@ -72,6 +72,9 @@ def trained_with(
     else:
         sizes = [f"--{name}={about[name]}" for name in ("ways", "shots", "queries") if isinstance(about.get(name), int)]
         words = ["--tasks", source, *sizes, *(("--data", data) if data else ())]
+    if data is not None and config.is_file():  # what is said of the run's own data has nothing to do with other data
+        said = _parser.read_config(config)
+        words += [f"--{name}=null" for name in _data.own_names() if said.get(name) is not None and name not in columns]
     words += [*(("--data", data) if data else ()), *(("--data_dir", data_dir) if data_dir else ())]
     for name, value in columns.items():
         words += [f"--{name}", *(value if isinstance(value, tuple) else (value,))]

@@ -147,8 +147,9 @@ def make_validation(options: jsonargparse.Namespace) -> TaskSource | None:
     try:
         return _make(options, split, changes)
     except (DataError, TaskError) as error:
-        or_ways = "--validation.ways or " if isinstance(error, TaskError) and "ways" in argument_names(source) else ""
-        remedy = f"Choose another {or_ways}--validation.split, or --validation.split null to train without validation."
+        sizes = _sizes_of_validation(source) if isinstance(error, TaskError) else []
+        others = "".join(f"--validation.{size} or " for size in sizes)
+        remedy = f"Choose another {others}--validation.split, or --validation.split null to train without validation."
         reason = str(error).removesuffix(error.remedy).strip()  # that remedy is for the training's own tasks
         raise type(error)(f"there are no validation tasks: {reason} {remedy}", subject=str(split), remedy=remedy) from error
 

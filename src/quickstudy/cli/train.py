@@ -105,14 +105,15 @@ def prepare(options: jsonargparse.Namespace) -> Job:
     torch.manual_seed(options.seed)
     learner = make_learner(options, tasks.input)
     if options.begin is not None and not options.resume:  # a run that goes on has its own weights
-        _begin(learner, options.begin, tasks.input)
+        _begin(learner, options.begin, tasks)
     return Job(learner, tasks, _tasks.make_validation(options), settings)
 
 
-def _begin(learner: Learner, name: str, spec: InputSpec) -> None:
+def _begin(learner: Learner, name: str, tasks: TaskSource) -> None:
     """Begin with the networks of a trained learner, and warn if it was trained on inputs of another kind or size."""
-    saved = load_learner(name)
-    begin_with(learner, saved.learner, name)
+    saved, spec, about = load_learner(name), tasks.input, tasks.describe()
+    same = bool(saved.symbols) and tuple(about.get("symbols", ())) == saved.symbols and not about.get("shuffled")
+    begin_with(learner, saved.learner, name, same_symbols=same)
     if saved.spec is not None and saved.spec != spec:
         warnings.warn(
             f"{name} was trained on {saved.spec}, and this training is on {spec}, of which its network may make little.",

@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import pathlib
 from collections.abc import Collection, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from quickstudy import inputs
 from quickstudy.data import known, readers, splits
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.places import expanded, kind_of_path, matching
-from quickstudy.errors import ConfigError, DataError, NotFoundError
+from quickstudy.errors import ConfigError, DataError, NotFoundError, check_choice
 from quickstudy.inputs import InputSpec
 
 SPLIT_BY = "split_by"
@@ -105,7 +105,10 @@ def _said(wishes: Mapping[str, Any]) -> dict[str, Any]:
     strange = [name for name in wishes if name not in known_ones]
     if strange:
         raise ConfigError(f"load has no option {strange[0]!r}; expected some of {', '.join(known_ones)}.")
-    return {name: value for name, value in wishes.items() if value is not None}
+    said = {name: value for name, value in wishes.items() if value is not None}
+    if SPLIT_BY in said:
+        check_choice(SPLIT_BY, said[SPLIT_BY], get_args(splits.SplitBy))
+    return said
 
 
 def _refuse_to_share_out(name: str, by: str | None) -> None:

@@ -37,12 +37,28 @@ def rows_assigned(dataset: Dataset, fractions: Sequence[float], seed: int) -> np
             "have some; add rows, leave such out, or share out classes with split_by='classes'."
         )
     if dataset.label_sets is not None:
-        return _of_label_sets(dataset.label_sets[dataset.rows], np.array(fractions), seed)
+        assigned = _of_label_sets(dataset.label_sets[dataset.rows], np.array(fractions), seed)
+        _check_shares(dataset, assigned, fractions)
+        return assigned
     found = []
     for name, count in zip(dataset.classes, dataset.counts.tolist(), strict=True):
         order = np.random.default_rng([seed, *encoded(name)]).permutation(count)
         found.append(np.array(shared_out(count, fractions), dtype=np.int64)[order])
     return np.concatenate(found)
+
+
+def _check_shares(dataset: Dataset, assigned: np.ndarray, fractions: Sequence[float]) -> None:
+    """Raise a DataError for a label that has no row in a split, as rare labels of the same rows may."""
+    assert dataset.label_sets is not None  # it is called for them alone
+    sets = dataset.label_sets[dataset.rows]
+    wanted = [split for split, fraction in enumerate(fractions) if fraction > 0]
+    for label in np.flatnonzero(
+        [any(not sets[assigned == split, one].any() for split in wanted) for one in range(sets.shape[1])]
+    ):
+        raise DataError(
+            f"{dataset.label_names[label]!r} has {int(dataset.sizes[label])} rows, and not each of {len(wanted)} splits gets some, as "
+            "they have other rare labels too; add rows, leave it out, or share out labels with split_by='classes'."
+        )
 
 
 def _of_label_sets(sets: np.ndarray, fractions: np.ndarray, seed: int) -> np.ndarray:
@@ -51,9 +67,8 @@ def _of_label_sets(sets: np.ndarray, fractions: np.ndarray, seed: int) -> np.nda
     The rarest label that still has rows gives them to the splits that lack most of it, one by one; rows without labels come last (Sechidis,
     Tsoumakas and Vlahavas 2011, "On the Stratification of Multi-label Data", algorithm 1).
     """
-    lacking = np.concatenate(
-        [np.outer(fractions, sets.sum(0)), fractions[:, None] * len(sets)], axis=1
-    )  # its last column is of rows
+    totals = [*sets.sum(0).tolist(), len(sets)]  # the last one is of rows
+    lacking = np.stack([np.bincount(shared_out(total, [*fractions]), minlength=3) for total in totals], axis=1).astype(float)
     lacking[fractions == 0] = -np.inf
     with_all = np.concatenate([sets, np.ones_like(sets[:, :1])], axis=1)
     split = np.full(len(sets), -1, dtype=np.int64)

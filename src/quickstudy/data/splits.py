@@ -19,7 +19,7 @@ import numpy as np
 from quickstudy.data.dataset import Dataset, DataWarning, encoded
 from quickstudy.data.shares import rows_assigned, shared_out
 from quickstudy.data.tree import ClassFiles, group_of, shortened
-from quickstudy.errors import DataError, check_choice
+from quickstudy.errors import ConfigError, DataError, check_choice
 from quickstudy.inputs import kinds
 
 SplitBy = Literal["classes", "groups", "rows"]
@@ -85,7 +85,7 @@ def assigned(classes: Sequence[str], groups: Sequence[str], options: SplitOption
     units = sorted(set(groups if options.by == "groups" else classes), key=lambda unit: _order(unit, options.seed))
     wanted = sum(fraction > 0 for fraction in options.fractions)
     if len(units) < wanted:
-        kind = "groups" if options.by == "groups" else nouns
+        kind = nouns = "groups" if options.by == "groups" else nouns
         raise DataError(
             f"there are {len(units)} {kind} ({shortened(sorted(units))}), too few for {wanted} splits; "
             f"use split='all', or add {nouns}."
@@ -115,6 +115,11 @@ def chosen(dataset: Dataset, split: str, options: SplitOptions) -> Dataset:
             )
         splits = assigned(dataset.label_names, dataset.label_names, options, "labels")
         return dataset.of_labels([index for index, found in enumerate(splits) if found == split], name)
+    if options.by == "groups" and dataset.values is None and dataset.groups == dataset.classes:
+        raise DataError(
+            f"{dataset.name} has no groups, so that none can be shared out; name the column that holds them with group=COLUMN, or put the "
+            "folders of classes into folders of groups."
+        )
     splits = assigned(dataset.classes, dataset.groups, options, dataset.nouns)
     return dataset.select([index for index, found in enumerate(splits) if found == split], name)
 
@@ -130,12 +135,15 @@ def of_found(dataset: Dataset, of_class: Sequence[str] | None, split: str, by: S
             are several.
 
     Raises:
-        DataError: the data has no such split, or has splits of its own and `by` is given.
+        DataError: the data has no such split.
+        ConfigError: the data has splits of its own, and `by` is given.
     """
     if of_class is not None and by is not None:
-        raise DataError(f"{dataset.name} has splits of its own ({', '.join(sorted({*of_class}))}); leave split_by={by!r} out.")
+        raise ConfigError(
+            f"{dataset.name} has splits of its own ({', '.join(sorted({*of_class}))}); leave split_by={by!r} out."
+        )
     if of_class is None or split == "all":
-        whole = dataset.spec.by_group and len(set(dataset.groups)) > 1
+        whole = dataset.spec.by_group and len(set(dataset.groups)) > 1 and dataset.groups != dataset.classes
         return chosen(dataset, split, SplitOptions(by=by or ("groups" if whole else "classes")))
     check(dataset.name, split, sorted({*of_class, "all"}))
     return dataset.select([index for index, found in enumerate(of_class) if found == split], f"{dataset.name}/{split}")

@@ -107,7 +107,7 @@ def check_column(y: Any) -> None:
     """Warn of answers `[example, 1]`, as scikit-learn does."""
     if getattr(y, "ndim", 1) == 2 and y.shape[1] == 1:
         said = "A column-vector y was passed when a 1d array was expected. Please change the shape of y to (n_samples,)."
-        warnings.warn(said, DataConversionWarning, stacklevel=4)
+        warnings.warn(said, DataConversionWarning, stacklevel=5)
 
 
 def check_classes(y: Any) -> None:

@@ -85,7 +85,7 @@ class FewShotClassifier(_sklearn.ClassifierMixin, Labelled):
         return float(np.average(right, weights=None if sample_weight is None else np.asarray(sample_weight)))
 
     def _check_answers(self, y: Any) -> None:
-        super()._check_answers(y)
+        _sklearn.check_column(y)
         _sklearn.check_classes(y)
 
     def _default(self, X: Any) -> Engine:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
-from quickstudy import targets
 from quickstudy.errors import ConfigError, DataError
 from quickstudy.estimators import _sklearn
 from quickstudy.estimators._labelled import Labelled
 from quickstudy.runtime.engines import Engine
+from quickstudy.targets.labels import LabelTarget
 
 
 class FewShotMultiLabelClassifier(_sklearn.ClassifierMixin, Labelled):
@@ -37,6 +37,16 @@ class FewShotMultiLabelClassifier(_sklearn.ClassifierMixin, Labelled):
 
     target = "labels"
 
+    def fit(self, X: Any, y: Any) -> Self:
+        """Learn the task from the examples `X`, forgetting what was learned before.
+
+        Args:
+            X: examples, as `FewShotClassifier.fit` takes them.
+            y: ones and zeros `[example, label]`, as an array or a table, whose columns' names are then the labels; or for each example a
+                list of labels, or a text such as `red;round`.
+        """
+        return super().fit(X, y)
+
     def partial_fit(self, X: Any, y: Any) -> FewShotMultiLabelClassifier:
         """Learn from more examples, with known or new labels; of new ones, earlier examples have none."""
         return self._learn(X, y, not hasattr(self, "skill_"), ())
@@ -48,11 +58,21 @@ class FewShotMultiLabelClassifier(_sklearn.ClassifierMixin, Labelled):
     def score(self, X: Any, y: Any, sample_weight: Any = None) -> float:
         """Return the fraction of the examples of which all labels are right, as scikit-learn scores label sets.
 
+        Args:
+            X: examples, as `fit` takes them.
+            y: label sets as `fit` takes them; columns without names are in the order of `classes_`, as `predict` returns them.
+            sample_weight: weight of each example.
+
         Raises:
             DataError: a label is one that `fit` has not seen, or there are more or fewer examples than label sets.
         """
-        found, known = self.predict(X), self.classes_.tolist()
-        expected = targets.find(self.target).rows(targets.find(self.target).read(y), known)
+        found, known, target = self.predict(X), self.classes_.tolist(), LabelTarget()
+        answers = target.read(y)
+        if answers.nameless and len(answers.named) == len(known):  # the columns of `predict`
+            expected = np.asarray(y)
+        else:
+            target.joined(known, answers)
+            expected = target.rows(answers, known)
         if len(found) != len(expected):
             raise DataError(f"there are {len(found)} examples but {len(expected)} label sets; expected one for each.")
         right = (found == expected).all(-1)

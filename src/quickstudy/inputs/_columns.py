@@ -28,8 +28,8 @@ MISSING = frozenset(
 """Texts that stand for a missing value: those of pandas, letter by letter, because `none` is a category in many tables."""
 TRUTHS = {"true": 1.0, "yes": 1.0, "false": 0.0, "no": 0.0}
 """Texts that stand for true and false, in small letters."""
-NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?inf(inity)?", re.IGNORECASE)
-ISO = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?")
+NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?inf(inity)?", re.IGNORECASE | re.ASCII)
+ISO = re.compile(r"\d{4}-\d\d-\d\d([T ].*)?", re.ASCII)
 FORMATS = {"YYYY/MM/DD": "%Y/%m/%d", "DD.MM.YYYY": "%d.%m.%Y", "MM/DD/YYYY": "%m/%d/%Y", "DD/MM/YYYY": "%d/%m/%Y"}
 """Forms of dates beside that of ISO 8601, as people write them and as Python does."""
 START = datetime.datetime(1970, 1, 1)

@@ -15,16 +15,18 @@ from quickstudy.objectives.sequences import FIXED
 from quickstudy.training.describing import describe_module
 
 
-def begin_with(learner: Learner, trained: Learner, name: str) -> None:
+def begin_with(learner: Learner, trained: Learner, name: str, same_symbols: bool = False) -> None:
     """Copy the weights of the networks that both learners have under the same name, such as `net`, in place.
 
     A head of sequences that fits any number of symbols begins with what the trained one knows of the blank and the space, and with the
-    mean of its symbols. All else, such as other heads and learned rates, begins as it would without.
+    mean of its symbols; one that is fixed to the same symbols begins with all of it. All else, such as other heads and learned rates,
+    begins as it would without.
 
     Args:
         learner: that is to be trained.
         trained: whose networks it begins with.
         name: of the trained learner, for messages.
+        same_symbols: whether both write down the same symbols, in the same columns.
 
     Raises:
         ConfigError: the learners have no network in common, or one of another architecture, or with other hyperparameters.
@@ -47,7 +49,7 @@ def begin_with(learner: Learner, trained: Learner, name: str) -> None:
         )
     for part in common:
         _copy(here[part], there[part], part, name)
-    _copy_head(learner, trained)
+    _copy_head(learner, trained, same_symbols)
 
 
 def _listed(networks: Mapping[str, nn.Module]) -> str:
@@ -80,13 +82,15 @@ def _copy(to: nn.Module, source: nn.Module, part: str, name: str) -> None:
         ) from error
 
 
-def _copy_head(to: Learner, source: Learner) -> None:
-    """Copy what a head of sequences with any number of symbols can begin with, if the other learner has a head of sequences too."""
+def _copy_head(to: Learner, source: Learner, same_symbols: bool) -> None:
+    """Copy what a head of sequences can begin with, if the other learner has a head of sequences too."""
     ours, theirs = (_head_of_frames(learner) for learner in (to, source))
     fixed = len(FIXED)
-    if ours is None or theirs is None or getattr(to, "head_ways", 0) is not None:
+    if ours is None or theirs is None or theirs.out_features <= fixed or ours.in_features != theirs.in_features:
         return
-    if theirs.out_features <= fixed or ours.in_features != theirs.in_features:
+    if getattr(to, "head_ways", 0) is not None:
+        if same_symbols and ours.out_features == theirs.out_features:
+            ours.load_state_dict(theirs.state_dict())
         return
     with torch.no_grad():
         for own, known in zip(ours.parameters(), theirs.parameters(), strict=True):

@@ -30,7 +30,7 @@ const MISSING = new Set([
   ...["NaN", "nan", "-NaN", "-nan", "1.#IND", "1.#QNAN", "-1.#IND", "-1.#QNAN"],
   ...["NULL", "null", "None", "NaT"],
 ]);
-const TRUTHS: Readonly<Record<string, number>> = { true: 1, yes: 1, false: 0, no: 0 };
+const TRUTHS: ReadonlyMap<string, number> = new Map([["true", 1], ["yes", 1], ["false", 0], ["no", 0]]);
 const NUMBER = /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i;
 const INFINITE = /^[-+]?inf(inity)?$/i;
 /** Categories beyond which a column is taken for names or texts; rows beyond which it is if no text comes twice. */
@@ -38,7 +38,7 @@ const LIMITS = { categories: 64, once: 16 };
 
 /** How a cell of each type is read; null if it is none of that type. */
 const READERS: Readonly<Record<string, (cell: Plain, form: string) => number | null>> = {
-  boolean: (cell) => (typeof cell === "boolean" ? Number(cell) : typeof cell === "string" ? (TRUTHS[cell.toLowerCase()] ?? null) : null),
+  boolean: (cell) => (typeof cell === "boolean" ? Number(cell) : typeof cell === "string" ? (TRUTHS.get(cell.toLowerCase()) ?? null) : null),
   number: numberOf,
   date: daysOf,
 };
@@ -54,7 +54,7 @@ export function isColumn(found: Column): boolean {
   const numbers = Number.isFinite(mean) && Number.isFinite(scale) && scale > 0;
   const dated = type !== "date" || DATE_FORMS.includes(form);
   const texts = Array.isArray(categories) && categories.every((text) => typeof text === "string");
-  const typed = type === "category" || type in READERS;
+  const typed = type === "category" || Object.hasOwn(READERS, type);
   return typeof name === "string" && typed && texts && dated && numbers && typeof missing === "boolean";
 }
 
@@ -70,9 +70,11 @@ export function plain(cell: Cell, where: string): Plain {
   throw new DataError(`${where} is ${String(cell).slice(0, 80)} (${typeof cell}); expected a number, a text or a date.`);
 }
 
-/** Return the name of a category that a cell has: whole numbers without a point. */
+/** Return the name of a category that a cell has, as Python writes it: whole numbers without a point, and moments without a zone. */
 export function asText(cell: string | number | boolean | Date): string {
-  return cell instanceof Date ? cell.toISOString() : String(cell);
+  if (cell instanceof Date) return cell.toISOString().replace("T", " ").replace(/\.000Z$/, "").replace(/Z$/, "000");
+  if (typeof cell !== "number") return String(cell);
+  return Number.isInteger(cell) ? BigInt(cell).toString() : written(cell);
 }
 
 /** What training had nothing like in a column, over all rows that were read. */
@@ -154,8 +156,8 @@ function useless(column: Column, cells: readonly Plain[]): string | null {
   const { name, type } = column;
   const there = cells.filter((cell) => cell !== null);
   if (there.length === 0) return "empty";
-  const seen = there.map((cell, index) => (type === "category" ? asText(cell) : typed(column, cell, index)));
-  const different = new Set(seen).size;
+  const seen = type === "category" ? there.map(asText) : numbersOf(column, cells);
+  const different = new Set<string | number>(seen).size;
   const same = typeof seen[0] === "string" ? quoted(seen[0]) : written(seen[0]!);
   if (different === 1 && there.length === cells.length && cells.length > 1) return `always ${same}`;
   const names = different > LIMITS.categories || (different === there.length && there.length > LIMITS.once);
@@ -167,7 +169,7 @@ function useless(column: Column, cells: readonly Plain[]): string | null {
 function measured(column: Column, cells: readonly Plain[]): Column {
   const missing = cells.some((cell) => cell === null);
   if (column.type === "category") return { ...column, missing };
-  const there = cells.flatMap((cell, index) => (cell === null ? [] : [typed(column, cell, index)]));
+  const there = numbersOf(column, cells);
   const [middle, scale] = there.length > 0 ? [mean(there), spread(there)] : [0, 1];
   const usable = scale > 1e-12 * Math.max(1, Math.abs(middle)) && Number.isFinite(scale);
   return { ...column, mean: middle, scale: usable ? scale : 1, missing };
@@ -183,9 +185,24 @@ function typed({ name, type, form = "" }: Column, cell: Exclude<Plain, null>, in
         "Mend it, or leave the cell empty.",
     );
   }
-  if (!Number.isFinite(found))
-    throw new DataError(`${quoted(name)} is infinite in row ${index + 1}; replace such values, or leave the cells empty.`);
   return found;
+}
+
+/** Return the cells that are there as numbers, in order. */
+function numbersOf(column: Column, cells: readonly Plain[]): number[] {
+  const numbers = cells.map((cell, index) => (cell === null ? null : typed(column, cell, index)));
+  refuseInfinite(column.name, numbers);
+  return numbers.filter((number) => number !== null);
+}
+
+/** Throw a DataError if numbers are infinite; it counts them. */
+export function refuseInfinite(name: string, numbers: readonly (number | null)[]): void {
+  const infinite = numbers.flatMap((number, index) => (number === null || Number.isFinite(number) ? [] : [index]));
+  if (infinite.length > 0)
+    throw new DataError(
+      `${quoted(name)} is infinite in ${infinite.length} of ${numbers.length} rows (row ${infinite[0]! + 1} first); replace such values, ` +
+        "or leave the cells empty.",
+    );
 }
 
 function numberOf(cell: Plain): number | null {

@@ -2,12 +2,14 @@
 
 /** Forms of dates beside that of ISO 8601: where year, month and day stand. */
 const FORMS: Readonly<Record<string, readonly [RegExp, "ymd" | "dmy" | "mdy"]>> = {
-  "YYYY/MM/DD": [/^(\d{4})\/(\d{1,2})\/(\d{1,2})$/, "ymd"],
-  "DD.MM.YYYY": [/^(\d{1,2})\.(\d{1,2})\.(\d{4})$/, "dmy"],
-  "MM/DD/YYYY": [/^(\d{1,2})\/(\d{1,2})\/(\d{4})$/, "mdy"],
-  "DD/MM/YYYY": [/^(\d{1,2})\/(\d{1,2})\/(\d{4})$/, "dmy"],
+  "YYYY/MM/DD": [/^(\d{4})\/(\d{1,2})\/( ?\d|\d\d)$/, "ymd"],
+  "DD.MM.YYYY": [/^( ?\d|\d\d)\.(\d{1,2})\.(\d{4})$/, "dmy"],
+  "MM/DD/YYYY": [/^(\d{1,2})\/( ?\d|\d\d)\/(\d{4})$/, "mdy"],
+  "DD/MM/YYYY": [/^( ?\d|\d\d)\/(\d{1,2})\/(\d{4})$/, "dmy"],
 };
-const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d)(?::?(\d\d)(?::?(\d\d)(?:[.,](\d+))?)?)?(?:Z|([+-])(\d\d):?(\d\d)?)?)?$/;
+const ISO = /^(\d{4})-(\d\d)-(\d\d)(?:[T ](.*?)(?:Z|([+-])(.*))?)?$/;
+/** Hours, minutes, seconds and parts of a second, with colons between all of them, or between none. */
+const CLOCKS = [/^(\d\d)(?::(\d\d)(?::(\d\d)(?:[.,](\d+))?)?)?$/, /^(\d\d)(?:(\d\d)(?:(\d\d)(?:[.,](\d+))?)?)?$/];
 const SECONDS = 86_400;
 
 /** Names of the forms in the order in which they are tried. */
@@ -31,13 +33,19 @@ function daysInForm(text: string, form: string): number | null {
 function daysOfIso(text: string): number | null {
   const found = ISO.exec(text);
   if (found === null) return null;
-  const [year, month, day, hour, minute, second] = found.slice(1, 7).map((part) => Number(part ?? 0)) as [number, number, number, number, number, number];
-  const date = days(year, month, day);
-  const [zoneHour, zoneMinute] = [Number(found[9] ?? 0), Number(found[10] ?? 0)];
-  if (date === null || hour > 23 || minute > 59 || second > 59 || zoneHour > 23 || zoneMinute > 59) return null;
-  const micro = Number((found[7] ?? "").slice(0, 6).padEnd(6, "0")) / 1e6;
-  const ahead = (found[8] === "-" ? -1 : 1) * (zoneHour * 3600 + zoneMinute * 60);
-  return (date * SECONDS + hour * 3600 + minute * 60 + second + micro - ahead) / SECONDS;
+  const [year, month, day] = found.slice(1, 4).map(Number) as [number, number, number];
+  const [date, time, ahead] = [days(year, month, day), secondsOf(found[4] ?? "00", 59), secondsOf(found[6] ?? "00", 99)];
+  if (date === null || time === null || ahead === null) return null;
+  return (date * SECONDS + time - (found[5] === "-" ? -ahead : ahead)) / SECONDS;
+}
+
+/** Return the seconds since midnight of a time, of which minutes and seconds are at most `most`; null if it is none. */
+function secondsOf(clock: string, most: number): number | null {
+  const found = CLOCKS.map((pattern) => pattern.exec(clock)).find((parts) => parts !== null);
+  if (found === undefined) return null;
+  const [hour, minute, second] = found.slice(1, 4).map((part) => Number(part ?? 0)) as [number, number, number];
+  if (hour > 23 || minute > most || second > most) return null;
+  return hour * 3600 + minute * 60 + second + Number((found[4] ?? "").slice(0, 6).padEnd(6, "0")) / 1e6; // microseconds, as in Python
 }
 
 /** Return the days of a date of the calendar; null if there is no such day. */

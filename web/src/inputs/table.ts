@@ -5,7 +5,7 @@ import { fixed, mean, quantile, short, spread } from "../numbers.ts";
 import type { Numbers } from "../safetensors.ts";
 import { range } from "../state.ts";
 import { byCodePoint, quoted, shown } from "../words.ts";
-import { type Cell, type Column, encoded, isColumn, type Lost, telling, widthOf } from "./columns.ts";
+import { type Cell, type Column, encoded, isColumn, type Lost, refuseInfinite, telling, widthOf } from "./columns.ts";
 import type { InputSpec, Kind } from "./kind.ts";
 
 /** Names what may be given as a row: its cells by the names of the columns, or in their order. */
@@ -136,21 +136,27 @@ function needed(columns: readonly Column[]): number {
   return columns.reduce((sum, column) => sum + widthOf(column), 0);
 }
 
+/** Return whether a row is an array of cells, of numbers alone perhaps, and not cells by name. */
+function isArray(row: unknown): boolean {
+  return Array.isArray(row) || ArrayBuffer.isView(row);
+}
+
 function clipped(value: number): number {
   return Math.min(Math.max(value, -BOUND.spreads), BOUND.spreads);
 }
 
 /** Return the cells of each column by name: all names that a row has, or those given if rows are arrays. */
 function columnsOf(examples: readonly unknown[], names: readonly string[]): Map<string, Cell[]> {
-  const arrays = examples.filter(Array.isArray).length;
-  const strange = examples.findIndex((row) => typeof row !== "object" || row === null);
+  const arrays = examples.filter(isArray).length;
+  const strange = examples.findIndex((row) => typeof row !== "object" || row === null || row instanceof Map || row instanceof Date);
   if (strange >= 0)
     throw new DataError(`row ${strange} is ${String(examples[strange]).slice(0, 80)}; expected its cells by the names of columns.`);
   if (arrays > 0 && arrays < examples.length)
     throw new DataError(`${arrays} of ${examples.length} rows are arrays; give all rows by the names of columns, or none.`);
   if (arrays === 0) {
     const rows = examples as readonly Readonly<Record<string, Cell>>[];
-    return new Map([...new Set(rows.flatMap(Object.keys))].map((name) => [name, rows.map((row) => row[name])]));
+    const cell = (row: Readonly<Record<string, Cell>>, name: string) => (Object.hasOwn(row, name) ? row[name] : undefined);
+    return new Map([...new Set(rows.flatMap(Object.keys))].map((name) => [name, rows.map((row) => cell(row, name))]));
   }
   const rows = examples as readonly (readonly Cell[])[];
   const usual = range(rows[0]!.length).map((place) => `x${place}`);
@@ -168,6 +174,8 @@ function columnsOf(examples: readonly unknown[], names: readonly string[]): Map<
 /** Return rows as arrays of the cells of the spec's columns, and note the columns that it does not know. */
 function aligned(examples: readonly unknown[], { columns }: TableSpec, strange: Strange): (readonly Cell[])[] {
   const names = columns.map(({ name }) => name);
+  if (names.length === 0)
+    throw new DataError("the columns of the table are not known, as it was learned from stored rows; adapt the learner to rows with names.");
   const table = columnsOf(examples, names);
   const lacking = names.filter((name) => !table.has(name));
   if (lacking.length > 0) {
@@ -175,8 +183,11 @@ function aligned(examples: readonly unknown[], { columns }: TableSpec, strange: 
       `the table has no column ${shown(lacking)}; it has ${shown([...table.keys()], 8)}. Expected the columns ${shown(names, 8)}.`,
     );
   }
-  const arrays = Array.isArray(examples[0]);
+  const arrays = isArray(examples[0]);
   strange.unknown = arrays ? [] : [...table.keys()].filter((name) => !names.includes(name));
+  for (const { name, type } of columns) {
+    if (type === "number") refuseInfinite(name, table.get(name)!.map((cell) => (typeof cell === "number" && !Number.isNaN(cell) ? cell : null)));
+  }
   return examples.map((_, index) => names.map((name) => table.get(name)![index]));
 }
 

@@ -90,9 +90,16 @@ test("what is no row, and rows of two sorts or lengths, are refused by number", 
   expect(() => fittedTo(["red"], any)).toThrow("row 0 is red; expected its cells by the names of columns.");
   expect(() => fittedTo([{ a: 1 }, [1]], any)).toThrow("1 of 2 rows are arrays; give all rows by the names of columns, or none.");
   expect(() => fittedTo([[1, 2], [1]], any)).toThrow("row 1 has 1 cells; expected 2, as the first row has.");
-  expect(() => fittedTo([{ a: Infinity }, { a: 2 }], any)).toThrow("'a' is infinite in row 1; replace such values, or leave");
+  expect(() => fittedTo([new Map([["a", 1]]) as never], any)).toThrow("row 0 is [object Map]; expected its cells by the names");
   expect(() => fittedTo([{ a: {} as never }, { a: 2 }], any)).toThrow("'a' in row 1 is [object Object] (object); expected a number");
   expect(() => fittedTo([], any)).toThrow("no example was given; expected at least one.");
+});
+
+test("typed arrays are cells in order, and rows of a spec without columns are refused", async () => {
+  const any = cases.refused[0]!.spec;
+  const { spec } = fittedTo([Float32Array.of(1, 2), Float32Array.of(3, 5)], any) as unknown as { spec: TableSpec };
+  expect(spec.columns.map(({ name }) => name)).toEqual(["x0", "x1"]);
+  await expect(read([{ a: 1 }], any)).rejects.toThrow("the columns of the table are not known, as it was learned from stored rows");
 });
 
 test("dates of JavaScript are moments in UTC", async () => {
