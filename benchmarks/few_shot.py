@@ -72,7 +72,7 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
         "training_seconds": _training_seconds(out),
         "megabytes": info.get("megabytes"),
         "machine": {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count(), "threads": 1},
-        "figures": {} if earlier else _figures(out, recipe, fixed or 5),
+        "figures": {} if earlier or recipe.get("compared_only") else _figures(out, recipe, fixed or 5),
         "results": results,
     }
 
