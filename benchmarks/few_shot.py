@@ -5,8 +5,8 @@
 
 The first word is a benchmark of `recipes.json`. The others are recipes there, or any learner's name, which is then trained as the
 recipe called `usual` says. Of recipes that are `compared_only`, seconds and sizes are not measured. Set QUICKSTUDY_DATA to the folder that
-holds `omniglot/` and the others. Runs go to `runs/BENCHMARK/NAME`, results to `benchmarks/results/BENCHMARK.json`, one learner at a time, so
-that several of these processes may run side by side.
+holds `omniglot/` and the others. Runs go to `runs/BENCHMARK/NAME`, results to `benchmarks/results/BENCHMARK.json`, one learner at a time,
+so that several of these processes may run side by side.
 """
 
 from __future__ import annotations
