@@ -1,7 +1,7 @@
 """Strings of digits to write down in new languages, after a few strings of theirs: python benchmarks/strings.py
 
     python benchmarks/strings.py people --seeds 0 1 2    # trains what is not trained yet, then evaluates
-    python benchmarks/strings.py --table             # prints the tables from the recorded results; --markdown for a page
+    python benchmarks/strings.py --table             # prints the tables from the recorded results; --markdown one for a page
 
 The strings of `languages` are synthetic voices (espeak-ng); a task is one voice of a language that was never heard, and its symbols
 are shuffled, so that nothing but its own strings says which is which. The tasks of `people` are the six people of FSDD, whose recordings
@@ -154,12 +154,14 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=pathlib.Path, default=pathlib.Path("runs/strings"))
     parser.add_argument("--table", action="store_true", help="print the tables of the recorded results")
-    parser.add_argument("--markdown", action="store_true", help="print them as Markdown")
+    parser.add_argument("--markdown", action="store_true", help="print that of the benchmark as Markdown")
     options = parser.parse_args()
     if not options.table and not options.markdown:
         for seed in options.seeds:
             record(options.name, seed, measure(options.name, seed, options.runs))
     for name, (head, *rows) in tables(json.loads(RESULTS.read_text())).items():
+        if options.markdown and name != options.name:
+            continue
         if options.markdown:
             sys.stdout.write("\n".join(f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head), *rows)) + "\n")
             continue
