@@ -73,10 +73,10 @@ How the first of each was trained:
 ## Strings of people
 
 One to five digits of English, joined of single recordings of six people (FSDD), none of whom training heard: it had synthetic voices
-of English alone (`digit_voices`). `python benchmarks/strings.py people` compares the network that learned to write down all of these (`as it is`),
-the same after 64 gradient steps on a person's strings (`fine-tuned`), and the same after meta-training. Means over {people_seeds} seeds, of
-{people_tasks} tasks of 40 strings each, of a person drawn at random; ± is the 95 % confidence interval over tasks, which does not know that people
-are six. Hashes of the tasks: {people_hashes}.
+of English alone (`digit_voices`). `python benchmarks/strings.py people` compares the network that learned to write down all of these
+(`as it is`), the same after 64 gradient steps on a person's strings (`fine-tuned`), and the same after meta-training. Means over
+{people_seeds} seeds, of {people_tasks} tasks of 40 strings each, of a person drawn at random; ± is the 95 % confidence interval over
+tasks, which does not know that people are six. Hashes of the tasks: {people_hashes}.
 
 {people}
 How the first of each was trained:
