@@ -209,3 +209,13 @@ def test_another_sign_between_labels_is_said(tmp_path: pathlib.Path) -> None:
         load(table, "all", labels="tags")
     found = load(table, "all", labels="tags", separator="|")
     assert "a0" in found.label_names
+
+
+def test_rare_labels_have_a_row_in_every_split_or_are_named() -> None:
+    rows = np.arange(80, dtype=np.float32).reshape(40, 2)
+    rare = from_label_sets(rows, ["a;b" if place < 3 else "a" for place in range(40)])
+    for part in ("train", "val", "test"):
+        assert chosen(rare, part, SplitOptions(by="rows")).sizes.min() >= 1
+    few = from_label_sets(rows, ["a;b" if place < 2 else "a" for place in range(40)])
+    with pytest.raises(DataError, match=r"1 labels \(b\) have fewer than 3 rows"):
+        chosen(few, "train", SplitOptions(by="rows"))

@@ -52,9 +52,9 @@ def _check_shares(dataset: Dataset, assigned: np.ndarray, fractions: Sequence[fl
     assert dataset.label_sets is not None  # it is called for them alone
     sets = dataset.label_sets[dataset.rows]
     wanted = [split for split, fraction in enumerate(fractions) if fraction > 0]
-    for label in np.flatnonzero(
-        [any(not sets[assigned == split, one].any() for split in wanted) for one in range(sets.shape[1])]
-    ):
+    everywhere = np.all([sets[assigned == split].any(0) for split in wanted], axis=0)
+    if not everywhere.all():
+        label = int(everywhere.argmin())
         raise DataError(
             f"{dataset.label_names[label]!r} has {int(dataset.sizes[label])} rows, and not each of {len(wanted)} splits gets some, as "
             "they have other rare labels too; add rows, leave it out, or share out labels with split_by='classes'."

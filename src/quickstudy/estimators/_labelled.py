@@ -15,7 +15,7 @@ class Labelled(Estimator):
     """An estimator that knows labels, one or several for each example."""
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class, `[example, class]`, in the order of `classes_`."""
+        """Return the probability of each class, or of each label on its own, `[example, class]`, in the order of `classes_`."""
         _sklearn.check_fitted(self)
         return self.skill_.predict_proba(self._examples(self.skill_, X, reset=False))[:, self._order]
 

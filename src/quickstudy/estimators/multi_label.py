@@ -85,7 +85,7 @@ class FewShotMultiLabelClassifier(_sklearn.ClassifierMixin, Labelled):
         return tags
 
     def _check_answers(self, y: Any) -> None:
-        """Raise nothing: a single column is a single label, which examples have or lack."""
+        """Accept a single column, which is a single label that examples have or lack."""
 
     def _default(self, X: Any) -> Engine:
         raise ConfigError(

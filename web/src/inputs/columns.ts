@@ -1,12 +1,12 @@
-/** What a table's column holds (numbers, truths, dates or categories), and how its cells become numbers: `quickstudy.inputs` in Python. */
+/** Tells what each column of a table holds (numbers, truths, dates or categories), and turns its cells into numbers, as Python does. */
 import { DataError } from "../errors.ts";
 import { mean, spread, written } from "../numbers.ts";
 import { byCodePoint, quoted, stripped } from "../words.ts";
 import { DATE_FORMS, daysOf } from "./dates.ts";
 
-/** What a cell may hold; null, undefined, NaN and texts such as "NA" are missing. */
+/** Names what a cell may hold. It is missing if it is null, undefined, NaN, or a text such as "NA". */
 export type Cell = string | number | boolean | Date | null | undefined;
-/** A cell as it is understood: null if it is missing, and texts without blanks at their ends. */
+/** Names what a cell is understood as: null if it is missing, and a text without blanks at its ends. */
 type Plain = string | number | boolean | Date | null;
 
 /** Describes one column, as a manifest does: what is not said is as usual. */
@@ -59,7 +59,7 @@ export function isColumn(found: Column): boolean {
 }
 
 /** Return a cell as it is understood; `where` names it in errors. */
-export function plain(cell: Cell, where: string): Plain {
+function plain(cell: Cell, where: string): Plain {
   if (cell === null || cell === undefined || (typeof cell === "number" && Number.isNaN(cell))) return null;
   if (typeof cell === "string") {
     const text = stripped(cell);
@@ -71,13 +71,13 @@ export function plain(cell: Cell, where: string): Plain {
 }
 
 /** Return the name of a category that a cell has, as Python writes it: whole numbers without a point, and moments without a zone. */
-export function asText(cell: string | number | boolean | Date): string {
+function asText(cell: string | number | boolean | Date): string {
   if (cell instanceof Date) return cell.toISOString().replace("T", " ").replace(/\.000Z$/, "").replace(/Z$/, "000");
   if (typeof cell !== "number") return String(cell);
   return Number.isInteger(cell) ? BigInt(cell).toString() : written(cell);
 }
 
-/** What training had nothing like in a column, over all rows that were read. */
+/** Collects what the rows that were read have in one column, and no row of training had. */
 export interface Lost {
   /** Texts of categories. */
   readonly strange: string[];

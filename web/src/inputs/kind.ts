@@ -26,7 +26,7 @@ export interface Noticed {
   readonly tooLong: number[];
   /** How many examples held what could not be read, and was replaced. */
   mended: number;
-  /** What rows of tables had that training had nothing like. */
+  /** Collects what rows of tables have that no row of training had. */
   readonly strange: Strange;
 }
 

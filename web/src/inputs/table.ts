@@ -19,14 +19,14 @@ export interface TableSpec extends InputSpec {
   readonly width?: number | null;
   /** Whether numbers are scaled as in training, or by the examples of each task. */
   readonly scaling: "training" | "task";
-  /** What is subtracted from a task's numbers, and by what they are divided then; empty before the task is known. */
+  /** Each number of a task has its `location` subtracted and is divided by its `spread`. Both are empty before the task is known. */
   readonly location: readonly number[];
   readonly spread: readonly number[];
   /** Whether a network is given zeros for numbers that are left over. */
   readonly padded: boolean;
 }
 
-/** What rows had that training had nothing like: by column, and the columns that are not known. */
+/** Collects what rows have that no row of training had: in each column by its name, and columns that are not known at all. */
 export interface Strange {
   readonly columns: Map<string, Lost>;
   unknown: readonly string[];
