@@ -13,8 +13,8 @@ SMALL = {"inner_steps": 2, "inner_lr": 0.05, "solver_steps": 2}
 
 
 def check_gradient(norm: str, ragged: bool) -> None:
-    """Hold the meta-gradient against `(I + H / lambda)^-1 g` with the whole matrix H, and g, at the adapted weights."""
-    learner = make_learner("implicit_maml", norm=norm, inner_lr=0.01, proximity=50.0, solver_steps=60, head_ways=3)
+    """Hold the meta-gradient against `(I + H / (lambda + damping))^-1 g` with the whole matrix H, and g, at the adapted weights."""
+    learner = make_learner("implicit_maml", norm=norm, inner_lr=0.01, proximity=40.0, solver_steps=60, head_ways=3)
     task = make_tasks(ragged=ragged, seed=3)
     meta_gradient(learner, task, "vmap")
     adapted = dict(learner.adapt(task[0].support))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
@@ -15,6 +16,20 @@ from quickstudy.functional.loop import repeat
 Vectors = tuple[Tensor, ...]
 
 
+@dataclasses.dataclass(frozen=True)
+class Solver:
+    """How the linear system of a meta-gradient is solved.
+
+    Args:
+        steps: steps of conjugate gradients; with 0, the minimum is taken to move just as the start does.
+        damping: added to the proximity in the system alone, 0 or more. Losses of networks curve downwards in some directions, in which
+            the system has no solution, and what a few steps find there is large and wrong. Damping keeps it near the first-order gradient.
+    """
+
+    steps: int
+    damping: float = 0.0
+
+
 def nearby_minimum(
     loss: Callable[[Parameters], Tensor],
     start: Parameters,
@@ -22,7 +37,7 @@ def nearby_minimum(
     proximity: float,
     inner_lr: float | Tensor,
     steps: int,
-    solver_steps: int,
+    solver: Solver,
 ) -> Parameters:
     """Return where gradient descent on `loss + proximity / 2 * |parameters - start|^2` ends, differentiated as if that were its minimum.
 
@@ -36,9 +51,10 @@ def nearby_minimum(
         proximity: weight of the squared distance to the start, lambda; above 0.
         inner_lr: step size.
         steps: number of steps, 0 or more.
-        solver_steps: steps of conjugate gradients; with 0, the minimum is taken to move just as the start does.
+        solver: of the linear system.
 
-    >>> nearby_minimum(lambda p: p["w"].square().sum(), {"w": torch.ones(1)}, proximity=2.0, inner_lr=0.25, steps=9, solver_steps=1)
+    >>> loss = lambda p: p["w"].square().sum()
+    >>> nearby_minimum(loss, {"w": torch.ones(1)}, proximity=2.0, inner_lr=0.25, steps=9, solver=Solver(1))
     {'w': tensor([0.5000])}
     """
     names = tuple(start)
@@ -60,40 +76,39 @@ def nearby_minimum(
 
     def pulled_back(ends: Vectors, right: Vectors) -> Vectors:
         product = torch.func.vjp(slope, *ends)[1]  # the second derivative is symmetric
-        return conjugate_gradients(lambda v: _sum(v, product(v), 1 / proximity), right, right, solver_steps)
+        return conjugate_gradients(lambda v: _sum(v, product(v), 1 / (proximity + solver.damping)), right, solver.steps)
 
     values = tuple(start.values())
     ends = _Implicit.apply(descend, pulled_back, *values) if torch.is_grad_enabled() else descend(*values)
     return dict(zip(names, ends, strict=True))
 
 
-def conjugate_gradients(product: Callable[[Vectors], Vectors], right: Vectors, guess: Vectors, steps: int) -> Vectors:
-    """Return `x` with `product(x) = right` for a symmetric and positive definite product (Hestenes and Stiefel 1952).
+def conjugate_gradients(product: Callable[[Vectors], Vectors], right: Vectors, steps: int) -> Vectors:
+    """Return `x` with `product(x) = right` for a symmetric and positive definite product (Hestenes and Stiefel 1952), from zero.
 
-    Where a direction has no positive curvature, or nothing is left to improve, `x` stays as it is.
+    Every step then brings more of `right` into `x`, and `x` never points away from it. Where a direction has no positive curvature, or
+    nothing is left to improve, `x` stays as it is; without any step, or if `right` itself has no positive curvature, it is `right`.
 
     Args:
         product: of a matrix with vectors, of any shapes.
         right: what the product shall be.
-        guess: where to start.
         steps: how many.
 
-    >>> conjugate_gradients(lambda v: (2 * v[0],), (torch.ones(2),), (torch.zeros(2),), steps=1)
+    >>> conjugate_gradients(lambda v: (2 * v[0],), (torch.ones(2),), steps=1)
     (tensor([0.5000, 0.5000]),)
     """
-    if steps == 0:
-        return guess
-    found, left = guess, _sum(right, product(guess), -1)
-    direction, size, least = left, _dot(left, left), _dot(right, right) * torch.finfo(right[0].dtype).eps ** 2
-    for _ in range(steps):
+    found, left, direction = tuple(torch.zeros_like(value) for value in right), right, right
+    size = _dot(right, right)
+    least = size * torch.finfo(right[0].dtype).eps ** 2
+    for step in range(steps):
         turned = product(direction)
         curvature = _dot(direction, turned)
         goes_on = (curvature > 0) & (size > least)
-        rate = torch.where(goes_on, size / torch.where(goes_on, curvature, 1), 0)
+        rate = torch.where(goes_on, size / torch.where(goes_on, curvature, 1), float(step == 0))
         found, left = _sum(found, direction, rate), _sum(left, turned, -rate)
         before, size = size, _dot(left, left)
         direction = _sum(left, direction, torch.where(goes_on, size / torch.where(goes_on, before, 1), 0))
-    return found
+    return found if steps else right
 
 
 def _sum(a: Vectors, b: Vectors, times: float | Tensor) -> Vectors:

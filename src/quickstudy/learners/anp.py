@@ -2,11 +2,13 @@
 
 Kim, Mnih, Schwarz, Garnelo, Eslami, Rosenbaum, Vinyals and Teh 2019, "Attentive Neural Processes", section 3: the deterministic path, with
 multihead attention from the query's features to those of the support set. Deviations: no latent path, so that predictions need no
-sampling; the mean code of `cnp` is added to what attention reads; columns, net and batch norm as in `cnp`.
+sampling; the mean code of `cnp`, for classes that of the class's own examples, is added to what attention reads; columns, net and
+batch norm as in `cnp`.
 """
 
 import dataclasses
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -47,6 +49,8 @@ class ANP(NeuralProcess):
     def read(self, state: State, features: Float[Tensor, "example feature"]) -> Float[Tensor, "example column width"]:
         known, weight = state["features"], state["weight"]
         codes = self.codes(known, state["y"])
-        mean = (codes * weight.view(-1, 1, 1)).sum(0) / weight.sum().clamp(min=1.0)
+        of_column = state["y"] if "counts" in state else torch.ones_like(state["y"])  # a class has the mean of its own examples
+        share = of_column * weight.unsqueeze(-1)
+        mean = (codes * share.unsqueeze(-1)).sum(0) / share.sum(0).clamp(min=1.0).unsqueeze(-1)
         values = codes.transpose(0, 1)  # [column, support, width]
         return mean + attend(self.ask(features), self.key(known), values, weight, self.heads).transpose(0, 1)

@@ -2,7 +2,7 @@
 
 Rajeswaran, Finn, Kakade and Levine 2019, "Meta-Learning with Implicit Gradients", algorithms 1 and 2: the inner loop minimises the loss
 plus `lambda / 2 |phi - theta|^2` (eq. 3) by gradient descent, and conjugate gradients solve for the meta-gradient (eq. 6), whatever the
-number of steps. Deviations: conjugate gradients begin with the gradient of the query loss, which is first-order MAML's; head and
+number of steps. Deviations: the system that they solve is damped, as it is in the authors' code though not in the paper; head and
 statistics as in `maml`, and the statistics of batch norm are differentiated as they are there.
 """
 
@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from quickstudy.errors import check_above, check_at_least
-from quickstudy.functional.implicit import nearby_minimum
+from quickstudy.functional.implicit import Solver, nearby_minimum
 from quickstudy.learner import Learner, State
 from quickstudy.learners import _weights
 from quickstudy.objectives.classes import OneHot
@@ -34,6 +34,8 @@ class ImplicitMAML(Learner):
             derivative of the loss.
         proximity: weight of the squared distance to the start, lambda; above 0.
         solver_steps: steps of conjugate gradients for each meta-gradient; with 0, it is the first-order one.
+        damping: added to `proximity` where the meta-gradient is solved for, 0 or more. Without it the meta-gradient is that of the
+            equation, and can be very large where the loss of the support set curves downwards.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
     """
@@ -43,6 +45,7 @@ class ImplicitMAML(Learner):
     inner_steps: int = 16
     proximity: float = 1.0
     solver_steps: int = 5
+    damping: float = 10.0
     head_ways: int | None = None
     statistics: _weights.BatchStatistics = "support"
 
@@ -54,6 +57,7 @@ class ImplicitMAML(Learner):
     def __post_init__(self) -> None:
         check_above("proximity", self.proximity, 0)
         check_at_least("solver_steps", self.solver_steps, 0)
+        check_at_least("damping", self.damping, 0)
         self.head, self.ways = _weights.make_head(self), self.head_ways
 
     def adapt(self, support: Examples, state: State | None = None) -> State:
@@ -66,7 +70,7 @@ class ImplicitMAML(Learner):
             proximity=self.proximity,
             inner_lr=self.inner_lr,
             steps=self.inner_steps,
-            solver_steps=self.solver_steps,
+            solver=Solver(self.solver_steps, self.damping),
         )
         return _weights.to_state(self, adapted, front, seen)
 
