@@ -23,8 +23,8 @@ import strings
 HERE = pathlib.Path(__file__).parent
 CASES: dict[str, Any] = json.loads((HERE / "case_studies.json").read_text())
 """Cases by name: a title, what they are `about`, what the figures say (`says`), and either their `benchmark` with its recipes that are
-compared, by their names on the page (`methods`), or the `command` that measures them; a second part on `tables`, or on `strings`, where
-they have one. A case with none of these is one of tables alone."""
+compared, by their names on the page (`methods`), or the `command` that measures them; a second part that has a benchmark too (`also`), or
+is on `tables`, or on `strings`, where they have one. A case with none of these is one of tables alone."""
 TABLE_METHODS = {
     "tables": "`tables`, which ships",
     "centroid": "nearest centroid",
@@ -45,9 +45,9 @@ def page(name: str) -> str:
     of_tables = f"python benchmarks/table_cases.py {name}"
     if "benchmark" not in case:
         return _written(case, of_tables, _of_tables(name))
-    runs = json.loads(_results(case["benchmark"]).read_text())["runs"]
-    command = f"python benchmarks/few_shot.py {case['benchmark']} {' '.join(case['methods'])}"
-    written = _written(case, command, _of_runs(case["methods"], runs))
+    written = _of_benchmark(case)
+    if "also" in case:
+        written += f"\n#{_of_benchmark(case['also'])}"
     if "tables" in case:
         written += f"\n#{_written(case['tables'], of_tables, _of_tables(name))}"
     if "strings" in case:
@@ -64,6 +64,13 @@ def _results(name: str) -> pathlib.Path:
 def _written(case: dict[str, Any], command: str, table: str) -> str:
     """Return a page: what the case is about, the command, a table, and what it says."""
     return f"# {case['title']}\n\n{case['about']}\n\n```\n{command}\n```\n\n{table}\n\n{case['says']}\n"
+
+
+def _of_benchmark(case: dict[str, Any]) -> str:
+    """Return a page, or a part of one, on few-shot records."""
+    runs = json.loads(_results(case["benchmark"]).read_text())["runs"]
+    command = f"python benchmarks/few_shot.py {case['benchmark']} {' '.join(case['methods'])}"
+    return _written(case, command, _of_runs(case["methods"], runs))
 
 
 def _of_runs(methods: dict[str, str], runs: dict[str, Any]) -> str:
@@ -148,9 +155,10 @@ def run(name: str, options: list[str]) -> None:
         _results("glucose").write_text(printed)
     elif name == "bioinformatics":
         subprocess.run([sys.executable, str(HERE / "molecules.py"), *case["command"].split()[2:]], check=True)
-    elif "benchmark" in case:
-        words = [str(HERE / "few_shot.py"), case["benchmark"], *case["methods"], *options]
-        subprocess.run([sys.executable, *words], check=True)
+    for part in (case, case.get("also", {})):
+        if "benchmark" in part:
+            words = [str(HERE / "few_shot.py"), part["benchmark"], *part["methods"], *options]
+            subprocess.run([sys.executable, *words], check=True)
     if "strings" in case:
         subprocess.run([sys.executable, str(HERE / "strings.py"), case["strings"]["benchmark"]], check=True)
     if "tables" in case or ("benchmark" not in case and "command" not in case):

@@ -7,17 +7,29 @@ import hashlib
 import io
 import json
 import pathlib
+import shutil
 import tarfile
 import zipfile
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from quickstudy.data import DataWarning, known, load
 from quickstudy.data.download import content_digest
-from quickstudy.data.known import banking77, cifar_fs, clinc150, mnist, omniglot
+from quickstudy.data.known import banking77, cifar10, cifar_fs, clinc150, mnist, omniglot
 from quickstudy.errors import DataError
+
+
+def write_archive(file: pathlib.Path, members: dict[str, bytes]) -> None:
+    """Write a gzipped tar archive with these files."""
+    file.parent.mkdir(exist_ok=True)
+    with tarfile.open(file, "w:gz") as archive:
+        for name, content in members.items():
+            about = tarfile.TarInfo(name)
+            about.size = len(content)
+            archive.addfile(about, io.BytesIO(content))
 
 
 def write_cifar_archive(file: pathlib.Path, images: int = 2) -> np.ndarray:
@@ -31,11 +43,7 @@ def write_cifar_archive(file: pathlib.Path, images: int = 2) -> np.ndarray:
         "train.bin": records[0].tobytes(),
         "test.bin": records[1].tobytes(),
     }
-    with tarfile.open(file, "w:gz") as archive:
-        for name, content in members.items():
-            about = tarfile.TarInfo(f"cifar-100-binary/{name}")
-            about.size = len(content)
-            archive.addfile(about, io.BytesIO(content))
+    write_archive(file, {f"cifar-100-binary/{name}": content for name, content in members.items()})
     return pixels
 
 
@@ -129,7 +137,6 @@ def test_own_cifar_100_as_a_folder(tmp_path: pathlib.Path, make_folder: Callable
 
 
 def test_cifar_100_in_its_binary_form(tmp_path: pathlib.Path) -> None:
-    (tmp_path / "cifar100").mkdir()
     pixels = write_cifar_archive(tmp_path / "cifar100" / "cifar-100-binary.tar.gz")
     data = load("cifar_fs", "val", data_dir=tmp_path)
     assert (len(data.classes), data.counts.tolist()) == (16, [4] * 16)
@@ -139,6 +146,49 @@ def test_cifar_100_in_its_binary_form(tmp_path: pathlib.Path) -> None:
     (tmp_path / "cifar100" / "cifar-100-binary.tar.gz").write_bytes(b"not an archive")
     with pytest.raises(DataError, match=r"cifar-100-binary\.tar\.gz.*remove it"):
         load("cifar_fs", data_dir=tmp_path)
+
+
+def test_cifar_10_has_its_own_two_parts(real_data: pathlib.Path) -> None:
+    train, test, whole = (load("cifar10", split, data_dir=real_data) for split in ("train", "test", "all"))
+    assert test.classes == train.classes == whole.classes == cifar10.CLASSES
+    assert (train.counts == 1000).all()
+    assert (test.counts == 200).all()
+    assert (whole.counts == 1200).all()
+    assert test.examples["image"].shape == (2000, 32, 32, 3)
+    with zipfile.ZipFile(real_data / "cifar10" / "cifar10.zip") as archive, archive.open("test/bird/0000.jpg") as image:
+        first = np.asarray(Image.open(image))
+    assert (test.examples["image"][test.starts[test.classes.index("bird")]] == first).all()
+
+
+def test_cifar_10_in_its_binary_form(tmp_path: pathlib.Path) -> None:
+    """Records are a class and then all red values, all green ones and all blue ones, row by row."""
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 10, 3, 32, 32), dtype=np.uint8)
+    records = np.concatenate(
+        [np.broadcast_to(np.arange(10, dtype=np.uint8)[:, None], (6, 10, 1)), pixels.reshape(6, 10, -1)], -1
+    )
+    names = [*(f"data_batch_{number}.bin" for number in range(1, 6)), "test_batch.bin"]
+    members = {name: part.tobytes() for name, part in zip(names, records, strict=True)}
+    members["batches.meta.txt"] = "\n".join([*cifar10.CLASSES, ""]).encode()
+    file = tmp_path / "cifar10" / "cifar-10-binary.tar.gz"
+    write_archive(file, {f"cifar-10-batches-bin/{name}": content for name, content in members.items()})
+    assert (load("cifar10", "train", data_dir=tmp_path).counts == 5).all()
+    test = load("cifar10", "test", data_dir=tmp_path)
+    assert test.classes == cifar10.CLASSES
+    assert (test.examples["image"] == pixels[5].transpose(0, 2, 3, 1)).all()
+    file.write_bytes(b"not an archive")
+    with pytest.raises(DataError, match=r"cifar-10-binary\.tar\.gz.*remove it"):
+        load("cifar10", data_dir=tmp_path)
+
+
+def test_a_cifar_10_of_one_s_own_needs_all_classes_in_both_parts(
+    tmp_path: pathlib.Path, make_folder: Callable[..., pathlib.Path]
+) -> None:
+    make_folder(*[f"{part}/{name}" for part in ("train", "test") for name in cifar10.CLASSES], images=1, name="cifar10")
+    assert (load("cifar10", "all", data_dir=tmp_path).counts == 2).all()
+    shutil.rmtree(tmp_path / "cifar10" / "test" / "frog")
+    assert (load("cifar10", "train", data_dir=tmp_path).counts == 1).all()
+    with pytest.raises(DataError, match=r"lacks 1 of the ten classes of 'test' \(frog\).*test/frog"):
+        load("cifar10", "test", data_dir=tmp_path)
 
 
 def test_cifar_100_that_cannot_be_downloaded_says_what_to_put_where(

@@ -11,18 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import pathlib
-import tarfile
-import zlib
-
-import numpy as np
 
 from quickstudy.data.arrays import from_arrays
 from quickstudy.data.dataset import Dataset
 from quickstudy.data.decoding import dataset_of, job_of
 from quickstudy.data.download import Remote, obtain
-from quickstudy.data.places import data_root
-from quickstudy.data.readers.folder import FolderTree
-from quickstudy.data.readers.zip import ZipTree
+from quickstudy.data.known._cifar import records_of, tree_of
 from quickstudy.data.splits import merged
 from quickstudy.data.tree import ClassFiles, Tree, classes_of, shortened
 from quickstudy.errors import DataError
@@ -69,7 +63,7 @@ HELD_OUT = {
 def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
     """Return the photos of the classes of one split."""
     group = {name: line.partition(":")[0] for line in SUPERCLASSES.split("\n") for name in line.partition(":")[2].split()}
-    tree = _tree(data_dir)
+    tree = tree_of("cifar100", "apple", data_dir)
     whole = _of_archive(obtain(ARCHIVE, data_dir), spec) if tree is None else _of_images(tree, group, spec, strict)
     whole = dataclasses.replace(whole, groups=tuple(group[name] for name in whole.classes))
     chosen = [index for index, name in enumerate(whole.classes) if split in ("all", split_of(name))]
@@ -84,17 +78,6 @@ def split_of(name: str) -> str:
     ('val', 'train')
     """
     return next((split for split, names in HELD_OUT.items() if name in names.split()), "train")
-
-
-def _tree(data_dir: str | pathlib.Path | None) -> Tree | None:
-    """Return the images that were put in place by hand, None if there are none."""
-    root = data_root(data_dir)
-    folder = root / "cifar100"
-    for place in (folder, root):
-        zips = sorted(place.glob("cifar100*.zip"))
-        if zips:
-            return ZipTree(zips[0])
-    return FolderTree(folder) if any((folder / top).is_dir() for top in ("train", "apple")) else None
 
 
 def _of_images(tree: Tree, group: dict[str, str], spec: ImageSpec, strict: bool) -> Dataset:
@@ -113,22 +96,7 @@ def _of_images(tree: Tree, group: dict[str, str], spec: ImageSpec, strict: bool)
 
 
 def _of_archive(file: pathlib.Path, spec: ImageSpec) -> Dataset:
-    """Return the classes of CIFAR-100's binary form, whose records are superclass, class, and 3 x 32 x 32 values, a byte each."""
-    try:
-        with tarfile.open(file, "r:gz") as archive:
-            names = _member(archive, "fine_label_names.txt").decode().split()
-            content = _member(archive, "train.bin") + _member(archive, "test.bin")
-        records = np.frombuffer(content, dtype=np.uint8).reshape(-1, 2 + 3 * 32 * 32)
-    except (tarfile.TarError, KeyError, ValueError, EOFError, OSError, zlib.error) as error:
-        raise DataError(
-            f"cifar_fs: {str(file)!r} cannot be read as CIFAR-100's binary form ({error}); remove it, and it is downloaded again."
-        ) from error
-    images = records[:, 2:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
-    return from_arrays(images, records[:, 1].astype(np.int64), classes=names, spec=spec, name="cifar_fs")
-
-
-def _member(archive: tarfile.TarFile, name: str) -> bytes:
-    stream = archive.extractfile(f"cifar-100-binary/{name}")
-    if stream is None:
-        raise KeyError(f"{name} is not a file")
-    return stream.read()
+    """Return the classes of CIFAR-100's binary form, whose records begin with superclass and class."""
+    parts = [f"cifar-100-binary/{part}.bin" for part in ("train", "test")]
+    images, labels, names = records_of(file, parts, "cifar-100-binary/fine_label_names.txt", label_bytes=2)
+    return from_arrays(images, labels, classes=names, spec=spec, name="cifar_fs")

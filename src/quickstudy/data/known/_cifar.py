@@ -1,0 +1,68 @@
+"""What the two CIFAR sets share: images that somebody put in place, and the binary form in which they are downloaded."""
+
+from __future__ import annotations
+
+import pathlib
+import tarfile
+import zlib
+from collections.abc import Sequence
+
+import numpy as np
+
+from quickstudy.data.places import data_root
+from quickstudy.data.readers.folder import FolderTree
+from quickstudy.data.readers.zip import ZipTree
+from quickstudy.data.tree import Tree
+from quickstudy.errors import DataError
+
+PIXELS = 3 * 32 * 32
+
+
+def tree_of(folder: str, a_class: str, data_dir: str | pathlib.Path | None) -> Tree | None:
+    """Return the images that were put in place by hand, None if there are none.
+
+    Args:
+        folder: their folder in the data folder; a zip whose name begins so is found in there, and beside it.
+        a_class: one of the classes, by which a folder of classes is known.
+        data_dir: the data folder; None for the usual one.
+    """
+    root = data_root(data_dir)
+    for place in (root / folder, root):
+        zips = sorted(place.glob(f"{folder}*.zip"))
+        if zips:
+            return ZipTree(zips[0])
+    return FolderTree(root / folder) if any((root / folder / top).is_dir() for top in ("train", a_class)) else None
+
+
+def records_of(
+    file: pathlib.Path, parts: Sequence[str], names: str, label_bytes: int
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Return images `[image, 32, 32, 3]`, the number of each one's class, and the names of classes, from an archive in binary form.
+
+    Args:
+        file: the archive. Its records are labels and then 3 x 32 x 32 values, a byte each.
+        parts: paths within it of the files of records.
+        names: path of the text file of class names.
+        label_bytes: bytes of labels, of which the last is the class.
+
+    Raises:
+        DataError: it is damaged, or something else.
+    """
+    try:
+        with tarfile.open(file, "r:gz") as archive:
+            classes = _member(archive, names).decode().split()
+            content = b"".join(_member(archive, part) for part in parts)
+        records = np.frombuffer(content, dtype=np.uint8).reshape(-1, label_bytes + PIXELS)
+    except (tarfile.TarError, KeyError, ValueError, EOFError, OSError, zlib.error) as error:
+        raise DataError(
+            f"{str(file)!r} cannot be read as the binary form of CIFAR ({error}); remove it, and it is downloaded again."
+        ) from error
+    images = records[:, label_bytes:].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    return images, records[:, label_bytes - 1].astype(np.int64), classes
+
+
+def _member(archive: tarfile.TarFile, name: str) -> bytes:
+    stream = archive.extractfile(name)
+    if stream is None:
+        raise KeyError(f"{name} is not a file")
+    return stream.read()
