@@ -30,7 +30,7 @@ WIDTH = 12
 def learner(columns: int = WIDTH, **changes: int) -> PriorFitted:
     """Return a small learner whose blocks do something; the same for any number of columns."""
     torch.manual_seed(0)
-    made = PriorFitted(Identity(columns), **(case("prior_fitted", "SMALL") | changes))
+    made = PriorFitted(Identity(columns), **(case("prior_fitted", "SMALL") | {"blocks": 2} | changes))
     with torch.no_grad():
         for value in made.state_dict().values():
             value.add_(0.3 * torch.randn_like(value))

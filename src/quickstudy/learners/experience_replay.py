@@ -42,14 +42,15 @@ class ExperienceReplay(EmbeddingLearner):
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
-        inner_lr: step size with which a task's head is fitted.
+        inner_lr: step size with which a task's head is fitted. The loss is summed over ways, so that a row of the head moves as far
+            in a task of few ways as in one of many.
         inner_steps: gradient steps of a task's head. May be raised after training.
         memory: number of rows of heads that are stored.
         scale: start of the learned factor of the nearness of keys (the sum of two cosines); above 0. The larger it is, the more the
             nearest one alone counts.
     """
 
-    inner_lr: float = 0.1
+    inner_lr: float = 0.01
     inner_steps: int = 5
     memory: int = 256
     scale: float = 10.0
@@ -83,9 +84,11 @@ class ExperienceReplay(EmbeddingLearner):
             rows = torch.where(known, pad_rows(_rows(state), y.shape[1]), rows)
             keys = torch.where(known, pad_rows(state["key"], y.shape[1]), keys)
 
+        ways = (seen["counts"] > 0).sum() if "counts" in seen else 1
+
         def loss(head: Parameters) -> Tensor:
             prediction = F.linear(features, head["head.weight"], head["head.bias"])
-            return support.y.loss(hide_unseen(prediction, seen), weight)
+            return ways * support.y.loss(hide_unseen(prediction, seen), weight)
 
         start = {"head.weight": rows[:, :-1], "head.bias": rows[:, -1]}
         head = gradient_descent(loss, start, inner_lr=self.inner_lr, steps=self.inner_steps)
