@@ -38,6 +38,7 @@ _WHERE = {
     "StringTasks": "quickstudy.tasks.strings",
     "Strings": "quickstudy.tasks._strings",
     "TablePrior": "quickstudy.tasks.table_prior",
+    "TableValuesPrior": "quickstudy.tasks.table_values_prior",
     "TableSpec": "quickstudy.inputs.table",
     "Task": "quickstudy.task",
     "TextSpec": "quickstudy.inputs.text",
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
     from quickstudy.tasks.sinusoid import SinusoidTasks
     from quickstudy.tasks.strings import StringTasks
     from quickstudy.tasks.table_prior import TablePrior
+    from quickstudy.tasks.table_values_prior import TableValuesPrior
     from quickstudy.tasks.values import ValueTasks
     from quickstudy.training.evaluate import Result, evaluate
     from quickstudy.training.fit import fit
@@ -121,6 +123,7 @@ __all__ = [
     "StringTasks",
     "Strings",
     "TablePrior",
+    "TableValuesPrior",
     "TableSpec",
     "Task",
     "TextSpec",

@@ -31,6 +31,7 @@ def test_task_sources_are_what_the_folder_holds() -> None:
         "sinusoid",
         "strings",
         "table_prior",
+        "table_values_prior",
         "values",
     ]
     for name in discovery.names("tasks"):

@@ -7,7 +7,8 @@ read the support set and never each other. From Qu et al. 2025, "TabICL", come s
 told apart; from Shazeer 2019, "Fast Transformer Decoding", keys and values that all heads share, so that the state stays small.
 
 Deviations: classes are numbered by the mean of their examples, and a query is compared with the examples of each class besides, so that
-the names of classes do not matter and any number of them fits. Columns are the features of a net, for tables those of `identity`.
+the names of classes do not matter and any number of them fits. Values are scaled by the support set; the answer is what those of its
+examples are that a query is most like, and what the network adds to that. Columns are the features of a net, for tables `identity`.
 """
 
 import dataclasses
@@ -20,13 +21,15 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, check_at_least
-from quickstudy.functional.classes import class_means, hide_absent
+from quickstudy.functional.classes import ABSENT, class_means, hide_absent
 from quickstudy.functional.looking import may_look
 from quickstudy.layers.cells import CellBlock
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, embed_task, remembered
 from quickstudy.learners._weights import counted
-from quickstudy.task import Examples, Input, Task
+from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.values import Values
+from quickstudy.task import Answers, Examples, Input, Task
 
 TOKEN = {"beside": (0, 1, 3)}
 """Columns that share a token, by their distance from the first of them (Qu et al. 2025; each pair of columns shares at most one token)."""
@@ -34,8 +37,11 @@ TOKEN = {"beside": (0, 1, 3)}
 
 @dataclasses.dataclass(eq=False, repr=False)
 class PriorFitted(EmbeddingLearner):
-    """State: features, answers and weights of every support example, how often each way was seen, the number that each way goes by, what
-    a query reads in each block (keys and values of the examples and of the thinking rows), and what it is compared with in the end.
+    """State: features, answers and weights of every support example, how often each way was seen (of values: their mean and spread), the
+    number that each way goes by, what a query reads in each block (keys and values of the examples and of the thinking rows), and what it
+    is compared with in the end.
+
+    A learner is trained for classes or for values; both take the same weights.
 
     Args:
         net: the embedding, `[example, ...]` to `[example, column]`; the columns that are zero in the whole support set at the end of its
@@ -44,7 +50,7 @@ class PriorFitted(EmbeddingLearner):
         blocks: blocks of the transformer, at least 1.
         heads: heads of attention, which share their keys and values.
         thoughts: rows without an example, which leave room to think.
-        codes: numbers of classes that have an embedding of their own; more classes share them.
+        codes: numbers of classes that have an embedding of their own; more classes share them. Of values, the most that an example has.
     """
 
     width: int = 96
@@ -53,6 +59,7 @@ class PriorFitted(EmbeddingLearner):
     thoughts: int = 8
     codes: int = 10
 
+    targets: ClassVar[tuple[type[Answers], ...]] = (OneHot, Values)
     gradient_free_adapt: ClassVar[bool] = True
     continues: ClassVar[bool] = True
     any_columns: ClassVar[bool] = True
@@ -75,19 +82,17 @@ class PriorFitted(EmbeddingLearner):
 
     def learn(self, features: Float[Tensor, "example column"], support: Examples, state: State | None) -> State:
         known, counts = _without_padding(remembered(features, support, state)), counted(support, state)
-        y, weight = known["y"], known["weight"]
-        used, rows = _used(known["features"], weight)
-        names = _numbered(rows, y, counts["counts"], self.codes)
-        found, read = self._passed(self._begun(rows, y @ names, weight), used, weight)
+        used, rows = _used(known["features"], known["weight"])
+        about = {**counts, **self._coded(rows, known, counts)}
+        found, read = self._passed(self._begun(rows, _codes(known, about), known["weight"]), used, known["weight"])
         state = {f"examples.{place}": part[:, self.thoughts :] for place, part in enumerate(read)}
         state |= {f"thoughts.{place}": part[:, : self.thoughts] for place, part in enumerate(read)}
-        answers = self._compared(found[self.thoughts :], y, counts["counts"])
-        return {**known, **counts, "used": used, "names": names, "answers": answers, **state}
+        return {**known, **about, "used": used, "answers": self._compared(found[self.thoughts :], known, counts), **state}
 
     def answer(self, state: State, features: Float[Tensor, "example column"]) -> Float[Tensor, "example output"]:
         read = [torch.cat([state[f"thoughts.{at}"], state[f"examples.{at}"]], 1) for at in range(self.blocks)]
         found, _ = self._passed(self._asked(features, state["used"]), state["used"], state["weight"], read)
-        return self._logits(found, state["names"], state["answers"], state["counts"])
+        return self._answered(found, state)
 
     def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example column"]:
         """Return the columns; in an exported learner there may be fewer than the net says, as it is given no columns of padding."""
@@ -97,15 +102,29 @@ class PriorFitted(EmbeddingLearner):
         """Return the loss of the query set; it passes the blocks together with the support set, which takes half as many operations."""
         task = self.matched(task)
         features, query = embed_task(self.net, task)
-        known, counts = _without_padding(remembered(features, task.support, None)), counted(task.support, None)["counts"]
-        y, weight = known["y"], known["weight"]
-        used, rows = _used(known["features"], weight)
-        names = _numbered(rows, y, counts, self.codes)
-        cells = torch.cat([self._begun(rows, y @ names, weight), self._asked(query, used)], 1)
-        found, _ = self._passed(cells, used, weight)
+        known, counts = _without_padding(remembered(features, task.support, None)), counted(task.support, None)
+        used, rows = _used(known["features"], known["weight"])
+        about = {**counts, **self._coded(rows, known, counts)}
+        cells = torch.cat([self._begun(rows, _codes(known, about), known["weight"]), self._asked(query, used)], 1)
+        found, _ = self._passed(cells, used, known["weight"])
         first = self.thoughts + rows.shape[0]
-        prediction = self._logits(found[first:], names, self._compared(found[self.thoughts : first], y, counts), counts)
+        answers = self._compared(found[self.thoughts : first], known, counts)
+        prediction = self._answered(found[first:], {**known, **about, "answers": answers})
         return task.query.y.loss(prediction, task.query.weight)
+
+    def _coded(self, rows: Float[Tensor, "example column"], known: State, counts: State) -> State:
+        """Return the number that each way goes by, one-hot; of values, each one's own number, their mean and their spread."""
+        if counts:
+            return {"names": _numbered(rows, known["y"], counts["counts"], self.codes)}
+        y, weight = known["y"], known["weight"].unsqueeze(-1)
+        if y.shape[1] > self.codes:
+            raise ConfigError(f"examples have {y.shape[1]} values each; expected at most {self.codes}, the learner's codes.")
+        total = weight.sum().clamp(min=1.0)
+        mean = (y * weight).sum(0) / total
+        spread = ((y - mean).square() * weight).sum(0).div(total).sqrt()
+        places = torch.arange(y.shape[1], device=y.device).unsqueeze(1)
+        names = (places == torch.arange(self.codes, device=y.device)).to(y.dtype)
+        return {"names": names, "mean": mean, "spread": torch.where(spread > 0, spread, 1.0)}
 
     def _begun(
         self, rows: Float[Tensor, "example column"], codes: Float[Tensor, "example code"], weight: Float[Tensor, " example"]
@@ -157,22 +176,25 @@ class PriorFitted(EmbeddingLearner):
             cells = layer.down(cells, made[-1], weight)
         return self.final(cells[0]), made
 
-    def _compared(
-        self, found: Float[Tensor, "example width"], y: Float[Tensor, "example way"], counts: Float[Tensor, " way"]
-    ) -> Float[Tensor, "way width"]:
-        """Return what queries are compared with: the mean of each class, after all blocks."""
-        return self.key(class_means(y.t() @ found, counts))
+    def _compared(self, found: Float[Tensor, "example width"], known: State, counts: State) -> Float[Tensor, "compared width"]:
+        """Return what queries are compared with, after all blocks: the mean of each class, or every example if answers are values."""
+        return self.key(class_means(known["y"].t() @ found, counts["counts"]) if counts else found)
 
-    def _logits(
-        self,
-        found: Float[Tensor, "row width"],
-        names: Float[Tensor, "way code"],
-        answers: Float[Tensor, "way width"],
-        counts: Float[Tensor, " way"],
-    ) -> Float[Tensor, "row way"]:
-        """Return how well each way fits each row: by the number that it goes by, and by its examples."""
-        by_examples = self.ask(found) @ answers.t() / self.width**0.5
-        return hide_absent(self.decode(found) @ names.t() + by_examples, counts)
+    def _answered(self, found: Float[Tensor, "row width"], state: State) -> Float[Tensor, "row output"]:
+        """Return how well each way fits each row, by the number that it goes by and by its examples; or the values of each row."""
+        alike = self.ask(found) @ state["answers"].t() / self.width**0.5
+        own = self.decode(found) @ state["names"].t()
+        if "counts" in state:
+            return hide_absent(own + alike, state["counts"])
+        scaled = (state["y"] - state["mean"]) / state["spread"]
+        share = torch.where(state["weight"] > 0, alike, ABSENT).softmax(-1)
+        return (share @ scaled + own) * state["spread"] + state["mean"]
+
+
+def _codes(known: State, about: State) -> Float[Tensor, "example code"]:
+    """Return the answers of the support set as the network gets them: numbers of classes, or scaled values."""
+    y = known["y"] if "counts" in about else (known["y"] - about["mean"]) / about["spread"]
+    return y @ about["names"]
 
 
 def _without_padding(known: State) -> State:
