@@ -8,6 +8,7 @@
 export { ConfigError, DataError, FileFormatError, QuickstudyError, TaskError } from "./errors.ts";
 export type { ImageLike, ImageSpec, Ink, PixelArray } from "./inputs/image.ts";
 export type { Example, InputSpec } from "./inputs/kind.ts";
+export { record } from "./inputs/microphone.ts";
 export type { RowsSpec } from "./inputs/rows.ts";
 export type { Channel, Samples, SoundLike, SoundSpec } from "./inputs/sound.ts";
 export type { Cell, Column } from "./inputs/columns.ts";

@@ -24,10 +24,10 @@ export interface Browser {
   close(): Promise<void>;
 }
 
-export async function openBrowser(options: BrowserContextOptions = {}): Promise<Browser> {
+export async function openBrowser(options: BrowserContextOptions = {}, flags: readonly string[] = []): Promise<Browser> {
   const profile = mkdtempSync(join(tmpdir(), "quickstudy-chromium-"));
   const executablePath = process.env["CHROMIUM"] ?? "/usr/bin/chromium";
-  const context = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args: FLAGS, ...options });
+  const context = await chromium.launchPersistentContext(profile, { executablePath, headless: true, args: [...FLAGS, ...flags], ...options });
   const requests: string[] = [];
   const problems: string[] = [];
   context.on("request", (request) => requests.push(request.url()));
