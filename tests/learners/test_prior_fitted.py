@@ -20,6 +20,7 @@ from quickstudy.learners import prior_fitted
 from quickstudy.learners.prior_fitted import PriorFitted
 from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import OneHot, one_hot
+from quickstudy.objectives.values import Values
 from quickstudy.runtime import Learner, bundle
 from quickstudy.task import Examples
 from quickstudy.training.saving import SavedLearner
@@ -96,6 +97,26 @@ def test_an_exported_learner_takes_tables_of_few_and_of_many_columns(tmp_path: p
         np.testing.assert_allclose(loaded.predict_proba(asked), ours.predict_proba(asked), atol=1e-4)
         skill.add(rows[:3], ["maybe"] * 3)
         assert skill.predict_proba(asked).shape == (9, 3)
+
+
+def test_values_are_answered_in_their_own_unit() -> None:
+    """What is learned of values does not depend on where they begin, or how large their unit is, or on padding."""
+    made, x, asked = learner(5), torch.randn(12, 5), torch.randn(7, 5)
+    values = torch.randn(12, 2)
+    found = answers(made, Examples(x, Values(values)), asked)
+    torch.testing.assert_close(
+        answers(made, Examples(x, Values(300 * values - 40)), asked), 300 * found - 40, rtol=1e-4, atol=1e-2
+    )
+    assert found.std(0).min() > 1e-3
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(answers(made, Examples(x[order], Values(values[order])), asked), found, rtol=1e-4, atol=1e-5)
+    padded = Examples(torch.cat([x, torch.randn(3, 5)]), Values(torch.cat([values, torch.randn(3, 2)])), torch.arange(15) < 12)
+    torch.testing.assert_close(answers(made, padded, asked), found, rtol=1e-4, atol=1e-5)
+
+
+def test_more_values_than_codes_are_refused() -> None:
+    with pytest.raises(ConfigError, match="examples have 3 values each; expected at most 2"):
+        learner(5, codes=2).adapt(Examples(torch.randn(6, 5), Values(torch.randn(6, 3))))
 
 
 @pytest.mark.parametrize(("changes", "message"), [({"width": 9}, "width is 9"), ({"blocks": 0}, "blocks is 0")])
