@@ -8,7 +8,7 @@ import torch
 from sklearn.ensemble import ExtraTreesClassifier
 
 from quickstudy.errors import ConfigError
-from quickstudy.tasks import _mechanisms, _tables
+from quickstudy.tasks import _mechanisms, table_prior, table_values_prior
 from quickstudy.tasks.table_prior import TablePrior
 
 
@@ -55,7 +55,7 @@ def test_sizes_are_within_their_ranges_and_padding_says_nothing() -> None:
 
 @pytest.mark.parametrize("name", _mechanisms.MECHANISMS)
 def test_every_mechanism_makes_tables_from_which_trees_learn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_tables, "SHARES", {name: 1.0})
+    monkeypatch.setattr(table_prior, "SHARES", {name: 1.0})
     tasks, gains = TablePrior(examples=80, columns=(3, 8), classes=(2, 3), width=40), []
     for index in range(30):
         x, y, asked, right = rows(tasks, index)
@@ -65,8 +65,8 @@ def test_every_mechanism_makes_tables_from_which_trees_learn(name: str, monkeypa
 
 
 def test_shares_add_up_and_name_every_mechanism() -> None:
-    assert _tables.SHARES.keys() == _mechanisms.MECHANISMS.keys()
-    assert sum(_tables.SHARES.values()) == pytest.approx(1)
+    assert table_prior.SHARES.keys() == _mechanisms.MECHANISMS.keys()
+    assert sum(table_prior.SHARES.values()) == pytest.approx(1)
 
 
 @pytest.mark.parametrize(

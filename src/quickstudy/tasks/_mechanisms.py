@@ -124,6 +124,16 @@ def clusters(random: Random, rows: int, columns: int, classes: int) -> Table:
     return x, np.eye(classes)[drawn % classes]
 
 
+def additive(random: Random, rows: int, columns: int, classes: int) -> Table:
+    """Return causes, and a weighted sum of some of them, or of a function of each."""
+    x = causes(random, rows, columns)
+    weights = random.normal(size=columns) * (random.random(columns) < random.uniform(0.3, 1))
+    if random.random() < 0.5:
+        return x, (x @ weights)[:, None]
+    bent = [ACTIVATIONS[random.integers(len(ACTIVATIONS))](random.normal() * 0.5 + column) for column in standard(x).T]
+    return x, (standard(np.stack(bent, 1)) @ weights)[:, None]
+
+
 def causes(random: Random, rows: int, count: int) -> Float[np.ndarray, "row cause"]:
     """Return numbers that nothing causes: normal, uniform, around centres, correlated, or with long tails."""
     kind = random.integers(5)
@@ -200,5 +210,6 @@ MECHANISMS: dict[str, Callable[[Random, int, int, int], Table]] = {
     "trees": trees,
     "rules": rules,
     "clusters": clusters,
+    "additive": additive,
 }
 """Mechanisms by name: functions of a generator and the numbers of rows, columns and classes."""

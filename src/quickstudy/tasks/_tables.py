@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,8 +20,6 @@ from quickstudy.tasks._random import keys, task_keys
 from quickstudy.tasks._ranges import shown, whole
 from quickstudy.tasks._scaling import scaled_by_support
 
-SHARES = {"graph": 0.35, "network": 0.2, "trees": 0.2, "rules": 0.17, "clusters": 0.08}
-"""Share of each mechanism among the tables."""
 CHANCES = {"categories": 0.5, "missing": 0.15, "warped": 0.2, "noise": 0.3, "one_hot": 0.5}
 """Share of tables in which some columns are categories, values are missing, columns are warped, and some say nothing; share of the columns
 of categories of which each level becomes a number of its own."""
@@ -139,9 +137,9 @@ class SyntheticTables(abc.ABC):
                 return table
 
 
-def mechanism(random: Random) -> Any:
+def mechanism(random: Random, shares: Mapping[str, float]) -> Any:
     """Return one of the mechanisms by which tables come about, by its share."""
-    return MECHANISMS[random.choice(list(SHARES), p=list(SHARES.values()))]
+    return MECHANISMS[random.choice(list(shares), p=list(shares.values()))]
 
 
 def drawn(random: Random, bounds: tuple[int, int]) -> int:

@@ -19,6 +19,8 @@ from quickstudy.tasks._mechanisms import Random, standard
 from quickstudy.tasks._ranges import shown, whole
 from quickstudy.tasks._tables import SyntheticTables, Table, drawn, mechanism, numbers
 
+SHARES = {"graph": 0.35, "network": 0.2, "trees": 0.2, "rules": 0.17, "clusters": 0.08}
+"""Share of each mechanism among the tables."""
 CHANCES = {"flips": 0.4, "even": 0.5, "least": 0.3}
 """Share of tables in which some labels are wrong, of those whose classes are about as frequent, and of those that have as few classes as
 may be."""
@@ -65,7 +67,7 @@ class TablePrior(SyntheticTables):
         classes = drawn(random, whole("", self.classes))
         if random.random() < CHANCES["least"]:
             classes = whole("", self.classes)[0]
-        columns_of, scores = mechanism(random)(random, shots + self.queries, columns, classes)
+        columns_of, scores = mechanism(random, SHARES)(random, shots + self.queries, columns, classes)
         labels = _labels(random, scores, classes)
         table = Table(numbers(random, columns_of, shots, self.width), labels, shots)
         return table if len(np.unique(labels[:shots])) > 1 and self.asked(table)[shots:].any() else None

@@ -17,6 +17,8 @@ from quickstudy.objectives.values import Values
 from quickstudy.tasks._mechanisms import Random, standard
 from quickstudy.tasks._tables import SyntheticTables, Table, mechanism, numbers
 
+SHARES = {"graph": 0.4, "additive": 0.25, "trees": 0.15, "network": 0.1, "rules": 0.07, "clusters": 0.03}
+"""Share of each mechanism among the tables. Those of networks and clusters are hard to tell from noise after a hundred rows."""
 CHANCES = {"noise": 0.5, "warped": 0.2, "steps": 0.15}
 """Share of tables whose values have noise of their own, are warped, and are few different ones, as counts and grades are."""
 BOUND = 6.0
@@ -55,7 +57,7 @@ class TableValuesPrior(SyntheticTables):
 
     def table(self, random: Random, shots: int, columns: int) -> Table | None:
         """Return a table of which the rows to learn from have several values."""
-        columns_of, scores = mechanism(random)(random, shots + self.queries, columns, CLASSES)
+        columns_of, scores = mechanism(random, SHARES)(random, shots + self.queries, columns, CLASSES)
         values = _values(random, scores)
         spread = values[:shots].std()
         if spread < 1e-3 * values.std() or spread == 0:
