@@ -65,8 +65,9 @@ def test_every_mechanism_makes_tables_from_which_trees_learn(name: str, monkeypa
 
 
 def test_shares_add_up_and_name_every_mechanism() -> None:
-    assert table_prior.SHARES.keys() == _mechanisms.MECHANISMS.keys()
-    assert sum(table_prior.SHARES.values()) == pytest.approx(1)
+    of_classes, of_values = table_prior.SHARES, table_values_prior.SHARES
+    assert of_classes.keys() | of_values.keys() == _mechanisms.MECHANISMS.keys()
+    assert [sum(shares.values()) for shares in (of_classes, of_values)] == pytest.approx([1, 1])
 
 
 @pytest.mark.parametrize(
