@@ -1,13 +1,14 @@
 """A hypernetwork: a network reads the support set and writes the weights of the task's model, without any inner loop.
 
-Ha, Dai and Le 2017, "HyperNetworks", section 3.1: one network generates the weights of another, row by row. Qiao, Liu, Shen and Yuille
+Ha, Dai and Le 2017, "HyperNetworks", section 3.1: one network generates the weights of another, slice by slice. Qiao, Liu, Shen and Yuille
 2018, "Few-Shot Image Recognition by Predicting Parameters from Activations", section 3: the row of a class in the head is predicted from
 the mean activation of its examples, by a map that all classes share; here it starts as the identity, so that training starts from class
 means. Requeima, Gordon, Bronskill, Nowozin and Turner 2019, "Fast and Flexible Multi-Task Classification Using Conditional Neural Adaptive
 Processes", section 2.2: with `scales`, a code of the whole task writes a factor for each feature. Deviations: the map of a class sees the
-code of the task as well, where both papers give it its own class alone; factors belong to the last features only and come without shifts,
-where the third paper modulates every block; values get a row for each output, from the mean of examples times their answers in place of
-the mean of a class; and, as in `protonet`, batch norm uses the batch in meta-training and population statistics afterwards.
+code of the task as well, where the second and the third paper give it its own class alone; factors belong to the last features only and
+come without shifts, where the third paper modulates every block; values get a row for each output, from the mean of examples times their
+answers in place of the mean of a class; and, as in `protonet`, batch norm uses the batch in meta-training and population statistics
+afterwards.
 """
 
 import dataclasses

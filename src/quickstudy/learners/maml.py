@@ -2,8 +2,9 @@
 
 Finn, Abbeel and Levine 2017, "Model-Agnostic Meta-Learning for Fast Adaptation of Deep Networks", algorithm 1; `first_order` is the
 variant of section 5.2. Deviations: unless `head_ways` fixes it, the head starts at zero and has as many outputs as the task (Kao et al.
-2022, "MAML is a Noisy Contrastive Learner", section 4), which makes the learner indifferent to the order of the classes; and queries are
-normalised by the statistics of the adapted support set unless `statistics="query"` asks for the paper's transductive protocol.
+2022, "MAML is a Noisy Contrastive Learner in Classification", section 4), which makes the learner indifferent to the order of the classes;
+and queries are normalised by the statistics of the adapted support set unless `statistics="query"` asks for the paper's transductive
+protocol.
 """
 
 import dataclasses

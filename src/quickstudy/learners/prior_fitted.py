@@ -3,8 +3,8 @@
 Muller, Hollmann, Arango, Grabocka and Hutter 2022, "Transformers Can Do Bayesian Inference", section 3: trained on tasks that are drawn
 from a prior, it predicts as if it had averaged over all that the prior holds. Hollmann et al. 2025, "Accurate predictions on small data
 with a tabular foundation model": a token for each cell, attention over the columns of a row and then over the rows of a column; queries
-read the support set and never each other. From Qu et al. 2025, "TabICL", come several columns in a token, so that columns alike can be
-told apart; from Shazeer 2019, "Fast Transformer Decoding", keys and values that all heads share, so that the state stays small.
+read the support set and never each other. From Qu, Holzmuller, Varoquaux and Le Morvan 2026, "TabICLv2: A better, faster, scalable, and
+open tabular foundation model", come several columns in a token, so that columns alike can be told apart; from Shazeer 2019, "Fast Transformer Decoding", keys and values that all heads share, so that the state stays small.
 
 Deviations: classes are numbered by the mean of their examples, and a query is compared with the examples of each class besides, so that
 the names of classes do not matter and any number of them fits. Values are scaled by the support set; the answer is what those of its
@@ -32,7 +32,7 @@ from quickstudy.objectives.values import Values
 from quickstudy.task import Answers, Examples, Input, Task
 
 TOKEN = {"beside": (0, 1, 3)}
-"""Columns that share a token, by their distance from the first of them (Qu et al. 2025; each pair of columns shares at most one token)."""
+"""Columns that share a token, by their distance from the first of them (Qu et al. 2026; each pair of columns shares at most one token)."""
 
 
 @dataclasses.dataclass(eq=False, repr=False)
