@@ -1,10 +1,10 @@
 """An in-context learner: a transformer reads the support set, and each query reads what it made of it. There is no inner loop.
 
 Fifty, Duan, Junkins, Amid, Leskovec, Re and Thrun 2024, "Context-Aware Meta-Learning", section 3; Muller, Hollmann, Arango, Grabocka and
-Hutter 2022, "Transformers Can Do Bayesian Inference", sections 3 and 4. Deviations: the classes of the support set enter as which examples belong
-together (a learned bias of attention for each head and block) and by a readout that compares a query with the examples of each way, where
-the first paper joins an embedding of the class to each example, and the second adds one; so the names of classes do not matter, and any
-number of ways fits. Values enter and leave as numbers. Batch norm of the net is as in `protonet`.
+Hutter 2022, "Transformers Can Do Bayesian Inference", sections 3 and 4. Deviations: the classes of the support set enter as which examples
+belong together (a learned bias of attention for each head and block) and by a readout that compares a query with the examples of each way,
+where the first paper joins an embedding of the class to each example, and the second adds one; so the names of classes do not matter, and
+any number of ways fits. Values enter and leave as numbers. Batch norm of the net is as in `protonet`.
 """
 
 import dataclasses

@@ -4,11 +4,12 @@ Muller, Hollmann, Arango, Grabocka and Hutter 2022, "Transformers Can Do Bayesia
 from a prior, it predicts as if it had averaged over all that the prior holds. Hollmann et al. 2025, "Accurate predictions on small data
 with a tabular foundation model": a token for each cell, attention over the columns of a row and then over the rows of a column; queries
 read the support set and never each other. From Qu, Holzmuller, Varoquaux and Le Morvan 2026, "TabICLv2: A better, faster, scalable, and
-open tabular foundation model", come several columns in a token, so that columns alike can be told apart; from Shazeer 2019, "Fast Transformer Decoding", keys and values that all heads share, so that the state stays small.
+open tabular foundation model", come several columns in a token, so that columns alike can be told apart; from Shazeer 2019, "Fast
+Transformer Decoding", keys and values that all heads share, so that the state stays small.
 
-Deviations: classes are numbered by the mean of their examples, and a query is compared with the examples of each class besides, so that
-the names of classes do not matter and any number of them fits. Values are scaled by the support set; the answer is what those of its
-examples are that a query is most like, and what the network adds to that. Columns are the features of a net, for tables `identity`.
+Deviations: classes are numbered by the mean of their examples, and a query is compared with the examples of each class besides, so that the
+names of classes do not matter and any number of them fits. Values are scaled by the support set; the answer is what those of its examples
+are that a query is most like, and what the network adds to that. Columns are the features of a net, for tables `identity`.
 """
 
 import dataclasses

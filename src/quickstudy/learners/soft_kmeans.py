@@ -2,7 +2,8 @@
 
 Ren et al. 2018, "Meta-Learning for Semi-Supervised Few-Shot Classification", section 3.1.1 (soft k-means, eq. 4); with
 `refinement="bd_cspn"`, Liu, Song and Qin 2020, "Prototype Rectification for Few-Shot Learning", section 3: queries are moved so that their
-mean is that of the support set, and each joins the class of the nearest prototype, weighted by the cosine of their angle. With `balance_steps`, the answers to all queries are balanced between the ways by Sinkhorn's iteration, as in Huang, Larochelle and
+mean is that of the support set, and each joins the class of the nearest prototype, weighted by the cosine of their angle. With
+`balance_steps`, the answers to all queries are balanced between the ways by Sinkhorn's iteration, as in Huang, Larochelle and
 Lacoste-Julien 2019, "Are Few-Shot Learning Benchmarks Too Simple?" (Sinkhorn k-means), for tasks whose queries are as many of each way.
 Deviations: the queries themselves are the unlabelled examples, where Ren et al. have others; all queries join, where Liu et al. take the
 surest; and both refine in meta-training too. Batch norm as in `protonet`.
