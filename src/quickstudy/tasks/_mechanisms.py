@@ -1,4 +1,4 @@
-"""Mechanisms by which a synthetic table comes about: each draws columns of numbers, and scores that its classes are made from.
+"""Mechanisms by which a synthetic table comes about: each draws columns of numbers, and scores that its classes or values are made from.
 
 All are functions of a generator of random numbers. Hollmann et al. 2023, "TabPFN: A Transformer That Solves Small Tabular Classification
 Problems in a Second", section 4, draws structural causal models from random networks; Feuer et al. 2026, arXiv 2606.03681, from a growing
@@ -125,9 +125,11 @@ def clusters(random: Random, rows: int, columns: int, classes: int) -> Table:
 
 
 def additive(random: Random, rows: int, columns: int, classes: int) -> Table:
-    """Return causes, and a weighted sum of some of them, or of a function of each."""
+    """Return causes, and as the score a weighted sum of some of them, or of functions of single ones (Hastie and Tibshirani 1986)."""
     x = causes(random, rows, columns)
-    weights = random.normal(size=columns) * (random.random(columns) < random.uniform(0.3, 1))
+    used = random.random(columns) < random.uniform(0.3, 1)
+    used[random.integers(columns)] = True
+    weights = random.normal(size=columns) * used
     if random.random() < 0.5:
         return x, (x @ weights)[:, None]
     bent = [ACTIVATIONS[random.integers(len(ACTIVATIONS))](random.normal() * 0.5 + column) for column in standard(x).T]
