@@ -43,7 +43,7 @@ def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool)
         def of_values(values: dict[str, Tensor], *args: Any) -> Any:
             return function(with_tensors(learner, values), *args)
 
-        with config.patch(fake_tensor_cache_enabled=False):  # which takes longer than it saves
+        with config.patch(fake_tensor_cache_enabled=False):  # the cache takes longer than it saves
             graph = make_fx(of_values, tracing_mode="symbolic")(values, *args)
         return lambda *args: graph(values, *args)
 

@@ -24,7 +24,7 @@ from quickstudy.errors import DataError
 
 def write_archive(file: pathlib.Path, members: dict[str, bytes]) -> None:
     """Write a gzipped tar archive with these files."""
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     with tarfile.open(file, "w:gz") as archive:
         for name, content in members.items():
             about = tarfile.TarInfo(name)
@@ -187,8 +187,19 @@ def test_a_cifar_10_of_one_s_own_needs_all_classes_in_both_parts(
     assert (load("cifar10", "all", data_dir=tmp_path).counts == 2).all()
     shutil.rmtree(tmp_path / "cifar10" / "test" / "frog")
     assert (load("cifar10", "train", data_dir=tmp_path).counts == 1).all()
-    with pytest.raises(DataError, match=r"lacks 1 of the ten classes of 'test' \(frog\).*test/frog"):
-        load("cifar10", "test", data_dir=tmp_path)
+    for split, folders in (("test", 10), ("all", 20)):
+        with pytest.raises(DataError, match=rf"lacks 1 of the {folders} folders of '{split}': test/frog"):
+            load("cifar10", split, data_dir=tmp_path)
+    (tmp_path / "cifar10" / "train").rename(tmp_path / "elsewhere")
+    with pytest.raises(DataError, match="lacks 10 of the 10 folders of 'train'"):
+        load("cifar10", "train", data_dir=tmp_path)
+
+
+def test_a_zip_of_cifar_100_is_none_of_cifar_10(tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cifar10, "ARCHIVE", dataclasses.replace(cifar10.ARCHIVE, url="http://127.0.0.1:9/cifar.tar.gz"))
+    (tmp_path / "cifar100.zip").write_bytes(b"")
+    with pytest.raises(DataError, match="cannot download"):
+        load("cifar10", data_dir=tmp_path)
 
 
 def test_cifar_100_that_cannot_be_downloaded_says_what_to_put_where(

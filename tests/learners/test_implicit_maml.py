@@ -10,6 +10,7 @@ from builders import Descent, apart, furthest, gradients, make_net, make_tasks
 from test_maml import most_bytes
 from torch import Tensor, nn
 
+from quickstudy.errors import ConfigError
 from quickstudy.functional.call import Parameters
 from quickstudy.functional.implicit import conjugate_gradients
 from quickstudy.learners import _weights
@@ -132,6 +133,26 @@ def test_conjugate_gradients_end_after_as_many_steps_as_there_are_unknowns() -> 
     assert apart(solved(60), exact) < 1e-12  # nothing is divided by zero when nothing is left
 
 
-def test_no_step_is_taken_along_negative_curvature() -> None:
+def test_damping_moves_the_meta_gradient_towards_the_first_order_one() -> None:
+    found = []
+    for changes in ({"damping": 0.0}, {"damping": 10.0}, {"damping": 1e9}, {"solver_steps": 0}):
+        torch.manual_seed(0)
+        learner = ImplicitMAML(make_net(), 0.1, 3, **({"solver_steps": 5, "head_ways": 3} | changes)).double()  # type: ignore[arg-type]
+        meta_gradient(learner, make_tasks(2), "vmap")
+        found.append(gradients(learner))
+    away = [furthest(one, found[-1]) for one in found[:-1]]
+    assert away[0] > away[1] > 1e-6
+    assert away[2] < 1e-6
+
+
+def test_impossible_damping_is_refused() -> None:
+    with pytest.raises(ConfigError, match="damping is -1"):
+        ImplicitMAML(make_net(), damping=-1)
+
+
+def test_no_step_is_taken_after_a_direction_of_negative_curvature() -> None:
+    steep, flat = torch.tensor([-0.5, 5.0]), (torch.tensor([1.0, 0.3]),)
+    for steps in (1, 5):
+        assert torch.equal(conjugate_gradients(lambda v: (steep * v[0],), flat, steps)[0], flat[0])
     right = (torch.tensor([1.0, 2.0]),)
     assert torch.equal(conjugate_gradients(lambda v: (-v[0],), right, 3)[0], right[0])

@@ -22,7 +22,7 @@ from quickstudy.nets.identity import Identity
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.runtime import Learner, bundle
-from quickstudy.task import Examples
+from quickstudy.task import Examples, Task
 from quickstudy.training.saving import SavedLearner
 
 WIDTH = 12
@@ -114,8 +114,34 @@ def test_values_are_answered_in_their_own_unit() -> None:
     torch.testing.assert_close(answers(made, padded, asked), found, rtol=1e-4, atol=1e-5)
 
 
+def test_values_of_any_size_and_equal_ones_are_answered() -> None:
+    made, x, asked = learner(5), torch.randn(12, 5), torch.randn(7, 5)
+    values = torch.randn(12, 1)
+    found = answers(made, Examples(x, Values(values)), asked)
+    for size in (1e25, 1e-25):
+        torch.testing.assert_close(answers(made, Examples(x, Values(size * values)), asked) / size, found, rtol=1e-4, atol=1e-4)
+    for count in (1, 12):
+        alone = answers(made, Examples(x[:count], Values(torch.full((count, 1), 3.0))), asked)
+        assert torch.isfinite(alone).all()
+        assert (alone - 3).abs().max() < 10  # in units of one, as there is no spread
+
+
+def test_values_are_trained_on_as_they_are_answered() -> None:
+    """The loss passes both sets at once; a state that goes on, and a learner that may not look at padding, know the same."""
+    made, random = learner(5), torch.Generator().manual_seed(1)
+    x, y = torch.randn(20, 5, generator=random), torch.randn(20, 2, generator=random)
+    support, query = Examples(x[:12], Values(y[:12]), torch.arange(12) < 10), Examples(x[12:], Values(y[12:]))
+    found = answers(made, support, query.x)
+    expected = query.y.loss(found, query.weight)
+    torch.testing.assert_close(made.loss(Task(support, query)), expected)
+    begun = made.adapt(Examples(x[:6], Values(y[:6])))
+    with torch.no_grad():
+        later = made.predict(made.adapt(Examples(x[6:10], Values(y[6:10])), begun), query.x)
+    torch.testing.assert_close(later, found)
+
+
 def test_more_values_than_codes_are_refused() -> None:
-    with pytest.raises(ConfigError, match="examples have 3 values each; expected at most 2"):
+    with pytest.raises(ConfigError, match="codes is 2, but each example has 3 values"):
         learner(5, codes=2).adapt(Examples(torch.randn(6, 5), Values(torch.randn(6, 3))))
 
 

@@ -53,6 +53,18 @@ def test_one_index_is_one_table_in_every_batch_and_seeds_differ() -> None:
     assert tasks.input == TablePrior(width=8, columns=3).input
 
 
+def test_a_sum_of_columns_has_one_of_them_at_least() -> None:
+    for seed in range(200):
+        _, scores = _mechanisms.additive(np.random.default_rng(seed), 20, 2, 3)
+        assert scores.std() > 0
+
+
+def test_no_tables_are_an_empty_batch() -> None:
+    tasks = TableValuesPrior(examples=5, columns=3, width=8).batch([])
+    assert tasks.query.y.rows.shape == (0, 80, 1)
+    assert tasks.query.y.rows.dtype == torch.float32
+
+
 def test_impossible_sizes_are_refused() -> None:
     with pytest.raises(ConfigError, match="width is 20; expected at least the largest number of columns, 30"):
         TableValuesPrior(columns=30, width=20)

@@ -23,7 +23,8 @@ class Solver:
     Args:
         steps: steps of conjugate gradients; with 0, the minimum is taken to move just as the start does.
         damping: added to the proximity in the system alone, 0 or more. Losses of networks curve downwards in some directions, in which
-            the system has no solution, and what a few steps find there is large and wrong. Damping keeps it near the first-order gradient.
+            the system has no solution, and what a few steps find there is large and wrong. The larger the damping, the nearer the
+            meta-gradient is to the first-order one.
     """
 
     steps: int
@@ -43,7 +44,8 @@ def nearby_minimum(
 
     A change of the start by `d` moves the minimum by `(I + H / proximity)^-1 d`, with the second derivative H of the loss there
     (Rajeswaran et al. 2019, lemma 1). So the gradient with respect to the start needs neither the steps nor their memory, but one linear
-    system, which conjugate gradients solve. It is as exact as the minimum, and as the solution of the system.
+    system, which conjugate gradients solve. It is as exact as the minimum, and as the solution of the system, which damping moves towards
+    the first-order gradient.
 
     Args:
         loss: scalar of the parameters; nothing else that it depends on is differentiated.
@@ -51,7 +53,7 @@ def nearby_minimum(
         proximity: weight of the squared distance to the start, lambda; above 0.
         inner_lr: step size.
         steps: number of steps, 0 or more.
-        solver: of the linear system.
+        solver: how the linear system is solved.
 
     >>> loss = lambda p: p["w"].square().sum()
     >>> nearby_minimum(loss, {"w": torch.ones(1)}, proximity=2.0, inner_lr=0.25, steps=9, solver=Solver(1))
@@ -86,8 +88,8 @@ def nearby_minimum(
 def conjugate_gradients(product: Callable[[Vectors], Vectors], right: Vectors, steps: int) -> Vectors:
     """Return `x` with `product(x) = right` for a symmetric and positive definite product (Hestenes and Stiefel 1952), from zero.
 
-    Every step then brings more of `right` into `x`, and `x` never points away from it. Where a direction has no positive curvature, or
-    nothing is left to improve, `x` stays as it is; without any step, or if `right` itself has no positive curvature, it is `right`.
+    From zero, `x` never points away from `right`. At the first direction without positive curvature, or where nothing is left to improve,
+    `x` stays as it is (Steihaug 1983); without any step, or if `right` itself has no positive curvature, it is `right`.
 
     Args:
         product: of a matrix with vectors, of any shapes.
@@ -99,11 +101,11 @@ def conjugate_gradients(product: Callable[[Vectors], Vectors], right: Vectors, s
     """
     found, left, direction = tuple(torch.zeros_like(value) for value in right), right, right
     size = _dot(right, right)
-    least = size * torch.finfo(right[0].dtype).eps ** 2
+    least, goes_on = size * torch.finfo(right[0].dtype).eps ** 2, torch.ones_like(size, dtype=torch.bool)
     for step in range(steps):
         turned = product(direction)
         curvature = _dot(direction, turned)
-        goes_on = (curvature > 0) & (size > least)
+        goes_on = goes_on & (curvature > 0) & (size > least)
         rate = torch.where(goes_on, size / torch.where(goes_on, curvature, 1), float(step == 0))
         found, left = _sum(found, direction, rate), _sum(left, turned, -rate)
         before, size = size, _dot(left, left)

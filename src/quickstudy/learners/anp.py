@@ -2,7 +2,7 @@
 
 Kim, Mnih, Schwarz, Garnelo, Eslami, Rosenbaum, Vinyals and Teh 2019, "Attentive Neural Processes", section 3: the deterministic path, with
 multihead attention from the query's features to those of the support set. Deviations: no latent path, so that predictions need no
-sampling; the mean code of `cnp`, for classes that of the class's own examples, is added to what attention reads; columns, net and
+sampling; the mean code of `cnp` (for a class, that of its own examples) is added to what attention reads; columns, net and
 batch norm as in `cnp`.
 """
 

@@ -42,15 +42,15 @@ class ExperienceReplay(EmbeddingLearner):
 
     Args:
         net: the embedding, `[example, ...]` to `[example, feature]`.
-        inner_lr: step size with which a task's head is fitted. The loss is summed over ways, so that a row of the head moves as far
-            in a task of few ways as in one of many.
+        inner_lr: step size with which a task's head is fitted. The loss of classes is multiplied by the number of ways seen so far, so
+            that a row of the head moves as far in a task of few ways as in one of many. Values have no ways, and ask for about 0.1.
         inner_steps: gradient steps of a task's head. May be raised after training.
         memory: number of rows of heads that are stored.
         scale: start of the learned factor of the nearness of keys (the sum of two cosines); above 0. The larger it is, the more the
             nearest one alone counts.
     """
 
-    inner_lr: float = 0.01
+    inner_lr: float = 0.02
     inner_steps: int = 5
     memory: int = 256
     scale: float = 10.0

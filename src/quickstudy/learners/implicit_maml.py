@@ -34,8 +34,8 @@ class ImplicitMAML(Learner):
             derivative of the loss.
         proximity: weight of the squared distance to the start, lambda; above 0.
         solver_steps: steps of conjugate gradients for each meta-gradient; with 0, it is the first-order one.
-        damping: added to `proximity` where the meta-gradient is solved for, 0 or more. Without it the meta-gradient is that of the
-            equation, and can be very large where the loss of the support set curves downwards.
+        damping: added to `proximity` where the meta-gradient is solved for, 0 or more; the default is that of the authors' code. With 0
+            the meta-gradient is that of eq. 6, which can be very large where the loss of the support set curves downwards.
         head_ways: number of ways of a learned head; None for a head that starts at zero and fits every task.
         statistics: what batch norm normalises queries by: the adapted `support` set, or the `query` batch (transductive).
     """

@@ -8,8 +8,9 @@ open tabular foundation model", come several columns in a token, so that columns
 Transformer Decoding", keys and values that all heads share, so that the state stays small.
 
 Deviations: classes are numbered by the mean of their examples, and a query is compared with the examples of each class besides, so that the
-names of classes do not matter and any number of them fits. Values are scaled by the support set; the answer is what those of its examples
-are that a query is most like, and what the network adds to that. Columns are the features of a net, for tables `identity`.
+names of classes do not matter and any number of them fits. Values are scaled by the support set; the answer is a mean of those of its
+examples, weighted by how alike the query is to each, and a correction by the network. Columns are the features of a net, for tables
+`identity`.
 """
 
 import dataclasses
@@ -22,11 +23,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from quickstudy.errors import ConfigError, check_at_least
-from quickstudy.functional.classes import ABSENT, class_means, hide_absent
+from quickstudy.functional.classes import class_means, hide_absent
 from quickstudy.functional.looking import may_look
 from quickstudy.layers.cells import CellBlock
 from quickstudy.learner import State
-from quickstudy.learners._embedding import EmbeddingLearner, embed_task, remembered
+from quickstudy.learners._embedding import EmbeddingLearner, embed_task, read_out, remembered
 from quickstudy.learners._weights import counted
 from quickstudy.objectives.classes import OneHot
 from quickstudy.objectives.values import Values
@@ -42,7 +43,7 @@ class PriorFitted(EmbeddingLearner):
     number that each way goes by, what a query reads in each block (keys and values of the examples and of the thinking rows), and what it
     is compared with in the end.
 
-    A learner is trained for classes or for values; both take the same weights.
+    A learner is trained either for classes or for values; its weights have the same shapes in both cases.
 
     Args:
         net: the embedding, `[example, ...]` to `[example, column]`; the columns that are zero in the whole support set at the end of its
@@ -51,7 +52,8 @@ class PriorFitted(EmbeddingLearner):
         blocks: blocks of the transformer, at least 1.
         heads: heads of attention, which share their keys and values.
         thoughts: rows without an example, which leave room to think.
-        codes: numbers of classes that have an embedding of their own; more classes share them. Of values, the most that an example has.
+        codes: numbers of classes that have an embedding of their own; more classes share them. For values, the most that
+            an example may have.
     """
 
     width: int = 96
@@ -114,15 +116,21 @@ class PriorFitted(EmbeddingLearner):
         return task.query.y.loss(prediction, task.query.weight)
 
     def _coded(self, rows: Float[Tensor, "example column"], known: State, counts: State) -> State:
-        """Return the number that each way goes by, one-hot; of values, each one's own number, their mean and their spread."""
+        """Return the number that each way goes by, one-hot; for values, that of each value, and their mean and spread."""
         if counts:
             return {"names": _numbered(rows, known["y"], counts["counts"], self.codes)}
         y, weight = known["y"], known["weight"].unsqueeze(-1)
         if y.shape[1] > self.codes:
-            raise ConfigError(f"examples have {y.shape[1]} values each; expected at most {self.codes}, the learner's codes.")
+            raise ConfigError(
+                f"codes is {self.codes}, but each example has {y.shape[1]} values; train a learner with --learner.codes {y.shape[1]}, or "
+                "ask for fewer values."
+            )
         total = weight.sum().clamp(min=1.0)
         mean = (y * weight).sum(0) / total
-        spread = ((y - mean).square() * weight).sum(0).div(total).sqrt()
+        away = (y - mean) * weight
+        most = away.abs().amax(0)
+        most = torch.where(most > 0, most, 1.0)  # squares of very large and of very small numbers are no numbers
+        spread = most * (away / most).square().sum(0).div(total).sqrt()
         places = torch.arange(y.shape[1], device=y.device).unsqueeze(1)
         names = (places == torch.arange(self.codes, device=y.device)).to(y.dtype)
         return {"names": names, "mean": mean, "spread": torch.where(spread > 0, spread, 1.0)}
@@ -187,9 +195,8 @@ class PriorFitted(EmbeddingLearner):
         own = self.decode(found) @ state["names"].t()
         if "counts" in state:
             return hide_absent(own + alike, state["counts"])
-        scaled = (state["y"] - state["mean"]) / state["spread"]
-        share = torch.where(state["weight"] > 0, alike, ABSENT).softmax(-1)
-        return (share @ scaled + own) * state["spread"] + state["mean"]
+        scaled = {"y": (state["y"] - state["mean"]) / state["spread"], "weight": state["weight"]}
+        return (read_out(alike, scaled) + own) * state["spread"] + state["mean"]
 
 
 def _codes(known: State, about: State) -> Float[Tensor, "example code"]:
@@ -200,9 +207,9 @@ def _codes(known: State, about: State) -> Float[Tensor, "example code"]:
 
 def _without_padding(known: State) -> State:
     """Return what is remembered of the support set without padding, if it may be looked at; padding takes as much time as examples."""
-    if not may_look():
-        return known
     there = known["weight"] > 0
+    if not may_look() or not bool(there.any()):
+        return known
     return {name: value[there] for name, value in known.items()}
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import abc
 import dataclasses
 import hashlib
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -15,17 +15,17 @@ from jaxtyping import Bool, Float, Shaped
 from quickstudy.errors import ConfigError, check_at_least
 from quickstudy.inputs.table import TableSpec
 from quickstudy.task import Answers, Examples, Task
-from quickstudy.tasks._mechanisms import MECHANISMS, Random, standard
+from quickstudy.tasks._mechanisms import MECHANISMS, Random, Table, standard
 from quickstudy.tasks._random import keys, task_keys
 from quickstudy.tasks._ranges import shown, whole
 from quickstudy.tasks._scaling import scaled_by_support
 
 CHANCES = {"categories": 0.5, "missing": 0.15, "warped": 0.2, "noise": 0.3, "one_hot": 0.5}
-"""Share of tables in which some columns are categories, values are missing, columns are warped, and some say nothing; share of the columns
-of categories of which each level becomes a number of its own."""
+"""Share of tables in which some columns are categories, values are missing, columns are warped, and some columns have nothing to do
+with the answers; share of the columns of categories of which each level becomes a number of its own."""
 
 
-class Table(NamedTuple):
+class SyntheticTable(NamedTuple):
     """One table: rows that are learned from come before the queries.
 
     Attributes:
@@ -39,24 +39,18 @@ class Table(NamedTuple):
     shots: int
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class SyntheticTables(abc.ABC):
-    """Tasks that are small synthetic tables, whose rows are scaled by those that are learned from, as a learner of any table gets them.
-
-    Args:
-        examples: rows to learn from, or a range `(least, most)`, from which small numbers are drawn as often as large ones (evenly in
-            their logarithm); tables are padded to the most, with masks.
-        queries: rows to be judged on.
-        columns: columns of a table before categories become several numbers, or a range, drawn likewise.
-        width: numbers per row, of which those that are left over are zeros.
-        seed: which stream of tables.
-    """
+    """A source of synthetic tables, which says what a table is and what is asked about its rows; its arguments are those of all sources."""
 
     examples: int | tuple[int, int] = (10, 250)
     queries: int = 80
     columns: int | tuple[int, int] = (2, 12)
     width: int = 100
     seed: int = 0
+
+    dtype: ClassVar[type[np.generic]]
+    """Type of the numbers that stand for answers."""
 
     def __post_init__(self) -> None:
         check_at_least("queries", self.queries, 1)
@@ -66,19 +60,19 @@ class SyntheticTables(abc.ABC):
             raise ConfigError(f"width is {self.width}; expected at least the largest number of columns, {most}.")
 
     @abc.abstractmethod
-    def table(self, random: Random, shots: int, columns: int) -> Table | None:
+    def table(self, random: Random, shots: int, columns: int) -> SyntheticTable | None:
         """Return a table of so many rows to learn from, and of so many columns, or None if nothing can be learned from it."""
 
     @abc.abstractmethod
-    def answers(self, drawn: Shaped[torch.Tensor, "table row"]) -> Answers:
+    def answers(self, told: Shaped[torch.Tensor, "table row"]) -> Answers:
         """Return what is asked about each row, from the numbers of tables."""
 
     @abc.abstractmethod
     def describe(self) -> dict[str, Any]:
         """Return the protocol, named beside every result."""
 
-    def asked(self, table: Table) -> Bool[np.ndarray, " row"]:
-        """Return which rows can be asked about."""
+    def asked(self, table: SyntheticTable) -> Bool[np.ndarray, " row"]:
+        """Return which rows count, in the support set and among the queries: all, unless a source says otherwise."""
         return np.ones(len(table.x), dtype=bool)
 
     @property
@@ -96,7 +90,7 @@ class SyntheticTables(abc.ABC):
         tables = self.tables(index)
         most = whole("examples", self.examples)[1]
         x = np.zeros((len(index), most + self.queries, 1, self.width), dtype=np.float32)
-        answers = np.zeros((len(index), most + self.queries), dtype=tables[0].answers.dtype if tables else np.int64)
+        answers = np.zeros((len(index), most + self.queries), dtype=self.dtype)
         there = np.zeros((len(index), most + self.queries), dtype=bool)
         for place, table in enumerate(tables):
             rows = np.r_[: table.shots, most : most + self.queries]
@@ -124,11 +118,11 @@ class SyntheticTables(abc.ABC):
             "columns": shown(whole("columns", self.columns)),
         }
 
-    def tables(self, index: np.ndarray) -> list[Table]:
+    def tables(self, index: np.ndarray) -> list[SyntheticTable]:
         """Return the tables of these indices."""
         return [self._table(np.random.Generator(np.random.PCG64(int(key)))) for key in keys(self.seed, index, stream=30)[:, 0]]
 
-    def _table(self, random: Random) -> Table:
+    def _table(self, random: Random) -> SyntheticTable:
         """Return a table, drawn again until something can be learned from it."""
         while True:
             shots, columns = (drawn(random, whole("", one)) for one in (self.examples, self.columns))
@@ -137,7 +131,7 @@ class SyntheticTables(abc.ABC):
                 return table
 
 
-def mechanism(random: Random, shares: Mapping[str, float]) -> Any:
+def mechanism(random: Random, shares: Mapping[str, float]) -> Callable[[Random, int, int, int], Table]:
     """Return one of the mechanisms by which tables come about, by its share."""
     return MECHANISMS[random.choice(list(shares), p=list(shares.values()))]
 
@@ -149,7 +143,8 @@ def drawn(random: Random, bounds: tuple[int, int]) -> int:
 
 
 def numbers(random: Random, x: np.ndarray, shots: int, width: int) -> Float[np.ndarray, "row width"]:
-    """Return rows of numbers as a learner gets them: categories as several numbers, missing values as zeros beside a mark, then padding."""
+    """Return rows of numbers as a learner gets them: categories as several numbers, missing values as the mean
+    (zeros for a category) beside a mark, then padding."""
     columns = x.shape[1]
     categories = random.uniform(0.1, 1) if random.random() < CHANCES["categories"] else 0.0
     missing = random.uniform(0.02, 0.4) if random.random() < CHANCES["missing"] else 0.0

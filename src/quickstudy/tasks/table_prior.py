@@ -17,7 +17,7 @@ from quickstudy.errors import check_at_least
 from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.tasks._mechanisms import Random, standard
 from quickstudy.tasks._ranges import shown, whole
-from quickstudy.tasks._tables import SyntheticTables, Table, drawn, mechanism, numbers
+from quickstudy.tasks._tables import SyntheticTable, SyntheticTables, drawn, mechanism, numbers
 
 SHARES = {"graph": 0.35, "network": 0.2, "trees": 0.2, "rules": 0.17, "clusters": 0.08}
 """Share of each mechanism among the tables."""
@@ -26,7 +26,7 @@ CHANCES = {"flips": 0.4, "even": 0.5, "least": 0.3}
 may be."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TablePrior(SyntheticTables):
     """Tasks that are small synthetic tables, whose rows are scaled by those that are learned from, as a learner of any table gets them.
 
@@ -47,6 +47,7 @@ class TablePrior(SyntheticTables):
     classes: int | tuple[int, int] = (2, 10)
 
     target: ClassVar[str] = "classes"
+    dtype: ClassVar[type[np.generic]] = np.int64
 
     def __post_init__(self) -> None:
         check_at_least("classes", whole("classes", self.classes)[0], 2)
@@ -62,20 +63,20 @@ class TablePrior(SyntheticTables):
             "seed": self.seed,
         }
 
-    def table(self, random: Random, shots: int, columns: int) -> Table | None:
+    def table(self, random: Random, shots: int, columns: int) -> SyntheticTable | None:
         """Return a table of which the rows to learn from are of several classes, and the queries of one of these."""
         classes = drawn(random, whole("", self.classes))
         if random.random() < CHANCES["least"]:
             classes = whole("", self.classes)[0]
         columns_of, scores = mechanism(random, SHARES)(random, shots + self.queries, columns, classes)
         labels = _labels(random, scores, classes)
-        table = Table(numbers(random, columns_of, shots, self.width), labels, shots)
+        table = SyntheticTable(numbers(random, columns_of, shots, self.width), labels, shots)
         return table if len(np.unique(labels[:shots])) > 1 and self.asked(table)[shots:].any() else None
 
-    def answers(self, drawn: Int[torch.Tensor, "table row"]) -> OneHot:
-        return one_hot(drawn, whole("classes", self.classes)[1])
+    def answers(self, told: Int[torch.Tensor, "table row"]) -> OneHot:
+        return one_hot(told, whole("classes", self.classes)[1])
 
-    def asked(self, table: Table) -> Bool[np.ndarray, " row"]:
+    def asked(self, table: SyntheticTable) -> Bool[np.ndarray, " row"]:
         """Return whether a row to learn from has the class of each row."""
         return np.isin(table.answers, table.answers[: table.shots])
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from quickstudy.objectives.values import Values
 from quickstudy.tasks._mechanisms import Random, standard
-from quickstudy.tasks._tables import SyntheticTables, Table, mechanism, numbers
+from quickstudy.tasks._tables import SyntheticTable, SyntheticTables, mechanism, numbers
 
 SHARES = {"graph": 0.4, "additive": 0.25, "trees": 0.15, "network": 0.1, "rules": 0.07, "clusters": 0.03}
 """Share of each mechanism among the tables. Those of networks and clusters are few, because after 80 rows trees explain less than a third
@@ -29,7 +29,7 @@ SCORES = 4
 """Number of scores that some mechanisms draw for each row; their weighted sum is the value."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TableValuesPrior(SyntheticTables):
     """Tasks that are small synthetic tables with a value for each row; rows and values are scaled by those that are learned from.
 
@@ -47,6 +47,7 @@ class TableValuesPrior(SyntheticTables):
     """
 
     target: ClassVar[str] = "values"
+    dtype: ClassVar[type[np.generic]] = np.float32
 
     def describe(self) -> dict[str, Any]:
         return {
@@ -57,7 +58,7 @@ class TableValuesPrior(SyntheticTables):
             "seed": self.seed,
         }
 
-    def table(self, random: Random, shots: int, columns: int) -> Table | None:
+    def table(self, random: Random, shots: int, columns: int) -> SyntheticTable | None:
         """Return a table of which the rows to learn from have several values."""
         columns_of, scores = mechanism(random, SHARES)(random, shots + self.queries, columns, SCORES)
         values = _values(random, scores)
@@ -65,10 +66,10 @@ class TableValuesPrior(SyntheticTables):
         if spread < 1e-3 * values.std() or spread == 0:
             return None
         values = np.clip((values - values[:shots].mean()) / spread, -FARTHEST, FARTHEST)
-        return Table(numbers(random, columns_of, shots, self.width), values.astype(np.float32), shots)
+        return SyntheticTable(numbers(random, columns_of, shots, self.width), values.astype(np.float32), shots)
 
-    def answers(self, drawn: Float[torch.Tensor, "table row"]) -> Values:
-        return Values(drawn.unsqueeze(-1))
+    def answers(self, told: Float[torch.Tensor, "table row"]) -> Values:
+        return Values(told.unsqueeze(-1))
 
 
 def _values(random: Random, scores: Float[np.ndarray, "row score"]) -> Float[np.ndarray, " row"]:

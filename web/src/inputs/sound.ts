@@ -37,7 +37,7 @@ export interface SoundSpec extends InputSpec {
 }
 
 /** Milliseconds of the shortest sound, seconds of the longest, the lowest and the highest rate, and the most channels. */
-const TAKEN = { milliseconds: 10, seconds: 120, leastRate: 2000, mostRate: 384_000, channels: 256 };
+export const TAKEN = { milliseconds: 10, seconds: 120, leastRate: 2000, mostRate: 384_000, channels: 256 };
 /** Spreads of the training sounds above which others are called far from them; the number that counts as one spread if they vary less. */
 const UNLIKE = { spreads: 3, least: 0.05 };
 /** Names of the statistics of sounds in files, with the words for them in warnings; all from 0 to 1. */

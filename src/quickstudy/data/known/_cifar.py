@@ -18,26 +18,26 @@ from quickstudy.errors import DataError
 PIXELS = 3 * 32 * 32
 
 
-def tree_of(folder: str, a_class: str, data_dir: str | pathlib.Path | None) -> Tree | None:
+def tree_of(folder: str, tops: Sequence[str], data_dir: str | pathlib.Path | None) -> Tree | None:
     """Return the images that were put in place by hand, None if there are none.
 
     Args:
-        folder: their folder in the data folder; a zip whose name begins so is found in there, and beside it.
-        a_class: one of the classes, by which a folder of classes is known.
+        folder: their folder in the data folder; a zip whose name begins like this is found in the folder and beside it.
+        tops: names of folders, of which one in there says that these are the images.
         data_dir: the data folder; None for the usual one.
     """
     root = data_root(data_dir)
     for place in (root / folder, root):
-        zips = sorted(place.glob(f"{folder}*.zip"))
+        zips = sorted(file for file in place.glob(f"{folder}*.zip") if not file.name[len(folder)].isdigit())
         if zips:
             return ZipTree(zips[0])
-    return FolderTree(root / folder) if any((root / folder / top).is_dir() for top in ("train", a_class)) else None
+    return FolderTree(root / folder) if any((root / folder / top).is_dir() for top in tops) else None
 
 
 def records_of(
     file: pathlib.Path, parts: Sequence[str], names: str, label_bytes: int
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Return images `[image, 32, 32, 3]`, the number of each one's class, and the names of classes, from an archive in binary form.
+    """Return images `[image, 32, 32, 3]`, the class index of each, and the names of classes, from an archive in binary form.
 
     Args:
         file: the archive. Its records are labels and then 3 x 32 x 32 values, a byte each.
@@ -46,7 +46,7 @@ def records_of(
         label_bytes: bytes of labels, of which the last is the class.
 
     Raises:
-        DataError: it is damaged, or something else.
+        DataError: the archive is damaged, or is not CIFAR in binary form.
     """
     try:
         with tarfile.open(file, "r:gz") as archive:

@@ -4,7 +4,7 @@ Ten classes are too few to split: `train` (50,000 images) and `test` (10,000) ar
 `all` has both. No class is one of CIFAR-100's, so that a learner of `cifar_fs` meets new ones here.
 
 It is downloaded in its binary form (170 MB, `cifar10/cifar-10-binary.tar.gz`), unless images are there already, as a folder or a zip:
-`cifar10/train/<class>/<image>` and `cifar10/test/<class>/<image>`. A part of the images works as well.
+`cifar10/train/<class>/<image>` and `cifar10/test/<class>/<image>`. A part of the images of each class works as well.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ ARCHIVE = Remote(
 )
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 PARTS = {"train": [f"data_batch_{number}.bin" for number in range(1, 6)], "test": ["test_batch.bin"]}
-"""Files of the binary form."""
+"""Names of the files of each split in the archive."""
 
 
 def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
     """Return the photos of one split."""
-    wanted, tree = [part for part in PARTS if split in ("all", part)], tree_of("cifar10", CLASSES[0], data_dir)
+    wanted, tree = [part for part in PARTS if split in ("all", part)], tree_of("cifar10", ("train", "test"), data_dir)
     if tree is not None:
         return _of_images(tree, wanted, split, spec, strict)
     parts = [f"cifar-10-batches-bin/{name}" for part in wanted for name in PARTS[part]]
@@ -46,12 +46,12 @@ def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, stric
 
 def _of_images(tree: Tree, wanted: list[str], split: str, spec: ImageSpec, strict: bool) -> Dataset:
     """Return the classes of a folder or zip that was put in place by hand."""
-    found = [entry for entry in classes_of(tree, ImageSpec, strict) if entry.name.partition("/")[0] in wanted]
-    classes = [entry for entry in merged(found) if entry.name in CLASSES]
-    missing = sorted(set(CLASSES) - {entry.name for entry in classes})
+    expected = {f"{part}/{name}" for part in wanted for name in CLASSES}
+    found = [entry for entry in classes_of(tree, ImageSpec, strict) if entry.name in expected]
+    missing = sorted(expected - {entry.name for entry in found})
     if missing:
         raise DataError(
-            f"cifar10: {tree.label} lacks {len(missing)} of the ten classes of {split!r} ({shortened(missing)}); "
-            f"expected folders such as {wanted[0]}/{missing[0]}."
+            f"cifar10: {tree.label} lacks {len(missing)} of the {len(expected)} folders of {split!r}: {shortened(missing)}."
         )
+    classes = merged(found)
     return dataset_of(job_of(tree, classes, spec), classes, f"cifar10/{split}", strict)

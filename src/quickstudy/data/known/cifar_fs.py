@@ -63,7 +63,7 @@ HELD_OUT = {
 def read(split: str, spec: ImageSpec, data_dir: str | pathlib.Path | None, strict: bool) -> Dataset:
     """Return the photos of the classes of one split."""
     group = {name: line.partition(":")[0] for line in SUPERCLASSES.split("\n") for name in line.partition(":")[2].split()}
-    tree = tree_of("cifar100", "apple", data_dir)
+    tree = tree_of("cifar100", ("train", "test", "apple"), data_dir)
     whole = _of_archive(obtain(ARCHIVE, data_dir), spec) if tree is None else _of_images(tree, group, spec, strict)
     whole = dataclasses.replace(whole, groups=tuple(group[name] for name in whole.classes))
     chosen = [index for index, name in enumerate(whole.classes) if split in ("all", split_of(name))]

@@ -176,7 +176,9 @@ class _Tracer:
         self.measure = answers.measure if backend.spread else dataclasses.replace(answers.measure, of_spread=None)
         sizes, dtype = backend.sizes, backend.dtype
         self.mode = FakeTensorMode(shape_env=ShapeEnv(), allow_non_fake_inputs=True)
-        self.mode.cache_enabled = False  # sizes that are symbols seldom come again, and keeping them takes a fifth of the time
+        self.mode.cache_enabled = (
+            False  # symbolic sizes seldom recur, and keeping the cache takes a fifth of the time of an export
+        )
         ways = sizes.way or learner.ways
         self.axes = {
             "example": sizes.example or self._any(SIZES["example"]),
