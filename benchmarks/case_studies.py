@@ -23,8 +23,8 @@ import strings
 HERE = pathlib.Path(__file__).parent
 CASES: dict[str, Any] = json.loads((HERE / "case_studies.json").read_text())
 """Cases by name: a title, what they are `about`, what the figures say (`says`), and either their `benchmark` with its recipes that are
-compared, by their names on the page (`methods`), or the `command` that measures them; a second part that has a benchmark too (`also`), or
-is on `tables`, or on `strings`, where they have one. A case with none of these is one of tables alone."""
+compared, by their names on the page (`methods`), or the `command` that measures them. A case may have further parts: `also` (a second
+benchmark), `tables` and `strings`. A case with no benchmark and no command is one of tables alone."""
 TABLE_METHODS = {
     "tables": "`tables`, which ships",
     "centroid": "nearest centroid",

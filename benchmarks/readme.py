@@ -97,9 +97,10 @@ some sets' do not. Nothing was tuned.
 
 ### Values
 
-The learner `table_values`, which ships too (the same network, trained for 40 minutes of a shared core on synthetic tables whose rows have a value each), beside scikit-learn's
-regressors with their defaults, of which ridge regression chooses its penalty (`{values_command}`), on {values_sets} regression sets of PMLB. All learn from the same rows,
-in {values_splits} splits. The share of the variance that is explained is in percent, averaged over splits and sets, from -100 on.
+The learner `table_values`, which ships too (the same network, trained for 40 minutes of a shared core on synthetic tables whose rows have
+a value each), beside scikit-learn's regressors with their defaults, of which ridge regression chooses its penalty (`{values_command}`),
+on {values_sets} regression sets of PMLB. All learn from the same rows, in {values_splits} splits. The share of the variance that is
+explained is in percent, averaged over splits and sets, from -100 on.
 
 {values}
 
@@ -156,9 +157,10 @@ OTHERS = {
     "mnist": "The learners are those of the table above; they have seen no digit. `soft_kmeans`, and any learner with `statistics query`, "
     "look at the queries of a task together, which the paper's learner does not.",
     "cifar_fs": "The data here has 200 of the 600 images of each class, so that the papers' figures are not to be reached with it. "
-    "The order is the papers' in part: R2D2 is before ProtoNet and MAML at one shot, and behind ProtoNet at five. It was not done with learning: in 6 minutes of a slower "
-    "processor it had come to 50.1 and 63.8 % (2,078 steps), and ProtoNet to 50.1 and 69.0 (1,433). Learners of gradients made fewer than 900 steps here, after 240 to 270 "
-    "there (MAML 43.0 and 54.9, MAML++ 44.2 and 57.0), where papers make tens of thousands.",
+    "The order is the papers' in part: R2D2 is before ProtoNet and MAML at one shot, and behind ProtoNet at five. It was not done "
+    "with learning: in 6 minutes of a slower processor it had come to 50.1 and 63.8 % (2,078 steps), and ProtoNet to 50.1 and 69.0 "
+    "(1,433). Learners of gradients made fewer than 900 steps here, after 240 to 270 there (MAML 43.0 and 54.9, MAML++ 44.2 and "
+    "57.0), where papers make tens of thousands.",
     "clinc150": "The net is `ngrams`, which reads bytes: no tokenizer and no pretrained encoder. "
     "`untrained` is the same net as it begins; `intents` is the learner that ships (1.9 MB in 8 bits), which a sentence encoder taught "
     "(`LOG.md`), measured by its exported graphs. "

@@ -19,6 +19,20 @@ def test_without_differences_attention_reads_the_mean_code() -> None:
     assert apart(found, 2 * mean.expand_as(found)) < 1e-12  # what attention reads is added to the mean code
 
 
+def test_the_mean_code_of_a_class_is_that_of_its_own_examples() -> None:
+    """What attention reads, if it sees no difference, is the mean code of all examples; padding counts nowhere."""
+    task, learner = make_tasks(ragged=True)[0], make_learner("anp")
+    assert isinstance(learner, ANP)
+    for linear in (learner.key, learner.ask):
+        nn.init.zeros_(linear.weight)
+    there, y = task.support.weight > 0, task.support.y.rows
+    codes = learner.codes(learner.net(task.support.x), y)
+    own = torch.stack([codes[there & (y[:, way] > 0), way].mean(0) for way in range(y.shape[1])]).nan_to_num(0)
+    found = learner.read(learner.adapt(task.support), learner.net(task.query.x))
+    assert bool((~there).any())
+    assert apart(found, (own + codes[there].mean(0)).expand_as(found)) < 1e-12
+
+
 def test_with_sharp_attention_a_query_reads_the_example_at_its_place() -> None:
     task, learner = as_values(make_tasks(shots=1, ways=3)[0]), make_learner("anp", heads=1)
     features = learner.net(task.support.x)

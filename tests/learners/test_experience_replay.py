@@ -16,7 +16,7 @@ from quickstudy.export.bundle import to_bundle
 from quickstudy.learner import changed
 from quickstudy.learners.experience_replay import ExperienceReplay
 from quickstudy.nets.identity import Identity
-from quickstudy.objectives.classes import OneHot
+from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.runtime import learner as runtime
 from quickstudy.task import Examples, Task
@@ -46,6 +46,15 @@ def test_with_nothing_stored_it_is_descent_from_a_head_of_zeros() -> None:
     state, expected = learner.adapt(task.support), other.adapt(task.support)
     for name in ("head.weight", "head.bias", "counts"):
         torch.testing.assert_close(state[name], expected[name], rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("ways", [2, 6])
+def test_a_row_of_the_head_moves_by_its_own_examples_however_many_ways_there_are(ways: int) -> None:
+    """Of one example for each way, of which no two have a feature in common, a row has the rate times 1 - 1 / ways: its error."""
+    learner = on_rows(inner_lr=0.3, inner_steps=1)
+    one = torch.eye(6, dtype=torch.float64)[:ways]
+    found = learner.adapt(Examples(one, one_hot(torch.arange(ways), ways, torch.float64)))["head.weight"]
+    torch.testing.assert_close(found[:, :ways].diagonal(), torch.full((ways,), 0.3 * (1 - 1 / ways), dtype=torch.float64))
 
 
 def test_with_one_solution_stored_and_no_steps_that_solution_is_returned() -> None:
