@@ -33,6 +33,14 @@ def test_every_case_compares_with_centroids_logistic_regression_and_training_fro
         assert set(case["methods"]) <= set(known), name
 
 
+def test_a_second_benchmark_is_a_part_of_the_page(cases: types.ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    alone = {key: value for key, value in cases.CASES["medicine"].items() if key != "tables"}
+    monkeypatch.setitem(cases.CASES, "both", {**alone, "also": {**alone, "title": "Others"}})
+    page = cases.page("both")
+    assert page.count("78.5 ± 1.4") == 2
+    assert page.index(f"# {alone['title']}\n") < page.index("\n## Others\n")
+
+
 def test_methods_that_met_other_tasks_are_not_compared(cases: types.ModuleType) -> None:
     case = cases.CASES["medicine"]
     runs = json.loads((ROOT / "benchmarks" / "results" / "microarray.json").read_text())["runs"]

@@ -27,7 +27,7 @@ from quickstudy.training.fit import fit
 from quickstudy.training.settings import EngineSettings, TrainingSettings
 
 
-@parametrize_with_checks([FewShotRegressor()])
+@parametrize_with_checks([FewShotRegressor(), FewShotRegressor("table_values")])
 def test_scikit_learn_checks(estimator: FewShotRegressor, check: object) -> None:
     check(estimator)  # type: ignore[operator]
 
