@@ -106,15 +106,15 @@ def summary(scores: dict[str, dict[str, dict[str, list[float]]]]) -> list[dict[s
             ).dropna()
             for place in (0, 1)
         )
-        ranks = shares.rank(axis=1, ascending=False)
+        explained, ranks, seconds = shares.mean(), shares.rank(axis=1, ascending=False).mean(), seconds.mean()
         rows += [
             {
                 "context": context,
                 "model": model,
                 "sets": len(shares),
-                "explained": round(100 * float(shares[model].mean()), 1),
-                "rank": round(float(ranks[model].mean()), 2),
-                "seconds": round(float(seconds[model].mean()), 3),
+                "explained": round(100 * float(explained[model]), 1),
+                "rank": round(float(ranks[model]), 2),
+                "seconds": round(float(seconds[model]), 3),
             }
             for model in scores
         ]
@@ -136,16 +136,15 @@ def main() -> None:
     scores = json.loads(RESULTS.read_text())["scores"] if RESULTS.exists() else {}
     for model in options.models:
         scores[model] = measured((MODELS | ours)[model], data)
-        rows = summary(scores)
         command = f"python benchmarks/table_values.py --learner {options.learner}"
         found = {
             "command": command,
             "protocol": SIZES | {"contexts": CONTEXTS, "sets": len(data)},
-            "rows": rows,
+            "rows": summary(scores),
             "scores": scores,
         }
         RESULTS.write_text(json.dumps(found, indent=1) + "\n")
-    rich.console.Console(width=120).print(pandas.DataFrame(rows).to_string(index=False))
+    rich.console.Console(width=120).print(pandas.DataFrame(summary(scores)).to_string(index=False))
 
 
 if __name__ == "__main__":

@@ -44,19 +44,17 @@ def nearby_minimum(
 
     A change of the start by `d` moves the minimum by `(I + H / proximity)^-1 d`, with the second derivative H of the loss there
     (Rajeswaran et al. 2019, lemma 1). So the gradient with respect to the start needs neither the steps nor their memory, but one linear
-    system, which conjugate gradients solve. It is as exact as the minimum, and as the solution of the system, which damping moves towards
-    the first-order gradient.
+    system, which conjugate gradients solve. It is as exact as the minimum and this solution are, which damping moves to first order.
 
     Args:
-        loss: scalar of the parameters; nothing else that it depends on is differentiated.
+        loss: scalar of the parameters, the only thing that is differentiated.
         start: where to start, and what to stay near.
         proximity: weight of the squared distance to the start, lambda; above 0.
         inner_lr: step size.
         steps: number of steps, 0 or more.
         solver: how the linear system is solved.
 
-    >>> loss = lambda p: p["w"].square().sum()
-    >>> nearby_minimum(loss, {"w": torch.ones(1)}, proximity=2.0, inner_lr=0.25, steps=9, solver=Solver(1))
+    >>> nearby_minimum(lambda p: (p["w"] ** 2).sum(), {"w": torch.ones(1)}, proximity=2.0, inner_lr=0.25, steps=9, solver=Solver(1))
     {'w': tensor([0.5000])}
     """
     names = tuple(start)

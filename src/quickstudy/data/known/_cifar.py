@@ -16,6 +16,7 @@ from quickstudy.data.tree import Tree
 from quickstudy.errors import DataError
 
 PIXELS = 3 * 32 * 32
+"""Bytes of an image in a record: all red values, all green ones and all blue ones (https://www.cs.toronto.edu/~kriz/cifar.html)."""
 
 
 def tree_of(folder: str, tops: Sequence[str], data_dir: str | pathlib.Path | None) -> Tree | None:
