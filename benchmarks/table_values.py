@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas
 import rich.console
+from scipy.stats import rankdata
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -98,25 +99,21 @@ def measured(fit: Fit, data: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[s
 
 def summary(scores: dict[str, dict[str, dict[str, list[float]]]]) -> list[dict[str, Any]]:
     """Return the means over sets of each regressor, and its mean rank among all, by the rows to learn from."""
-    rows = []
+    rows: list[dict[str, Any]] = []
     for context in CONTEXTS:
-        shares, seconds = (
-            pandas.DataFrame(
-                {model: {name: found[place] for name, found in of[context].items()} for model, of in scores.items()}
-            ).dropna()
-            for place in (0, 1)
-        )
-        explained, ranks, seconds = shares.mean(), shares.rank(axis=1, ascending=False).mean(), seconds.mean()
+        names = sorted(set.intersection(*(set(of[context]) for of in scores.values())))
+        values = np.array([[scores[model][context][name] for name in names] for model in scores])  # [model, set, measure]
+        ranks = rankdata(-values[:, :, 0], axis=0).mean(1)
         rows += [
             {
                 "context": context,
                 "model": model,
-                "sets": len(shares),
-                "explained": round(100 * float(explained[model]), 1),
-                "rank": round(float(ranks[model]), 2),
-                "seconds": round(float(seconds[model]), 3),
+                "sets": len(names),
+                "explained": round(100 * float(values[place, :, 0].mean()), 1),
+                "rank": round(float(ranks[place]), 2),
+                "seconds": round(float(values[place, :, 1].mean()), 3),
             }
-            for model in scores
+            for place, model in enumerate(scores)
         ]
     return rows
 

@@ -15,9 +15,6 @@ from quickstudy.data.readers.zip import ZipTree
 from quickstudy.data.tree import Tree
 from quickstudy.errors import DataError
 
-PIXELS = 3 * 32 * 32
-"""Bytes of an image in a record: all red values, all green ones and all blue ones (https://www.cs.toronto.edu/~kriz/cifar.html)."""
-
 
 def tree_of(folder: str, tops: Sequence[str], data_dir: str | pathlib.Path | None) -> Tree | None:
     """Return the images that were put in place by hand, None if there are none.
@@ -53,7 +50,7 @@ def records_of(
         with tarfile.open(file, "r:gz") as archive:
             classes = _member(archive, names).decode().split()
             content = b"".join(_member(archive, part) for part in parts)
-        records = np.frombuffer(content, dtype=np.uint8).reshape(-1, label_bytes + PIXELS)
+        records = np.frombuffer(content, dtype=np.uint8).reshape(-1, label_bytes + 3 * 32 * 32)
     except (tarfile.TarError, KeyError, ValueError, EOFError, OSError, zlib.error) as error:
         raise DataError(
             f"{str(file)!r} cannot be read as the binary form of CIFAR ({error}); remove it, and it is downloaded again."
