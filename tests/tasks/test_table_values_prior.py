@@ -27,8 +27,8 @@ def test_values_are_scaled_by_the_rows_to_learn_from_and_bounded() -> None:
         _, y, asked, right = rows(tasks, index)
         assert 20 <= len(y) <= 60
         assert asked.shape == (80, 20)
-        assert np.abs(np.concatenate([y, right])).max() <= table_values_prior.FARTHEST
-        if np.abs(y).max() < table_values_prior.FARTHEST:  # what is cut off moves the mean
+        assert np.abs(np.concatenate([y, right])).max() <= table_values_prior.VALUES["farthest"]
+        if np.abs(y).max() < table_values_prior.VALUES["farthest"]:  # what is cut off moves the mean
             np.testing.assert_allclose([y.mean(), y.std()], [0, 1], atol=1e-3)
     assert isinstance(tasks[0].support.y, Values)
 

@@ -23,10 +23,9 @@ of the variance of half of them, while they explain more than two thirds of grap
 CHANCES = {"noise": 0.5, "warped": 0.2, "steps": 0.15}
 """Share of tables whose values have added noise, of those whose values are warped, and of those whose values are rounded to a few steps, as
 counts and grades are."""
-FARTHEST = 6.0
-"""Values that are farther from the mean, in standard deviations of the rows to learn from, are cut off."""
-SCORES = 4
-"""Number of scores that some mechanisms draw for each row; their weighted sum is the value."""
+VALUES = {"scores": 4, "farthest": 6.0}
+"""Number of scores that some mechanisms draw for each row, whose weighted sum is the value; standard deviations of the rows to learn from,
+beyond which values are cut off."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,12 +59,12 @@ class TableValuesPrior(SyntheticTables):
 
     def table(self, random: Random, shots: int, columns: int) -> SyntheticTable | None:
         """Return a table of which the rows to learn from have several values."""
-        columns_of, scores = mechanism(random, SHARES)(random, shots + self.queries, columns, SCORES)
+        columns_of, scores = mechanism(random, SHARES)(random, shots + self.queries, columns, int(VALUES["scores"]))
         values = _values(random, scores)
         spread = values[:shots].std()
         if spread < 1e-3 * values.std() or spread == 0:
             return None
-        values = np.clip((values - values[:shots].mean()) / spread, -FARTHEST, FARTHEST)
+        values = np.clip((values - values[:shots].mean()) / spread, -VALUES["farthest"], VALUES["farthest"])
         return SyntheticTable(numbers(random, columns_of, shots, self.width), values.astype(np.float32), shots)
 
     def answers(self, told: Float[torch.Tensor, "table row"]) -> Values:
