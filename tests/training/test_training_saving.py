@@ -294,7 +294,10 @@ def test_an_unknown_learner_in_a_file(learner_file: pathlib.Path) -> None:
 def test_shipped_learners_are_sound(name: str) -> None:
     saved = load_learner(name)
     assert saved.spec is not None
-    assert saved.info["validation"]["accuracy"] > 0
+    validation = saved.info["validation"]
+    assert (
+        validation["accuracy"] > 0.5 if "accuracy" in validation else validation["mean_squared_error"] < 0.8
+    )  # of values with spread 1
     assert bundle.read(pretrained.find(name)).manifest.licence
 
 
