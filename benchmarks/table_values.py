@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas
 import rich.console
+import tables
 from scipy.stats import rankdata
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
@@ -101,8 +102,7 @@ def summary(scores: dict[str, dict[str, dict[str, list[float]]]]) -> list[dict[s
     """Return the means over sets of each regressor, and its mean rank among all, by the rows to learn from."""
     rows: list[dict[str, Any]] = []
     for context in CONTEXTS:
-        names = sorted(set.intersection(*(set(of[context]) for of in scores.values())))
-        values = np.array([[scores[model][context][name] for name in names] for model in scores])  # [model, set, measure]
+        names, values = tables.in_common(scores, context)
         ranks = rankdata(-values[:, :, 0], axis=0).mean(1)
         rows += [
             {

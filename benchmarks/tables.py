@@ -135,12 +135,17 @@ def measured(ask: Ask, data: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[s
     return found
 
 
+def in_common(scores: dict[str, dict[str, dict[str, list[float]]]], context: str) -> tuple[list[str], np.ndarray]:
+    """Return the names of the sets that all models have with so many rows, and their measures `[model, set, measure]`."""
+    names = sorted(set.intersection(*(set(of[context]) for of in scores.values())))
+    return names, np.array([[scores[model][context][name] for name in names] for model in scores])
+
+
 def summary(scores: dict[str, dict[str, dict[str, list[float]]]]) -> list[dict[str, Any]]:
     """Return the means over sets of each classifier, and its mean rank among all, by the rows to learn from."""
     rows = []
     for context in CONTEXTS:
-        names = sorted(set.intersection(*(set(of[context]) for of in scores.values())))
-        values = np.array([[scores[model][context][name] for name in names] for model in scores])  # [model, set, measure]
+        names, values = in_common(scores, context)
         ranks = [rankdata(-values[:, :, measure], axis=0).mean(1) for measure in (0, 1)]
         for place, model in enumerate(scores):
             auc, accuracy, seconds = values[place].mean(0)

@@ -20,7 +20,7 @@ def test_without_differences_attention_reads_the_mean_code() -> None:
 
 
 def test_the_mean_code_of_a_class_is_that_of_its_own_examples() -> None:
-    """What attention reads, if it sees no difference, is the mean code of all examples; padding counts nowhere."""
+    """Attention that sees no difference reads the mean code of all examples, to which that of the class is added; padding is left out."""
     task, learner = make_tasks(ragged=True)[0], make_learner("anp")
     assert isinstance(learner, ANP)
     for linear in (learner.key, learner.ask):

@@ -50,7 +50,7 @@ def test_with_nothing_stored_it_is_descent_from_a_head_of_zeros() -> None:
 
 @pytest.mark.parametrize("ways", [2, 6])
 def test_a_row_of_the_head_moves_by_its_own_examples_however_many_ways_there_are(ways: int) -> None:
-    """Of one example for each way, of which no two have a feature in common, a row has the rate times 1 - 1 / ways: its error."""
+    """Each way has one example, and no two share a feature; so a step moves a row by the rate times its error, which is 1 - 1 / ways."""
     learner = on_rows(inner_lr=0.3, inner_steps=1)
     one = torch.eye(6, dtype=torch.float64)[:ways]
     found = learner.adapt(Examples(one, one_hot(torch.arange(ways), ways, torch.float64)))["head.weight"]

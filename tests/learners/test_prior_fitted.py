@@ -100,7 +100,7 @@ def test_an_exported_learner_takes_tables_of_few_and_of_many_columns(tmp_path: p
 
 
 def test_values_are_answered_in_their_own_unit() -> None:
-    """What is learned of values does not depend on where they begin, or how large their unit is, or on padding."""
+    """Predictions move and stretch as the values do, and neither padding nor the order of the examples changes them."""
     made, x, asked = learner(5), torch.randn(12, 5), torch.randn(7, 5)
     values = torch.randn(12, 2)
     found = answers(made, Examples(x, Values(values)), asked)

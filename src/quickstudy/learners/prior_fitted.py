@@ -195,14 +195,18 @@ class PriorFitted(EmbeddingLearner):
         own = self.decode(found) @ state["names"].t()
         if "counts" in state:
             return hide_absent(own + alike, state["counts"])
-        scaled = {"y": (state["y"] - state["mean"]) / state["spread"], "weight": state["weight"]}
-        return (read_out(alike, scaled) + own) * state["spread"] + state["mean"]
+        read = read_out(alike, {"y": _scaled(state), "weight": state["weight"]})
+        return (read + own) * state["spread"] + state["mean"]
 
 
 def _codes(known: State, about: State) -> Float[Tensor, "example code"]:
     """Return the answers of the support set as the network gets them: numbers of classes, or scaled values."""
-    y = known["y"] if "counts" in about else (known["y"] - about["mean"]) / about["spread"]
-    return y @ about["names"]
+    return (known["y"] if "counts" in about else _scaled({**known, **about})) @ about["names"]
+
+
+def _scaled(state: State) -> Float[Tensor, "example value"]:
+    """Return the values of the support set, of which each has mean 0 and standard deviation 1."""
+    return (state["y"] - state["mean"]) / state["spread"]
 
 
 def _without_padding(known: State) -> State:

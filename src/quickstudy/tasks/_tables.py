@@ -143,8 +143,10 @@ def drawn(random: Random, bounds: tuple[int, int]) -> int:
 
 
 def numbers(random: Random, x: np.ndarray, shots: int, width: int) -> Float[np.ndarray, "row width"]:
-    """Return rows of numbers as a learner gets them: categories as several numbers, missing values as the mean
-    (zeros for a category) beside a mark, then padding."""
+    """Return rows of numbers as a learner gets them, and zeros up to the width.
+
+    A category is several numbers, and a missing value is the mean of its column (zeros for a category) beside a mark.
+    """
     columns = x.shape[1]
     categories = random.uniform(0.1, 1) if random.random() < CHANCES["categories"] else 0.0
     missing = random.uniform(0.02, 0.4) if random.random() < CHANCES["missing"] else 0.0

@@ -1,4 +1,4 @@
-"""What the two CIFAR sets share: images that somebody put in place, and the binary form in which they are downloaded."""
+"""Read CIFAR-10 and CIFAR-100: find the images that somebody put in place, or read the binary form in which they are downloaded."""
 
 from __future__ import annotations
 
