@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import concurrent.futures
 import dataclasses
+import importlib
 import os
 import pathlib
 import signal
@@ -251,6 +253,25 @@ def test_an_error_of_one_process_is_raised_once(tmp_path: pathlib.Path) -> None:
     with pytest.raises(ConfigError, match=r"^no such thing$"):
         launch(fail, 2, tmp_path, "refuse")
     assert (tmp_path / "process0").read_text() == "began\n"  # nothing was started again
+
+
+def leave_threads(out: pathlib.Path) -> None:
+    """Work that loads the compiler once there is a group, as optimizers do, and writes which threads are left when the group has ended."""
+
+    def write() -> None:
+        tasks = [pathlib.Path("/proc/self/task", task, "comm") for task in os.listdir("/proc/self/task")]
+        (out / "threads").write_text(" ".join(task.read_text().strip() for task in tasks))
+
+    atexit.register(write)  # what is registered first is called last
+    group = Group.join()
+    importlib.import_module("torch._dynamo")
+    group.any(False)
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are named in Linux's /proc")
+def test_no_thread_of_a_group_outlives_it(tmp_path: pathlib.Path) -> None:
+    launch(leave_threads, 2, tmp_path)
+    assert "gloo" not in (tmp_path / "threads").read_text()  # or the interpreter, which ends without it, aborts now and then
 
 
 def test_an_unexpected_exception_is_reported_with_its_traceback(tmp_path: pathlib.Path) -> None:

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
+import torch.distributed.nn.functional  # before any group: its functions have the group of that moment as a default, and would keep it
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
