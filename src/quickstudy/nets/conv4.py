@@ -78,9 +78,10 @@ class Conv4(nn.Module):
     @classmethod
     def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
         """Return the hyperparameters that inputs of the spec decide."""
-        channels, height, width = _sizes.input_shape(spec, "conv4", axes=3)
+        name = cls.__name__.lower()  # nets that begin otherwise are made of this one
+        channels, height, width = _sizes.input_shape(spec, name, axes=3)
         if height != width:
             raise ConfigError(
-                f"conv4 takes square images, but the data has {height}x{width} pixels; set a size, or another net."
+                f"{name} takes square images, but the data has {height}x{width} pixels; set a size, or another net."
             )
         return {"in_channels": channels, "image_size": height}

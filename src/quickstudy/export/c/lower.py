@@ -260,6 +260,25 @@ def _matrix_product(context: Context, node: fx.Node) -> Value:
     return target
 
 
+def _matrix_products(context: Context, node: fx.Node) -> Value:
+    """Write a product of two matrices for each example."""
+    left, right = (context.value(item) for item in node.args[:2])
+    left, right = (context.copy(value) if value.cost else value for value in (left, right))
+    axis = example_axis(node.args[0])  # pyright: ignore[reportArgumentType]
+    if axis is not None and axis[0] != 0:
+        raise ModelError(
+            f"operator {node.target} in layer {layer_of(node, context.names)} multiplies matrices over the examples; the C target does so "
+            "for two matrices only, not for several at once. Export the learner to ONNX."
+        )
+    target = context.allocate(node, shape_of(node))
+    opening, (batch, i, j) = loops(target.shape)
+    inner, (k,) = loops(left.shape[2:], "k")
+    term = f"total += {left.read((batch, i, k))} * {right.read((batch, k, j))};"
+    body = ["float total = 0.0f;", *(nested(inner, [term]).split("\n") if inner else [term]), f"{target.read((batch, i, j))} = total;"]
+    context.emit(nested(opening, body), [left, right], [target])
+    return target
+
+
 def _clamp(context: Context, node: fx.Node) -> Value:
     """Write one bound or both."""
     low: Any = node.args[1] if len(node.args) > 1 else None
@@ -353,6 +372,7 @@ RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {
     aten.amax.default: _amax,
     aten.arange.default: _arange,
     aten.arange.start_step: _arange,
+    aten.bmm.default: _matrix_products,
     aten.cat.default: _concatenated,
     aten.clamp.default: _clamp,
     aten.clamp_min.default: _clamp,
