@@ -59,6 +59,9 @@ CASES: dict[str, Callable[..., Tensor]] = {
     "largest": lambda a, **_: a.amax(1, keepdim=True) + a.amax(0),
     "variance": lambda a, **_: a.var(1, keepdim=True) + a.var(0, correction=0),
     "product": lambda a, b, **_: a @ b.t() @ (a * 2 + 1),
+    "products": lambda a, b, image, **_: (
+        image[0] @ image[0].mT.exp() + (a.view(2, 3, 2) @ (b * 2).view(2, 2, 3)).sum((1, 2)).view(2, 1, 1)
+    ),
     "linear": lambda a, b, column, **_: F.linear(a, b, column.flatten()),
     "views": lambda a, **_: (
         a.reshape(2, 6).t().reshape(3, 4) + a.unsqueeze(1).expand(3, 2, 4)[:, 1] + a.view(4, 3).permute(1, 0)
@@ -141,6 +144,8 @@ ROWS: dict[str, Callable[..., Tensor]] = {
     "fixed rows": lambda rows, **_: rows[(torch.arange(4) * 3 + 1) % rows.shape[0]] * torch.arange(4).unsqueeze(1),
     "rows from the end": lambda rows, **_: rows[torch.arange(-2, 1)],
     "sum of picked rows": lambda rows, **_: (rows[(torch.arange(rows.shape[0]) * 2) % 3] + rows).sum(0),
+    "pairs of products": lambda rows, **_: rows.view(-1, 2, 2) @ (rows * 2).view(-1, 2, 2),
+    "products over rows": lambda rows, **_: rows.t().view(2, 2, -1) @ rows.tanh().view(-1, 2, 2).permute(1, 0, 2),
     "rows themselves": lambda rows, **_: rows,
 }
 """With any number of `rows`."""

@@ -243,39 +243,21 @@ def reduced(context: Context, node: fx.Node, kind: str) -> Value:
 
 
 def _matrix_product(context: Context, node: fx.Node) -> Value:
-    """Write a product of two matrices; over the examples it is collected by the pass."""
+    """Write a product of two matrices, or of several pairs of them; over the examples it is collected by the pass."""
     left, right = (context.value(item) for item in node.args[:2])
     left, right = (context.copy(value) if value.cost else value for value in (left, right))
     axis = example_axis(node.args[0])  # pyright: ignore[reportArgumentType]
-    collected = axis is not None and axis[0] == 1
+    collected = axis is not None and axis[0] == len(left.shape) - 1
     shape = shape_of(node)
     target = context.collector(node, shape) if collected else context.allocate(node, shape)
-    opening, (i, j) = loops(shape)
-    inner, (k,) = loops(left.shape[1:], "k")
-    term = f"total += {left.read((i, k))} * {right.read((k, j))};"
-    first = target.read((i, j)) if collected else "0.0f"
+    opening, index = loops(shape)
+    *pair, i, j = index
+    inner, (k,) = loops(left.shape[-1:], "k")
+    term = f"total += {left.read((*pair, i, k))} * {right.read((*pair, k, j))};"
+    first = target.read(index) if collected else "0.0f"
     body = [f"float total = {first};", *(nested(inner, [term]).split("\n") if inner else [term])]
     reads = [left, right, target] if collected else [left, right]
-    context.emit(nested(opening, [*body, f"{target.read((i, j))} = total;"]), reads, [target])
-    return target
-
-
-def _matrix_products(context: Context, node: fx.Node) -> Value:
-    """Write a product of two matrices for each example."""
-    left, right = (context.value(item) for item in node.args[:2])
-    left, right = (context.copy(value) if value.cost else value for value in (left, right))
-    axis = example_axis(node.args[0])  # pyright: ignore[reportArgumentType]
-    if axis is not None and axis[0] != 0:
-        raise ModelError(
-            f"operator {node.target} in layer {layer_of(node, context.names)} multiplies matrices over the examples; the C target does so "
-            "for two matrices only, not for several at once. Export the learner to ONNX."
-        )
-    target = context.allocate(node, shape_of(node))
-    opening, (batch, i, j) = loops(target.shape)
-    inner, (k,) = loops(left.shape[2:], "k")
-    term = f"total += {left.read((batch, i, k))} * {right.read((batch, k, j))};"
-    body = ["float total = 0.0f;", *(nested(inner, [term]).split("\n") if inner else [term]), f"{target.read((batch, i, j))} = total;"]
-    context.emit(nested(opening, body), [left, right], [target])
+    context.emit(nested(opening, [*body, f"{target.read(index)} = total;"]), reads, [target])
     return target
 
 
@@ -372,7 +354,7 @@ RULES: dict[Any, Callable[[Context, fx.Node], Any]] = {
     aten.amax.default: _amax,
     aten.arange.default: _arange,
     aten.arange.start_step: _arange,
-    aten.bmm.default: _matrix_products,
+    aten.bmm.default: _matrix_product,
     aten.cat.default: _concatenated,
     aten.clamp.default: _clamp,
     aten.clamp_min.default: _clamp,
