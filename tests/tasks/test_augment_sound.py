@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.inputs.sound import SoundSpec
-from quickstudy.tasks.augment.sound import AUGMENTATIONS, MOST, gain, mask, noise, pitch, shift, speed
+from quickstudy.tasks.augment.sound import AUGMENTATIONS, MOST, gain, mask, noise, pitch, shift, speaker, speed
 
 SPEC = SoundSpec()
 
@@ -93,3 +93,34 @@ def test_masks_cover_whole_bands_and_whole_frames_up_to_a_fifth() -> None:
         assert 3 < covered.sum(1).float().mean() < 5
         assert covered.any(0).all()  # every place is covered in some sound
         assert (covered.int().diff(dim=1).abs().sum(1) <= 2).all()  # one stripe
+
+
+def test_a_speaker_is_slow_at_another_place_of_a_word_between_the_same_ends() -> None:
+    """With all other numbers in the middle, a marked moment moves by what its number says, and the ends stay."""
+    word = torch.zeros(1, 1, 40, 40)
+    word[..., 10:30] = 0.5
+    word[..., 20] = 1.0
+    neutral = [
+        0.5,
+        0.5,
+        0.5,
+        0.0,
+        0.5,
+        0.5,
+        0.5,
+        1.0,
+        0.5,
+        0.5,
+        0.5,
+        0.5,
+        0.5,
+        0.5,
+    ]  # no gain, and noise that is as soft as can be
+    for lag in (0.0, 1.0):
+        random = torch.tensor([neutral])
+        random[0, 10] = lag
+        found = speaker(word, random)
+        moved = found[0, 0, 20].argmax() - 20
+        assert moved == (1 if lag == 0 else -1) * round(MOST["lag"] * 10)  # half the word is ten frames long
+        assert heard(found)[0].nonzero().flatten().tolist() == list(range(10, 30))
+    assert (speaker(word, torch.tensor([neutral])) - word).abs()[..., 11:29].max() < 0.05

@@ -20,7 +20,7 @@ class Draw:
         within_groups: all classes of a task come from one group, such as one alphabet.
         augment: change each example at random: `none`; for images `flip` or `affine`; for texts `drop`, `mistype`, `swap`, `repeat`,
             `drop_and_mistype` or `everyday` (all four);
-            for sounds `shift`, `speed`, `pitch`, `gain`, `noise`, `mask`, `everyday` (all but masks) or `everyday_and_mask`.
+            for sounds `shift`, `speed`, `pitch`, `gain`, `noise`, `mask`, `everyday` (all but masks), `everyday_and_mask` or `speaker`.
         frequencies: numbers of examples of the classes of a task, in both sets: `equal`, or `natural`, in proportion to how many the data
             has of each, at least one; `ways` times `shots` and `ways` times `queries` in all.
         resample: what becomes of a support set with more examples of one class than of another: `none`, `over` (examples of the smaller

@@ -28,12 +28,17 @@ MOST = {
     "speed": 1.25,
     "pitch": 0.08,
     "masked": 0.2,
+    "pace": 0.12,
+    "lag": 0.2,
+    "throat": 0.06,
+    "stress": 10.0,
 }
 """Share of the frames by which a sound is shifted; decibels by which it grows softer, which lets its softest parts vanish; decibels by
 which bands rise or fall; decibels by which noise may be softer than the loudest noise, and
 by which that lies below the loudest place; factor by which a sound grows longer or shorter; share of
-the bands by which pitches are moved; share of the bands, and of the frames, that a mask covers: the last as Park et al. (2019) mask
-speech."""
+the bands by which pitches are moved; share of the bands, and of the frames, that a mask covers, as Park et al. (2019) mask speech; parts of
+half a word's length by which its quarters, and its middle, come earlier or later; part of half the bands by which the quarters of these
+move; decibels by which one moment of a word grows louder than another."""
 
 
 def shift(sounds: Pictures, random: Numbers) -> Pictures:
@@ -106,6 +111,26 @@ def everyday_and_mask(sounds: Pictures, random: Numbers) -> Pictures:
     return mask(everyday(sounds, random[:, :9]), random[:, 9:13])
 
 
+def speaker(sounds: Pictures, random: Numbers) -> Pictures:
+    """Change sounds as `everyday` does, and what differs between people who say the same word: where in it they are slow, which of its
+    pitches lie higher, and which moment they stress.
+
+    Words are in the middle of the picture, and stay between their ends.
+    """
+    frames, bands = (_centres(sounds.shape[axis], sounds) for axis in (3, 2))
+    x = (frames - 2 * MOST["shift"] * _signed(random[:, 1:2])) / MOST["speed"] ** _signed(random[:, :1])
+    y = bands - 2 * MOST["pitch"] * _signed(random[:, 2:3])
+    half = _heard(sounds).flatten(1).to(sounds.dtype).mean(1, keepdim=True).clamp(min=1 / len(frames))
+    place = (x / half).clamp(-1, 1)  # in the word
+    pace, lag = MOST["pace"] * _signed(random[:, 9:10]), MOST["lag"] * _signed(random[:, 10:11])
+    x = x + half * (pace * torch.sin(math.pi * place) + lag * (1 - place.square()))
+    y = y + MOST["throat"] * _signed(random[:, 11:12]) * torch.sin(math.pi * y)
+    said = _taken_from(sounds, x, y)
+    stress = MOST["stress"] * (_signed(random[:, 12:13]) * place + _signed(random[:, 13:14]) * torch.cos(math.pi * place)) / 2
+    said = (said + (stress / LEVELS["range"])[:, None, None, :]).clamp_(0, 1).mul_(_heard(said))
+    return noise(gain(said, random[:, 3:7]), random[:, 7:9])
+
+
 def _signed(random: Tensor) -> Tensor:
     """Return uniform numbers from -1 to 1."""
     return 2 * random - 1
@@ -128,9 +153,13 @@ def _moved(
         higher: half heights by which they lie higher.
     """
     frames, bands = (_centres(sounds.shape[axis], sounds) for axis in (3, 2))
-    x = ((frames - later.unsqueeze(1)) / longer.unsqueeze(1)).unsqueeze(1).expand(-1, len(bands), -1)
-    y = (bands - higher.unsqueeze(1)).unsqueeze(2).expand(-1, -1, len(frames))
-    return F.grid_sample(sounds, torch.stack([x, y], dim=-1), align_corners=False)
+    return _taken_from(sounds, (frames - later.unsqueeze(1)) / longer.unsqueeze(1), bands - higher.unsqueeze(1))
+
+
+def _taken_from(sounds: Pictures, x: Float[Tensor, "sound frame"], y: Float[Tensor, "sound mel"]) -> Pictures:
+    """Return sounds whose frames and bands lay elsewhere, from -1 to 1; between two of them they are interpolated."""
+    grid = torch.stack([x.unsqueeze(1).expand(-1, y.shape[1], -1), y.unsqueeze(2).expand(-1, -1, x.shape[1])], dim=-1)
+    return F.grid_sample(sounds, grid, align_corners=False)
 
 
 def _centres(size: int, like: Tensor) -> Float[Tensor, " place"]:
@@ -147,5 +176,6 @@ AUGMENTATIONS: dict[str, tuple[Callable[[Tensor, Tensor], Tensor], int]] = {
     "mask": (mask, 4),
     "everyday": (everyday, 10),
     "everyday_and_mask": (everyday_and_mask, 14),
+    "speaker": (speaker, 14),
 }
 """Changes by the name that `Draw` takes, with how many random numbers each draws per sound; rows of an even number stay aligned."""
