@@ -1,4 +1,4 @@
-"""Spoken: Conv4 on words that are stretched to the whole picture: a net for short sounds of people, each with a pace and a room of their own."""
+"""Spoken: Conv4 on words that are stretched to the whole picture, for people who speak them at a pace and in a room of their own."""
 
 from __future__ import annotations
 
