@@ -94,7 +94,7 @@ def kind(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str
     monkeypatch.setattr(demo.data, "load", DATA[request.param])
     monkeypatch.setattr(demo, "SIZES", ((5, 1), (10, 5)))
     module = discovery_module("cli/demos", request.param)
-    width = {"conv4": {"channels": 4}, "ngrams": {"features": 4, "buckets": 64}}
+    width = {"conv4": {"channels": 4}, "spoken": {"channels": 4}, "ngrams": {"features": 4, "buckets": 64}}
     small = {
         name: dataclasses.replace(method, net_options=width.get(method.net, {}))
         for name, method in module.DEMO.baselines.items()

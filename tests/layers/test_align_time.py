@@ -28,9 +28,10 @@ def test_a_word_is_the_same_wherever_it_lies_and_however_long_it_takes(begin: in
 
 
 def test_loudness_that_leaves_the_word_between_the_levels_does_not_matter() -> None:
-    align = AlignTime(heard=0.3, floor=0.0)
-    loud, soft = (align(level * torch.ones(1, 1, 6, 9)) for level in (0.9, 0.5))
-    torch.testing.assert_close(loud, soft)
+    align = AlignTime(heard=0.5, floor=0.0)
+    loud = word(7, 25)
+    torch.testing.assert_close(align(loud - 0.05), align(loud))
+    assert (align(loud - 0.15) - align(loud)).abs().max() > 0.03  # silence, which was at 0.1, would lie below the floor
     assert align(torch.rand(3, 1, 6, 9)).mean((1, 2, 3)).abs().max() < 1e-6
 
 

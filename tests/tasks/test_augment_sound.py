@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from quickstudy.inputs.sound import SoundSpec
-from quickstudy.tasks.augment.sound import AUGMENTATIONS, MOST, gain, mask, noise, pitch, shift, speaker, speed
+from quickstudy.tasks.augment.sound import AUGMENTATIONS, MOST, everyday, gain, mask, noise, pitch, shift, speaker, speed
 
 SPEC = SoundSpec()
 
@@ -95,32 +95,61 @@ def test_masks_cover_whole_bands_and_whole_frames_up_to_a_fifth() -> None:
         assert (covered.int().diff(dim=1).abs().sum(1) <= 2).all()  # one stripe
 
 
-def test_a_speaker_is_slow_at_another_place_of_a_word_between_the_same_ends() -> None:
-    """With all other numbers in the middle, a marked moment moves by what its number says, and the ends stay."""
-    word = torch.zeros(1, 1, 40, 40)
-    word[..., 10:30] = 0.5
-    word[..., 20] = 1.0
-    neutral = [
-        0.5,
-        0.5,
-        0.5,
-        0.0,
-        0.5,
-        0.5,
-        0.5,
-        1.0,
-        0.5,
-        0.5,
-        0.5,
-        0.5,
-        0.5,
-        0.5,
-    ]  # no gain, and noise that is as soft as can be
-    for lag in (0.0, 1.0):
-        random = torch.tensor([neutral])
-        random[0, 10] = lag
-        found = speaker(word, random)
-        moved = found[0, 0, 20].argmax() - 20
-        assert moved == (1 if lag == 0 else -1) * round(MOST["lag"] * 10)  # half the word is ten frames long
+def neutral() -> Tensor:
+    """Return the numbers with which a speaker changes nothing, and noise is as soft as can be."""
+    random = torch.full((1, 14), 0.5)
+    random[0, 3], random[0, 7] = 0.0, 1.0
+    return random
+
+
+def word(frame: int = 20, band: int = 20) -> Tensor:
+    """Return twenty frames in the middle of a picture, with one louder frame and one louder band."""
+    sound = torch.zeros(1, 1, 40, 40)
+    sound[..., 10:30] = 0.5
+    sound[:, :, band, 10:30] = 0.7
+    sound[..., frame] = 1.0
+    return sound
+
+
+def test_a_speaker_without_own_ways_is_everyday() -> None:
+    random = torch.cat(
+        [torch.rand(len(SOUNDS), 9, generator=torch.Generator().manual_seed(0)), torch.full((len(SOUNDS), 5), 0.5)], 1
+    )
+    torch.testing.assert_close(speaker(SOUNDS, random), everyday(SOUNDS, random), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("place", "frame", "moved"), [(10, 20, -2), (9, 15, 1), (9, 25, -1)])
+def test_a_speaker_is_slow_at_another_place_of_a_word_between_the_same_ends(place: int, frame: int, moved: int) -> None:
+    """With all other numbers in the middle, a marked moment moves by what its number says: half the word is ten frames long."""
+    for number, sign in ((1.0, 1), (0.0, -1)):
+        random = neutral()
+        random[0, place] = number
+        found = speaker(word(frame), random)
+        assert abs(found[0, 0, 5].argmax() - frame - sign * moved) <= 1
+        assert found[0, 0, 5].argmax() != frame
         assert heard(found)[0].nonzero().flatten().tolist() == list(range(10, 30))
-    assert (speaker(word, torch.tensor([neutral])) - word).abs()[..., 11:29].max() < 0.05
+
+
+def test_a_speakers_throat_moves_the_quarters_of_the_bands_and_not_their_middle() -> None:
+    for number, sign in ((1.0, -1), (0.0, 1)):
+        random = neutral()
+        random[0, 11] = number
+        at = {band: int(speaker(word(band=band), random)[0, 0, :, 12].argmax()) - band for band in (9, 20, 30)}
+        assert at == {9: -sign, 20: 0, 30: sign}  # 0.06 of 20 bands
+
+
+def test_a_speaker_stresses_an_end_or_the_middle_of_a_word() -> None:
+    ends = [80 * (speaker(word(), with_number(12, number)) - speaker(word(), neutral()))[0, 0, 5] for number in (0.0, 1.0)]
+    torch.testing.assert_close(
+        ends[1][28] - ends[1][11], torch.tensor(MOST["stress"]) * 0.85, rtol=0, atol=0.5
+    )  # 1.5 of 10 frames inside
+    torch.testing.assert_close(ends[0][11:29], -ends[1][11:29], rtol=0, atol=0.5)
+    middle_of = 80 * (speaker(word(), with_number(13, 1.0)) - speaker(word(), neutral()))[0, 0, 5]
+    assert middle_of[18] > 4 > -4 > middle_of[11]
+
+
+def with_number(place: int, number: float) -> Tensor:
+    """Return the neutral numbers with another one at a place."""
+    random = neutral()
+    random[0, place] = number
+    return random

@@ -256,22 +256,28 @@ def test_an_error_of_one_process_is_raised_once(tmp_path: pathlib.Path) -> None:
 
 
 def leave_threads(out: pathlib.Path) -> None:
-    """Work that loads the compiler once there is a group, as optimizers do, and writes which threads are left when the group has ended."""
+    """Work that loads the compiler once there is a group, as optimizers do, and writes which threads there are with the group and after."""
 
-    def write() -> None:
+    def write(when: str) -> None:
         tasks = [pathlib.Path("/proc/self/task", task, "comm") for task in os.listdir("/proc/self/task")]
-        (out / "threads").write_text(" ".join(task.read_text().strip() for task in tasks))
+        names = " ".join(task.read_text().strip() for task in tasks if task.exists())
+        (out / f"{when}{os.environ['RANK']}").write_text(names)
 
-    atexit.register(write)  # what is registered first is called last
+    atexit.register(write, "after")  # what is registered first is called last
     group = Group.join()
     importlib.import_module("torch._dynamo")
     group.any(False)
+    write("with")
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are named in Linux's /proc")
 def test_no_thread_of_a_group_outlives_it(tmp_path: pathlib.Path) -> None:
     launch(leave_threads, 2, tmp_path)
-    assert "gloo" not in (tmp_path / "threads").read_text()  # or the interpreter, which ends without it, aborts now and then
+    for rank in range(2):
+        assert "gloo" in (tmp_path / f"with{rank}").read_text()
+        assert (
+            "gloo" not in (tmp_path / f"after{rank}").read_text()
+        )  # a thread that is left makes the ending interpreter abort, at times
 
 
 def test_an_unexpected_exception_is_reported_with_its_traceback(tmp_path: pathlib.Path) -> None:

@@ -1,8 +1,8 @@
-"""AlignTime: the part of a spectrogram in which something is said, stretched to the whole picture, without silence and loudness.
+"""AlignTime: the part of a spectrogram in which something is said, stretched to the whole picture, and levels counted from their mean.
 
-Two people who say one word differ in how long they take, how loud they are and how much their room adds in the pauses; none of that tells
-words apart. Linear time normalisation is as old as the recognition of single words (Sakoe and Chiba 1978, "Dynamic programming algorithm
-optimization for spoken word recognition", compares with it).
+Two people who say one word differ in how long they take, and how much their rooms add to the pauses; neither tells words apart. This is
+linear time normalisation, in place of which Sakoe and Chiba 1978, "Dynamic programming algorithm optimization for spoken word recognition",
+warp time by dynamic programming. Here the ends of a word are where it is loud enough, and nothing is warped between them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ class AlignTime(nn.Module):
     """`[example, channel, band, time]` to the same shape, with a mean of zero for each example.
 
     The first and the last column in which any band is louder than `heard` become the first and the last one of the result; what is
-    between lies as it lay, by linear interpolation. Bands that are quieter than `floor` count as just as loud.
+    between lies as it lay, by linear interpolation. Levels below `floor` count as `floor`. The mean is taken off, so that how loud the
+    whole is does not matter as long as nothing of it crosses the two levels.
 
     Args:
         heard: level above which a column belongs to the word, from 0 to 1. In a `SoundSpec`'s pictures 1 is the loudest place and 0 is
@@ -48,6 +49,6 @@ class AlignTime(nn.Module):
         begin = last - torch.where(said, last - time, 0.0).amax(1, keepdim=True)
         begin = torch.minimum(begin, end)  # nothing is heard: the end is 0
         places = begin + (end - begin) * (time / max(last, 1))
-        weights = (1 - (places[:, None, :] - time[None, :, None]).abs()).relu()  # of columns in those of the result
-        stretched = x.clamp(min=self.floor) @ weights[:, None]
+        weights = (1 - (places[:, None, :] - time[None, :, None]).abs()).relu()  # [example, column of x, column of the result]
+        stretched = (x.clamp(min=self.floor).flatten(1, 2) @ weights).view_as(x)
         return stretched - stretched.mean((1, 2, 3), keepdim=True)

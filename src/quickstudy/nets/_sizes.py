@@ -30,6 +30,18 @@ def input_shape(spec: InputSpec, net: str, axes: int) -> tuple[int, ...]:
     return shapes[0]
 
 
+def square(spec: InputSpec, net: str) -> tuple[int, int]:
+    """Return the channels of one example, and its height, which is its width too, for a net that takes square pictures.
+
+    Raises:
+        ConfigError: the inputs are another thing.
+    """
+    channels, height, width = input_shape(spec, net, axes=3)
+    if height != width:
+        raise ConfigError(f"{net} takes square images, but the data has {height}x{width} pixels; set a size, or another net.")
+    return channels, height
+
+
 def fit_to(net: type[nn.Module], spec: InputSpec) -> dict[str, Any]:
     """Return the hyperparameters of a net's class that inputs of the spec decide; none for a net that fits everything.
 
@@ -67,7 +79,7 @@ def narrower(
     return [{argument: narrow} for narrow in found if narrow != tuple(given)]
 
 
-def check_text(spec: InputSpec, net: str) -> None:
-    """Raise a ConfigError unless inputs are texts."""
-    if spec.kind != "text":
-        raise ConfigError(f"{net} takes texts, but the data has {spec.nouns}; choose another net.")
+def check_kind(spec: InputSpec, net: str, kind: str) -> None:
+    """Raise a ConfigError unless inputs are of that kind, `text` or `sound`."""
+    if spec.kind != kind:
+        raise ConfigError(f"{net} takes {kind}s, but the data has {spec.nouns}; choose another net.")

@@ -78,10 +78,5 @@ class Conv4(nn.Module):
     @classmethod
     def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
         """Return the hyperparameters that inputs of the spec decide."""
-        name = cls.__name__.lower()  # nets that begin otherwise are made of this one
-        channels, height, width = _sizes.input_shape(spec, name, axes=3)
-        if height != width:
-            raise ConfigError(
-                f"{name} takes square images, but the data has {height}x{width} pixels; set a size, or another net."
-            )
-        return {"in_channels": channels, "image_size": height}
+        channels, size = _sizes.square(spec, "conv4")
+        return {"in_channels": channels, "image_size": size}

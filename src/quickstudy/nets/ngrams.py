@@ -108,7 +108,7 @@ class NGrams(nn.Module):
         Raises:
             ConfigError: the inputs are no texts.
         """
-        _sizes.check_text(spec, "ngrams")
+        _sizes.check_kind(spec, "ngrams", "text")
         return {}
 
 

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from torch import nn
+from typing import Any, ClassVar
 
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from quickstudy.inputs import InputSpec
 from quickstudy.layers.align_time import AlignTime
-from quickstudy.layers.conv_norm_pool import Halving
 from quickstudy.layers.norm import NormKind
+from quickstudy.nets import _sizes
 from quickstudy.nets.conv4 import Conv4
 
 
-class Spoken(Conv4):
-    """`AlignTime`, then the four blocks of `Conv4`; `[example, in_channels, image_size, image_size]` to `[example, features]`.
+class Spoken(nn.Module):
+    """`AlignTime`, then `Conv4` with max-pooling; `[example, in_channels, image_size, image_size]` to `[example, features]`.
 
     Args:
-        in_channels: channels of the picture.
-        image_size: mel bands and frames, which are equally many; at least 16 with max-pooling.
+        in_channels: channels of the log-mel picture.
+        image_size: mel bands and frames, which are equally many; at least 16.
         channels: filters of each block.
         norm: normalisation of each block.
-        halving: `pool` or `stride`, as in `Conv4`.
         heard: level above which a frame belongs to the word, from 0 (silence) to 1 (the loudest place).
         floor: the lowest level that is told apart, below `heard`.
 
@@ -27,17 +30,36 @@ class Spoken(Conv4):
     torch.Size([2, 32])
     """
 
+    from_data: ClassVar[tuple[str, ...]] = ("in_channels", "image_size")
+    width: ClassVar[str] = "channels"
+
     def __init__(
         self,
         in_channels: int = 1,
         image_size: int = 40,
         channels: int = 64,
         norm: NormKind = "batch",
-        halving: Halving = "pool",
-        *,
         heard: float = 0.65,
         floor: float = 0.4,
     ) -> None:
-        super().__init__(in_channels, image_size, channels, norm, halving)
+        super().__init__()
+        self.align = AlignTime(heard, floor)
+        self.conv = Conv4(in_channels, image_size, channels, norm)
+        self.in_channels, self.image_size, self.channels, self.norm = in_channels, image_size, channels, norm
         self.heard, self.floor = heard, floor
-        self.blocks = nn.Sequential(AlignTime(heard, floor), *self.blocks)
+        self.features = self.conv.features
+        """Length of the output."""
+
+    def forward(self, x: Float[Tensor, "example channel band time"]) -> Float[Tensor, "example feature"]:
+        return self.conv(self.align(x))
+
+    def stages(self) -> list[nn.Module]:
+        """Return the layers one after the other, so that frozen ones are run once."""
+        return [self.align, *self.conv.stages()]
+
+    @classmethod
+    def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
+        """Return the hyperparameters that inputs of the spec decide."""
+        _sizes.check_kind(spec, "spoken", "sound")
+        channels, size = _sizes.square(spec, "spoken")
+        return {"in_channels": channels, "image_size": size}

@@ -65,5 +65,5 @@ class TextCNN(nn.Module):
         Raises:
             ConfigError: the inputs are no texts.
         """
-        _sizes.check_text(spec, "text_cnn")
+        _sizes.check_kind(spec, "text_cnn", "text")
         return {}

@@ -70,7 +70,7 @@ class Transformer(nn.Module):
         Raises:
             ConfigError: the inputs are no texts.
         """
-        _sizes.check_text(spec, "transformer")
+        _sizes.check_kind(spec, "transformer", "text")
         return {}
 
 

@@ -3,7 +3,9 @@
 from quickstudy.cli._demo import Demo, Method, Subject
 
 DEMO = Demo(
-    Subject("Prototypical network on Conv4 of log-mel pictures that are stretched in time", "words that espeak-ng speaks", "{name}"),
+    Subject(
+        "Prototypical network on Conv4 of log-mel pictures that are stretched in time", "words that espeak-ng speaks", "{name}"
+    ),
     train=("voices", "train"),
     validation=("voices", "val"),
     sets={"words never heard": ("voices", "test"), "spoken digits": ("fsdd", "all")},

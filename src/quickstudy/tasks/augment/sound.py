@@ -38,7 +38,7 @@ which bands rise or fall; decibels by which noise may be softer than the loudest
 by which that lies below the loudest place; factor by which a sound grows longer or shorter; share of
 the bands by which pitches are moved; share of the bands, and of the frames, that a mask covers, as Park et al. (2019) mask speech; parts of
 half a word's length by which its quarters, and its middle, come earlier or later; part of half the bands by which the quarters of these
-move; decibels by which one moment of a word grows louder than another."""
+move; decibels by which the end of a word grows louder than its beginning, and its middle louder than its ends, or softer."""
 
 
 def shift(sounds: Pictures, random: Numbers) -> Pictures:
@@ -97,12 +97,7 @@ def mask(sounds: Pictures, random: Numbers) -> Pictures:
 
 def everyday(sounds: Pictures, random: Numbers) -> Pictures:
     """Change speed, pitch, place, colour and loudness, and add noise: what differs between speakers, rooms and microphones."""
-    moved = _moved(
-        sounds,
-        MOST["speed"] ** _signed(random[:, 0]),
-        2 * MOST["shift"] * _signed(random[:, 1]),
-        2 * MOST["pitch"] * _signed(random[:, 2]),
-    )
+    moved = _taken_from(sounds, *_everyday_places(sounds, random))
     return noise(gain(moved, random[:, 3:7]), random[:, 7:9])
 
 
@@ -112,15 +107,13 @@ def everyday_and_mask(sounds: Pictures, random: Numbers) -> Pictures:
 
 
 def speaker(sounds: Pictures, random: Numbers) -> Pictures:
-    """Change sounds as `everyday` does, and what differs between people who say the same word: where in it they are slow, which of its
-    pitches lie higher, and which moment they stress.
+    """Change sounds as `everyday` does, and change what differs between people who say the same word: where in it they are slow, which of
+    its pitches lie higher, and which moment they stress.
 
-    Words are in the middle of the picture, and stay between their ends.
+    A word is taken to lie in the middle; pace and lag leave its ends where speed and shift put them.
     """
-    frames, bands = (_centres(sounds.shape[axis], sounds) for axis in (3, 2))
-    x = (frames - 2 * MOST["shift"] * _signed(random[:, 1:2])) / MOST["speed"] ** _signed(random[:, :1])
-    y = bands - 2 * MOST["pitch"] * _signed(random[:, 2:3])
-    half = _heard(sounds).flatten(1).to(sounds.dtype).mean(1, keepdim=True).clamp(min=1 / len(frames))
+    x, y = _everyday_places(sounds, random)
+    half = _heard(sounds).flatten(1).to(sounds.dtype).mean(1, keepdim=True).clamp(min=1 / sounds.shape[3])
     place = (x / half).clamp(-1, 1)  # in the word
     pace, lag = MOST["pace"] * _signed(random[:, 9:10]), MOST["lag"] * _signed(random[:, 10:11])
     x = x + half * (pace * torch.sin(math.pi * place) + lag * (1 - place.square()))
@@ -152,12 +145,31 @@ def _moved(
         later: half widths by which they come later.
         higher: half heights by which they lie higher.
     """
+    return _taken_from(sounds, *_places(sounds, longer, later, higher))
+
+
+def _everyday_places(sounds: Pictures, random: Numbers) -> tuple[Float[Tensor, "sound frame"], Float[Tensor, "sound mel"]]:
+    """Return where frames and bands lay before their speed, place and pitch were changed."""
+    speed, shift, pitch = (_signed(random[:, place]) for place in range(3))
+    return _places(sounds, MOST["speed"] ** speed, 2 * MOST["shift"] * shift, 2 * MOST["pitch"] * pitch)
+
+
+def _places(
+    sounds: Pictures, longer: Float[Tensor, " sound"], later: Float[Tensor, " sound"], higher: Float[Tensor, " sound"]
+) -> tuple[Float[Tensor, "sound frame"], Float[Tensor, "sound mel"]]:
+    """Return where frames and bands of sounds lay before they were moved, from -1 to 1; the arguments are those of `_moved`."""
     frames, bands = (_centres(sounds.shape[axis], sounds) for axis in (3, 2))
-    return _taken_from(sounds, (frames - later.unsqueeze(1)) / longer.unsqueeze(1), bands - higher.unsqueeze(1))
+    return (frames - later.unsqueeze(1)) / longer.unsqueeze(1), bands - higher.unsqueeze(1)
 
 
 def _taken_from(sounds: Pictures, x: Float[Tensor, "sound frame"], y: Float[Tensor, "sound mel"]) -> Pictures:
-    """Return sounds whose frames and bands lay elsewhere, from -1 to 1; between two of them they are interpolated."""
+    """Return sounds made of other places of themselves, interpolated.
+
+    Args:
+        sounds: log-mel pictures.
+        x: for each frame of the result, where in the sounds it lies; -1 is the beginning and 1 the end.
+        y: the same for each band, from the lowest pitch to the highest.
+    """
     grid = torch.stack([x.unsqueeze(1).expand(-1, y.shape[1], -1), y.unsqueeze(2).expand(-1, -1, x.shape[1])], dim=-1)
     return F.grid_sample(sounds, grid, align_corners=False)
 

@@ -10,13 +10,13 @@ from __future__ import annotations
 import atexit
 import contextlib
 import dataclasses
+import importlib
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional  # before any group: its functions have the group of that moment as a default, and would keep it
 from torch import Tensor, nn
 from torch.utils._pytree import tree_map_only
 
@@ -76,6 +76,8 @@ class Group:
         check_devices(group.local_rank + 1)
         if not dist.is_initialized():
             with group._together():
+                # before there is a group: its functions bind the group of the moment in which they are imported as a default, and keep it
+                importlib.import_module("torch.distributed.nn.functional")
                 try:
                     store = meet(group.rank, group.size)
                     ranks = {} if store is None else {"store": store, "rank": group.rank, "world_size": group.size}
