@@ -46,6 +46,7 @@ BY_NAME = {
     "runtime/__init__.py": "its names load onnxruntime when they are used",
     "runtime/skill_file.py": "the engine for PyTorch, which may not be installed",
     "cli/__init__.py": "a verb loads what it needs itself",
+    "training/processes/group.py": "a module of torch that must be loaded before there is a group of processes, and is not used",
 }
 """Files that import modules by a text, which `imports` does not see, and why they must."""
 
