@@ -20,25 +20,20 @@ Pictures = Float[Tensor, "sound channel mel frame"]
 Numbers = Float[Tensor, "sound number"]
 
 MOST = {
-    "shift": 0.1,
-    "gain": 15.0,
-    "colour": 12.0,
-    "noise": 55.0,
-    "loudest_noise": 10.0,
-    "speed": 1.25,
-    "pitch": 0.08,
-    "masked": 0.2,
-    "pace": 0.12,
-    "lag": 0.2,
-    "throat": 0.06,
-    "stress": 10.0,
+    "shift": 0.1,  # share of the frames by which a sound is shifted
+    "gain": 15.0,  # decibels by which it grows softer, which lets its softest parts vanish
+    "colour": 12.0,  # decibels by which bands rise or fall
+    "noise": 55.0,  # decibels by which noise may be softer than the loudest noise
+    "loudest_noise": 10.0,  # decibels by which the loudest noise lies below the loudest place
+    "speed": 1.25,  # factor by which a sound grows longer or shorter
+    "pitch": 0.08,  # share of the bands by which pitches are moved
+    "masked": 0.2,  # share of the bands, and of the frames, that a mask covers, as Park et al. (2019) mask speech
+    "pace": 0.12,  # part of half a word's length by which its quarters come earlier or later
+    "lag": 0.2,  # part of half a word's length by which its middle comes earlier or later
+    "throat": 0.06,  # part of half the bands by which the bands at a quarter and at three quarters move
+    "stress": 10.0,  # decibels by which the end of a word differs from its beginning, and its middle from its ends
 }
-"""Share of the frames by which a sound is shifted; decibels by which it grows softer, which lets its softest parts vanish; decibels by
-which bands rise or fall; decibels by which noise may be softer than the loudest noise, and
-by which that lies below the loudest place; factor by which a sound grows longer or shorter; share of
-the bands by which pitches are moved; share of the bands, and of the frames, that a mask covers, as Park et al. (2019) mask speech; parts of
-half a word's length by which its quarters, and its middle, come earlier or later; part of half the bands by which the quarters of these
-move; decibels by which the end of a word grows louder than its beginning, and its middle louder than its ends, or softer."""
+"""The most that each change of a sound does."""
 
 
 def shift(sounds: Pictures, random: Numbers) -> Pictures:
