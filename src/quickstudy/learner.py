@@ -58,7 +58,7 @@ class Learner(nn.Module, abc.ABC):
 
     any_columns: ClassVar[bool] = False
     """`adapt` and `predict` take rows of any length on a net that does, so that an exported learner is given rows of a table without
-    padding."""
+    padding; in Python they leave it out themselves, where they may look for it, so that tasks are judged one by one and not captured."""
 
     prototypes: ClassVar[bool] = False
     """The state is `sums` `[way, feature]` and `counts` `[way]` of features; predictions compare features with their means."""

@@ -54,7 +54,7 @@ def test_traces_at_symbolic_sizes(name: str, kind: str, norm: str, masked: bool)
         x = torch.randn(count, *SHAPES[kind], dtype=torch.float64)
         return x, one_hot(torch.arange(count) % ways, ways, torch.float64), torch.arange(count) < count - 2
 
-    support = arguments(29, 3)  # sizes that no layer has: equal ones would share a symbol
+    support = arguments(29, 11)  # sizes that no layer has: equal ones would share a symbol
     if learner.sequential:  # test_exports.py runs its loop at other sizes
         with pytest.raises(IndexError):
             traced(adapt, *arguments(12, 3))(*arguments(10, 3))

@@ -330,10 +330,10 @@ def test_an_array_with_columns_that_say_nothing_is_read_as_a_whole_again() -> No
 def test_a_network_that_takes_any_length_is_given_no_padding() -> None:
     rows = np.array([[1.0, 5.0], [2.0, 4.0], [3.0, 9.0]])
     padded = TableSpec(width=6, scaling="task")
-    spec = padded.unpadded().fitted_to(rows)
+    spec = padded.with_padding(False).fitted_to(rows)
     stored = spec.read_all(rows)
     assert stored["table"].shape == (3, 1, 6)
     assert spec.to_network(stored)["table"].shape == (3, 1, 2)
     np.testing.assert_array_equal(spec.to_network(stored)["table"], padded.fitted_to(rows).to_network(stored)["table"][..., :2])
     assert spec.layout()["table"].shape == (1, "column")
-    assert TableSpec.of({"weight": ["1", "2"]}).unpadded().padded
+    assert TableSpec.of({"weight": ["1", "2"]}).with_padding(False).padded

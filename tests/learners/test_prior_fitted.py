@@ -8,7 +8,7 @@ import pathlib
 import numpy as np
 import pytest
 import torch
-from builders import case
+from builders import Prototypes, case
 from torch import Tensor
 
 from quickstudy import FewShotClassifier
@@ -23,7 +23,10 @@ from quickstudy.objectives.classes import OneHot, one_hot
 from quickstudy.objectives.values import Values
 from quickstudy.runtime import Learner, bundle
 from quickstudy.task import Examples, Task
-from quickstudy.training.saving import SavedLearner
+from quickstudy.tasks.table_prior import TablePrior
+from quickstudy.training.begin import begin_with
+from quickstudy.training.evaluate import evaluate
+from quickstudy.training.saving import SavedLearner, load_learner
 
 WIDTH = 12
 
@@ -78,9 +81,57 @@ def test_more_classes_than_codes_are_told_apart_by_their_examples() -> None:
     torch.testing.assert_close(answers(made, renamed, x), found[:, order])
 
 
+def test_answers_are_means_over_the_orders_of_columns() -> None:
+    made, examples, x = learner(4), support(4), torch.randn(5, 4)
+    several = learner(4, orders=3)
+    assert isinstance(examples.x, Tensor)
+    shown = examples.x
+    known = torch.arange(4.0).unsqueeze(0)
+    orders = prior_fitted._ordered(known, torch.ones(4), 3)[:, 0].long()
+    assert orders[0].tolist() == [0, 1, 2, 3]
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders.tolist())
+    assert len({tuple(order) for order in orders.tolist()}) == 3
+    alone = [answers(made, dataclasses.replace(examples, x=shown[:, order]), x[:, order]).softmax(-1) for order in orders]
+    torch.testing.assert_close(answers(several, examples, x).softmax(-1), torch.stack(alone).mean(0))
+    told = dataclasses.replace(examples, y=Values(torch.randn(20, 1)))
+    values = [answers(made, dataclasses.replace(told, x=shown[:, order]), x[:, order]) for order in orders]
+    torch.testing.assert_close(answers(several, told, x), torch.stack(values).mean(0))
+
+
+def test_columns_of_padding_come_last_in_every_order() -> None:
+    used = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])
+    padded = prior_fitted._ordered(torch.arange(5.0).unsqueeze(0), used, 4)
+    assert set(padded[:, :, 3:].flatten().tolist()) == {3.0, 4.0}
+    torch.testing.assert_close(padded[:, :, :3], prior_fitted._ordered(torch.arange(3.0).unsqueeze(0), used[:3], 4))
+
+
+def test_a_training_goes_on_with_all_that_another_of_its_kind_and_size_knows() -> None:
+    made, trained = learner(), learner()
+    with torch.no_grad():
+        for value in trained.parameters():
+            value.add_(1)
+    begin_with(made, trained, "runs/first")
+    assert all(torch.equal(*pair) for pair in zip(made.state_dict().values(), trained.state_dict().values(), strict=True))
+    for other in (learner(width=16), Prototypes(Identity(WIDTH))):  # the net, which has no weights, is all that is common
+        with pytest.raises(ConfigError, match=r"nothing that is trained is common to runs/first .* and PriorFitted\) differs"):
+            begin_with(made, other, "runs/first")
+
+
+def test_padding_is_neither_computed_nor_captured_when_tasks_are_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+    passed = PriorFitted._passed
+    monkeypatch.setattr(
+        PriorFitted, "_passed", lambda self, cells, *how: widths.append(cells.shape[1]) or passed(self, cells, *how)
+    )
+    tasks = TablePrior(examples=10, queries=4, columns=2, width=WIDTH, classes=2)
+    evaluate(learner(), tasks, 200)
+    assert len(widths) == 400  # each task learns and answers by itself
+    assert min(widths) < WIDTH + 1
+
+
 def test_an_exported_learner_takes_tables_of_few_and_of_many_columns(tmp_path: pathlib.Path) -> None:
     spec = TableSpec(width=WIDTH, scaling="task")
-    saved = SavedLearner(learner(blocks=1), spec)
+    saved = SavedLearner(learner(blocks=1, orders=2), spec)
     bundle.write(tmp_path / "tables.qs", to_bundle(saved))
     shipped = Learner.load(tmp_path / "tables.qs")
     assert shipped.manifest.programs["adapt"].inputs["support.table"] == ("example", 1, "column")
@@ -97,6 +148,11 @@ def test_an_exported_learner_takes_tables_of_few_and_of_many_columns(tmp_path: p
         np.testing.assert_allclose(loaded.predict_proba(asked), ours.predict_proba(asked), atol=1e-4)
         skill.add(rows[:3], ["maybe"] * 3)
         assert skill.predict_proba(asked).shape == (9, 3)
+    again = load_learner(tmp_path / "tables.qs")  # as the training has it, whose network pads
+    assert again.spec == spec
+    np.testing.assert_allclose(
+        FewShotClassifier(again).fit(rows, labels).predict_proba(asked), ours.predict_proba(asked), atol=1e-6
+    )
 
 
 def test_values_are_answered_in_their_own_unit() -> None:

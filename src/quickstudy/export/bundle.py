@@ -40,7 +40,7 @@ def to_bundle(saved: SavedLearner, features: int | None = None, licence: str = U
     """
     saved = dataclasses.replace(saved, learner=saved.learner.exported())
     spec = input_of(saved, features)
-    spec = spec.unpadded() if saved.learner.any_columns else spec
+    spec = spec.with_padding(not saved.learner.any_columns)
     types = [getattr(torch, name) for name in typing.get_args(StateType)]
     backend = Backend(decompositions.onnx(), state_types=types)
     programs = capture(saved.learner.eval(), spec.layout(), backend, discovery.load("objectives", saved.target))

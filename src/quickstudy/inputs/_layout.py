@@ -228,8 +228,9 @@ class InputSpec(pydantic.BaseModel, abc.ABC, frozen=True):
             how: options of `read_all` with which the examples were read.
         """
 
-    def unpadded(self) -> Self:
-        """Return the spec for a network that takes inputs of any length, so that they need no padding; by default, there is none."""
+    def with_padding(self, padded: bool) -> Self:
+        """Return the spec for a network that takes inputs of one length (padded), or of any; by default, nothing is ever padded."""
+        del padded
         return self
 
     def lacking(self, stored: Mapping[str, np.ndarray]) -> str | None:

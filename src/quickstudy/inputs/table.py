@@ -158,9 +158,9 @@ class TableSpec(InputSpec, frozen=True):
         """Return the layout of the one part, `table`: one row of numbers, which is no table of its own."""
         return {"table": TensorLayout(axes=(1, self.features), order=(0, 1), dtype="float32", open=not self.padded)}
 
-    def unpadded(self) -> Self:
-        """Return the spec of any table for a network that takes rows of any length; other specs have no padding."""
-        return self if self.width is None else self.changed(padded=False)
+    def with_padding(self, padded: bool) -> Self:
+        """Return the spec of any table for a network that takes rows of one length (padded) or of any; other specs have no padding."""
+        return self if self.width is None or self.padded == padded else self.changed(padded=padded)
 
     def to_network(self, stored: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Return the inputs of a network, float32 `[row, 1, number]`, with the numbers of the columns alone if it needs no padding."""

@@ -18,6 +18,7 @@ from quickstudy.training.describing import describe_module
 def begin_with(learner: Learner, trained: Learner, name: str, same_symbols: bool = False) -> None:
     """Copy the weights of the networks that both learners have under the same name, such as `net`, in place.
 
+    Between learners of one kind that fit any number of ways, all that is trained is copied, learned rates too, if it has the same sizes.
     A head of sequences that fits any number of symbols begins with what the trained one knows of the blank and the space, and with the
     mean of its symbols; one that is fixed to the same symbols begins with all of it. All else, such as other heads and learned rates,
     begins as it would without.
@@ -29,7 +30,8 @@ def begin_with(learner: Learner, trained: Learner, name: str, same_symbols: bool
         same_symbols: whether both write down the same symbols, in the same columns.
 
     Raises:
-        ConfigError: the learners have no network in common, or one of another architecture, or with other hyperparameters.
+        ConfigError: the learners have no network in common, or one of another architecture, or with other hyperparameters, or nothing
+            that is trained is common to both.
 
     >>> import torch
     >>> from quickstudy.learners.maml import MAML
@@ -50,6 +52,12 @@ def begin_with(learner: Learner, trained: Learner, name: str, same_symbols: bool
     for part in common:
         _copy(here[part], there[part], part, name)
     _copy_head(learner, trained, same_symbols)
+    if not _copy_all(learner, trained) and not any(here[part].state_dict() for part in common):
+        kinds = " and ".join(type(one).__name__ for one in (trained, learner))
+        raise ConfigError(
+            f"nothing that is trained is common to {name} and this training: their net has no weights, and what they learn beside it "
+            f"({kinds}) differs in kind or size; choose the same --learner and sizes, which 'quickstudy info {name}' shows."
+        )
 
 
 def _listed(networks: Mapping[str, nn.Module]) -> str:
@@ -80,6 +88,15 @@ def _copy(to: nn.Module, source: nn.Module, part: str, name: str) -> None:
             f"the {part} of {name} is {has}, but the training has {wants}; choose the same --{part} and sizes, which 'quickstudy info "
             f"{name}' shows, or another learner to begin with."
         ) from error
+
+
+def _copy_all(to: Learner, source: Learner) -> bool:
+    """Copy all that is trained between learners of one kind and size that fit any number of ways; return whether this was done."""
+    ours, theirs = ({name: value.shape for name, value in one.state_dict().items()} for one in (to, source))
+    if type(to) is not type(source) or ours != theirs or to.ways is not None:
+        return False
+    to.load_state_dict(source.state_dict())
+    return bool(ours)
 
 
 def _copy_head(to: Learner, source: Learner, same_symbols: bool) -> None:

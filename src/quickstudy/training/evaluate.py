@@ -436,7 +436,7 @@ class _Itself:
 
 def _can_be_captured(learner: Learner) -> bool:
     """Return whether nobody watches its layers, and its hyperparameters are known: a graph has them as constants."""
-    if not learner.traceable:
+    if not learner.traceable or learner.any_columns:  # a graph would compute the padding too, which may be most of a table
         return False
     try:
         hyperparameters(learner)
@@ -447,7 +447,7 @@ def _can_be_captured(learner: Learner) -> bool:
 
 def _together(learner: Learner, task: Task) -> int:
     """Return how many tasks to map together."""
-    if not learner.traceable or any(type(layer) in UNMAPPED for layer in learner.modules()):
+    if not learner.traceable or learner.any_columns or any(type(layer) in UNMAPPED for layer in learner.modules()):
         return 1
     with Made() as made:
         learner.predict(learner.adapt(task.support), task.query.x)
