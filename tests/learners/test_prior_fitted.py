@@ -86,8 +86,7 @@ def test_answers_are_means_over_the_orders_of_columns() -> None:
     several = learner(4, orders=3)
     assert isinstance(examples.x, Tensor)
     shown = examples.x
-    known = torch.arange(4.0).unsqueeze(0)
-    orders = prior_fitted._ordered(known, torch.ones(4), 3)[:, 0].long()
+    orders = (torch.arange(4.0) @ prior_fitted._orders(torch.ones(4), 3)).long()
     assert orders[0].tolist() == [0, 1, 2, 3]
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders.tolist())
     assert len({tuple(order) for order in orders.tolist()}) == 3
@@ -100,9 +99,9 @@ def test_answers_are_means_over_the_orders_of_columns() -> None:
 
 def test_columns_of_padding_come_last_in_every_order() -> None:
     used = torch.tensor([1.0, 1.0, 1.0, 0.0, 0.0])
-    padded = prior_fitted._ordered(torch.arange(5.0).unsqueeze(0), used, 4)
-    assert set(padded[:, :, 3:].flatten().tolist()) == {3.0, 4.0}
-    torch.testing.assert_close(padded[:, :, :3], prior_fitted._ordered(torch.arange(3.0).unsqueeze(0), used[:3], 4))
+    padded = torch.arange(5.0) @ prior_fitted._orders(used, 4)
+    assert set(padded[:, 3:].flatten().tolist()) == {3.0, 4.0}
+    torch.testing.assert_close(padded[:, :3], torch.arange(3.0) @ prior_fitted._orders(used[:3], 4))
 
 
 def test_a_training_goes_on_with_all_that_another_of_its_kind_and_size_knows() -> None:
@@ -121,7 +120,7 @@ def test_padding_is_neither_computed_nor_captured_when_tasks_are_judged(monkeypa
     widths: list[int] = []
     passed = PriorFitted._passed
     monkeypatch.setattr(
-        PriorFitted, "_passed", lambda self, cells, *how: widths.append(cells.shape[1]) or passed(self, cells, *how)
+        PriorFitted, "_passed", lambda self, cells, *how: widths.append(cells.shape[0]) or passed(self, cells, *how)
     )
     tasks = TablePrior(examples=10, queries=4, columns=2, width=WIDTH, classes=2)
     evaluate(learner(), tasks, 200)
@@ -187,7 +186,7 @@ def test_values_are_trained_on_as_they_are_answered() -> None:
     made, random = learner(5), torch.Generator().manual_seed(1)
     x, y = torch.randn(20, 5, generator=random), torch.randn(20, 2, generator=random)
     support, query = Examples(x[:12], Values(y[:12]), torch.arange(12) < 10), Examples(x[12:], Values(y[12:]))
-    found = answers(made, support, query.x)
+    found = answers(made, support, x[12:])
     expected = query.y.loss(found, query.weight)
     torch.testing.assert_close(made.loss(Task(support, query)), expected)
     begun = made.adapt(Examples(x[:6], Values(y[:6])))

@@ -28,38 +28,34 @@ class CellBlock(nn.Module):
         self.think = nn.Sequential(nn.Linear(width, 2 * width), nn.ReLU(), nn.Linear(2 * width, width))
 
     def across(
-        self, cells: Float[Tensor, "order token row width"], there: Float[Tensor, " token"]
-    ) -> Float[Tensor, "order token row width"]:
+        self, cells: Float[Tensor, "token row width"], there: Float[Tensor, " token"]
+    ) -> Float[Tensor, "token row width"]:
         """Return cells after they have read the others of their row, of which `there` is 0 for padding."""
-        rows = self.norms[0](cells).transpose(1, 2)
+        rows = self.norms[0](cells).transpose(0, 1)
         found = self._attended(0, rows, self.read[0](rows), there)
-        return cells + found.transpose(1, 2)
+        return cells + found.transpose(0, 1)
 
-    def keys(self, cells: Float[Tensor, "order token row width"]) -> Float[Tensor, "order token row read"]:
+    def keys(self, cells: Float[Tensor, "token row width"]) -> Float[Tensor, "token row read"]:
         """Return what other rows may read of cells: keys and values, one after the other."""
         return self.read[1](self.norms[1](cells))
 
     def down(
-        self,
-        cells: Float[Tensor, "order token row width"],
-        known: Float[Tensor, "order token known read"],
-        weight: Float[Tensor, " known"],
-    ) -> Float[Tensor, "order token row width"]:
+        self, cells: Float[Tensor, "token row width"], known: Float[Tensor, "token known read"], weight: Float[Tensor, " known"]
+    ) -> Float[Tensor, "token row width"]:
         """Return cells after they have read the known ones of the same column, of which `weight` is 0 for padding."""
         cells = cells + self._attended(1, self.norms[1](cells), known, weight)
         return cells + self.think(self.norms[2](cells))
 
     def _attended(
-        self, place: int, asking: Float[Tensor, "order batch row width"], read: Tensor, there: Tensor
-    ) -> Float[Tensor, "order batch row width"]:
+        self, place: int, asking: Float[Tensor, "batch row width"], read: Float[Tensor, "batch known read"], there: Tensor
+    ) -> Float[Tensor, "batch row width"]:
         """Return what each row finds: all heads ask the same keys, so that they are rows of one product."""
-        keys, values = read.flatten(0, 1).chunk(2, -1)
-        asked = self.ask[place](asking).unflatten(-1, (self.heads, -1)).flatten(2, 3).flatten(0, 1)
+        keys, values = read.chunk(2, -1)
+        asked = self.ask[place](asking).unflatten(-1, (self.heads, -1)).flatten(1, 2)
         if may_look():  # torch's own kernel takes a third of the time, but can be neither mapped nor exported
             mask = None if bool((there > 0).all()) else there > 0
             asked, keys, values = (part.unsqueeze(1) for part in (asked, keys, values))
             found = F.scaled_dot_product_attention(asked, keys, values, mask).squeeze(1)
         else:
             found = attend(asked, keys, values, there)
-        found = found.unflatten(1, (-1, self.heads)).flatten(2)
-        return self.out[place](found.unflatten(0, asking.shape[:2]))
+        return self.out[place](found.unflatten(1, (-1, self.heads)).flatten(2))

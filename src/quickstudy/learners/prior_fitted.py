@@ -15,7 +15,6 @@ examples, weighted by how alike the query is to each, and a correction by the ne
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from quickstudy.errors import ConfigError, check_at_least
 from quickstudy.functional.classes import class_means, hide_absent
 from quickstudy.functional.looking import may_look
+from quickstudy.functional.loop import scan
 from quickstudy.layers.cells import CellBlock
 from quickstudy.learner import State
 from quickstudy.learners._embedding import EmbeddingLearner, embed_task, read_out, remembered
@@ -37,6 +37,8 @@ from quickstudy.task import Answers, Examples, Input, Task
 
 TOKEN = {"beside": (0, 1, 3)}
 """Columns that share a token, by their distance from the first of them (Qu et al. 2026; each pair of columns shares at most one token)."""
+
+
 ORDERS = {"prime": 32_771, "step": 7_919}
 """Columns are mixed by `(place + step * order) ** 3 % prime`, which differs for all places, as three is no divisor of `prime - 1`."""
 
@@ -58,8 +60,8 @@ class PriorFitted(EmbeddingLearner):
         thoughts: rows without an example, which leave room to think.
         codes: numbers of classes that have an embedding of their own; more classes share them. For values, the most that
             an example may have.
-        orders: orders of the columns in which a table is read, at least 1; answers are means over them (of probabilities, or of
-            values). States and seconds grow with it. Training reads one order, whatever this is.
+        orders: orders of the columns in which a table is read, one after another; answers are means over them, of probabilities or of
+            values. States and seconds grow with it, memory does not. Training reads one order, whatever this is.
     """
 
     width: int = 96
@@ -94,17 +96,33 @@ class PriorFitted(EmbeddingLearner):
         known, counts = _without_padding(remembered(features, support, state)), counted(support, state)
         used, rows = _used(known["features"], known["weight"])
         about = {**counts, **self._coded(rows, known, counts)}
-        cells = self._begun(_ordered(rows, used, self.orders), _codes(known, about), known["weight"])
-        found, read = self._passed(cells, used, known["weight"])
-        state = {f"examples.{place}": part[:, :, self.thoughts :] for place, part in enumerate(read)}
-        state |= {f"thoughts.{place}": part[:, :, : self.thoughts] for place, part in enumerate(read)}
-        return {**known, **about, "used": used, "answers": self._compared(found[:, self.thoughts :], known, counts), **state}
+
+        def read(rows: Tensor, used: Tensor) -> State:
+            found, keys = self._passed(self._begun(rows, _codes(known, about), known["weight"]), used, known["weight"])
+            parts = {f"examples.{place}": part[:, self.thoughts :] for place, part in enumerate(keys)}
+            parts |= {f"thoughts.{place}": part[:, : self.thoughts] for place, part in enumerate(keys)}
+            return {"answers": self._compared(found[self.thoughts :], known, counts), **parts}
+
+        if self.orders == 1:
+            return {**known, **about, "used": used, **read(rows, used)}
+        _, parts = scan(lambda _, used, order: (used, read(rows @ order, used)), used, _orders(used, self.orders))
+        return {**known, **about, "used": used, **parts}
 
     def answer(self, state: State, features: Float[Tensor, "example column"]) -> Float[Tensor, "example output"]:
-        read = [torch.cat([state[f"thoughts.{at}"], state[f"examples.{at}"]], 2) for at in range(self.blocks)]
         rows = features[:, : state["used"].shape[0]] * state["used"]
-        found, _ = self._passed(self._asked(_ordered(rows, state["used"], self.orders)), state["used"], state["weight"], read)
-        return self._answered(found, state)
+        if self.orders == 1:
+            return self._answered(self._asking(rows, state), state)
+        several = {name: part for name, part in state.items() if name.partition(".")[0] in ("answers", "examples", "thoughts")}
+
+        def ask(_: Any, total: Tensor, one: tuple[Tensor, State]) -> tuple[Tensor, tuple[()]]:
+            order, parts = one
+            found = self._answered(self._asking(rows @ order, {**state, **parts}), {**state, **parts})
+            return total + (found.softmax(-1) if "counts" in state else found), ()
+
+        begun = rows.new_zeros(rows.shape[0], state["names"].shape[0])
+        total, _ = scan(ask, begun, (_orders(state["used"], self.orders), several))
+        mean = total / self.orders
+        return hide_absent(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), state["counts"]) if "counts" in state else mean
 
     def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example column"]:
         """Return the columns; in an exported learner there may be fewer than the net says, as it is given no columns of padding."""
@@ -117,12 +135,13 @@ class PriorFitted(EmbeddingLearner):
         known, counts = _without_padding(remembered(features, task.support, None)), counted(task.support, None)
         used, rows = _used(known["features"], known["weight"])
         about = {**counts, **self._coded(rows, known, counts)}
-        begun = self._begun(_ordered(rows, used, 1), _codes(known, about), known["weight"])
-        asked = self._asked(_ordered(query[:, : used.shape[0]] * used, used, 1))
-        found, _ = self._passed(torch.cat([begun, asked], 2), used, known["weight"])
+        cells = torch.cat(
+            [self._begun(rows, _codes(known, about), known["weight"]), self._asked(query[:, : used.shape[0]] * used)], 1
+        )
+        found, _ = self._passed(cells, used, known["weight"])
         first = self.thoughts + rows.shape[0]
-        answers = self._compared(found[:, self.thoughts : first], known, counts)
-        prediction = self._answered(found[:, first:], {**known, **about, "answers": answers})
+        answers = self._compared(found[self.thoughts : first], known, counts)
+        prediction = self._answered(found[first:], {**known, **about, "answers": answers})
         return task.query.y.loss(prediction, task.query.weight)
 
     def _coded(self, rows: Float[Tensor, "example column"], known: State, counts: State) -> State:
@@ -146,35 +165,37 @@ class PriorFitted(EmbeddingLearner):
         return {"names": names, "mean": mean, "spread": torch.where(spread > 0, spread, 1.0)}
 
     def _begun(
-        self,
-        rows: Float[Tensor, "order example column"],
-        codes: Float[Tensor, "example code"],
-        weight: Float[Tensor, " example"],
-    ) -> Float[Tensor, "order column+1 thoughts+example width"]:
+        self, rows: Float[Tensor, "example column"], codes: Float[Tensor, "example code"], weight: Float[Tensor, " example"]
+    ) -> Float[Tensor, "column+1 thoughts+example width"]:
         """Return the tokens of the thinking rows, and those of the support set."""
         tokens = self._tokens(rows, self.label(codes) * weight.unsqueeze(-1))
-        return torch.cat([self.thought.expand(*tokens.shape[:2], -1, -1), tokens], 2)
+        return torch.cat([self.thought.expand(tokens.shape[0], -1, -1), tokens], 1)
 
-    def _asked(self, rows: Float[Tensor, "order example column"]) -> Float[Tensor, "order column+1 example width"]:
+    def _asked(self, rows: Float[Tensor, "example column"]) -> Float[Tensor, "column+1 example width"]:
         """Return the tokens of queries."""
-        return self._tokens(rows, self.asked.expand(rows.shape[1], -1))
+        return self._tokens(rows, self.asked.expand(rows.shape[0], -1))
+
+    def _asking(self, rows: Float[Tensor, "example column"], state: State) -> Float[Tensor, "example width"]:
+        """Return the tokens of the answers of queries after all blocks."""
+        read = [torch.cat([state[f"thoughts.{at}"], state[f"examples.{at}"]], 1) for at in range(self.blocks)]
+        return self._passed(self._asked(rows), state["used"], state["weight"], read)[0]
 
     def _tokens(
-        self, rows: Float[Tensor, "order row column"], labels: Float[Tensor, "row width"]
-    ) -> Float[Tensor, "order column+1 row width"]:
+        self, rows: Float[Tensor, "row column"], labels: Float[Tensor, "row width"]
+    ) -> Float[Tensor, "column+1 row width"]:
         """Return the tokens of rows: that of the answer, and one for each column and those beside it, to which the answer is added too."""
-        count = rows.shape[2]
+        count = rows.shape[1]
         wide = F.pad(rows, (0, max(TOKEN["beside"])))
-        beside = torch.stack([wide[:, :, start : start + count] for start in TOKEN["beside"]], -1)
-        return torch.cat([labels.expand(rows.shape[0], 1, -1, -1), self.cell(beside).transpose(1, 2) + labels], 1)
+        beside = torch.stack([wide[:, start : start + count] for start in TOKEN["beside"]], -1)
+        return torch.cat([labels.unsqueeze(0), self.cell(beside).transpose(0, 1) + labels])
 
     def _passed(
         self,
-        cells: Float[Tensor, "order token row width"],
+        cells: Float[Tensor, "token row width"],
         used: Float[Tensor, " column"],
         weight: Float[Tensor, " example"],
         read: Sequence[Tensor] = (),
-    ) -> tuple[Float[Tensor, "order row width"], list[Tensor]]:
+    ) -> tuple[Float[Tensor, "row width"], list[Tensor]]:
         """Return the tokens of the answers after all blocks, and what rows read in each: thinking rows, and the support set.
 
         Args:
@@ -190,26 +211,23 @@ class PriorFitted(EmbeddingLearner):
             assert isinstance(layer, CellBlock)
             cells = layer.across(cells, there)
             if place == self.blocks - 1:
-                cells = cells[:, :1]  # only the answers are read from here on
-            made.append(read[place] if read else layer.keys(cells[:, :, : weight.shape[0]]))
+                cells = cells[:1]  # only the answers are read from here on
+            made.append(read[place] if read else layer.keys(cells[:, : weight.shape[0]]))
             cells = layer.down(cells, made[-1], weight)
-        return self.final(cells[:, 0]), made
+        return self.final(cells[0]), made
 
-    def _compared(
-        self, found: Float[Tensor, "order example width"], known: State, counts: State
-    ) -> Float[Tensor, "order compared width"]:
+    def _compared(self, found: Float[Tensor, "example width"], known: State, counts: State) -> Float[Tensor, "compared width"]:
         """Return what queries are compared with, after all blocks: the mean of each class, or every example if answers are values."""
         return self.key(class_means(known["y"].t() @ found, counts["counts"]) if counts else found)
 
-    def _answered(self, found: Float[Tensor, "order row width"], state: State) -> Float[Tensor, "row output"]:
+    def _answered(self, found: Float[Tensor, "row width"], state: State) -> Float[Tensor, "row output"]:
         """Return how well each way fits each row, by the number that it goes by and by its examples; or the values of each row."""
-        alike = self.ask(found) @ state["answers"].transpose(1, 2) / self.width**0.5
+        alike = self.ask(found) @ state["answers"].t() / self.width**0.5
         own = self.decode(found) @ state["names"].t()
-        if "counts" not in state:
-            read = read_out(alike, {"y": _scaled(state), "weight": state["weight"]})
-            return (read + own).mean(0) * state["spread"] + state["mean"]
-        logits = hide_absent(own + alike, state["counts"])
-        return logits[0] if len(logits) == 1 else _mean_of_shares(logits, state["counts"])
+        if "counts" in state:
+            return hide_absent(own + alike, state["counts"])
+        read = read_out(alike, {"y": _scaled(state), "weight": state["weight"]})
+        return (read + own) * state["spread"] + state["mean"]
 
 
 def _codes(known: State, about: State) -> Float[Tensor, "example code"]:
@@ -230,23 +248,14 @@ def _without_padding(known: State) -> State:
     return {name: value[there] for name, value in known.items()}
 
 
-def _mean_of_shares(logits: Float[Tensor, "order row way"], counts: Float[Tensor, " way"]) -> Float[Tensor, "row way"]:
-    """Return the logarithm of the mean probability of each way over the orders of columns."""
-    return hide_absent(logits.log_softmax(-1).logsumexp(0) - math.log(len(logits)), counts)
-
-
-def _ordered(
-    rows: Float[Tensor, "row column"], used: Float[Tensor, " column"], orders: int
-) -> Float[Tensor, "order row column"]:
-    """Return rows with their columns in several orders, of which the first is their own; padding comes last in each."""
-    if orders == 1:
-        return rows.unsqueeze(0)
-    prime, places = ORDERS["prime"], torch.arange(rows.shape[1], device=rows.device)
-    begun = (places + ORDERS["step"] * torch.arange(1, orders, device=rows.device).unsqueeze(1)) % prime
+def _orders(used: Float[Tensor, " column"], orders: int) -> Float[Tensor, "order column column"]:
+    """Return matrices that put the columns of rows into several orders, of which the first is their own; padding is last in each."""
+    prime, places = ORDERS["prime"], torch.arange(used.shape[0], device=used.device)
+    begun = (places + ORDERS["step"] * torch.arange(1, orders, device=used.device).unsqueeze(1)) % prime
     mixed = begun * begun % prime * begun % prime  # no product is beyond whole numbers of 32 bits
     keys = torch.cat([places.unsqueeze(0), mixed]) + prime * (used == 0)
     ranks = (keys.unsqueeze(1) < keys.unsqueeze(2)).sum(2)  # [order, column]
-    return rows @ (ranks.unsqueeze(2) == places).to(rows.dtype)
+    return (ranks.unsqueeze(2) == places).to(used.dtype)
 
 
 def _used(
