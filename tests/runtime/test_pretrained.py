@@ -16,10 +16,10 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from quickstudy.errors import UnlikeTrainingWarning
+from quickstudy.errors import DataError, UnlikeTrainingWarning
 from quickstudy.estimators.classifier import FewShotClassifier
 from quickstudy.estimators.regressor import FewShotRegressor
-from quickstudy.runtime import Learner, pretrained
+from quickstudy.runtime import Learner, Skill, pretrained
 
 MOST_BYTES = 2_000_000
 TEXTS = {
@@ -95,6 +95,20 @@ def test_tables_are_learned_from_forty_rows(load: Callable[..., Any]) -> None:
     known, asked = order[:40], order[40:140]
     learned = FewShotClassifier.from_pretrained("tables").fit(rows[known], labels[known])
     assert learned.score(rows[asked], labels[asked]) > 0.9
+
+
+def test_later_rows_have_as_many_values_as_the_first_ones(tmp_path: pathlib.Path) -> None:
+    """Although the skill keeps no examples that would say how many, neither at once nor from a file."""
+    rows, values = np.random.default_rng(0).normal(size=(2, 8, 3))
+    skill = Learner.load("table_values").adapt(rows, values[:, :2])
+    skill.save(tmp_path / "mine.qs")
+    for known in (skill, Skill.load(tmp_path / "mine.qs")):
+        before = known.outputs(rows)["prediction"]
+        for count in (1, 3):
+            with pytest.raises(DataError, match=f"y has {count} values per example; expected 2, as earlier ones have"):
+                known.add(rows, values[:, :count])
+        np.testing.assert_array_equal(known.outputs(rows)["prediction"], before)
+        known.add(rows[:2], values[:2, :2])
 
 
 def test_values_of_tables_are_predicted_from_thirty_rows() -> None:

@@ -76,10 +76,15 @@ export class Model {
 
   /** Return a state with zeros for ways that are new. */
   private padded(state: State, ways: number): State {
+    const before = this.waysOf(state) ?? ways;
+    return takeWays(state, this.manifest.state, [...range(before), ...Array<number>(ways - before).fill(NOTHING)]);
+  }
+
+  /** Return how many ways (of values: numbers per example) a state knows; undefined if it has no axis of them. */
+  waysOf(state: State): number | undefined {
     const { state: tensors } = this.manifest;
     const known = [...state].find(([name]) => tensors[name]!.shape.includes("way"));
-    const before = known === undefined ? ways : known[1].shape[tensors[known[0]]!.shape.indexOf("way")]!;
-    return takeWays(state, tensors, [...range(before), ...Array<number>(ways - before).fill(NOTHING)]);
+    return known && known[1].shape[tensors[known[0]]!.shape.indexOf("way")]!;
   }
 
   private async run(name: ProgramName, feeds: ReadonlyMap<string, Values | number>): Promise<Map<string, Values>> {

@@ -14,6 +14,14 @@ export interface Options {
 }
 
 let started = false;
+let last: Promise<unknown> = Promise.resolve();
+
+/** Return what a call to the runtime makes, after all earlier ones have ended: graphs that load or run at once damage its memory. */
+function alone<Made>(call: () => Promise<Made>): Promise<Made> {
+  const made = last.then(call);
+  last = made.catch(() => undefined);
+  return made;
+}
 
 /** Choose threads and the runtime's folder; this is done before the first learner is loaded. */
 export function configure({ threads, runtime }: Options = {}): void {
@@ -56,7 +64,7 @@ export class Program {
     try {
       return new Program(
         name,
-        await ort.InferenceSession.create(model, { executionProviders: ["wasm"], graphOptimizationLevel: "all" }),
+        await alone(() => ort.InferenceSession.create(model, { executionProviders: ["wasm"], graphOptimizationLevel: "all" })),
       );
     } catch (thrown) {
       throw new FileFormatError(`${name}.onnx cannot be loaded (${reason(thrown)}). Export the learner again.`);
@@ -74,7 +82,7 @@ export class Program {
         );
       feeds[name] = tensor(value, "type" in facts ? facts.type : "float32");
     }
-    const outputs = await this.session.run(feeds).catch((thrown: unknown) => {
+    const outputs = await alone(() => this.session.run(feeds)).catch((thrown: unknown) => {
       throw new FileFormatError(`${this.name}.onnx fails when it runs (${reason(thrown)}). Export the learner again.`);
     });
     return new Map(

@@ -114,7 +114,7 @@ export class Skill {
   /** Learn from more examples, read as `spec` says, whose `y` has a column for each of these ways, or for each value. */
   private async learn(more: Examples, ways: readonly Label[], spec: InputSpec): Promise<void> {
     const { state, support } = this.learned;
-    const [given, before] = [more.y.shape[1]!, support?.y.shape[1]];
+    const [given, before] = [more.y.shape[1]!, support?.y.shape[1] ?? this.model.waysOf(state)];
     if (ways.length === 0 && before !== undefined && before !== given)
       throw new DataError(`y has ${given} values per example; expected ${before}, as earlier ones have.`);
     const all = support === null ? more : joined(support, more);

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import shutil
 import sys
 import warnings
 
@@ -24,7 +25,7 @@ from quickstudy.learners.maml import MAML
 from quickstudy.nets.conv4 import Conv4
 from quickstudy.nets.mlp import MLP
 from quickstudy.objectives.classes import one_hot
-from quickstudy.runtime import Learner, bundle
+from quickstudy.runtime import Learner, bundle, pretrained
 from quickstudy.runtime.manifest import Unknown
 from quickstudy.targets import ValueScale
 from quickstudy.task import Examples, Task
@@ -69,26 +70,28 @@ def case(folder: pathlib.Path, name: str, saved: SavedLearner) -> None:
 def values(folder: pathlib.Path) -> None:
     """Write learners of values, two sets of examples for each, and the values that Python predicts after each.
 
-    One takes rows of numbers and sees values as they are, one takes rows of a table and sees values at the scale of its training.
+    One takes rows of numbers and sees values as they are, one takes rows of a table and sees values at the scale of its training, and one
+    ships and takes any table.
     """
     rng = np.random.default_rng(6)
     sets = [rng.normal(size=(count, 3)).astype(np.float32) for count in (8, 3, QUERIES)]
     y, more_y = np.sin(sets[0][:, :2]), np.cos(sets[1][:, :2])
     learner = MAML(MLP(3, hidden=(16,)), head_ways=2, inner_lr=0.02, inner_steps=5)
-    answered(
-        folder / "values.qs", SavedLearner(learner, RowsSpec(3), target="values"), [rows.tolist() for rows in sets], y, more_y
-    )
+    bundle.write(folder / "values.qs", to_bundle(SavedLearner(learner, RowsSpec(3), target="values")))
+    answered(folder / "values.qs", [rows.tolist() for rows in sets], y, more_y)
     tables = [[{"hour": float(row[0]), "meal": ["early", "late"][int(row[1] > 1)]} for row in rows] for rows in sets]
     spec = TableSpec.of(tables[0])
     scale = ValueScale.of(["glucose", "insulin"], y * [40.0, 3.0] + [120.0, 9.0])
     learner = MAML(MLP(spec.features, hidden=(16,)), head_ways=2, inner_lr=0.02, inner_steps=5)
     saved = SavedLearner(learner, spec, target="values", scale=scale)
-    answered(folder / "glucose.qs", saved, tables, scale.restored(y), scale.restored(more_y))
+    bundle.write(folder / "glucose.qs", to_bundle(saved))
+    answered(folder / "glucose.qs", tables, scale.restored(y), scale.restored(more_y))
+    shutil.copy(pretrained.find("table_values"), folder / "table_values.qs")
+    answered(folder / "table_values.qs", tables, y, more_y)
 
 
-def answered(file: pathlib.Path, saved: SavedLearner, sets: list[list], y: np.ndarray, more_y: np.ndarray) -> None:
-    """Write a learner of values, and what it predicts for the last set after it learned the first, and the second too."""
-    bundle.write(file, to_bundle(saved))
+def answered(file: pathlib.Path, sets: list[list], y: np.ndarray, more_y: np.ndarray) -> None:
+    """Write what a learner of values predicts for the last set after it learned the first, and the second too."""
     support, more, query = sets
     given = [rows if isinstance(rows[0], dict) else np.array(rows, dtype=np.float32) for rows in sets]
     skill = Learner.load(file).adapt(given[0], y)

@@ -341,6 +341,8 @@ class Skill:
             x = {name: np.concatenate([earlier.x[name], value]) for name, value in stored.items()}
         else:
             x, y = stored, rows
+            if earlier is not None and not labels and earlier.y.shape[-1]:
+                self._target.together(earlier.y, rows)  # which refuses another number of values
         if earlier is not None and engine.facts.continues:
             found = engine.update(spec.to_network(stored), rows, earlier.state, self.settings)
         else:

@@ -15,6 +15,7 @@ from quickstudy.errors import ConfigError, FileFormatError
 from quickstudy.inputs import InputSpec
 from quickstudy.runtime import bundle as bundles
 from quickstudy.runtime import pretrained
+from quickstudy.runtime import state as states
 from quickstudy.runtime.bundle import Bundle
 from quickstudy.runtime.engines import Choices, Engine, Known, Learned, settings_of
 from quickstudy.runtime.onnx_engine import OnnxEngine
@@ -96,7 +97,8 @@ def _learned(bundle: Bundle, engine: Engine) -> Learned:
     """Return what the learner in a bundle has learned."""
     manifest, support = bundle.manifest, dict(bundle.support)
     labels = manifest.labels or ()
-    rows = support.pop("y", np.zeros((0, len(labels)), np.float32))
+    outputs = len(labels) or states.ways_of(bundle.state, manifest.state) or 0
+    rows = support.pop("y", np.zeros((0, outputs), np.float32))
     known = Known(bundle.state, labels, support, rows, engine.reader_as(manifest.input))
     kept = bool(support) and manifest.continues
     return Learned(known, Choices(manifest.reading, settings_of(engine, manifest.settings, {}), kept))

@@ -23,6 +23,15 @@ def padded(state: Arrays, layout: Mapping[str, StateTensor], ways: int) -> Array
     }
 
 
+def ways_of(state: Arrays, layout: Mapping[str, StateTensor]) -> int | None:
+    """Return how many ways (of values: numbers per example) a state knows; None if none of its tensors has an axis of them.
+
+    >>> ways_of({}, {})
+    """
+    sizes = (value.shape[layout[name].shape.index("way")] for name, value in state.items() if "way" in layout[name].shape)
+    return next(sizes, None)
+
+
 def without(state: Arrays, layout: Mapping[str, StateTensor], way: int) -> Arrays:
     """Return the state without one way."""
     return {

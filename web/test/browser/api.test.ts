@@ -215,7 +215,7 @@ describe.each(["prototypes", "maml"])("%s", (name) => {
   });
 });
 
-test.each(["values", "glucose"])("a learner of %s predicts, learns more and is saved as in Python", async (name) => {
+test.each(["values", "glucose", "table_values"])("a learner of %s predicts, learns more and is saved as in Python", async (name) => {
   const found = await browser.page.evaluate(async (name) => {
     const rows = (await (await fetch(`/fixtures/${name}.json`)).json()) as Rows;
     const learner = await Learner.load(`/fixtures/${name}.qs`);
@@ -235,7 +235,7 @@ test.each(["values", "glucose"])("a learner of %s predicts, learns more and is s
       first,
       second: await again.values(rows.query),
       labels: again.labels,
-      refused: await Promise.all(refused.map((attempt) => attempt.catch(String))),
+      refused: await Promise.all(refused.map((attempt) => attempt.then(() => "taken", String))),
       file: [...new Uint8Array(await saved.arrayBuffer())],
     };
   }, name);
@@ -246,9 +246,11 @@ test.each(["values", "glucose"])("a learner of %s predicts, learns more and is s
   expect(found.refused).toEqual([
     "ConfigError: the learner answers with values, not classes; call values().",
     "DataError: there are 8 examples but 7 values; expected one value, or row of values, per example.",
-    name === "glucose"
-      ? "DataError: y has 3 values per example; expected 2: glucose, insulin."
-      : "TaskError: the task has 3 values per example, but this learner's head is fixed to 2. Give it examples of 2 values per example.",
+    {
+      values: "TaskError: the task has 3 values per example, but this learner's head is fixed to 2. Give it examples of 2 values per example.",
+      glucose: "DataError: y has 3 values per example; expected 2: glucose, insulin.",
+      table_values: "taken",
+    }[name],
     "DataError: the value of example 0 is NaN; expected a number.",
     `DataError: y has 1 values per example; expected 2${name === "glucose" ? ": glucose, insulin" : ", as earlier ones have"}.`,
   ]);
@@ -257,6 +259,24 @@ test.each(["values", "glucose"])("a learner of %s predicts, learns more and is s
   const there = JSON.parse(python(join(HERE, "resume.py"), file, join(fixtures, `${name}.json`)));
   expect(apart(there.logits, expected.logits)).toBeLessThan(1e-4);
   expect(apart(there.logitsAfterMore, expected.logitsAfterMore)).toBeLessThan(1e-4);
+});
+
+test("calls at once wait for each other, of several tasks too", async () => {
+  const found = await browser.page.evaluate(async () => {
+    const rows = (await (await fetch("/fixtures/table_values.json")).json()) as Rows;
+    const learner = await Learner.load("/fixtures/table_values.qs");
+    const skill = await learner.adapt(rows.support, rows.labels);
+    const fewer = rows.support.slice(1);
+    const [other, ...values] = await Promise.all([
+      learner.adapt(fewer, rows.labels.slice(1)),
+      skill.values(rows.query),
+      learner.adapt(rows.support, rows.labels).then((again) => again.values(rows.query)),
+    ]);
+    return { values, other: await other.values(rows.query), alone: await skill.values(rows.query) };
+  });
+  const { logits } = caseOf("table_values");
+  for (const values of [...found.values, found.alone]) expect(apart(values, logits)).toBeLessThan(1e-4);
+  expect(apart(found.other, logits)).toBeGreaterThan(1e-4);
 });
 
 test("the learner of requests that ships with the package answers in a tab as in Python", async () => {
