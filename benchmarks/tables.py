@@ -33,7 +33,7 @@ from quickstudy.data.known import pmlb
 from quickstudy.errors import InputWarning
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "tables.json"
-SIZES = {"columns": 100, "classes": 10, "least": 150, "rows": 1000, "asked": 200, "splits": 1}
+SIZES = {"columns": 100, "classes": 10, "least": 150, "rows": 1000, "asked": 200, "splits": 5}
 """Most columns and classes of a set, and fewest rows; rows of a set that are used, and of these that are asked about; splits."""
 CONTEXTS = {"10": 10, "30": 30, "100": 100, "half": 500}
 """Most rows to learn from; half of the rows that are used, if that is less."""
