@@ -24,11 +24,12 @@ def padded(state: Arrays, layout: Mapping[str, StateTensor], ways: int) -> Array
 
 
 def ways_of(state: Arrays, layout: Mapping[str, StateTensor]) -> int | None:
-    """Return how many ways (of values: numbers per example) a state knows; None if none of its tensors has an axis of them.
+    """Return how many ways (of values: numbers per example) a state knows; None if nobody says which axes of its tensors they are.
 
-    >>> ways_of({}, {})
+    >>> ways_of({"weights": np.zeros(3)}, {}) is None
+    True
     """
-    sizes = (value.shape[layout[name].shape.index("way")] for name, value in state.items() if "way" in layout[name].shape)
+    sizes = (state[name].shape[about.shape.index("way")] for name, about in layout.items() if name in state and "way" in about.shape)
     return next(sizes, None)
 
 
