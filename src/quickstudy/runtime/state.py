@@ -29,7 +29,9 @@ def ways_of(state: Arrays, layout: Mapping[str, StateTensor]) -> int | None:
     >>> ways_of({"weights": np.zeros(3)}, {}) is None
     True
     """
-    sizes = (state[name].shape[about.shape.index("way")] for name, about in layout.items() if name in state and "way" in about.shape)
+    sizes = (
+        state[name].shape[about.shape.index("way")] for name, about in layout.items() if name in state and "way" in about.shape
+    )
     return next(sizes, None)
 
 
