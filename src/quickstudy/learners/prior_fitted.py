@@ -37,8 +37,6 @@ from quickstudy.task import Answers, Examples, Input, Task
 
 TOKEN = {"beside": (0, 1, 3)}
 """Columns that share a token, by their distance from the first of them (Qu et al. 2026; each pair of columns shares at most one token)."""
-
-
 ORDERS = {"prime": 32_771, "step": 7_919}
 """Columns are mixed by `(place + step * order) ** 3 % prime`, which differs for all places, as three is no divisor of `prime - 1`."""
 

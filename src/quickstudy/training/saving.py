@@ -144,9 +144,8 @@ def _build(
     if chosen is None and "class" in described:
         raise ConfigError(f"{path} is a learner of your own, {name}; pass its class as learner=.")
     try:
-        spec = (
-            from_dict(meta["input"]).with_padding(True) if meta["input"] else None
-        )  # only exported graphs take rows of any length
+        # only exported graphs take rows of any length
+        spec = from_dict(meta["input"]).with_padding(True) if meta["input"] else None
         learner = build_module(chosen or discovery.load("learners", name), described, changes)
         weights = {key: torch.from_numpy(value) for key, value in arrays.items()}
         for key, value in {**dict(learner.named_parameters()), **dict(learner.named_buffers())}.items():
