@@ -208,6 +208,11 @@ class Learner(nn.Module, abc.ABC):
         return self.statistics == "query" and has_batch_norm(self)
 
     @property
+    def most_values(self) -> int | None:
+        """Return the most values that an example may have, of a learner that takes any number up to that; None without a limit."""
+        return None
+
+    @property
     def protocol(self) -> str:
         """Return how queries are answered, named beside every result: `inductive` (each on its own) or `transductive`."""
         return "transductive" if self.transductive else "inductive"

@@ -11,9 +11,10 @@ import torch
 from builders import Prototypes, case
 from torch import Tensor
 
-from quickstudy import FewShotClassifier
-from quickstudy.errors import ConfigError
+from quickstudy import FewShotClassifier, FewShotRegressor
+from quickstudy.errors import ConfigError, TaskError
 from quickstudy.export.bundle import to_bundle
+from quickstudy.inputs.rows import RowsSpec
 from quickstudy.inputs.table import TableSpec
 from quickstudy.layers import cells
 from quickstudy.learners import prior_fitted
@@ -198,6 +199,18 @@ def test_values_are_trained_on_as_they_are_answered() -> None:
 def test_more_values_than_codes_are_refused() -> None:
     with pytest.raises(ConfigError, match="codes is 2, but each example has 3 values"):
         learner(5, codes=2).adapt(Examples(torch.randn(6, 5), Values(torch.randn(6, 3))))
+
+
+def test_an_exported_learner_says_how_many_values_it_takes(tmp_path: pathlib.Path) -> None:
+    file = tmp_path / "two.qs"
+    bundle.write(file, to_bundle(SavedLearner(learner(5, codes=2, blocks=1), RowsSpec(5), target="values"), licence="CC0-1.0"))
+    runnable, x = Learner.load(file), np.random.default_rng(0).normal(size=(6, 5)).astype(np.float32)
+    assert runnable.adapt(x, x[:, :2]).logits(x).shape == (6, 2)
+    message = "the task has 3 values per example, but this learner takes 2 at most; ask for fewer values"
+    with pytest.raises(TaskError, match=message):
+        runnable.adapt(x, x[:, :3])
+    with pytest.raises(TaskError, match=message):
+        FewShotRegressor.from_pretrained(file).fit(x, x[:, :3])
 
 
 @pytest.mark.parametrize(("changes", "message"), [({"width": 9}, "width is 9"), ({"blocks": 0}, "blocks is 0")])

@@ -26,6 +26,8 @@ export interface StateTensor {
 export interface Target {
   readonly kind: string;
   readonly outputs?: number | null;
+  /** Most values that an example may have; null or absent: any number. */
+  readonly most?: number | null;
   /** Scale at which the graphs see values; null or absent: as they are. */
   readonly scale?: ValueScale | null;
 }
@@ -144,7 +146,7 @@ function keyFaults(found: Manifest): Record<string, boolean> {
     learner: typeof found.learner?.name === "string",
     input: typeof found.input?.kind === "string",
     layout: isObject(found.layout) && Object.values(found.layout).every(isLayout),
-    target: typeof target?.kind === "string" && (target.outputs == null || isSize(target.outputs, MOST_SIZE)) && (target.scale == null || isScale(target.scale)),
+    target: isTarget(target),
     programs: isObject(programs) && Object.values(programs).every(isProgram),
     settings: isNumbers(found.settings),
     state: isObject(found.state) && Object.values(found.state).every(isStateTensor),
@@ -202,6 +204,11 @@ function isLayout(found: TensorLayout | null): boolean {
   const sizes = Array.isArray(axes) && axes.every((size) => isSize(size, MOST_SIZE));
   const ordered = sizes && Array.isArray(order) && isEqual([...order].sort(), [...axes.keys()]);
   return ordered && ["uint8", "float32", "int64"].includes(dtype!) && isNumbers({ scale, offset }) && typeof (open ?? false) === "boolean";
+}
+
+function isTarget(target: Target | null | undefined): boolean {
+  const sized = [target?.outputs, target?.most].every((size) => size == null || isSize(size, MOST_SIZE));
+  return typeof target?.kind === "string" && sized && (target.scale == null || isScale(target.scale));
 }
 
 function isProgram(program: ProgramFacts | undefined): boolean {

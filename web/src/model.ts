@@ -45,7 +45,10 @@ export class Model {
   /** Return the state after learning from examples, which were read as `spec` says, from nothing or from an earlier state. */
   async adapt({ inputs, y }: Examples, spec: InputSpec, settings: Settings, earlier?: State): Promise<State> {
     const ways = y.shape[1]!;
-    const fixed = this.manifest.target.outputs;
+    const { outputs: fixed, most } = this.manifest.target;
+    if (most != null && ways > most) {
+      throw new TaskError(`the task has ${ways} values per example, but this learner takes ${most} at most. Ask for fewer values.`);
+    }
     if (fixed != null && fixed !== ways) {
       const what = this.manifest.target.kind === "values" ? "values per example" : "classes";
       throw new TaskError(

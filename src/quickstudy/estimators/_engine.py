@@ -64,6 +64,7 @@ class TorchEngine:
             target=saved.target,
             continues=learner.continues,
             ways=learner.ways,
+            most=learner.most_values,
             rate=learner.rate,
             temperature=saved.temperature,
             temperature_power=saved.temperature_power,

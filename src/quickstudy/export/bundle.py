@@ -62,15 +62,20 @@ def _manifest(saved: SavedLearner, spec: InputSpec, programs: Programs, graphs: 
     """Return the description of a captured learner that its bundle holds."""
     about = describe(saved)
     ways = programs.adapt.inputs["support.y"][-1]
+    target = Target(
+        kind=saved.target,
+        outputs=ways if isinstance(ways, int) else None,
+        most=saved.learner.most_values if saved.target == "values" else None,
+        symbols=saved.symbols or None,
+        scale=saved.scale,
+    )
     return Manifest(
         format=manifests.FORMAT,
         kind="learner",
         learner={"name": about["learner"].get("class")} | about["learner"],
         input=spec,
         layout=spec.layout(),
-        target=Target(
-            kind=saved.target, outputs=ways if isinstance(ways, int) else None, symbols=saved.symbols or None, scale=saved.scale
-        ),
+        target=target,
         programs={name: _described(program, graphs[f"{name}.onnx"]) for name, program in named(programs).items()},
         settings=dict(programs.settings),
         state={

@@ -122,6 +122,10 @@ class PriorFitted(EmbeddingLearner):
         mean = total / self.orders
         return hide_absent(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), state["counts"]) if "counts" in state else mean
 
+    @property
+    def most_values(self) -> int:
+        return self.codes
+
     def features(self, x: Input, mask: Bool[Tensor, " example"] | None) -> Float[Tensor, "example column"]:
         """Return the columns; in an exported learner there may be fewer than the net says, as it is given no columns of padding."""
         return super().features(x, mask) if may_look() else self.net(x)
@@ -147,7 +151,7 @@ class PriorFitted(EmbeddingLearner):
         if counts:
             return {"names": _numbered(rows, known["y"], counts["counts"], self.codes)}
         y, weight = known["y"], known["weight"].unsqueeze(-1)
-        if y.shape[1] > self.codes:
+        if isinstance(y.shape[1], int) and y.shape[1] > self.codes:  # in a graph of any number, who runs it asks `most_values`
             raise ConfigError(
                 f"codes is {self.codes}, but each example has {y.shape[1]} values; train a learner with --learner.codes {y.shape[1]}, or "
                 "ask for fewer values."

@@ -24,6 +24,7 @@ class Facts:
         target: kind of answer, a name of `quickstudy.targets`.
         continues: whether `update` remembers what the state has learned.
         ways: number of ways of a fixed head; None if any number will do.
+        most: most values that an example may have; None if any number will do.
         rate: the setting to lower if adapting diverges; empty if there is none.
         temperature: number by which logits are divided to become probabilities, together with `ways ** temperature_power`.
         temperature_power: how the temperature follows the number of ways; 0 if it does not.
@@ -38,6 +39,7 @@ class Facts:
     target: str
     continues: bool
     ways: int | None = None
+    most: int | None = None
     rate: str = ""
     temperature: float = 1.0
     temperature_power: float = 0.0

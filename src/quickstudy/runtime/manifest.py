@@ -40,12 +40,14 @@ class Target(_Part):
     Attributes:
         kind: a name of `quickstudy.targets`, such as `classes` or `values`.
         outputs: columns of `y` and of a prediction, if the learner's head fixes them; None for any number.
+        most: most columns of values of a learner that takes any number up to that; None for any number.
         symbols: the alphabet of sequences, if the learner's head fixes it; None otherwise.
         scale: names of values, and the scale at which the graphs see and predict them; None: as they are.
     """
 
     kind: str
     outputs: Size | None = None
+    most: Size | None = None
     symbols: tuple[str, ...] | None = None
     scale: ValueScale | None = None
 
@@ -156,8 +158,9 @@ def _faults(found: Manifest) -> Iterator[str]:
         yield from _program_faults(found, found.programs)
     elif found.kind == "learner":
         yield "it is a learner without programs"
-    if found.target.scale is not None and found.target.kind != "values":
-        yield f"target.scale is given for {found.target.kind}; expected it for values alone"
+    for name in ("scale", "most"):
+        if getattr(found.target, name) is not None and found.target.kind != "values":
+            yield f"target.{name} is given for {found.target.kind}; expected it for values alone"
     if found.kind == "skill":
         yield from _label_faults(found)
 

@@ -126,6 +126,7 @@ def _facts(manifest: Manifest) -> Facts:
         target=manifest.target.kind,
         continues=manifest.continues,
         ways=manifest.target.outputs,
+        most=manifest.target.most,
         rate=next((name for name in manifest.settings if name.endswith(("lr", "rate_scale"))), ""),
         temperature=manifest.temperature,
         temperature_power=manifest.temperature_power or 0.0,
