@@ -377,7 +377,9 @@ class Skill:
     def _check_ways(self, outputs: int, labels: Sequence[Any]) -> None:
         fixed, most = self.engine.facts.ways, self.engine.facts.most
         if most is not None and not labels and outputs > most:
-            raise TaskError(f"the task has {outputs} values per example, but this learner takes {most} at most; ask for fewer values.")
+            raise TaskError(
+                f"the task has {outputs} values per example, but this learner takes {most} at most; ask for fewer values."
+            )
         if fixed is not None and outputs != fixed:
             what = "ways" if labels else "values per example"
             raise TaskError(
