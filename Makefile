@@ -125,6 +125,9 @@ pretrained: $(INSTALLED)  ## the learners that ship inside the package, trained 
 	$(BIN)/quickstudy train --tasks table_prior --learner prior_fitted --learner.orders 4 --net identity --begin runs/small_tables --examples 10-300 --queries 48 --columns 2-24 \
 	  --classes 2-10 --tasks_per_step 6 --lr 2e-3 --weight_decay 0.01 --clip 2 --engine.mapping loop --engine.capture false --threads 1 --steps 100000 --minutes 80 --out runs/tables
 	$(BIN)/quickstudy export runs/tables --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/tables.qs
+	$(BIN)/quickstudy train --tasks table_values_prior --learner prior_fitted --learner.orders 4 --net identity --examples 10-160 --queries 48 --columns 2-12 \
+	  --tasks_per_step 6 --lr 4e-3 --weight_decay 0.01 --clip 2 --engine.mapping loop --engine.capture false --threads 1 --steps 100000 --minutes 33 --out runs/table_values
+	$(BIN)/quickstudy export runs/table_values --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/table_values.qs
 	$(BIN)/python benchmarks/few_shot.py fsdd protonet
 	$(BIN)/quickstudy export runs/fsdd/protonet --data voices --licence Apache-2.0 -o src/quickstudy/runtime/pretrained/sounds.qs
 	$(BIN)/python benchmarks/intents.py --out runs/intents

@@ -14,7 +14,7 @@ import os
 import pathlib
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -41,6 +41,7 @@ OURS = "prior_fitted"
 """Name of the learner of quickstudy."""
 Split = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
 Ask = Callable[[Split], tuple[np.ndarray, np.ndarray]]
+Measures = dict[str, dict[str, list[float]]]
 
 
 def sets() -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -115,14 +116,14 @@ def area(scores: np.ndarray, labels: np.ndarray) -> float:
     return 100 * float(np.mean([roc_auc_score(labels == way, scores[:, way]) for way in met]))
 
 
-def measured(ask: Ask, data: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[str, dict[str, list[float]]]:
+def measured(ask: Ask, data: dict[str, tuple[np.ndarray, np.ndarray]], splits: Iterable[int]) -> Measures:
     """Return the area, the accuracy in percent and the seconds, averaged over splits, by the rows to learn from and the set."""
-    found: dict[str, dict[str, list[float]]] = {}
+    found: Measures = {}
     for context, most in CONTEXTS.items():
         found[context] = {}
         for name, (rows, labels) in data.items():
             tried = []
-            for seed in range(SIZES["splits"]):
+            for seed in splits:
                 given = split(rows, labels, most, seed)
                 if given is None:
                     break
@@ -135,13 +136,13 @@ def measured(ask: Ask, data: dict[str, tuple[np.ndarray, np.ndarray]]) -> dict[s
     return found
 
 
-def in_common(scores: dict[str, dict[str, dict[str, list[float]]]], context: str) -> tuple[list[str], np.ndarray]:
+def in_common(scores: dict[str, Measures], context: str) -> tuple[list[str], np.ndarray]:
     """Return the names of the sets that all models have with so many rows, and their measures `[model, set, measure]`."""
     names = sorted(set.intersection(*(set(of[context]) for of in scores.values())))
     return names, np.array([[scores[model][context][name] for name in names] for model in scores])
 
 
-def summary(scores: dict[str, dict[str, dict[str, list[float]]]]) -> list[dict[str, Any]]:
+def summary(scores: dict[str, Measures]) -> list[dict[str, Any]]:
     """Return the means over sets of each classifier, and its mean rank among all, by the rows to learn from."""
     rows = []
     for context in CONTEXTS:
@@ -174,7 +175,9 @@ def main() -> None:
     data = sets()
     scores = json.loads(RESULTS.read_text())["scores"] if RESULTS.exists() else {}
     for model in options.models:
-        scores[model] = measured(of_quickstudy(options.learner) if model == OURS else MODELS[model], data)
+        scores[model] = measured(
+            of_quickstudy(options.learner) if model == OURS else MODELS[model], data, range(SIZES["splits"])
+        )
         families = collections.Counter(map(pmlb.family, data))
         found = {
             "command": f"python benchmarks/tables.py --learner {options.learner}",

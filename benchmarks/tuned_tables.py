@@ -14,14 +14,13 @@ import argparse
 import fcntl
 import json
 import pathlib
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 import tables
-from scipy.stats import loguniform, rankdata
+from scipy.stats import loguniform
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.exceptions import ConvergenceWarning
@@ -127,55 +126,30 @@ def of_tuned(tuned: Tuned) -> Callable[[tables.Split], tuple[np.ndarray, np.ndar
     return ask
 
 
-def measured(ask: tables.Ask, data: dict[str, tuple[np.ndarray, np.ndarray]], seed: int) -> dict[str, dict[str, list[float]]]:
-    """Return the area, the accuracy in percent and the seconds of one split, by the rows to learn from and the set."""
-    found: dict[str, dict[str, list[float]]] = {context: {} for context in tables.CONTEXTS}
-    for context, most in tables.CONTEXTS.items():
-        for name, (rows, labels) in data.items():
-            given = tables.split(rows, labels, most, seed)
-            if given is not None:
-                begin = time.process_time()
-                scores, answers = ask(given)
-                seconds = time.process_time() - begin
-                accuracy = 100 * float((answers == given[3]).mean())
-                found[context][name] = [round(value, 3) for value in (tables.area(scores, given[3]), accuracy, seconds)]
-    return found
+def averaged(scores: dict[str, dict[str, tables.Measures]]) -> dict[str, tables.Measures]:
+    """Return the measures of each model, averaged over the splits that all models have."""
+    splits = set.intersection(*map(set, scores.values()))
+    return {
+        model: {
+            context: {name: np.mean([of[split][context][name] for split in splits], 0).tolist() for name in sets}
+            for context, sets in next(iter(of.values())).items()
+        }
+        for model, of in (scores.items() if splits else ())
+    }
 
 
-def summary(scores: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the means over splits and sets of each model, and its mean rank among all by area, by the rows to learn from."""
-    splits, rows = sorted(set.intersection(*map(set, scores.values()))), []
-    for context in tables.CONTEXTS if splits else []:
-        names = sorted(scores[OURS][splits[0]][context])
-        values = np.array([[[of[split][context][name] for name in names] for split in splits] for of in scores.values()]).mean(
-            1
-        )
-        ranks = [rankdata(-values[:, :, measure], axis=0).mean(1) for measure in (0, 1)]
-        for model, (auc, accuracy, seconds), *places in zip(scores, values.mean(1), *ranks, strict=True):
-            found = {
-                "auc": auc,
-                "accuracy": accuracy,
-                "rank_by_auc": places[0],
-                "rank_by_accuracy": places[1],
-                "seconds": seconds,
-            }
-            rounded = {name: round(float(value), 2) for name, value in found.items()}
-            rows.append({"context": context, "model": model, "sets": len(names), "splits": len(splits), **rounded})
-    return rows
-
-
-def record(model: str, split: str, found: dict[str, Any]) -> None:
+def record(model: str, split: str, found: tables.Measures) -> None:
     """Put one model's records of one split in the file; other processes may do so at the same time."""
     with RESULTS.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         scores = json.loads(RESULTS.read_text())["scores"] if RESULTS.exists() else {}
         scores.setdefault(model, {})[split] = found
         scores = {name: scores[name] for name in [*MODELS, OURS] if name in scores}
-        whole = OURS in scores
+        means = averaged(scores)
         written = {
             "command": "python benchmarks/tuned_tables.py",
-            "protocol": TRIALS | {"contexts": tables.CONTEXTS},
-            "rows": summary(scores) if whole else [],
+            "protocol": TRIALS | {"contexts": tables.CONTEXTS, "splits": len(set.intersection(*map(set, scores.values())))},
+            "rows": tables.summary(means) if means else [],
             "scores": scores,
         }
         RESULTS.write_text(json.dumps(written, indent=1) + "\n")
@@ -194,7 +168,7 @@ def main() -> None:
         for model in options.models:
             if split not in (json.loads(RESULTS.read_text())["scores"].get(model, {}) if RESULTS.exists() else {}):
                 ask = tables.of_quickstudy(OURS) if model == OURS else of_tuned(MODELS[model])
-                record(model, split, measured(ask, data, int(split)))
+                record(model, split, tables.measured(ask, data, [int(split)]))
 
 
 if __name__ == "__main__":
