@@ -9,13 +9,14 @@ from torch import Tensor, nn
 
 from quickstudy.inputs import InputSpec
 from quickstudy.layers.align_time import AlignTime
+from quickstudy.layers.blur import Blur
 from quickstudy.layers.norm import NormKind
 from quickstudy.nets import _sizes
 from quickstudy.nets.conv4 import Conv4
 
 
 class Spoken(nn.Module):
-    """`AlignTime`, then `Conv4` with max-pooling; `[example, in_channels, image_size, image_size]` to `[example, features]`.
+    """`Blur`, `AlignTime`, then `Conv4` with max-pooling; `[example, in_channels, image_size, image_size]` to `[example, features]`.
 
     Args:
         in_channels: channels of the log-mel picture.
@@ -24,6 +25,8 @@ class Spoken(nn.Module):
         norm: normalisation of each block.
         heard: level above which a frame belongs to the word, from 0 (silence) to 1 (the loudest place).
         floor: the lowest level that is told apart, below `heard`.
+        blur: places on each side with which a place is averaged, so that sounds that were changed at random and others look alike; 0
+            leaves them as they are.
 
     >>> import torch
     >>> Spoken(channels=8)(torch.rand(2, 1, 40, 40)).shape
@@ -41,21 +44,23 @@ class Spoken(nn.Module):
         norm: NormKind = "batch",
         heard: float = 0.65,
         floor: float = 0.4,
+        blur: int = 1,
     ) -> None:
         super().__init__()
+        self.smooth = Blur(blur)
         self.align = AlignTime(heard, floor)
         self.conv = Conv4(in_channels, image_size, channels, norm)
         self.in_channels, self.image_size, self.channels, self.norm = in_channels, image_size, channels, norm
-        self.heard, self.floor = heard, floor
+        self.heard, self.floor, self.blur = heard, floor, blur
         self.features = self.conv.features
         """Length of the output."""
 
     def forward(self, x: Float[Tensor, "example channel band time"]) -> Float[Tensor, "example feature"]:
-        return self.conv(self.align(x))
+        return self.conv(self.align(self.smooth(x)))
 
     def stages(self) -> list[nn.Module]:
         """Return the layers one after the other, so that frozen ones are run once."""
-        return [self.align, *self.conv.stages()]
+        return [self.smooth, self.align, *self.conv.stages()]
 
     @classmethod
     def fit_to(cls, spec: InputSpec) -> dict[str, Any]:
