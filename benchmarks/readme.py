@@ -97,9 +97,9 @@ classes have two rows each on average, which of ten rows some sets' do not. Noth
 
 ### Tables, beside classifiers that are tuned
 
-Here each classifier is tuned for each table, within the rows to learn from (`{tuned_command}`): it tries its defaults and
-{tuned_others} settings drawn at random, and what answers best is fitted to all rows. It is judged on three parts of the rows, each answered by a
-model of the others; forests are judged by the rows that each tree left out. The sets are the same, in {tuned_splits}; `tables` is not tuned.
+Here each classifier is tuned for each table, within the rows to learn from (`{tuned_command}`): it tries its defaults and {tuned_others}
+settings drawn at random, and what answers best is fitted to all rows. It is judged on three parts of the rows, each answered by a model
+of the others; forests are judged by the rows that each tree left out. The sets are the same, in {tuned_splits}; `tables` is not tuned.
 Seconds are those of all trials together.
 
 {tuned}

@@ -36,11 +36,13 @@ class Blur(nn.Module):
     def forward(self, x: Pictures) -> Pictures:
         if not self.reach:
             return x
-        down, across = (self._weights(size, x) for size in x.shape[-2:])
-        return down @ x @ across.t()
+        for _ in range(2):  # along the last axis, which then makes room for the other
+            weights = self._weights(x.shape[-1], x).expand(x.shape[0], -1, -1)
+            x = (x.flatten(1, 2) @ weights).view_as(x).transpose(2, 3)
+        return x
 
     def _weights(self, size: int, x: Tensor) -> Float[Tensor, "place place"]:
-        """Return the share that each place has of the result at each place, `[result, place]`; at the ends fewer share."""
+        """Return the share that each place has of each place of the result, `[place, result]`; at the ends fewer share."""
         places = torch.arange(size, dtype=x.dtype, device=x.device)
         weights = (self.reach + 1 - (places[:, None] - places).abs()).relu()
-        return weights / weights.sum(1, keepdim=True)
+        return weights / weights.sum(0)

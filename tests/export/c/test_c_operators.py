@@ -15,6 +15,7 @@ from torch import Tensor
 from quickstudy.errors import ModelError
 from quickstudy.export.c import emit, layers, lower, ops, views
 from quickstudy.layers.align_time import AlignTime
+from quickstudy.layers.blur import Blur
 
 from .functions import FLAGS, Compiled, built, compiled, traced
 from .test_c_derivatives import CASES as DERIVATIVES
@@ -148,6 +149,7 @@ ROWS: dict[str, Callable[..., Tensor]] = {
     "pairs of products": lambda rows, **_: rows.view(-1, 2, 2) @ (rows * 2).view(-1, 2, 2),
     "products over rows": lambda rows, **_: rows.t().view(2, 2, -1) @ rows.tanh().view(-1, 2, 2).permute(1, 0, 2),
     "words in time": lambda rows, **_: AlignTime(heard=0.55, floor=0.2)(rows.sigmoid().view(-1, 1, 1, 4)),
+    "blurred rows": lambda rows, **_: Blur(1)(rows.view(-1, 1, 2, 2)),
     "rows themselves": lambda rows, **_: rows,
 }
 """With any number of `rows`."""
