@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from quickstudy.errors import check_at_least
 from quickstudy.inputs import InputSpec
+from quickstudy.layers.blur import Blur
 from quickstudy.layers.conv2d import Conv2d
 from quickstudy.layers.norm import NormKind, make_norm
 from quickstudy.nets import _sizes
@@ -26,6 +27,8 @@ class Frames(nn.Module):
         channels: features of each frame.
         halvings: how often time is halved, from 0 to 2.
         norm: normalisation of each layer.
+        blur: places on each side with which a place is averaged, so that sounds that were changed at random in training, and others,
+            look alike; 0 leaves them as they are.
 
     >>> import torch
     >>> Frames(bands=40, length=80, channels=16, halvings=2)(torch.zeros(3, 1, 40, 80)).shape
@@ -36,7 +39,13 @@ class Frames(nn.Module):
     width: ClassVar[str] = "channels"
 
     def __init__(
-        self, bands: int = 40, length: int = 40, channels: int = 96, halvings: int = 1, norm: NormKind = "group"
+        self,
+        bands: int = 40,
+        length: int = 40,
+        channels: int = 96,
+        halvings: int = 1,
+        norm: NormKind = "group",
+        blur: int = 0,
     ) -> None:
         super().__init__()
         for name, value, least in (
@@ -47,6 +56,7 @@ class Frames(nn.Module):
         ):
             check_at_least(name, value, least)
         self.bands, self.length, self.channels, self.halvings, self.norm = bands, length, channels, halvings, norm
+        self.smooth, self.blur = Blur(blur), blur
         self.features = channels
         """Length of a frame's features."""
         strides = [2 if place < halvings else 1 for place in range(2)]
@@ -58,7 +68,7 @@ class Frames(nn.Module):
         self.residual = nn.ModuleList(_convolution(channels, channels, 1, norm) for _ in range(3))
 
     def forward(self, x: Float[Tensor, "example channel band time"]) -> Float[Tensor, "example frame feature"]:
-        x = x.flatten(1, 2).unsqueeze(2)
+        x = self.smooth(x).flatten(1, 2).unsqueeze(2)
         for layer in self.first:
             x = layer(x)
         for layer in self.residual:
