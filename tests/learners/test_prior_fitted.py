@@ -82,7 +82,7 @@ def test_more_classes_than_codes_are_told_apart_by_their_examples() -> None:
     torch.testing.assert_close(answers(made, renamed, x), found[:, order])
 
 
-def test_answers_are_means_over_the_orders_of_columns() -> None:
+def test_answers_are_means_over_the_orders_of_columns_of_which_every_second_has_ranks() -> None:
     made, examples, x = learner(4), support(4), torch.randn(5, 4)
     several = learner(4, orders=3)
     assert isinstance(examples.x, Tensor)
@@ -91,11 +91,29 @@ def test_answers_are_means_over_the_orders_of_columns() -> None:
     assert orders[0].tolist() == [0, 1, 2, 3]
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders.tolist())
     assert len({tuple(order) for order in orders.tolist()}) == 3
-    alone = [answers(made, dataclasses.replace(examples, x=shown[:, order]), x[:, order]).softmax(-1) for order in orders]
+    ranked = [prior_fitted._ranked(rows, shown, torch.ones(20)) for rows in (shown, x)]
+    views = [(ranked if place % 2 else (shown, x), order) for place, order in enumerate(orders)]
+    alone = [
+        answers(made, dataclasses.replace(examples, x=first[:, order]), x[:, order]).softmax(-1) for (first, x), order in views
+    ]
     torch.testing.assert_close(answers(several, examples, x).softmax(-1), torch.stack(alone).mean(0))
     told = dataclasses.replace(examples, y=Values(torch.randn(20, 1)))
-    values = [answers(made, dataclasses.replace(told, x=shown[:, order]), x[:, order]) for order in orders]
+    values = [answers(made, dataclasses.replace(told, x=first[:, order]), x[:, order]) for (first, x), order in views]
     torch.testing.assert_close(answers(several, told, x), torch.stack(values).mean(0))
+
+
+def test_ranks_are_the_same_in_any_unit_and_never_far_away() -> None:
+    examples, weight = torch.randn(12, 3), (torch.arange(12) < 10).float()
+    rows = torch.cat([examples, 1e6 * torch.randn(4, 3)])
+    found = prior_fitted._ranked(rows, examples, weight)
+    torch.testing.assert_close(prior_fitted._ranked((rows / 1e5).sinh(), (examples / 1e5).sinh(), weight), found)
+    torch.testing.assert_close(
+        prior_fitted._ranked(rows, examples[:10], weight[:10]), found
+    )  # padding is not among the examples
+    torch.testing.assert_close(found[:10].mean(0), torch.zeros(3), atol=1e-6, rtol=0)
+    torch.testing.assert_close(found[:10].std(0, correction=0), torch.ones(3))
+    assert found.abs().max() < 4
+    assert (prior_fitted._ranked(torch.ones(2, 1), torch.ones(5, 1), torch.ones(5)) == 0).all()
 
 
 def test_columns_of_padding_come_last_in_every_order() -> None:

@@ -4,9 +4,9 @@ Muller, Hollmann, Arango, Grabocka and Hutter 2022, "Transformers Can Do Bayesia
 from a prior, it predicts as if it had averaged over all that the prior holds. Hollmann et al. 2025, "Accurate predictions on small data
 with a tabular foundation model": a token for each cell, attention over the columns of a row and then over the rows of a column; queries
 read the support set and never each other. From Qu, Holzmuller, Varoquaux and Le Morvan 2026, "TabICLv2: A better, faster, scalable, and
-open tabular foundation model", come several columns in a token, so that columns alike can be told apart. As this makes their order matter,
-answers may be averaged over several orders (Hollmann et al.). From Shazeer 2019, "Fast Transformer Decoding", come keys and values that all
-heads share, so that the state stays small.
+open tabular foundation model", come several columns in a token, so that columns alike can be told apart. As this makes their order
+matter, answers may be averaged over several orders, in which columns are seen by their values and by their ranks in turn (Hollmann et
+al.). From Shazeer 2019, "Fast Transformer Decoding", come keys and values that all heads share, so that the state stays small.
 
 Deviations: classes are numbered by the mean of their examples, and a query is compared with the examples of each class besides, so that the
 names of classes do not matter and any number of them fits. Values are scaled by the support set; the answer is a mean of those of its
@@ -59,7 +59,8 @@ class PriorFitted(EmbeddingLearner):
         codes: numbers of classes that have an embedding of their own; more classes share them. For values, the most that
             an example may have.
         orders: orders of the columns in which a table is read, one after another; answers are means over them, of probabilities or of
-            values. States and seconds grow with it, memory does not. Training reads one order, whatever this is.
+            values. Every second time, values are replaced by their ranks among those of the support set, so that outliers matter less.
+            States and seconds grow with the orders, memory does not. Training reads one order, whatever this is.
     """
 
     width: int = 96
@@ -103,7 +104,8 @@ class PriorFitted(EmbeddingLearner):
 
         if self.orders == 1:
             return {**known, **about, "used": used, **read(rows, used)}
-        _, parts = scan(lambda _, used, order: (used, read(rows @ order, used)), used, _orders(used, self.orders))
+        both = torch.stack([rows, _ranked(rows, rows, known["weight"])])
+        _, parts = scan(lambda _, used, view: (used, read(_seen(both, view), used)), used, _views(used, self.orders))
         return {**known, **about, "used": used, **parts}
 
     def answer(self, state: State, features: Float[Tensor, "example column"]) -> Float[Tensor, "example output"]:
@@ -112,13 +114,15 @@ class PriorFitted(EmbeddingLearner):
             return self._answered(self._asking(rows, state), state)
         several = {name: part for name, part in state.items() if name.partition(".")[0] in ("answers", "examples", "thoughts")}
 
-        def ask(_: Any, total: Tensor, one: tuple[Tensor, State]) -> tuple[Tensor, tuple[()]]:
-            order, parts = one
-            found = self._answered(self._asking(rows @ order, {**state, **parts}), {**state, **parts})
+        both = torch.stack([rows, _ranked(rows, state["features"][:, : rows.shape[1]], state["weight"])])
+
+        def ask(_: Any, total: Tensor, one: tuple[Any, State]) -> tuple[Tensor, tuple[()]]:
+            view, parts = one
+            found = self._answered(self._asking(_seen(both, view), {**state, **parts}), {**state, **parts})
             return total + (found.softmax(-1) if "counts" in state else found), ()
 
         begun = rows.new_zeros(rows.shape[0], state["names"].shape[0])
-        total, _ = scan(ask, begun, (_orders(state["used"], self.orders), several))
+        total, _ = scan(ask, begun, (_views(state["used"], self.orders), several))
         mean = total / self.orders
         return hide_absent(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), state["counts"]) if "counts" in state else mean
 
@@ -258,6 +262,36 @@ def _orders(used: Float[Tensor, " column"], orders: int) -> Float[Tensor, "order
     keys = torch.cat([places.unsqueeze(0), mixed]) + prime * (used == 0)
     ranks = (keys.unsqueeze(1) < keys.unsqueeze(2)).sum(2)  # [order, column]
     return (ranks.unsqueeze(2) == places).to(used.dtype)
+
+
+def _views(used: Float[Tensor, " column"], orders: int) -> tuple[Tensor, Tensor]:
+    """Return how a table is read each time: the order of its columns, and 1 where ranks stand in place of values, which is every second."""
+    return _orders(used, orders), (torch.arange(orders, device=used.device) % 2).to(used.dtype)
+
+
+def _seen(both: Float[Tensor, "2 row column"], view: tuple[Tensor, Tensor]) -> Float[Tensor, "row column"]:
+    """Return rows as one reading has them."""
+    (order, by_rank), (rows, ranked) = view, both
+    return (rows + by_rank * (ranked - rows)) @ order
+
+
+def _ranked(
+    rows: Float[Tensor, "row column"], examples: Float[Tensor, "example column"], weight: Float[Tensor, " example"]
+) -> Float[Tensor, "row column"]:
+    """Return where values lie among those of the examples, whose places have mean 0 and standard deviation 1, so that none is far away.
+
+    A place is the logit of the share of examples with smaller values; those with the same value count half.
+    """
+    total = weight.sum().clamp(min=1.0)
+
+    def places(rows: Tensor) -> Tensor:
+        above = ((rows.unsqueeze(1) - examples.unsqueeze(0)).sign() * weight.unsqueeze(1)).sum(1) / (total + 1)  # from -1 to 1
+        return ((1 + above) / (1 - above)).log()
+
+    known = places(examples)
+    mean = (known * weight.unsqueeze(1)).sum(0) / total
+    spread = ((known - mean).square() * weight.unsqueeze(1)).sum(0).div(total).sqrt()
+    return (places(rows) - mean) / torch.where(spread > 0, spread, 1.0)
 
 
 def _used(
