@@ -30,7 +30,7 @@ def test_the_only_row_of_a_class_is_always_learned_from_and_all_others_are_asked
 
 def test_a_class_that_a_model_never_met_has_the_lowest_score(tuned: types.ModuleType) -> None:
     x, y = np.array([[0.0], [0.1], [1.0], [1.1]]), np.array([0, 0, 2, 2])
-    model = tuned.fitted(tuned.MODELS["logistic"], {}, x, y)
+    model = tuned.fitted(tuned.MODELS["forest"], {}, x, y)
     scores = tuned.scores_of(model, x, 4)
     assert scores.argmax(1).tolist() == [0, 0, 2, 2]
     assert (scores[:, [1, 3]] == scores.min()).all()

@@ -1,9 +1,8 @@
-"""Blur: each place of a picture averaged with those around it, for nets whose training examples are blurred by random changes.
+"""Blur: each place of a picture averaged with those around it, for nets that are trained on pictures without the noise of the world.
 
-Changes that move, stretch and turn pictures interpolate, so that all that training shows is a little blurred, and what comes later is
-not: a learner of spoken words that trains on changed sounds told real people's words apart better by seven points once both were
-blurred alike (benchmarks/LOG.md). Touvron, Vedaldi, Douze and Jegou 2019, "Fixing the train-test resolution discrepancy", found the
-same of sizes of objects.
+A learner of spoken words that was trained on synthetic voices told those of real people apart better by seven points once their pictures
+were blurred, and synthetic ones no worse: what they differ in is fine (benchmarks/LOG.md). Zhang 2019, "Making Convolutional Networks
+Shift-Invariant Again", section 3, blurs inside of a network, by the same weights, so that a picture's exact place matters less.
 """
 
 from __future__ import annotations

@@ -27,8 +27,7 @@ class Frames(nn.Module):
         channels: features of each frame.
         halvings: how often time is halved, from 0 to 2.
         norm: normalisation of each layer.
-        blur: places on each side with which a place is averaged, so that sounds that were changed at random in training, and others,
-            look alike; 0 leaves them as they are.
+        blur: places on each side with which a place of the picture is averaged; 0 leaves it as it is.
 
     >>> import torch
     >>> Frames(bands=40, length=80, channels=16, halvings=2)(torch.zeros(3, 1, 40, 80)).shape

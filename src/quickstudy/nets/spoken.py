@@ -23,10 +23,10 @@ class Spoken(nn.Module):
         image_size: mel bands and frames, which are equally many; at least 16.
         channels: filters of each block.
         norm: normalisation of each block.
-        heard: level above which a frame belongs to the word, from 0 (silence) to 1 (the loudest place).
-        floor: the lowest level that is told apart, below `heard`.
-        blur: places on each side with which a place is averaged, so that sounds that were changed at random and others look alike; 0
-            leaves them as they are.
+        levels: level above which a frame belongs to the word, from 0 (silence) to 1 (the loudest place), and the lowest level that is
+            told apart, below it.
+        blur: places on each side with which a place is averaged, as fine details of recordings tell rooms and throats rather than
+            words; 0 leaves pictures as they are.
 
     >>> import torch
     >>> Spoken(channels=8)(torch.rand(2, 1, 40, 40)).shape
@@ -42,16 +42,15 @@ class Spoken(nn.Module):
         image_size: int = 40,
         channels: int = 64,
         norm: NormKind = "batch",
-        heard: float = 0.65,
-        floor: float = 0.4,
+        levels: tuple[float, float] = (0.65, 0.4),
         blur: int = 1,
     ) -> None:
         super().__init__()
         self.smooth = Blur(blur)
-        self.align = AlignTime(heard, floor)
+        self.align = AlignTime(*levels)
         self.conv = Conv4(in_channels, image_size, channels, norm)
         self.in_channels, self.image_size, self.channels, self.norm = in_channels, image_size, channels, norm
-        self.heard, self.floor, self.blur = heard, floor, blur
+        self.levels, self.blur = tuple(levels), blur
         self.features = self.conv.features
         """Length of the output."""
 

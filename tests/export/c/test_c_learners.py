@@ -77,7 +77,7 @@ CASES: dict[str, Callable[[], Learner]] = {
     "mini-batches, sgd, batch norm": lambda: MiniBatches(conv4("batch"), inner_lr=0.05, adapt_steps=3, inner_optimizer="sgd"),
     "prototypes": lambda: Prototypes(conv4("batch", "pool")),
     "prototypes, support statistics": lambda: Prototypes(conv4("batch", "pool"), statistics="support"),
-    "prototypes, words in time": lambda: Prototypes(Spoken(channels=6, image_size=16, heard=0.5, floor=0.1)),
+    "prototypes, words in time": lambda: Prototypes(Spoken(channels=6, image_size=16, levels=(0.5, 0.1))),
     "prototypes, resnet12": lambda: Prototypes(ResNet12(1, (4, 4, 6, 6))),
     "examples": lambda: Memory(conv4("batch")),
 }
