@@ -86,8 +86,8 @@ How the first of each was trained:
 ## Tables
 
 The learner `tables`, which ships (`prior_fitted`, trained on synthetic tables alone for 40 and then 80 minutes on a busy core, 1,847 and
-2,482 steps of 6 tables; `docs/guide.md` has the commands; answers are means over four orders of columns), beside scikit-learn's
-classifiers with their defaults (`{tables_command}`), on {tables_sets} sets of PMLB, of at most 1,000 rows; sets
+2,482 steps of 6 tables; `docs/guide.md` has the commands; answers are means over four orders of columns, by values and by ranks in turn),
+beside scikit-learn's classifiers with their defaults (`{tables_command}`), on {tables_sets} sets of PMLB, of at most 1,000 rows; sets
 that are nearly the same as another are left out. All learn from the same rows ({tables_splits}), of which each class has at least one;
 `half` is half of the rows. Area under the ROC curve and accuracy are percentages, averaged over sets; ranks are among all six, and 1 is
 the best; seconds are those of a processor to fit and to answer for up to 200 rows, on a machine on which other work ran. Sets count whose
