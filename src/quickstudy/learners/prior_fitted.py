@@ -119,11 +119,10 @@ class PriorFitted(EmbeddingLearner):
         def ask(_: Any, total: Tensor, one: tuple[Any, State]) -> tuple[Tensor, tuple[()]]:
             view, parts = one
             found = self._answered(self._asking(_seen(both, view), {**state, **parts}), {**state, **parts})
-            return total + (found.softmax(-1) if "counts" in state else found), ()
+            return total + (found.softmax(-1) if "counts" in state else found) / self.orders, ()  # sums of all would round more
 
         begun = rows.new_zeros(rows.shape[0], state["names"].shape[0])
-        total, _ = scan(ask, begun, (_views(state["used"], self.orders), several))
-        mean = total / self.orders
+        mean, _ = scan(ask, begun, (_views(state["used"], self.orders), several))
         return hide_absent(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), state["counts"]) if "counts" in state else mean
 
     @property
