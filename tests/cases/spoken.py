@@ -5,7 +5,7 @@ from torch import Tensor
 
 EXAMPLES = [
     ({"image_size": 16, "channels": 6}, (1, 16, 16)),
-    ({"in_channels": 3, "image_size": 20, "channels": 6, "heard": 0.5, "floor": 0.1}, (3, 20, 20)),
+    ({"in_channels": 3, "image_size": 20, "channels": 6, "levels": (0.5, 0.1), "blur": 2}, (3, 20, 20)),
 ]
 REFUSED = ("grey", "colour", "wide", "rows", "text", "several")
 """Inputs that it does not take."""
