@@ -40,6 +40,10 @@ TOKEN = {"beside": (0, 1, 3)}
 ORDERS = {"prime": 32_771, "step": 7_919}
 """Columns are mixed by `(place + step * order) ** 3 % prime`, which differs for all places, as three is no divisor of `prime - 1`."""
 
+ALONE = {"rows": 8}
+"""Rows of zeros that are asked about beside the others: products of one or two rows add up in another order than those of more, so that a
+row would be answered a little differently alone and among others."""
+
 
 @dataclasses.dataclass(eq=False, repr=False)
 class PriorFitted(EmbeddingLearner):
@@ -114,6 +118,7 @@ class PriorFitted(EmbeddingLearner):
             return self._answered(self._asking(rows, state), state)
         several = {name: part for name, part in state.items() if name.partition(".")[0] in ("answers", "examples", "thoughts")}
 
+        rows = F.pad(rows, (0, 0, 0, ALONE["rows"]))
         both = torch.stack([rows, _ranked(rows, state["features"][:, : rows.shape[1]], state["weight"])])
 
         def ask(_: Any, total: Tensor, one: tuple[Any, State]) -> tuple[Tensor, tuple[()]]:
@@ -122,7 +127,7 @@ class PriorFitted(EmbeddingLearner):
             return total + (found.softmax(-1) if "counts" in state else found) / self.orders, ()  # sums of all would round more
 
         begun = rows.new_zeros(rows.shape[0], state["names"].shape[0])
-        mean, _ = scan(ask, begun, (_views(state["used"], self.orders), several))
+        mean = scan(ask, begun, (_views(state["used"], self.orders), several))[0][: features.shape[0]]
         return hide_absent(mean.clamp(min=torch.finfo(mean.dtype).tiny).log(), state["counts"]) if "counts" in state else mean
 
     @property
